@@ -1,0 +1,22 @@
+"""Backbones: images (B, 3, h, w) -> feature maps (B, C, H, W)."""
+
+from collections.abc import Callable
+
+from triptych.backbones.base import Backbone
+from triptych.backbones.conv64f import Conv64F
+from triptych.backbones.resnet12 import ResNet12
+
+__all__ = ["BACKBONES", "Backbone", "Conv64F", "ResNet12", "build_backbone"]
+
+BACKBONES: dict[str, Callable[[], Backbone]] = {
+    "conv64f": Conv64F,
+    "conv64f-bias": lambda: Conv64F(bias=True),
+    "resnet12": ResNet12,
+}
+
+
+def build_backbone(name: str) -> Backbone:
+    """Return a freshly initialised backbone by its registry name."""
+    if name not in BACKBONES:
+        raise ValueError(f"unknown backbone {name!r}; expected one of {', '.join(sorted(BACKBONES))}")
+    return BACKBONES[name]()

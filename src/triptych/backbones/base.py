@@ -1,0 +1,29 @@
+"""What every backbone promises."""
+
+from abc import ABC, abstractmethod
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module, ABC):
+    """A network from images (B, 3, h, w) to feature maps (B, C, H, W).
+
+    Attributes:
+        channels: C, the number of channels of the feature map.
+    """
+
+    channels: int
+
+    @abstractmethod
+    def forward(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B C H W"]:
+        """Map images to feature maps."""
+
+
+def initialise(network: nn.Module, negative_slope: float) -> None:
+    """Kaiming-normal convolutions for LeakyReLU, unit BatchNorm (He et al., ICCV 2015)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, a=negative_slope, nonlinearity="leaky_relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

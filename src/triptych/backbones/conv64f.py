@@ -1,0 +1,45 @@
+"""Conv-64F, the four-layer network of DN4, ADM and MML."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from triptych.backbones.base import Backbone, initialise
+
+_SLOPE = 0.2
+
+
+class Conv64F(Backbone):
+    """Four 3x3 convolutions of 64 filters, each with BatchNorm and LeakyReLU(0.2).
+
+    2x2 max-pooling after the first two layers: an 84x84 image gives a (64, 21, 21) map.
+    Source: Li et al., "Revisiting Local Descriptor based Image-to-Class Measure for Few-shot
+    Learning" (DN4), CVPR 2019, section 4.2; the MML release uses it without convolution bias.
+
+    Args:
+        bias: whether the convolutions have a bias (some published DN4 weights do).
+    """
+
+    channels = 64
+
+    def __init__(self, bias: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            _layer(3, pool=True, bias=bias),
+            _layer(64, pool=True, bias=bias),
+            _layer(64, pool=False, bias=bias),
+            _layer(64, pool=False, bias=bias),
+        )
+        initialise(self, _SLOPE)
+
+    def forward(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 64 H W"]:
+        return self.layers(images)
+
+
+def _layer(inputs: int, pool: bool, bias: bool) -> nn.Sequential:
+    # LeakyReLU is increasing, so max-pooling first gives the same values for a quarter of the work.
+    return nn.Sequential(
+        nn.Conv2d(inputs, 64, 3, padding=1, bias=bias),
+        nn.BatchNorm2d(64),
+        *([nn.MaxPool2d(2)] if pool else []),
+        nn.LeakyReLU(_SLOPE, inplace=True),
+    )

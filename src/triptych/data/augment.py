@@ -1,0 +1,60 @@
+"""Batched augmentation: random crops, flips and colour jitter of a whole batch at once.
+
+Every random number comes from the generator that the caller passes, so that a resumed training run sees the
+same images as an uninterrupted one.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+__all__ = ["colour_jitter", "normalise", "random_crop_flip"]
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's greyscale
+
+
+def random_crop_flip(
+    images: UInt8[Tensor, "B side side 3"], crop: int, rng: np.random.Generator
+) -> UInt8[Tensor, "B crop crop 3"]:
+    """Cut a random (crop, crop) window from each image and mirror half of them."""
+    count, side = images.shape[:2]
+    offsets = rng.integers(0, side - crop + 1, size=(2, count, 1))
+    span = np.arange(crop)
+    rows = offsets[0] + span  # (B, crop)
+    columns = offsets[1] + np.where(rng.random((count, 1)) < 0.5, span, span[::-1])  # (B, crop)
+    device = images.device
+    batch = torch.arange(count, device=device)[:, None, None]
+    return images[
+        batch,
+        torch.from_numpy(rows).to(device)[:, :, None],
+        torch.from_numpy(columns).to(device)[:, None, :],
+    ]
+
+
+def normalise(
+    images: UInt8[Tensor, "B h w 3"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Tensor, "B 3 h w"]:
+    """uint8 to floats in [0, 1], minus mean, over std, per channel; in channels-last memory."""
+    scale = 1.0 / (255.0 * torch.tensor(std, device=images.device))
+    shift = torch.tensor(mean, device=images.device) / torch.tensor(std, device=images.device)
+    return (images * scale - shift).permute(0, 3, 1, 2)  # (B, 3, h, w)
+
+
+def colour_jitter(
+    images: UInt8[Tensor, "B h w 3"], strength: float, rng: np.random.Generator
+) -> UInt8[Tensor, "B h w 3"]:
+    """Scale brightness, contrast and saturation of each image by factors from U(1 - strength, 1 + strength).
+
+    The three are applied in this order for the whole batch; torchvision's ColorJitter draws an order per image.
+    """
+    if strength == 0:
+        return images
+    factors = rng.uniform(1 - strength, 1 + strength, size=(3, len(images), 1, 1, 1))
+    brightness, contrast, saturation = torch.from_numpy(factors).to(images.device, torch.float32)
+    luma = torch.tensor(_LUMA, device=images.device)
+    x = (images * brightness).clamp(0, 255)
+    grey = (x @ luma).mean(dim=(1, 2))[:, None, None, None]
+    x = torch.lerp(grey, x, contrast).clamp(0, 255)
+    x = torch.lerp((x @ luma)[..., None], x, saturation).clamp(0, 255)
+    return x.round().to(torch.uint8)

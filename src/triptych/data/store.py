@@ -1,0 +1,188 @@
+"""The decoded store: every image of a split as uint8, decoded once; an episode is an index into it."""
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import PIL
+import torch
+from filelock import FileLock
+from jaxtyping import UInt8
+from torch import Tensor
+
+from triptych.data.images import ImageError, read_image, squash
+from triptych.data.listing import Listing, list_images
+from triptych.progress import track
+
+__all__ = ["ImageStore", "cache_folder", "open_store"]
+
+_FORMAT = 1  # part of the cache's key: raise it when the same files would decode to other pixels
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """Decoded images of one split.
+
+    Attributes:
+        images: (B, side, side, 3) uint8, memory-mapped on the CPU or held on a GPU.
+        labels: (B,) int64, an index into ``classes``.
+        classes: the class names.
+        names: how a message names each image.
+        fingerprint: a hash of the encoded images, labels and class names.
+        duplicates: pairs of names of images that are the same file.
+    """
+
+    images: Tensor
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    fingerprint: str
+    duplicates: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, indices: np.ndarray) -> UInt8[Tensor, "n side side 3"]:
+        return self.images[torch.from_numpy(indices).to(self.images.device)]
+
+    def to(self, device: torch.device | str) -> "ImageStore":
+        """The same store with its images on a device."""
+        return replace(self, images=self.images.to(device))
+
+
+def open_store(data: str | Path, split: str | None, side: int) -> ImageStore:
+    """Decode a split once into the cache, or find it there, and map it into memory.
+
+    The cache is keyed by content, so changed photos are decoded anew. Two processes may open the same data at
+    once: one decodes, the other waits. Its folder is ``$TRIPTYCH_CACHE``, else ``~/.cache/triptych``.
+
+    Args:
+        data: as ``list_images`` takes it.
+        split: "train", "val", "test" or None.
+        side: images are scaled to (side, side) pixels.
+
+    Raises:
+        ValueError: no images, or a class of which no image can be read.
+        OSError: the cache cannot be written.
+    """
+    listing = list_images(data, split)
+    digests = listing.digests()
+    fingerprint = listing.fingerprint(digests)
+    pixels, index = _cached(listing, f"{fingerprint}-{side}-{_FORMAT}-{PIL.__version__}", side)
+    kept = np.asarray(index["kept"], dtype=np.int64)
+    _report_skipped(listing, index["skipped"])
+    return ImageStore(
+        images=torch.from_numpy(pixels),
+        labels=listing.labels[kept],
+        classes=listing.classes,
+        names=tuple(listing.names[i] for i in kept),
+        fingerprint=fingerprint,
+        duplicates=_duplicates(digests, listing.names),
+    )
+
+
+def cache_folder() -> Path:
+    """``$TRIPTYCH_CACHE``, else ``$XDG_CACHE_HOME/triptych``, else ``~/.cache/triptych``."""
+    if chosen := os.environ.get("TRIPTYCH_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triptych"
+
+
+def _cached(listing: Listing, key: str, side: int) -> tuple[np.ndarray, dict]:
+    folder = cache_folder()
+    pixels, index = folder / f"{key}.npy", folder / f"{key}.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{key}.lock"):
+            if not index.exists():  # written last: where it is, the pixels are whole
+                _build(listing, side, pixels, index)
+    except OSError as error:
+        raise OSError(
+            f"{folder}: the decoded images cannot be written ({error.strerror or error}); "
+            f"free {len(listing.labels) * side * side * 3 / 1e6:.0f} MB or point TRIPTYCH_CACHE elsewhere"
+        ) from error
+    # Copy-on-write: torch warns of read-only memory, and nobody can change the file through the map.
+    return np.load(pixels, mmap_mode="c"), json.loads(index.read_text())
+
+
+def _build(listing: Listing, side: int, pixels: Path, index: Path) -> None:
+    """Decode to ``pixels`` and then ``index``, each written beside its place and moved there whole."""
+    for stale in pixels.parent.glob(f"{pixels.stem}.*.part"):
+        stale.unlink()
+    body, whole = pixels.with_suffix(".body.part"), pixels.with_suffix(".npy.part")
+    try:
+        kept, skipped = [], {}
+        with body.open("wb") as file:
+            for position, image in _decoded(listing, side):
+                if isinstance(image, ImageError):
+                    skipped[position] = str(image)
+                else:
+                    kept.append(position)
+                    file.write(image)
+        _refuse_empty_classes(listing, kept, skipped)
+        with whole.open("wb") as file, body.open("rb") as source:
+            _write_npy(file, source, (len(kept), side, side, 3))
+        os.replace(whole, pixels)
+        whole.write_text(json.dumps({"kept": kept, "skipped": list(skipped.values())}))
+        os.replace(whole, index)
+    finally:
+        body.unlink(missing_ok=True)
+        whole.unlink(missing_ok=True)
+
+
+def _decoded(listing: Listing, side: int) -> Iterator[tuple[int, bytes | ImageError]]:
+    """Decode on all cores, in order, holding only a chunk at a time."""
+
+    def decode(position: int) -> bytes | ImageError:
+        try:
+            data, name = listing.read(position), listing.names[position]
+            return np.asarray(squash(read_image(data, side, name), side)).tobytes()
+        except ImageError as error:
+            return error
+
+    count = len(listing.labels)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        chunks = (range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK))
+        images = (item for chunk in chunks for item in zip(chunk, pool.map(decode, chunk), strict=True))
+        yield from track(images, "decoding", total=count)
+
+
+def _write_npy(file: BinaryIO, body: BinaryIO, shape: Sequence[int]) -> None:
+    # Plain writes, not a writable memory map: a full disk is then an error and not a bus fault.
+    header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+    np.lib.format.write_array_header_1_0(file, header)
+    shutil.copyfileobj(body, file, 1 << 22)
+
+
+def _refuse_empty_classes(listing: Listing, kept: list[int], skipped: dict[int, str]) -> None:
+    for label in sorted(set(range(len(listing.classes))) - set(listing.labels[kept].tolist())):
+        reasons = [reason for position, reason in skipped.items() if listing.labels[position] == label]
+        raise ImageError(
+            f"class {listing.classes[label]!r}: none of its {len(reasons)} images can be read; "
+            f"the first: {reasons[0]}"
+        )
+
+
+def _report_skipped(listing: Listing, skipped: list[str]) -> None:
+    if skipped:
+        more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
+        lines = "\n  ".join(skipped[:20])
+        warnings.warn(f"skipped {len(skipped)} unreadable images:\n  {lines}{more}", stacklevel=3)
+
+
+def _duplicates(digests: list[bytes], names: list[str]) -> tuple[tuple[str, str], ...]:
+    first: dict[bytes, str] = {}
+    pairs = []
+    for digest, name in zip(digests, names, strict=True):
+        if digest in first:
+            pairs.append((first[digest], name))
+        first.setdefault(digest, name)
+    return tuple(pairs)

@@ -1,0 +1,173 @@
+"""Evaluation: accuracy over episodes with its 95% interval, each level and pair beside the fused answer."""
+
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+import triptych
+from triptych.data import ImageStore, open_store
+from triptych.episodes import EpisodeSampler
+from triptych.methods import MML, Method
+from triptych.methods.files import weights_hash
+from triptych.progress import progress_bar
+
+__all__ = ["Accuracy", "encode_store", "evaluate", "evaluate_store", "per_level"]
+
+PRECISIONS = ("32", "bf16")
+_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Mean accuracy over episodes and the half-width of its 95% confidence interval, both in [0, 1]."""
+
+    mean: float
+    ci95: float
+
+    @classmethod
+    def over(cls, episodes: np.ndarray) -> "Accuracy":
+        """From one accuracy per episode: mean +- 1.96 standard errors (unbiased deviation)."""
+        deviation = episodes.std(ddof=1) if len(episodes) > 1 else 0.0
+        return cls(float(episodes.mean()), float(1.96 * deviation / sqrt(len(episodes))))
+
+
+def evaluate(
+    data: str | Path,
+    method: MML,
+    name: str,
+    split: str = "test",
+    way: int = 5,
+    shot: int = 1,
+    queries: int = 15,
+    episodes: int = 2000,
+    seed: int = 0,
+    precision: str = "32",
+) -> dict[str, Any]:
+    """Evaluate a method on seeded episodes of a split.
+
+    Args:
+        data: a data set; see ``open_store``.
+        method: what is evaluated; ``name`` is how the record calls it.
+        name: the method's name or path.
+        split: of data sets that have splits.
+        way: classes in an episode.
+        shot: support images of each class.
+        queries: query images of each class.
+        episodes: how many.
+        seed: of the episodes.
+        precision: "32" or "bf16", of the backbone and of the nearest search.
+
+    Returns:
+        A JSON-serialisable record: accuracy and interval of the fused answer, of each level alone and of each pair;
+        and all that is needed to rerun the figure exactly.
+
+    Raises:
+        ValueError: bad data or settings, or the same file twice in the split.
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes must be at least 1, got {episodes}")
+    started = time.perf_counter()
+    device = next(method.parameters()).device
+    store = open_store(data, split, method.preprocess.side).to(device)
+    if store.duplicates:
+        first, second = store.duplicates[0]
+        raise ValueError(
+            f"{first} and {second} are the same photo: support and query would share it "
+            f"({len(store.duplicates)} such pairs in all); remove one of each"
+        )
+    sampler = EpisodeSampler(store.labels, way, shot, queries, seed, store.classes)
+    accuracies = evaluate_store(method, store, sampler, episodes, precision)
+    fused = Accuracy.over(accuracies[" + ".join(method.config.levels)])
+    return {
+        "accuracy": fused.mean,
+        "ci95": fused.ci95,
+        "levels": {subset: asdict(Accuracy.over(values)) for subset, values in accuracies.items()},
+        "method": name,
+        "config": asdict(method.config),
+        "weights_sha256": weights_hash(method),
+        "data": str(data),
+        "split": split,
+        "data_fingerprint": store.fingerprint,
+        "way": way,
+        "shot": shot,
+        "queries": queries,
+        "episodes": episodes,
+        "seed": seed,
+        "precision": precision,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "seconds": round(time.perf_counter() - started, 1),
+        "versions": versions(),
+    }
+
+
+@torch.inference_mode()
+def evaluate_store(
+    method: MML, store: ImageStore, sampler: EpisodeSampler, episodes: int, precision: str = "32"
+) -> dict[str, np.ndarray]:
+    """Accuracy of each episode, (episodes,), for every subset of the levels; "a + b" names a subset.
+
+    Every image is encoded once; an episode then only indexes the feature maps.
+    """
+    maps = encode_store(method, store, precision)
+    found: dict[str, list[float]] = {}
+    with progress_bar() as bar:
+        task = bar.add_task(f"{sampler.way}-way {sampler.shot}-shot", total=episodes, status="")
+        for number in range(episodes):
+            episode = sampler[number]
+            labels = torch.from_numpy(episode.support_labels).to(maps.device)
+            levels = method.compare_maps(maps[episode.query], maps[episode.support], labels)
+            for subset, scores in per_level(method, levels).items():
+                answers = scores.argmax(1).cpu().numpy()
+                found.setdefault(subset, []).append(float((answers == episode.query_labels).mean()))
+            status = f"accuracy {np.mean(found[subset]):.4f}"
+            bar.update(task, completed=number + 1, status=status)
+    return {subset: np.asarray(values) for subset, values in found.items()}
+
+
+def per_level(method: Method, levels: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "Q N"]]:
+    """The scores of each level alone, of each pair and of all: the ablation of one pass; all levels come last.
+
+    A level alone is ranked by its own similarities, as no fusion is involved; a subset of several by the sum of
+    their contributions to the logits.
+    """
+    scores = dict(levels)
+    contributions = method.fusion.contributions(levels)
+    for size in range(2, len(levels) + 1):
+        for names in combinations(levels, size):
+            scores[" + ".join(names)] = torch.stack([contributions[name] for name in names]).sum(0)
+    return scores
+
+
+@torch.inference_mode()
+def encode_store(method: Method, store: ImageStore, precision: str = "32") -> Float[Tensor, "B C H W"]:
+    """Feature maps of all images of a store, float32 or bfloat16."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
+    method.eval()
+    parts = []
+    with torch.autocast(store.images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        for start in range(0, len(store), _BATCH):
+            pixels = store.images[start : start + _BATCH]
+            parts.append(method.encode(method.preprocess.normalise(pixels)))
+    return torch.cat(parts)
+
+
+def versions() -> dict[str, str]:
+    """Of what computes the figures."""
+    return {
+        "triptych": triptych.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

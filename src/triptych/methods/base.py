@@ -1,0 +1,101 @@
+"""What every method promises: a few labelled images and a query in, a logit per class out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from PIL import Image
+from torch import Tensor, nn
+
+from triptych.backbones import Backbone
+from triptych.data.augment import normalise
+from triptych.data.images import read_image, squash
+from triptych.fusion import Fusion
+from triptych.similarity._common import split_classes
+
+__all__ = ["ClassSummary", "Method", "Preprocessing"]
+
+ClassSummary = dict[str, Any]  # level name -> what that level compares queries with, for one class
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images become the backbone's input.
+
+    Attributes:
+        side: images are scaled to (side, side) pixels.
+        mean: subtracted from each channel of an image in [0, 1].
+        std: divides each channel after that.
+    """
+
+    side: int = 84
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def __call__(self, images: Sequence[Image.Image]) -> Float[Tensor, "B 3 h w"]:
+        """PIL images to a float batch, upright and in RGB."""
+        pixels = [np.asarray(squash(read_image(image, self.side), self.side)) for image in images]
+        return self.normalise(torch.from_numpy(np.stack(pixels)))
+
+    def normalise(self, pixels: Tensor) -> Float[Tensor, "B 3 h w"]:
+        """uint8 pixels (B, side, side, 3) to a float batch."""
+        return normalise(pixels, self.mean, self.std)
+
+
+class Method(nn.Module, ABC):
+    """A backbone, a comparison at one or more levels, and a fusion.
+
+    A method works in four steps, which callers may take one by one to reuse what does not change:
+    ``encode`` images, ``summarise`` each class, ``compare`` queries with the summaries, ``fusion`` of the levels.
+    """
+
+    def __init__(self, backbone: Backbone, fusion: Fusion, preprocess: Preprocessing) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.fusion = fusion
+        self.preprocess = preprocess
+
+    @abstractmethod
+    def summarise(self, maps: Float[Tensor, "K C H W"]) -> ClassSummary:
+        """What the levels compare queries with, from one class's support maps."""
+
+    @abstractmethod
+    def compare(
+        self, query: Float[Tensor, "Q C H W"], classes: Sequence[ClassSummary]
+    ) -> dict[str, Float[Tensor, "Q N"]]:
+        """Similarities of query maps with summarised classes, per level."""
+
+    def encode(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B C H W"]:
+        """Feature maps of images."""
+        return self.backbone(images)
+
+    def compare_maps(
+        self, query: Float[Tensor, "Q C H W"], support: Float[Tensor, "S C H W"], labels: Int64[Tensor, " S"]
+    ) -> dict[str, Float[Tensor, "Q N"]]:
+        """Similarities of query maps with the classes of labelled support maps, per level."""
+        return self.compare(query, [self.summarise(maps) for maps in split_classes(support, labels)])
+
+    def levels(
+        self, query: Float[Tensor, "Q 3 h w"], support: Float[Tensor, "S 3 h w"], labels: Int64[Tensor, " S"]
+    ) -> dict[str, Float[Tensor, "Q N"]]:
+        """Similarities of query images with each class at each level, before fusion.
+
+        Args:
+            query: (Q, 3, h, w) preprocessed images.
+            support: (S, 3, h, w) preprocessed images.
+            labels: (S,) the class of each support image, 0..N-1; classes may differ in shots.
+
+        Returns:
+            level name -> (Q, N), larger is more similar.
+        """
+        return self.compare_maps(self.encode(query), self.encode(support), labels)
+
+    def forward(
+        self, query: Float[Tensor, "Q 3 h w"], support: Float[Tensor, "S 3 h w"], labels: Int64[Tensor, " S"]
+    ) -> Float[Tensor, "Q N"]:
+        """Logits of query images for each class; the arguments are those of ``levels``."""
+        return self.fusion(self.levels(query, support, labels))

@@ -1,0 +1,109 @@
+"""Method files: weights and configuration in one .safetensors file, which never runs code."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from triptych.files import write_whole
+from triptych.methods.mml import MML, MMLConfig
+
+__all__ = [
+    "EMBEDDED",
+    "load_method",
+    "load_state",
+    "method_from_bytes",
+    "method_to_bytes",
+    "save_method",
+    "weights_hash",
+]
+
+EMBEDDED = ("mml-conv64f",)
+_FORMAT = "triptych-method"
+_VERSION = 1
+
+
+def load_method(name: str | Path, device: str | torch.device = "cpu") -> MML:
+    """Load a trained method, ready for inference.
+
+    Args:
+        name: an embedded name ("mml-conv64f"), a .safetensors file written by ``save_method``, or a checkpoint
+            published by the authors of MML, ADM or DN4 (.pth.tar).
+        device: where its weights go.
+
+    Returns:
+        The method in evaluation mode.
+
+    Raises:
+        ValueError: no such name or file, or not a checkpoint of a known kind; the message says what was expected.
+    """
+    path = Path(name)
+    if str(name) in EMBEDDED:
+        method = method_from_bytes(
+            resources.files("triptych.weights").joinpath(f"{name}.safetensors").read_bytes(), str(name)
+        )
+    elif not path.is_file():
+        raise ValueError(
+            f"{name}: no such file or embedded method; expected {', '.join(EMBEDDED)}, a .safetensors file or a "
+            "published .pth.tar checkpoint"
+        )
+    elif path.suffix == ".safetensors":
+        method = method_from_bytes(path.read_bytes(), str(path))
+    else:
+        from triptych.interop import import_checkpoint
+
+        method = import_checkpoint(path)
+    return method.eval().to(device)
+
+
+def save_method(method: MML, path: str | Path) -> None:
+    """Write a method's weights and configuration to a .safetensors file, whole or not at all."""
+    write_whole(path, method_to_bytes(method))
+
+
+def method_to_bytes(method: MML) -> bytes:
+    """A method's weights and configuration as the bytes of a .safetensors file."""
+    config = json.dumps(asdict(method.config), sort_keys=True)
+    state = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
+    return save(state, {"format": _FORMAT, "version": str(_VERSION), "config": config})
+
+
+def method_from_bytes(data: bytes, name: str) -> MML:
+    """The method that ``method_to_bytes`` wrote; ``name`` is what errors call it."""
+    try:
+        state = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = header.get("__metadata__", {})
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{name}: damaged or not a .safetensors file ({error})") from error
+    if metadata.get("format") != _FORMAT:
+        raise ValueError(f"{name}: not a method file written by triptych; expected one from save_method or train")
+    if int(metadata.get("version", 0)) > _VERSION:
+        raise ValueError(f"{name}: written by a newer triptych; update with pip install -U triptych")
+    method = MML(MMLConfig.from_dict(json.loads(metadata["config"])))
+    load_state(method, state, name)
+    return method.eval()
+
+
+def load_state(method: MML, state: Mapping[str, Tensor], name: str) -> None:
+    """Fill a method with weights; a missing, unexpected or misshapen one is a ValueError that names it."""
+    try:
+        method.load_state_dict(dict(state))
+    except RuntimeError as error:
+        raise ValueError(f"{name}: its weights do not fit its configuration: {error}") from error
+
+
+def weights_hash(method: MML) -> str:
+    """SHA-256 of all weights and buffers, by name."""
+    whole = hashlib.sha256()
+    for name, value in sorted(method.state_dict().items()):
+        whole.update(name.encode())
+        whole.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return whole.hexdigest()

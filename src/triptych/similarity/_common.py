@@ -1,0 +1,54 @@
+"""What the levels share: grouping by class, normalisation, and a shield against autocast."""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def without_autocast(function: Callable[P, R]) -> Callable[P, R]:
+    """Run a function in the precision it chooses itself, also inside ``torch.autocast``."""
+
+    @functools.wraps(function)
+    def shielded(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            return function(*args, **kwargs)
+
+    return shielded
+
+
+def split_classes(support: Tensor, labels: Tensor) -> list[Tensor]:
+    """Support maps (S, C, H, W) as one (K_n, C, H, W) tensor per class n = 0..N-1.
+
+    Raises:
+        ValueError: labels and support disagree in length, or a label between 0 and the largest has no image.
+    """
+    if labels.shape != support.shape[:1] or labels.dtype != torch.int64:
+        raise ValueError(
+            f"expected one int64 label for each of the {support.shape[0]} support maps, "
+            f"got {tuple(labels.shape)} of {labels.dtype}"
+        )
+    if len(labels) == 0:
+        raise ValueError("the support is empty; expected at least one image per class")
+    if labels.min() < 0:
+        raise ValueError(f"labels must be 0..N-1, got {int(labels.min())}")
+    shots = torch.bincount(labels).tolist()
+    if 0 in shots:
+        raise ValueError(
+            f"class {shots.index(0)} of 0..{len(shots) - 1} has no support image; labels must be 0..N-1"
+        )
+    return list(support[torch.argsort(labels, stable=True)].split(shots))
+
+
+def unit_descriptors(maps: Tensor) -> Tensor:
+    """Feature maps (B, C, H, W) as unit-length local descriptors (B, M, C); at least float32, zeros stay zeros."""
+    maps = maps if maps.dtype == torch.float64 else maps.float()
+    return functional.normalize(maps.flatten(2), dim=1).transpose(1, 2)  # (B, M, C)
+
+

@@ -1,0 +1,162 @@
+"""Distribution level: an image's descriptors as a Gaussian against the Gaussian of a class."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from triptych.similarity._common import split_classes, without_autocast
+
+__all__ = [
+    "DISTANCES",
+    "Gaussian",
+    "distribution_class",
+    "distribution_similarity",
+    "distribution_to_classes",
+]
+
+_RIDGE = 0.01  # added to every variance, as in the release
+_SMALLEST_SQUARE = 1e-20  # below it a root's gradient is taken as zero
+
+
+class Gaussian(NamedTuple):
+    """One or several Gaussians: mean (..., C) and covariance (..., C, C), in float64."""
+
+    mean: Float[Tensor, "*B C"]
+    covariance: Float[Tensor, "*B C C"]
+
+
+@without_autocast
+def distribution_similarity(
+    query: Float[Tensor, "Q C H W"],
+    support: Float[Tensor, "S C H W"],
+    labels: Int64[Tensor, " S"],
+    distance: str = "wasserstein",
+) -> Float[Tensor, "Q N"]:
+    r"""Minus the distance between the Gaussian of a query's descriptors and that of a class's.
+
+    A Gaussian has the mean :math:`\mu` and the unbiased covariance of the raw (not unit-length) descriptors,
+    :math:`\Sigma` with 0.01 added to its diagonal; a class pools the descriptors of all its support images.
+
+    - ``"wasserstein"``: :math:`\|\mu_q - \mu_n\|_2 / C + \|\Sigma_q - \Sigma_n\|_F / C^2`, the MML release's.
+    - ``"kl"``: :math:`KL(N_q \| N_n) = \frac12 [\mathrm{tr}(\Sigma_n^{-1}\Sigma_q)
+      + (\mu_n - \mu_q)^T \Sigma_n^{-1} (\mu_n - \mu_q) - C + \ln\det\Sigma_n - \ln\det\Sigma_q]`, as in ADM.
+    - ``"kl_reverse"``: :math:`KL(N_n \| N_q)`.
+    - ``"bures"``: the exact 2-Wasserstein distance between Gaussians,
+      :math:`\sqrt{\|\mu_q - \mu_n\|^2 + \mathrm{tr}\,\Sigma_q + \mathrm{tr}\,\Sigma_n
+      - 2\,\mathrm{tr}(\Sigma_q^{1/2}\Sigma_n\Sigma_q^{1/2})^{1/2}}`.
+
+    Sources: Chen et al. (MML), arXiv 2103.11383v1, section 3.2; Li et al. (ADM), IJCAI 2020, equation 3;
+    Dowson and Landau, J. Multivariate Analysis 12 (1982), for the last.
+
+    Args:
+        query: (Q, C, H, W) feature maps.
+        support: (S, C, H, W) feature maps; classes may have different numbers of them.
+        labels: (S,) the class of each support map, 0..N-1.
+        distance: "wasserstein", "kl", "kl_reverse" or "bures".
+
+    Returns:
+        (Q, N) similarities <= 0, float32 or float64. The statistics are computed in float64: the inverse of a
+        covariance amplifies rounding by the ratio of its largest to its smallest variance.
+
+    Raises:
+        ValueError: an unknown distance, a class without support image, or maps of a single position.
+
+    >>> x = torch.tensor([[0.0, 2.0], [1.0, 3.0]]).view(2, 1, 1, 2)
+    >>> distribution_similarity(x, x, torch.tensor([0, 1]), "bures")
+    tensor([[-0., -1.],
+            [-1., -0.]])
+    """
+    classes = [distribution_class(maps) for maps in split_classes(support, labels)]
+    return distribution_to_classes(query, classes, distance)
+
+
+@without_autocast
+def distribution_class(maps: Float[Tensor, "K C H W"]) -> Gaussian:
+    """The Gaussian of all descriptors of one class."""
+    return _gaussian(maps.transpose(0, 1).flatten(1))
+
+
+@without_autocast
+def distribution_to_classes(
+    query: Float[Tensor, "Q C H W"], classes: Sequence[Gaussian], distance: str = "wasserstein"
+) -> Float[Tensor, "Q N"]:
+    """``distribution_similarity`` against classes prepared by ``distribution_class``."""
+    if distance not in DISTANCES:
+        raise ValueError(f"unknown distance {distance!r}; expected one of {', '.join(DISTANCES)}")
+    stacked = Gaussian(
+        torch.stack([gaussian.mean for gaussian in classes]),  # (N, C)
+        torch.stack([gaussian.covariance for gaussian in classes]),  # (N, C, C)
+    )
+    similarity = -DISTANCES[distance](_gaussian(query.flatten(2)), stacked)
+    return similarity if query.dtype == torch.float64 else similarity.float()
+
+
+def _gaussian(descriptors: Tensor) -> Gaussian:
+    """Descriptors in columns, (..., C, M), to their Gaussian."""
+    channels, count = descriptors.shape[-2:]
+    if count < 2:
+        raise ValueError("the distribution level needs maps of at least two positions, got one")
+    descriptors = descriptors.double()
+    mean = descriptors.mean(-1)
+    centred = descriptors - mean[..., None]
+    ridge = _RIDGE * torch.eye(channels, dtype=torch.float64, device=descriptors.device)
+    return Gaussian(mean, centred @ centred.mT / (count - 1) + ridge)
+
+
+def _wasserstein(query: Gaussian, classes: Gaussian) -> Tensor:
+    channels = query.mean.shape[1]
+    means = _euclidean(query.mean, classes.mean)
+    covariances = _euclidean(query.covariance.flatten(1), classes.covariance.flatten(1))
+    return means / channels + covariances / channels**2  # (Q, N)
+
+
+def _euclidean(x: Tensor, y: Tensor) -> Tensor:
+    # The expansion |x|^2 - 2xy + |y|^2 would lose the small distances that decide.
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _kl(query: Gaussian, classes: Gaussian) -> Tensor:
+    """KL(N_q || N_n) for all pairs (Q, N), without a tensor of Q * N matrices."""
+    root = torch.linalg.cholesky(classes.covariance)  # (N, C, C)
+    precision = torch.cholesky_inverse(root)
+    trace = query.covariance.flatten(1) @ precision.flatten(1).T  # (Q, N)
+    offset = query.mean.T - classes.mean[:, :, None]  # (N, C, Q)
+    whitened = torch.linalg.solve_triangular(root, offset, upper=False)
+    mahalanobis = whitened.square().sum(1).T  # (Q, N)
+    log_ratio = _half_log_det(root) - _half_log_det(torch.linalg.cholesky(query.covariance))[:, None]
+    return (trace + mahalanobis - query.mean.shape[1]) / 2 + log_ratio
+
+
+def _half_log_det(root: Tensor) -> Tensor:
+    return root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+
+def _kl_reverse(query: Gaussian, classes: Gaussian) -> Tensor:
+    return _kl(classes, query).T
+
+
+def _bures(query: Gaussian, classes: Gaussian) -> Tensor:
+    """Per class, to hold (Q, C, C) and not (Q, N, C, C).
+
+    With any factors A A^T and B B^T of the two covariances, tr (A A^T B B^T)^(1/2) is the sum of the singular
+    values of A^T B; Cholesky factors save the matrix roots.
+    """
+    roots = torch.linalg.cholesky(query.covariance)  # (Q, C, C)
+    query_trace = query.covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
+    columns = []
+    for mean, covariance in zip(*classes, strict=True):
+        cross = torch.linalg.svdvals(roots.mT @ torch.linalg.cholesky(covariance)).sum(-1)
+        square = (query.mean - mean).square().sum(-1) + query_trace + covariance.trace() - 2 * cross
+        columns.append(square.clamp_min(_SMALLEST_SQUARE).sqrt())
+    return torch.stack(columns, dim=1)
+
+
+DISTANCES: dict[str, Callable[[Gaussian, Gaussian], Tensor]] = {
+    "wasserstein": _wasserstein,
+    "kl": _kl,
+    "kl_reverse": _kl_reverse,
+    "bures": _bures,
+}

@@ -1,0 +1,60 @@
+"""Pixel level: an image's local descriptors against all local descriptors of a class."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from triptych.similarity._common import split_classes, unit_descriptors, without_autocast
+from triptych.similarity.nearest import nearest_similarity
+
+__all__ = ["pixel_class", "pixel_similarity", "pixel_to_classes"]
+
+
+@without_autocast
+def pixel_similarity(
+    query: Float[Tensor, "Q C H W"],
+    support: Float[Tensor, "S C H W"],
+    labels: Int64[Tensor, " S"],
+    k: int = 1,
+) -> Float[Tensor, "Q N"]:
+    r"""Image-to-class similarity of local descriptors.
+
+    .. math:: s(q, n) = \sum_{i=1}^{M} \sum_{j \in \mathrm{top}_k(S_n)} \cos(x_i^{(q)}, x_j)
+
+    where S_n pools the M = H * W descriptors of all support images of class n. Source: Li et al. (DN4),
+    CVPR 2019, equation 3 with k = 3; Chen et al. (MML), arXiv 2103.11383v1, section 3.2 with k = 1.
+
+    Args:
+        query: (Q, C, H, W) feature maps.
+        support: (S, C, H, W) feature maps; classes may have different numbers of them.
+        labels: (S,) the class of each support map, 0..N-1.
+        k: nearest neighbours that count for each descriptor.
+
+    Returns:
+        (Q, N) similarities in [-k*M, k*M], float32 or float64. Maps in half precision are searched in half
+        precision; the chosen cosines are computed in float32 all the same.
+
+    Raises:
+        ValueError: a class without support image, or k above a class's number of descriptors.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(2, 2, 1, 1)
+    >>> pixel_similarity(x, x, torch.tensor([0, 1]))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    pools = [pixel_class(maps) for maps in split_classes(support, labels)]
+    return pixel_to_classes(query, pools, k)
+
+
+def pixel_class(maps: Float[Tensor, "K C H W"]) -> Float[Tensor, "K*H*W C"]:
+    """The pool of unit-length descriptors of one class, in the precision of the maps or float32 if that is half."""
+    return unit_descriptors(maps).flatten(0, 1)
+
+
+@without_autocast
+def pixel_to_classes(
+    query: Float[Tensor, "Q C H W"], pools: Sequence[Float[Tensor, "_ C"]], k: int = 1
+) -> Float[Tensor, "Q N"]:
+    """``pixel_similarity`` against classes prepared by ``pixel_class``."""
+    return nearest_similarity(unit_descriptors(query), pools, k, dtype=query.dtype)

@@ -1,0 +1,16 @@
+"""Training: classification on the base classes, then episodes."""
+
+from triptych.training.episodic import train
+from triptych.training.pretrain import pretrain
+from triptych.training.run import TrainingError
+from triptych.training.settings import PRESETS, Preset, PretrainSettings, TrainSettings
+
+__all__ = [
+    "PRESETS",
+    "Preset",
+    "PretrainSettings",
+    "TrainSettings",
+    "TrainingError",
+    "pretrain",
+    "train",
+]

@@ -1,0 +1,155 @@
+"""Episodic training: each step is a few tasks like those the method will be asked to solve."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip
+from triptych.episodes import Episode, EpisodeSampler
+from triptych.evaluation import evaluate_store
+from triptych.fusion import LevelFusion
+from triptych.methods import MML, build_method, load_method
+from triptych.training.pretrain import pretrain
+from triptych.training.run import Run, start_fabric
+from triptych.training.schedule import cosine, set_learning_rate, step_halving
+from triptych.training.settings import PRESETS, Preset, TrainSettings
+
+__all__ = ["train"]
+
+_AUGMENTATION = 3  # stream of random numbers of one seed
+_VALIDATION_SEED = 1
+
+
+def train(
+    data: str | Path,
+    out: str | Path,
+    method: str = "mml-conv64f",
+    preset: Preset = PRESETS["fast"],  # noqa: B008 (frozen)
+    init: str | Path | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train a method on episodes of the train split, after pre-training if the preset has it.
+
+    The validation split picks the model; the test split is never opened.
+
+    Args:
+        data: a data set with the splits train and val.
+        out: the run's folder; ``best.safetensors`` in it is the result, ``pretrain/`` the first stage.
+        method: a registry name.
+        preset: the recipe.
+        init: a method file to start from, in place of the preset's pre-training.
+        resume: continue the run in ``out``, if there is one.
+
+    Returns:
+        The path of the best model.
+
+    Raises:
+        ValueError: bad data, settings or folder.
+        TrainingError: the loss is no longer finite.
+    """
+    if init is None and preset.pretrain is not None:
+        init = pretrain(data, Path(out) / "pretrain", method, preset.pretrain, resume)
+    settings = preset.train
+    fabric = start_fabric(settings.precision)
+    torch.manual_seed(settings.seed)
+    model = build_method(method)
+    if init is not None:
+        model.backbone.load_state_dict(load_method(init).backbone.state_dict())
+    train_store = open_store(data, "train", settings.store_side).to(fabric.device)
+    val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
+    model.to(fabric.device, memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=settings.betas)
+    samplers = [
+        EpisodeSampler(train_store.labels, settings.way, shot, settings.queries, settings.seed, train_store.classes)
+        for shot in settings.shots
+    ]
+    context = {"method": method, "data": train_store.fingerprint, "stage": "train"}
+    with Run(Path(out), settings, context, settings.steps, {"method": model}, optimizer, resume) as run:
+        while run.step < settings.steps:
+            learning_rate = _learning_rate(run.step, settings)
+            set_learning_rate(optimizer, learning_rate)
+            _train_mode(model, frozen_norm=_reached(run.step, settings.freeze_norm_after))
+
+            optimizer.zero_grad()
+            losses, accuracies = [], []
+            for number in range(run.step * settings.episodes_per_step, (run.step + 1) * settings.episodes_per_step):
+                episode = samplers[number % len(samplers)][number]
+                images = _images(train_store, episode, number, model.preprocess.side, settings)
+                with fabric.autocast():
+                    maps = model.encode(model.preprocess.normalise(images))
+                loss, accuracy = episode_loss(model, maps, episode, settings.level_loss)
+                fabric.backward(loss / settings.episodes_per_step)
+                losses.append(loss.item())
+                accuracies.append(accuracy)
+            optimizer.step()
+
+            run.advance(float(np.mean(losses)), float(np.mean(accuracies)), learning_rate)
+            if run.step % settings.validate_every == 0 or run.step == settings.steps:
+                figures = _validate(model, val_store, settings)
+                picked = [figures[f"{shot}-shot"] for shot in settings.validation_shots]
+                run.validated(model, float(np.mean(picked)), figures)
+    return Path(out) / "best.safetensors"
+
+
+def episode_loss(
+    model: MML, maps: Tensor, episode: Episode, level_loss: float
+) -> tuple[Tensor, float]:
+    """Cross-entropy of the fused logits plus ``level_loss`` times that of each level; and the accuracy.
+
+    ``maps`` are those of the support images followed by those of the queries, encoded together.
+    """
+    support, query = maps.split([len(episode.support), len(episode.query)])
+    labels = torch.from_numpy(episode.support_labels).to(maps.device)
+    truth = torch.from_numpy(episode.query_labels).to(maps.device)
+    levels = model.compare_maps(query, support, labels)
+    assert isinstance(model.fusion, LevelFusion)  # build_method makes no other
+    model.fusion.observe(levels)
+    logits = model.fusion(levels)
+    loss = functional.cross_entropy(logits, truth)
+    if level_loss:
+        for own in model.fusion.calibrated(levels).values():
+            loss = loss + level_loss * functional.cross_entropy(own, truth)
+    return loss, (logits.argmax(1) == truth).float().mean().item()
+
+
+def _images(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:
+    rng = np.random.default_rng([settings.seed, _AUGMENTATION, number])
+    chosen = np.concatenate([episode.support, episode.query])
+    return colour_jitter(random_crop_flip(store[chosen], crop, rng), settings.jitter, rng)
+
+
+def _learning_rate(step: int, settings: TrainSettings) -> float:
+    if settings.schedule == "cosine":
+        return cosine(step, settings.steps, settings.learning_rate)
+    if settings.schedule == "step":
+        return step_halving(step, settings.learning_rate, settings.halve_every)
+    raise ValueError(f"unknown schedule {settings.schedule!r}; expected cosine or step")
+
+
+def _reached(step: int, limit: int | None) -> bool:
+    return limit is not None and step >= limit
+
+
+def _train_mode(model: MML, frozen_norm: bool) -> None:
+    model.train()
+    if frozen_norm:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+
+def _validate(model: MML, store: ImageStore, settings: TrainSettings) -> dict[str, float]:
+    """Fused accuracy and that of each level, per validation shot."""
+    precision = "bf16" if start_fabric(settings.precision)._precision.precision == "bf16-mixed" else "32"
+    figures = {}
+    for shot in settings.validation_shots:
+        way = min(5, len(store.classes))
+        sampler = EpisodeSampler(store.labels, way, shot, seed=_VALIDATION_SEED, classes=store.classes)
+        accuracies = evaluate_store(model, store, sampler, settings.validation_episodes, precision)
+        for subset, values in accuracies.items():
+            figures[f"{shot}-shot {subset}"] = float(values.mean())
+        figures[f"{shot}-shot"] = float(values.mean())
+    return figures

@@ -1,0 +1,143 @@
+"""Pre-training: the backbone learns to classify the base classes, pooled and at every position."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip
+from triptych.episodes import EpisodeSampler
+from triptych.evaluation import encode_store
+from triptych.methods import MML, build_method
+from triptych.training.run import Run, start_fabric
+from triptych.training.schedule import cosine, set_learning_rate
+from triptych.training.settings import PretrainSettings
+
+__all__ = ["pretrain"]
+
+_ORDER, _AUGMENTATION = 1, 2  # streams of random numbers of one seed
+
+
+def pretrain(
+    data: str | Path,
+    out: str | Path,
+    method: str = "mml-conv64f",
+    settings: PretrainSettings = PretrainSettings(),  # noqa: B008 (frozen)
+    resume: bool = False,
+) -> Path:
+    """Train a method's backbone as a classifier of the train split; validation episodes pick the epoch.
+
+    Args:
+        data: a data set with the splits train and val.
+        out: the run's folder; ``best.safetensors`` in it is the result.
+        method: a registry name.
+        settings: the recipe.
+        resume: continue the run in ``out``, if there is one.
+
+    Returns:
+        The path of the best model.
+
+    Raises:
+        ValueError: bad data, settings or folder.
+        TrainingError: the loss is no longer finite.
+    """
+    fabric = start_fabric(settings.precision)
+    torch.manual_seed(settings.seed)
+    model = build_method(method)
+    train_store = open_store(data, "train", settings.store_side).to(fabric.device)
+    val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
+    heads = Heads(model.backbone.channels, len(train_store.classes))
+    model.to(fabric.device, memory_format=torch.channels_last)
+    heads.to(fabric.device)
+    optimizer = torch.optim.SGD(
+        [*model.backbone.parameters(), *heads.parameters()],
+        lr=settings.learning_rate,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=settings.weight_decay,
+    )
+    steps_per_epoch = len(train_store) // settings.batch
+    if steps_per_epoch == 0:
+        raise ValueError(f"{len(train_store)} training images are fewer than one batch of {settings.batch}")
+    context = {"method": method, "data": train_store.fingerprint, "stage": "pretrain"}
+    modules = {"method": model, "heads": heads}
+    total = settings.epochs * steps_per_epoch
+    with Run(Path(out), settings, context, total, modules, optimizer, resume) as run:
+        while run.step < total:
+            epoch, position = divmod(run.step, steps_per_epoch)
+            images, labels = _batch(train_store, epoch, position, model.preprocess.side, settings)
+            learning_rate = cosine(run.step, total, settings.learning_rate, settings.warmup)
+            set_learning_rate(optimizer, learning_rate)
+
+            model.train()
+            with fabric.autocast():
+                maps = model.encode(model.preprocess.normalise(images))
+            pooled, dense = heads(maps.float())
+            loss = functional.cross_entropy(pooled, labels)
+            loss = loss + settings.dense_weight * _dense_loss(dense, labels)
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            optimizer.step()
+
+            accuracy = (pooled.argmax(1) == labels).float().mean().item()
+            run.advance(loss.item(), accuracy, learning_rate)
+            if run.step % steps_per_epoch == 0:
+                figures = validate_class_means(model, val_store)
+                run.validated(model, sum(figures.values()) / len(figures), figures)
+    return Path(out) / "best.safetensors"
+
+
+class Heads(nn.Module):
+    """Two classifiers: linear on the mean descriptor, cosine on every unit-length descriptor.
+
+    The cosine trains descriptors for what the pixel level will ask of them: direction, not length.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.pooled = nn.Linear(channels, classes)
+        self.dense = nn.Parameter(torch.randn(classes, channels) / channels**0.5)
+        self.log_scale = nn.Parameter(torch.tensor(10.0).log())
+
+    def forward(self, maps: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
+        """Logits (B, classes) of the images and (B, M, classes) of their descriptors."""
+        descriptors = functional.normalize(maps.flatten(2).transpose(1, 2), dim=2)  # (B, M, C)
+        cosines = descriptors @ functional.normalize(self.dense, dim=1).T
+        return self.pooled(maps.mean(dim=(2, 3))), cosines * self.log_scale.exp()
+
+
+def _dense_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
+
+
+def _batch(
+    store: ImageStore, epoch: int, position: int, crop: int, settings: PretrainSettings
+) -> tuple[Tensor, Tensor]:
+    order = np.random.default_rng([settings.seed, _ORDER, epoch]).permutation(len(store))
+    chosen = order[position * settings.batch : (position + 1) * settings.batch]
+    rng = np.random.default_rng([settings.seed, _AUGMENTATION, epoch, position])
+    images = colour_jitter(random_crop_flip(store[chosen], crop, rng), settings.jitter, rng)
+    return images, torch.from_numpy(store.labels[chosen]).to(images.device)
+
+
+@torch.inference_mode()
+def validate_class_means(model: MML, store: ImageStore, episodes: int = 500) -> dict[str, float]:
+    """5-way 1- and 5-shot accuracy of the nearest class mean (cosine of pooled maps) on seeded episodes."""
+    maps = encode_store(model, store, precision="bf16" if store.images.is_cuda else "32")
+    pooled = functional.normalize(maps.float().mean(dim=(2, 3)), dim=1)
+    figures = {}
+    for shot in (1, 5):
+        sampler = EpisodeSampler(store.labels, min(5, len(store.classes)), shot, classes=store.classes)
+        correct = []
+        for number in range(episodes):
+            episode = sampler[number]
+            means = functional.normalize(
+                pooled[episode.support].view(sampler.way, shot, -1).mean(1), dim=1
+            )  # (N, C)
+            answers = (pooled[episode.query] @ means.T).argmax(1).cpu().numpy()
+            correct.append((answers == episode.query_labels).mean())
+        figures[f"class means {shot}-shot"] = float(np.mean(correct))
+    return figures

@@ -1,0 +1,177 @@
+"""A training run on disk: checkpoints that survive a kill, logs, and the best model so far."""
+
+import io
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+from torch import nn
+from torch.optim import Optimizer
+
+from triptych.files import write_whole
+from triptych.methods import MML, save_method
+from triptych.progress import progress_bar
+
+__all__ = ["Run", "TrainingError", "start_fabric"]
+
+_CONSOLE = Console(stderr=True, highlight=False)
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on."""
+
+
+def start_fabric(precision: str) -> Fabric:
+    """One device, the fastest there is; "auto" takes bf16 where the hardware multiplies it natively."""
+    if precision == "auto":
+        precision = "bf16-mixed" if _has_bf16() else "32-true"
+    return Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
+
+
+def _has_bf16() -> bool:
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+class Run:
+    """One stage's folder: ``checkpoint.pt``, ``settings.json``, ``best.safetensors``, TensorBoard logs.
+
+    Every random draw of training is a function of the seed and the step, so the weights, the optimiser's state
+    and the step are the whole state: a run killed at any moment and resumed ends with the same weights.
+
+    Args:
+        folder: where the run lives.
+        settings: the stage's settings, a dataclass.
+        context: what else must be the same when the run is resumed (method, data fingerprint).
+        steps: optimiser steps in all.
+        modules: what is saved beside the optimiser.
+        optimizer: the optimiser.
+        checkpoint_seconds: how often the run is saved.
+
+    Raises:
+        ValueError: resuming with other settings or data, or starting where a run already lies.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Any,
+        context: Mapping[str, Any],
+        steps: int,
+        modules: Mapping[str, nn.Module],
+        optimizer: Optimizer,
+        resume: bool,
+    ) -> None:
+        self.folder = folder
+        self.steps = steps
+        self.step = 0
+        self.best = -math.inf
+        self._identity = json.loads(json.dumps({**asdict(settings), **context}))
+        self._modules = modules
+        self._optimizer = optimizer
+        self._checkpoint_seconds = settings.checkpoint_seconds
+        self._checkpoint = folder / "checkpoint.pt"
+        self._loss = self._accuracy = math.nan
+        if self._checkpoint.exists():
+            if not resume:
+                raise ValueError(f"{folder}: a run already lies here; continue it with --resume, or choose another --out")
+            self._load()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "settings.json", json.dumps(self._identity, indent=2).encode())
+
+    def __enter__(self) -> "Run":
+        self._saved = self._started = time.monotonic()
+        self._writer = _tensorboard(self.folder)
+        self._bar = progress_bar()
+        self._task = self._bar.add_task(self.folder.name, total=self.steps, completed=self.step, status="")
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+        if self._writer is not None:
+            self._writer.close()
+
+    def advance(self, loss: float, accuracy: float, learning_rate: float) -> None:
+        """Count a step, refuse a diverged one, save when it is time."""
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss became {loss} at step {self.step + 1}; the last checkpoint in {self.folder} is sound: "
+                "lower --learning-rate and start anew, or use --precision 32-true"
+            )
+        self.step += 1
+        # Smoothed for the eye alone.
+        self._loss = loss if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * loss
+        self._accuracy = accuracy if math.isnan(self._accuracy) else 0.98 * self._accuracy + 0.02 * accuracy
+        self._bar.update(self._task, completed=self.step, status=self._status())
+        if self.step % 20 == 0:
+            self.log({"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate})
+        if time.monotonic() - self._saved >= self._checkpoint_seconds or self.step == self.steps:
+            self.save()
+
+    def validated(self, method: MML, score: float, figures: Mapping[str, float]) -> None:
+        """Log a validation; keep the model if it is the best so far."""
+        self.log({f"validation/{name}": value for name, value in figures.items()})
+        if score > self.best:
+            self.best = score
+            save_method(method, self.folder / "best.safetensors")
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        minutes = (time.monotonic() - self._started) / 60
+        _CONSOLE.print(f"step {self.step}/{self.steps} ({minutes:.1f} min): {self._status()}; validation: {shown}")
+        self.save()
+
+    def log(self, figures: Mapping[str, float]) -> None:
+        """To TensorBoard."""
+        if self._writer is not None:
+            for name, value in figures.items():
+                self._writer.add_scalar(name, value, self.step)
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        state = {
+            "identity": self._identity,
+            "step": self.step,
+            "best": self.best,
+            "optimizer": self._optimizer.state_dict(),
+            "modules": {name: module.state_dict() for name, module in self._modules.items()},
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_whole(self._checkpoint, buffer.getvalue())
+        self._saved = time.monotonic()
+
+    def _load(self) -> None:
+        try:
+            state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
+            identity = state["identity"]
+        except Exception as error:  # torch.load raises many kinds
+            raise ValueError(f"{self._checkpoint}: damaged checkpoint ({error}); remove it to start anew") from error
+        changed = [key for key in self._identity if identity.get(key) != self._identity[key]]
+        if changed:
+            differences = ", ".join(f"{key} {identity.get(key)!r} -> {self._identity[key]!r}" for key in changed)
+            raise ValueError(f"{self.folder}: this run was started differently ({differences}); resume it as it was")
+        self.step, self.best = state["step"], state["best"]
+        for name, module in self._modules.items():
+            module.load_state_dict(state["modules"][name])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _status(self) -> str:
+        best = "" if self.best == -math.inf else f", best validation {self.best:.3f}"
+        return f"loss {self._loss:.3f}, accuracy {self._accuracy:.3f}{best}"
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        _CONSOLE.print("no TensorBoard logs: pip install 'triptych[train]'")
+        return None
+    return SummaryWriter(str(folder))

@@ -1,0 +1,118 @@
+"""Settings of the two training stages, and the presets."""
+
+from dataclasses import dataclass
+
+__all__ = ["PRESETS", "Preset", "PretrainSettings", "TrainSettings"]
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """Classification of the base classes.
+
+    Attributes:
+        epochs: passes over the train split.
+        batch: images a step.
+        learning_rate: peak of the one-cycle cosine schedule.
+        warmup: share of the steps over which the learning rate rises to its peak.
+        weight_decay: L2 penalty.
+        dense_weight: weight of the loss that classifies every local descriptor, beside the pooled one.
+        store_side: images are decoded to this side, from which crops are cut.
+        jitter: strength of the colour jitter; 0 is off.
+        precision: "auto" (bf16 where the hardware has it), "bf16-mixed" or "32-true".
+        checkpoint_seconds: how often the run is saved.
+        seed: of weights, order and augmentation.
+    """
+
+    epochs: int = 14
+    batch: int = 128
+    learning_rate: float = 0.1
+    warmup: float = 0.1
+    weight_decay: float = 5e-4
+    dense_weight: float = 1.0
+    store_side: int = 92
+    jitter: float = 0.0
+    precision: str = "auto"
+    checkpoint_seconds: float = 120.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Episodic training.
+
+    Attributes:
+        steps: optimiser steps.
+        episodes_per_step: episodes whose gradients are averaged in a step.
+        way: classes in an episode.
+        shots: support images of each class; several values take turns.
+        queries: query images of each class.
+        learning_rate: of Adam, at the start.
+        betas: of Adam.
+        schedule: "cosine" to zero, or "step": halved every ``halve_every`` steps.
+        halve_every: steps between two halvings of the step schedule.
+        level_loss: weight of each level's own cross-entropy beside the fused one.
+        freeze_norm_after: step from which BatchNorm statistics stay as they are; None for never.
+        store_side: images are decoded to this side, from which crops are cut.
+        jitter: strength of the colour jitter; 0 is off.
+        validate_every: steps between two validations.
+        validation_episodes: episodes of each validation shot.
+        validation_shots: shots whose mean accuracy on the validation split picks the model.
+        precision: "auto" (bf16 where the hardware has it), "bf16-mixed" or "32-true".
+        checkpoint_seconds: how often the run is saved.
+        seed: of weights, episodes and augmentation.
+    """
+
+    steps: int = 125_000
+    episodes_per_step: int = 4
+    way: int = 5
+    shots: tuple[int, ...] = (1,)
+    queries: int = 15
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.5, 0.9)
+    schedule: str = "step"
+    halve_every: int = 25_000
+    level_loss: float = 0.0
+    freeze_norm_after: int | None = 2_500
+    store_side: int = 100
+    jitter: float = 0.4
+    validate_every: int = 2_500
+    validation_episodes: int = 1_000
+    validation_shots: tuple[int, ...] = (1,)
+    precision: str = "auto"
+    checkpoint_seconds: float = 120.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named recipe: pre-training or none, then episodes."""
+
+    pretrain: PretrainSettings | None
+    train: TrainSettings
+
+
+PRESETS: dict[str, Preset] = {
+    # arXiv 2103.11383v1, section 4.2: 50 epochs of 10,000 episodes, 4 a step, halved every 10 epochs.
+    "paper": Preset(pretrain=None, train=TrainSettings()),
+    # Sized for two CPU cores: about an hour of pre-training, then under an hour of episodes.
+    "fast": Preset(
+        pretrain=PretrainSettings(),
+        train=TrainSettings(
+            steps=3_600,
+            episodes_per_step=1,
+            way=8,
+            shots=(1, 5),
+            queries=8,
+            learning_rate=5e-4,
+            betas=(0.9, 0.999),
+            schedule="cosine",
+            level_loss=1.0,
+            freeze_norm_after=None,
+            store_side=92,
+            jitter=0.0,
+            validate_every=900,
+            validation_episodes=200,
+            validation_shots=(1, 5),
+        ),
+    ),
+}

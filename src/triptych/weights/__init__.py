@@ -1,0 +1,1 @@
+"""Embedded weights (safetensors) and their model cards."""
