@@ -54,8 +54,10 @@ class EpisodeSampler:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         members = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
         if self.way < 2 or len(members) < max(2, self.way):
-            raise ValueError(f"{self.way}-way episodes need a way and number of classes of at least 2; "
-                             f"the data has {len(members)} classes: choose a smaller way or add classes")
+            raise ValueError(
+                f"{self.way}-way episodes need a way and number of classes of at least 2; "
+                f"the data has {len(members)} classes: choose a smaller way or add classes"
+            )
         needed = self.shot + self.queries
         for label, indices in zip(np.unique(self.labels), members, strict=True):
             if len(indices) < needed:

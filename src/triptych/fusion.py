@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 __all__ = ["Fusion", "LevelFusion", "Levels", "SlotFusion"]
 
@@ -103,8 +104,10 @@ class SlotFusion(Fusion):
                 f"slots), got {joined.shape[1] // len(self.names)}; use a {self.way}-way episode or weights "
                 "trained with triptych, which take any number of classes"
             )
-        scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
-        slots = torch.addcmul(self.norm.bias, joined - self.norm.running_mean, scale)
+        # The running statistics, also in training mode: published weights are not trained further.
+        slots = functional.batch_norm(
+            joined, self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias, eps=self.norm.eps
+        )
         return {
             name: weight * part
             for name, weight, part in zip(self.names, self.weight, slots.split(self.way, dim=1), strict=True)

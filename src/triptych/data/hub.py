@@ -30,7 +30,9 @@ def list_hub(name: str, split: str | None, spellings: Mapping[str, tuple[str, ..
     image = _column(table, datasets.Image, name)
     label = _column(table, datasets.ClassLabel, name)
     rows = table.cast_column(image, datasets.Image(decode=False))
-    values = np.asarray(rows[label], dtype=np.int64)
+    values = np.asarray([-1 if value is None else value for value in rows[label]], dtype=np.int64)
+    if len(values) == 0 or values.min() < 0:  # -1 is the hub's custom for a held-back label
+        raise ValueError(f"hf:{name}: the split {chosen!r} has no labels; choose another split")
     present, labels = np.unique(values, return_inverse=True)
     return Listing(
         sources=[_encoded(cell) for cell in rows[image]],

@@ -34,7 +34,8 @@ def read_image(source: ImageSource, side: int | None = None, name: str | None = 
     Raises:
         ImageError: the photo is missing, empty, truncated, no image, or too large to be decoded safely.
     """
-    name = name or source_name(source)
+    described = source_name(source)  # refuses what is no photo, also where the caller gives a name
+    name = name or described
     if isinstance(source, Image.Image):
         image = source
     elif isinstance(source, np.ndarray):
@@ -42,7 +43,8 @@ def read_image(source: ImageSource, side: int | None = None, name: str | None = 
     else:
         image = _open(source if isinstance(source, bytes) else read_bytes(source), name)
     try:
-        if side is not None and image.format == "JPEG":
+        # Only what was opened here: draft() would shrink the caller's own image for good.
+        if side is not None and image is not source and image.format == "JPEG":
             image.draft(None, (side * _OVERSAMPLING, side * _OVERSAMPLING))
         return _to_rgb(ImageOps.exif_transpose(image))
     except Exception as error:  # a decoder fed a damaged file may raise anything
@@ -58,8 +60,9 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
     """Read a photo's file; an ImageError names it and says why it cannot be read."""
     try:
         data = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: {error.strerror or error}; expected an image file") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path}: {reason}; expected an image file") from error
     if not data:
         raise ImageError(f"{path}: the file is empty (0 bytes); replace or remove it")
     return data
@@ -86,9 +89,7 @@ def _open(data: bytes, name: str) -> Image.Image:
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"{name}: not an image that Pillow can read; replace or remove it") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{name}: too large to be decoded safely ({error}); scale it down or remove it"
-        ) from error
+        raise ImageError(f"{name}: too large to be decoded safely ({error}); scale it down or remove it") from error
     except Exception as error:  # a decoder fed a damaged file may raise anything
         raise ImageError(f"{name}: damaged image ({error}); replace or remove the file") from error
 
@@ -97,9 +98,7 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.dtype != np.uint8 or array.size == 0 or not (array.ndim == 2 or array.shape[2:] in {(3,), (4,)}):
-        raise ImageError(
-            f"{name}, dtype {array.dtype}: expected a uint8 array of shape (h, w), (h, w, 3) or (h, w, 4)"
-        )
+        raise ImageError(f"{name}, dtype {array.dtype}: expected a uint8 array of shape (h, w), (h, w, 3) or (h, w, 4)")
     return Image.fromarray(np.ascontiguousarray(array))
 
 
@@ -117,6 +116,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _from_deep(image: Image.Image) -> Image.Image:
     """16-bit, 32-bit and floating-point greyscale to 8 bits. PIL's own conversion clips instead of scaling."""
     values = np.asarray(image, dtype=np.float64)
+    values = np.where(np.isfinite(values), values, 0)  # NaN and infinity mark missing pixels, and spoil the scale
     peak = values.max(initial=0)
     full_scale = 1.0 if peak <= 1 and image.mode == "F" else 255.0 if peak <= 255 and image.mode == "F" else 65535.0
     return Image.fromarray(np.clip(values * (255.0 / full_scale), 0, 255).round().astype(np.uint8))

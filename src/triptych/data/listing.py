@@ -86,18 +86,24 @@ def list_images(data: str | Path, split: str | None = None) -> Listing:
 
 def list_folder(root: Path) -> Listing:
     """List a folder with one sub-folder per class; sub-folders of a class folder belong to the class."""
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
     if not folders:
         raise ValueError(f"{root}: no class folders in it; expected {_LAYOUTS}")
     sources: list[Path | bytes] = []
     labels = []
     for label, folder in enumerate(folders):
-        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder))
         if not files:
             raise ValueError(f"{folder}: the class folder has no files; put photos in it or remove it")
         sources += files
         labels += [label] * len(files)
     return _listing(sources, [str(path) for path in sources], labels, [folder.name for folder in folders])
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    """Whether the file, or a folder on the way to it, is hidden: thumbnails and the like, no photos."""
+    *folders, file = path.relative_to(folder).parts
+    return file.startswith(".") or any(name.startswith((".", "__")) for name in folders)
 
 
 def _list_csv(root: Path, split: str | None) -> Listing:
@@ -111,6 +117,8 @@ def _list_csv(root: Path, split: str | None) -> Listing:
         rows = [(row["filename"], row["label"]) for row in reader]
     if not rows:
         raise ValueError(f"{table}: the table has no rows")
+    if short := [row for row, cells in enumerate(rows, start=1) if not all(cells)]:
+        raise ValueError(f"{table}: row {short[0]} has no filename or no label; fill in or remove it")
     classes = sorted({label for _, label in rows})
     index = {label: position for position, label in enumerate(classes)}
     paths: list[Path | bytes] = [root / "images" / filename for filename, _ in rows]
@@ -129,7 +137,7 @@ def _list_parquet(root: Path, split: str | None) -> Listing:
         try:
             table = pq.read_table(file, columns=["image", "label"])
             images = table.column("image").to_pylist()
-            encoded = [image["bytes"] for image in images]
+            encoded = [_bytes_of(image) for image in images]
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ValueError(
                 f"{file}: not a Parquet file with image {{bytes, path}} and label columns ({error})"
@@ -138,10 +146,27 @@ def _list_parquet(root: Path, split: str | None) -> Listing:
         names += [f"{file.name}:{row} {image.get('path') or ''}".strip() for row, image in enumerate(images)]
         values += table.column("label").to_pylist()
         class_names = class_names or _class_names(table.schema.metadata)
-    present = sorted(set(values))
+    if not values:
+        raise ValueError(f"{root}: the table has no rows")
+    present = _present(values, class_names, names)
     index = {value: position for position, value in enumerate(present)}
     classes = [class_names[int(value)] if class_names else str(value) for value in present]
     return _listing(sources, names, [index[value] for value in values], classes)
+
+
+def _bytes_of(image: dict[str, object]) -> bytes:
+    if not isinstance(image["bytes"], bytes):
+        raise TypeError(f"no bytes in the image {image.get('path')!r}")
+    return image["bytes"]
+
+
+def _present(values: list[int | str], class_names: list[str] | None, names: list[str]) -> list[int | str]:
+    """The distinct labels in order; a label that names no class (null, or the hub's -1) is refused."""
+    known = range(len(class_names)) if class_names else None
+    for name, value in zip(names, values, strict=True):
+        if value is None or (known and value not in known):
+            raise ValueError(f"{name}: the label {value!r} names no class; label or remove the image")
+    return sorted(set(values))  # type: ignore[type-var]
 
 
 def _class_names(metadata: dict[bytes, bytes] | None) -> list[str] | None:
@@ -162,7 +187,7 @@ def _split_files(root: Path, split: str | None) -> list[Path]:
 
 def _split_folder(root: Path, split: str | None) -> Path | None:
     """The folder of the split where class folders lie below train/, val/ and test/; None in a plain folder."""
-    named = [name for name in _SPLIT_SPELLINGS["train"] + _SPLIT_SPELLINGS["val"] + _SPLIT_SPELLINGS["test"]]
+    named = [name for spellings in _SPLIT_SPELLINGS.values() for name in spellings]
     if not any((root / name).is_dir() for name in named):
         if split in {"train", "val"}:
             raise ValueError(
@@ -175,15 +200,13 @@ def _split_folder(root: Path, split: str | None) -> Path | None:
     raise ValueError(f"{root}: no {split or 'test'}/ folder beside the other splits")
 
 
-def _listing(
-    sources: list[Path | bytes], names: list[str], labels: list[int], classes: Iterable[str]
-) -> Listing:
+def _listing(sources: list[Path | bytes], names: list[str], labels: list[int], classes: Iterable[str]) -> Listing:
     return Listing(sources, names, np.asarray(labels, dtype=np.int64), tuple(classes))
 
 
 def _digest(source: Path | bytes) -> bytes:
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
-    except OSError:
+    except (OSError, ValueError):  # as read_bytes
         data = str(source).encode()
     return hashlib.blake2b(data, digest_size=16).digest()

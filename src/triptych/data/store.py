@@ -2,9 +2,8 @@
 
 import json
 import os
-import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,7 +77,8 @@ def open_store(data: str | Path, split: str | None, side: int) -> ImageStore:
     fingerprint = listing.fingerprint(digests)
     pixels, index = _cached(listing, f"{fingerprint}-{side}-{_FORMAT}-{PIL.__version__}", side)
     kept = np.asarray(index["kept"], dtype=np.int64)
-    _report_skipped(listing, index["skipped"])
+    lost = np.setdiff1d(np.arange(len(listing.labels)), kept)
+    _report_skipped([f"{listing.names[i]}: {why}" for i, why in zip(lost, index["skipped"], strict=True)])
     return ImageStore(
         images=torch.from_numpy(pixels),
         labels=listing.labels[kept],
@@ -102,39 +102,58 @@ def _cached(listing: Listing, key: str, side: int) -> tuple[np.ndarray, dict]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"{key}.lock"):
-            if not index.exists():  # written last: where it is, the pixels are whole
+            found = _whole(listing, side, pixels, index)
+            if found is None:
                 _build(listing, side, pixels, index)
+                found = _whole(listing, side, pixels, index)
     except OSError as error:
         raise OSError(
             f"{folder}: the decoded images cannot be written ({error.strerror or error}); "
             f"free {len(listing.labels) * side * side * 3 / 1e6:.0f} MB or point TRIPTYCH_CACHE elsewhere"
         ) from error
-    # Copy-on-write: torch warns of read-only memory, and nobody can change the file through the map.
-    return np.load(pixels, mmap_mode="c"), json.loads(index.read_text())
+    if found is None:
+        raise OSError(f"{pixels}: written, and yet it cannot be read back; point TRIPTYCH_CACHE elsewhere")
+    return found
+
+
+def _whole(listing: Listing, side: int, pixels: Path, index: Path) -> tuple[np.ndarray, dict] | None:
+    """Map the cached pixels; None where they or their index are missing, cut short or damaged."""
+    try:
+        entry = json.loads(index.read_text())
+        # Copy-on-write: torch warns of read-only memory, and nobody can change the file through the map.
+        images = np.load(pixels, mmap_mode="c")
+        kept, skipped = len(entry["kept"]), len(entry["skipped"])
+        whole = images.shape == (kept, side, side, 3) and kept + skipped == len(listing.labels)
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None
+    return (images, entry) if whole else None
 
 
 def _build(listing: Listing, side: int, pixels: Path, index: Path) -> None:
     """Decode to ``pixels`` and then ``index``, each written beside its place and moved there whole."""
+    index.unlink(missing_ok=True)  # a damaged one must not vouch for the new pixels
     for stale in pixels.parent.glob(f"{pixels.stem}.*.part"):
         stale.unlink()
-    body, whole = pixels.with_suffix(".body.part"), pixels.with_suffix(".npy.part")
+    whole = pixels.with_suffix(".npy.part")
     try:
         kept, skipped = [], {}
-        with body.open("wb") as file:
+        with whole.open("wb") as file:
+            _write_header(file, (len(listing.labels), side, side, 3))
             for position, image in _decoded(listing, side):
                 if isinstance(image, ImageError):
                     skipped[position] = str(image)
                 else:
                     kept.append(position)
                     file.write(image)
+            file.seek(0)
+            _write_header(file, (len(kept), side, side, 3))
         _refuse_empty_classes(listing, kept, skipped)
-        with whole.open("wb") as file, body.open("rb") as source:
-            _write_npy(file, source, (len(kept), side, side, 3))
         os.replace(whole, pixels)
-        whole.write_text(json.dumps({"kept": kept, "skipped": list(skipped.values())}))
+        # Without names: the same photos may later be opened from another folder.
+        reasons = [reason.removeprefix(f"{listing.names[i]}: ") for i, reason in skipped.items()]
+        whole.write_text(json.dumps({"kept": kept, "skipped": reasons}))
         os.replace(whole, index)
     finally:
-        body.unlink(missing_ok=True)
         whole.unlink(missing_ok=True)
 
 
@@ -155,23 +174,21 @@ def _decoded(listing: Listing, side: int) -> Iterator[tuple[int, bytes | ImageEr
         yield from track(images, "decoding", total=count)
 
 
-def _write_npy(file: BinaryIO, body: BinaryIO, shape: Sequence[int]) -> None:
-    # Plain writes, not a writable memory map: a full disk is then an error and not a bus fault.
-    header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
-    np.lib.format.write_array_header_1_0(file, header)
-    shutil.copyfileobj(body, file, 1 << 22)
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    # Plain writes, not a writable memory map: a full disk is then an error and not a bus fault. NumPy leaves
+    # room in the header for the number of images to grow, so the second header covers the first exactly.
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _refuse_empty_classes(listing: Listing, kept: list[int], skipped: dict[int, str]) -> None:
     for label in sorted(set(range(len(listing.classes))) - set(listing.labels[kept].tolist())):
         reasons = [reason for position, reason in skipped.items() if listing.labels[position] == label]
         raise ImageError(
-            f"class {listing.classes[label]!r}: none of its {len(reasons)} images can be read; "
-            f"the first: {reasons[0]}"
+            f"class {listing.classes[label]!r}: none of its {len(reasons)} images can be read; the first: {reasons[0]}"
         )
 
 
-def _report_skipped(listing: Listing, skipped: list[str]) -> None:
+def _report_skipped(skipped: list[str]) -> None:
     if skipped:
         more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
         lines = "\n  ".join(skipped[:20])

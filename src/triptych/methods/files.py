@@ -1,18 +1,16 @@
 """Method files: weights and configuration in one .safetensors file, which never runs code."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
-from triptych.files import write_whole
+from triptych.files import pack, unpack, write_whole
 from triptych.methods.mml import MML, MMLConfig
 
 __all__ = [
@@ -30,7 +28,7 @@ _FORMAT = "triptych-method"
 _VERSION = 1
 
 
-def load_method(name: str | Path, device: str | torch.device = "cpu") -> MML:
+def load_method(name: str | PathLike[str], device: str | torch.device = "cpu") -> MML:
     """Load a trained method, ready for inference.
 
     Args:
@@ -63,31 +61,24 @@ def load_method(name: str | Path, device: str | torch.device = "cpu") -> MML:
     return method.eval().to(device)
 
 
-def save_method(method: MML, path: str | Path) -> None:
+def save_method(method: MML, path: str | PathLike[str]) -> None:
     """Write a method's weights and configuration to a .safetensors file, whole or not at all."""
     write_whole(path, method_to_bytes(method))
 
 
 def method_to_bytes(method: MML) -> bytes:
     """A method's weights and configuration as the bytes of a .safetensors file."""
-    config = json.dumps(asdict(method.config), sort_keys=True)
     state = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
-    return save(state, {"format": _FORMAT, "version": str(_VERSION), "config": config})
+    return pack(state, _FORMAT, _VERSION, {"config": asdict(method.config)})
 
 
 def method_from_bytes(data: bytes, name: str) -> MML:
     """The method that ``method_to_bytes`` wrote; ``name`` is what errors call it."""
+    state, content = unpack(data, _FORMAT, _VERSION, name)
     try:
-        state = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = header.get("__metadata__", {})
-    except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{name}: damaged or not a .safetensors file ({error})") from error
-    if metadata.get("format") != _FORMAT:
-        raise ValueError(f"{name}: not a method file written by triptych; expected one from save_method or train")
-    if int(metadata.get("version", 0)) > _VERSION:
-        raise ValueError(f"{name}: written by a newer triptych; update with pip install -U triptych")
-    method = MML(MMLConfig.from_dict(json.loads(metadata["config"])))
+        method = MML(MMLConfig.from_dict(content["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name}: its configuration cannot be read ({error})") from error
     load_state(method, state, name)
     return method.eval()
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from triptych.backbones import build_backbone
-from triptych.fusion import Fusion, LevelFusion, SlotFusion
+from triptych.fusion import LevelFusion, SlotFusion
 from triptych.methods.base import ClassSummary, Method, Preprocessing
 from triptych.similarity import (
     DISTANCES,
@@ -65,7 +65,8 @@ class MMLConfig:
         known = {field.name for field in fields(cls)}
         if unknown := set(values) - known:
             raise ValueError(f"unknown settings {sorted(unknown)}; expected some of {sorted(known)}")
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**plain)
 
 
 class MML(Method):
@@ -75,12 +76,8 @@ class MML(Method):
     arXiv 2103.11383v1. With the levels ("pixel",) it is DN4, with ("distribution", "pixel") ADM.
     """
 
-    def __init__(self, config: MMLConfig = MMLConfig()) -> None:  # noqa: B008 (frozen)
-        fusion: Fusion
-        if config.slots is None:
-            fusion = LevelFusion(config.levels)
-        else:
-            fusion = SlotFusion(config.levels, config.slots)
+    def __init__(self, config: MMLConfig = MMLConfig()) -> None:
+        fusion = LevelFusion(config.levels) if config.slots is None else SlotFusion(config.levels, config.slots)
         preprocess = Preprocessing(config.side, config.mean, config.std)
         super().__init__(build_backbone(config.backbone), fusion, preprocess)
         self.config = config
@@ -92,8 +89,7 @@ class MML(Method):
         self, query: Float[Tensor, "Q C H W"], classes: Sequence[ClassSummary]
     ) -> dict[str, Float[Tensor, "Q N"]]:
         return {
-            level: self._compare(level, query, [summary[level] for summary in classes])
-            for level in self.config.levels
+            level: self._compare(level, query, [summary[level] for summary in classes]) for level in self.config.levels
         }
 
     def _summarise(self, level: str, maps: Tensor) -> Any:

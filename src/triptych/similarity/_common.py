@@ -40,9 +40,7 @@ def split_classes(support: Tensor, labels: Tensor) -> list[Tensor]:
         raise ValueError(f"labels must be 0..N-1, got {int(labels.min())}")
     shots = torch.bincount(labels).tolist()
     if 0 in shots:
-        raise ValueError(
-            f"class {shots.index(0)} of 0..{len(shots) - 1} has no support image; labels must be 0..N-1"
-        )
+        raise ValueError(f"class {shots.index(0)} of 0..{len(shots) - 1} has no support image; labels must be 0..N-1")
     return list(support[torch.argsort(labels, stable=True)].split(shots))
 
 
@@ -50,5 +48,3 @@ def unit_descriptors(maps: Tensor) -> Tensor:
     """Feature maps (B, C, H, W) as unit-length local descriptors (B, M, C); at least float32, zeros stay zeros."""
     maps = maps if maps.dtype == torch.float64 else maps.float()
     return functional.normalize(maps.flatten(2), dim=1).transpose(1, 2)  # (B, M, C)
-
-

@@ -27,7 +27,7 @@ def train(
     data: str | Path,
     out: str | Path,
     method: str = "mml-conv64f",
-    preset: Preset = PRESETS["fast"],  # noqa: B008 (frozen)
+    preset: Preset = PRESETS["fast"],
     init: str | Path | None = None,
     resume: bool = False,
 ) -> Path:
@@ -60,7 +60,7 @@ def train(
         model.backbone.load_state_dict(load_method(init).backbone.state_dict())
     train_store = open_store(data, "train", settings.store_side).to(fabric.device)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
-    model.to(fabric.device, memory_format=torch.channels_last)
+    model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=settings.betas)
     samplers = [
         EpisodeSampler(train_store.labels, settings.way, shot, settings.queries, settings.seed, train_store.classes)
@@ -94,9 +94,7 @@ def train(
     return Path(out) / "best.safetensors"
 
 
-def episode_loss(
-    model: MML, maps: Tensor, episode: Episode, level_loss: float
-) -> tuple[Tensor, float]:
+def episode_loss(model: MML, maps: Tensor, episode: Episode, level_loss: float) -> tuple[Tensor, float]:
     """Cross-entropy of the fused logits plus ``level_loss`` times that of each level; and the accuracy.
 
     ``maps`` are those of the support images followed by those of the queries, encoded together.

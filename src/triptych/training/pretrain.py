@@ -50,7 +50,7 @@ def pretrain(
     train_store = open_store(data, "train", settings.store_side).to(fabric.device)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     heads = Heads(model.backbone.channels, len(train_store.classes))
-    model.to(fabric.device, memory_format=torch.channels_last)
+    model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     heads.to(fabric.device)
     optimizer = torch.optim.SGD(
         [*model.backbone.parameters(), *heads.parameters()],
@@ -134,9 +134,7 @@ def validate_class_means(model: MML, store: ImageStore, episodes: int = 500) -> 
         correct = []
         for number in range(episodes):
             episode = sampler[number]
-            means = functional.normalize(
-                pooled[episode.support].view(sampler.way, shot, -1).mean(1), dim=1
-            )  # (N, C)
+            means = functional.normalize(pooled[episode.support].view(sampler.way, shot, -1).mean(1), dim=1)  # (N, C)
             answers = (pooled[episode.query] @ means.T).argmax(1).cpu().numpy()
             correct.append((answers == episode.query_labels).mean())
         figures[f"class means {shot}-shot"] = float(np.mean(correct))

@@ -82,7 +82,9 @@ class Run:
         self._loss = self._accuracy = math.nan
         if self._checkpoint.exists():
             if not resume:
-                raise ValueError(f"{folder}: a run already lies here; continue it with --resume, or choose another --out")
+                raise ValueError(
+                    f"{folder}: a run already lies here; continue it with --resume, or choose another --out"
+                )
             self._load()
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "settings.json", json.dumps(self._identity, indent=2).encode())

@@ -1,0 +1,213 @@
+"""Training: the loops learn, a killed run resumes bit for bit, and what cannot go on says so."""
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from photos import split_folders
+
+from triptych import load_method
+from triptych.episodes import EpisodeSampler
+from triptych.methods import METHODS, build_method, save_method
+from triptych.training import PRESETS, Preset, PretrainSettings, TrainingError, TrainSettings, pretrain, train
+from triptych.training.episodic import episode_loss
+from triptych.training.schedule import cosine, step_halving
+
+PRETRAIN = PretrainSettings(epochs=3, batch=8, store_side=88, checkpoint_seconds=0, learning_rate=0.02)
+TRAIN = TrainSettings(
+    steps=24,
+    episodes_per_step=2,
+    way=3,
+    shots=(1, 2),
+    queries=2,
+    schedule="cosine",
+    level_loss=1.0,
+    freeze_norm_after=16,
+    store_side=88,
+    validate_every=12,
+    validation_episodes=4,
+    validation_shots=(1, 5),
+    checkpoint_seconds=0,
+)
+TINY = Preset(PRETRAIN, TRAIN)
+COMMAND = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_training import TINY
+from triptych.training import train
+train({data!r}, {out!r}, preset=TINY, resume=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return split_folders(tmp_path_factory.mktemp("data"))
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoint.pt", weights_only=True)["modules"]["method"]
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = state(one), state(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def run_and_kill(data: Path, out: Path, after: Path, delay: float) -> None:
+    """Start training in a process of its own and kill -9 it ``delay`` seconds after the file ``after`` is there."""
+    program = COMMAND.format(tests=str(Path(__file__).parent), data=str(data), out=str(out))
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not after.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+
+
+def test_killed_runs_resume_to_the_weights_of_an_uninterrupted_one(data: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    best = train(data, whole, preset=TINY)
+    run_and_kill(data, killed, killed / "pretrain" / "checkpoint.pt", delay=0.05)
+    assert not (killed / "checkpoint.pt").exists(), "the first kill must fall into pre-training"
+    run_and_kill(data, killed, killed / "checkpoint.pt", delay=0.2)
+    assert train(data, killed, preset=TINY, resume=True) == killed / "best.safetensors"
+    assert same_weights(whole / "pretrain", killed / "pretrain")
+    assert same_weights(whole, killed)
+    assert best.read_bytes() == (killed / "best.safetensors").read_bytes()
+
+
+def test_resuming_a_finished_run_changes_nothing(data: Path, tmp_path: Path) -> None:
+    pretrain(data, tmp_path, settings=PRETRAIN)
+    before = state(tmp_path)
+    pretrain(data, tmp_path, settings=PRETRAIN, resume=True)
+    after = state(tmp_path)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_same_seed_same_weights_other_seed_others(data: Path, tmp_path: Path) -> None:
+    short = replace(PRETRAIN, epochs=1)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        pretrain(data, tmp_path / name, settings=replace(short, seed=seed))
+    assert same_weights(tmp_path / "a", tmp_path / "b")
+    assert not same_weights(tmp_path / "a", tmp_path / "c")
+
+
+def test_a_folder_with_a_run_is_not_overwritten_unasked(data: Path, tmp_path: Path) -> None:
+    short = replace(PRETRAIN, epochs=1)
+    pretrain(data, tmp_path, settings=short)
+    with pytest.raises(ValueError, match="--resume"):
+        pretrain(data, tmp_path, settings=short)
+
+
+def test_a_run_is_not_resumed_with_other_settings(data: Path, tmp_path: Path) -> None:
+    short = replace(PRETRAIN, epochs=1)
+    pretrain(data, tmp_path, settings=short)
+    with pytest.raises(ValueError, match=r"learning_rate 0.02 -> 0.5"):
+        pretrain(data, tmp_path, settings=replace(short, learning_rate=0.5), resume=True)
+
+
+def test_a_damaged_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
+    short = replace(PRETRAIN, epochs=1)
+    pretrain(data, tmp_path, settings=short)
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="checkpoint.pt: damaged"):
+        pretrain(data, tmp_path, settings=short, resume=True)
+
+
+def test_divergence_stops_with_a_sound_checkpoint(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="lower --learning-rate"):
+        pretrain(data, tmp_path, settings=replace(PRETRAIN, epochs=20, learning_rate=1e12, warmup=0.0))
+    if (tmp_path / "checkpoint.pt").exists():
+        assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] >= 1
+
+
+def test_the_run_leaves_logs_settings_and_a_model_that_loads(data: Path, tmp_path: Path) -> None:
+    best = train(data, tmp_path, preset=Preset(None, TRAIN))
+    assert list(tmp_path.glob("events.out.tfevents*"))
+    assert (tmp_path / "settings.json").exists()
+    method = load_method(best)
+    assert int(method.fusion.observed) > 0
+    assert not (method.fusion.spread == 1).all()
+
+
+def test_the_test_split_is_never_opened(data: Path, tmp_path: Path) -> None:
+    assert not (data / "test").exists()  # there is none, and training has run all the same
+    train(data, tmp_path, preset=Preset(None, replace(TRAIN, steps=1)))
+
+
+def test_training_starts_from_the_given_weights(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    start = build_method("mml-conv64f")
+    save_method(start, tmp_path / "start.safetensors")
+    frozen = replace(TRAIN, steps=1, learning_rate=0.0)
+    best = train(data, tmp_path / "run", preset=Preset(PRETRAIN, frozen), init=tmp_path / "start.safetensors")
+    weight = "backbone.layers.3.0.weight"
+    assert torch.equal(load_method(best).state_dict()[weight], start.state_dict()[weight])
+    assert not (tmp_path / "run" / "pretrain").exists()
+
+
+def test_plain_class_folders_cannot_be_trained_on(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"train/ and val/"):
+        train(data / "train", tmp_path / "run", preset=TINY)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_level_gets_a_gradient_of_its_own(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_method(name)
+    episode = EpisodeSampler(np.arange(3).repeat(4), way=3, shot=1, queries=2)[0]
+    maps = model.encode(torch.randn(9, 3, 84, 84))
+    alone, _ = episode_loss(model, maps, episode, level_loss=0.0)
+    together, _ = episode_loss(model, maps, episode, level_loss=1.0)
+    assert together > alone
+    together.backward()
+    assert (model.fusion.log_temperature.grad != 0).all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.backbone.parameters())
+
+
+def test_a_few_steps_reduce_the_loss(data: Path, tmp_path: Path) -> None:
+    settings = replace(PRETRAIN, epochs=12, learning_rate=0.05)
+    best = pretrain(data, tmp_path, settings=settings)
+    from triptych.training.pretrain import Heads, validate_class_means
+
+    heads = Heads(64, 6)
+    checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    heads.load_state_dict(checkpoint["modules"]["heads"])
+    from triptych.data import open_store
+
+    store = open_store(data, "train", 84)
+    model = load_method(best)
+    with torch.inference_mode():
+        pooled, _ = heads(model.encode(model.preprocess.normalise(store.images)))
+    assert (pooled.argmax(1).numpy() == store.labels).mean() > 0.5  # chance is 1/6
+    assert validate_class_means(model, open_store(data, "val", 84), episodes=20)["class means 5-shot"] > 0.5
+
+
+def test_cosine_rises_to_its_peak_and_ends_near_zero() -> None:
+    rates = [cosine(step, 100, 0.1, warmup=0.1) for step in range(100)]
+    assert np.argmax(rates) == 10
+    assert rates[10] == pytest.approx(0.1)
+    assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] < 1e-4
+
+
+def test_step_schedule_halves() -> None:
+    assert [step_halving(step, 1.0, 10) for step in (0, 9, 10, 25)] == [1.0, 1.0, 0.5, 0.25]
+
+
+def test_paper_preset_is_the_published_recipe() -> None:
+    paper = PRESETS["paper"]
+    assert paper.pretrain is None
+    assert paper.train.steps * paper.train.episodes_per_step == 50 * 10_000
+    assert (paper.train.way, paper.train.queries, paper.train.betas) == (5, 15, (0.5, 0.9))
+    assert paper.train.halve_every == 10 * 10_000 // 4
+    assert (paper.train.store_side, paper.train.jitter, paper.train.level_loss) == (100, 0.4, 0.0)
