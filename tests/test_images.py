@@ -191,7 +191,7 @@ def test_a_large_photo_comes_out_upright_and_reduced(orientation):
     scene = four_corners(720, 960)
     image = read_image(taken_with(orientation, scene), side=84)
     assert image.size == (480, 360)  # the smallest scale of a JPEG decoder that has four times 84 on each side
-    assert_close(squash(image, 2), np.array([[RED, GREEN], [BLUE, YELLOW]]), 12)
+    assert_close(image, four_corners(360, 480), 12)
 
 
 def test_the_reduced_decode_looks_like_the_whole_one():
@@ -210,8 +210,8 @@ def test_a_small_jpeg_is_never_reduced():
 
 
 def test_a_damaged_exif_block_does_not_lose_the_photo():
-    data = encode(Image.fromarray(four_corners()), "JPEG", quality=95, exif=b"Exif\0\0no tags at all")
-    assert_close(read_image(data), four_corners(), 60)
+    data = encode(Image.fromarray(four_corners()), "JPEG", subsampling=0, exif=b"Exif\0\0no tags at all")
+    assert_close(read_image(data), four_corners(), 12)
 
 
 def test_the_callers_own_image_is_left_alone(tmp_path):
@@ -321,13 +321,13 @@ def test_an_unreadable_file_is_named_with_a_mend(name, tmp_path):
 @pytest.mark.parametrize("side", [None, 8])
 def test_a_truncated_jpeg_is_refused_at_any_scale(side):
     data = encode(noise(400, 400), "JPEG")
-    with pytest.raises(ImageError, match="^shop window 4: damaged"):
+    with pytest.raises(ImageError, match=r"^shop window 4: damaged"):
         read_image(half(data), side=side, name="shop window 4")
 
 
 def test_a_missing_file_is_named(tmp_path):
     path = tmp_path / "absent.jpg"
-    with pytest.raises(ImageError, match="No such file.*expected an image file") as caught:
+    with pytest.raises(ImageError, match=r"No such file.*expected an image file") as caught:
         read_image(path)
     assert str(path) in str(caught.value)
 

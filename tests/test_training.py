@@ -118,7 +118,7 @@ def test_a_damaged_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
     pretrain(data, tmp_path, settings=short)
     checkpoint = tmp_path / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="checkpoint.pt: damaged"):
+    with pytest.raises(ValueError, match=r"checkpoint.pt: damaged"):
         pretrain(data, tmp_path, settings=short, resume=True)
 
 

@@ -74,6 +74,7 @@ def evaluate(
     Raises:
         ValueError: bad data or settings, or the same file twice in the split.
     """
+    _check_precision(precision)
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes}")
     started = time.perf_counter()
@@ -152,8 +153,7 @@ def per_level(method: Method, levels: Mapping[str, Tensor]) -> dict[str, Float[T
 @torch.inference_mode()
 def encode_store(method: Method, store: ImageStore, precision: str = "32") -> Float[Tensor, "B C H W"]:
     """Feature maps of all images of a store, float32 or bfloat16."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
+    _check_precision(precision)
     method.eval()
     parts = []
     with torch.autocast(store.images.device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -161,6 +161,11 @@ def encode_store(method: Method, store: ImageStore, precision: str = "32") -> Fl
             pixels = store.images[start : start + _BATCH]
             parts.append(method.encode(method.preprocess.normalise(pixels)))
     return torch.cat(parts)
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
 
 
 def versions() -> dict[str, str]:

@@ -81,7 +81,7 @@ def explain(method: MML, query: Tensor, labels: Sequence[Any], supports: "Sequen
         raise ValueError(f"top must be at least 1, got {top}")
     levels = method.compare(query, [support.summary for support in supports])
     contributions = method.fusion.contributions(levels)
-    probabilities = method.fusion(levels)[0].softmax(0)
+    probabilities = method.fusion(levels)[0].double().softmax(0)
     grid = (query.shape[2], query.shape[3])
     return Explanation(
         grid,

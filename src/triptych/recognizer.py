@@ -145,7 +145,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             ImageError: a photo cannot be read; it is named.
             NotFittedError: before ``fit``.
         """
-        return self.classes_[self.predict_proba(images).argmax(axis=1)]
+        best = self.predict_proba(images).argmax(axis=1)
+        return self.classes_[best]
 
     @torch.no_grad()
     def predict_proba(self, images: Iterable[ImageSource]) -> Float[np.ndarray, "B N"]:
@@ -279,7 +280,7 @@ def _support(
     for label, photos in fresh.items():
         names, digests, pixels_of = zip(*photos, strict=True)
         # float16 from the start, so that a loaded file answers exactly as the recogniser that wrote it.
-        maps = _encode(method, np.stack(pixels_of)).half()
+        maps = _encode(method, np.stack(pixels_of)).half().contiguous()
         names = tuple(Path(name).name for name in names)
         if label in before:
             old = before[label]
@@ -302,7 +303,7 @@ def _encode(method: MML, pixels: np.ndarray) -> Tensor:
 
 
 def _pixels(photo: ImageSource, side: int) -> np.ndarray:
-    return np.asarray(squash(read_image(photo, side), side))
+    return np.array(squash(read_image(photo, side), side))
 
 
 def _digest(pixels: np.ndarray) -> bytes:

@@ -17,8 +17,14 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's gre
 def random_crop_flip(
     images: UInt8[Tensor, "B side side 3"], crop: int, rng: np.random.Generator
 ) -> UInt8[Tensor, "B crop crop 3"]:
-    """Cut a random (crop, crop) window from each image and mirror half of them."""
+    """Cut a random (crop, crop) window from each image and mirror half of them.
+
+    Raises:
+        ValueError: the crop is larger than the images.
+    """
     count, side = images.shape[:2]
+    if crop > side:
+        raise ValueError(f"a crop of {crop} pixels does not fit images of {side}; expected at most {side}")
     offsets = rng.integers(0, side - crop + 1, size=(2, count, 1))
     span = np.arange(crop)
     rows = offsets[0] + span  # (B, crop)

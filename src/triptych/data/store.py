@@ -1,6 +1,7 @@
 """The decoded store: every image of a split as uint8, decoded once; an episode is an index into it."""
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -109,7 +110,7 @@ def _cached(listing: Listing, key: str, side: int) -> tuple[np.ndarray, dict]:
     except OSError as error:
         raise OSError(
             f"{folder}: the decoded images cannot be written ({error.strerror or error}); "
-            f"free {len(listing.labels) * side * side * 3 / 1e6:.0f} MB or point TRIPTYCH_CACHE elsewhere"
+            f"free {math.ceil(len(listing.labels) * side * side * 3 / 1e6)} MB or point TRIPTYCH_CACHE elsewhere"
         ) from error
     if found is None:
         raise OSError(f"{pixels}: written, and yet it cannot be read back; point TRIPTYCH_CACHE elsewhere")

@@ -11,6 +11,7 @@ from torch.nn import functional
 from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip
 from triptych.episodes import EpisodeSampler
 from triptych.evaluation import encode_store
+from triptych.fusion import LevelFusion
 from triptych.methods import MML, build_method
 from triptych.training.run import Run, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate
@@ -86,6 +87,7 @@ def pretrain(
             run.advance(loss.item(), accuracy, learning_rate)
             if run.step % steps_per_epoch == 0:
                 figures = validate_class_means(model, val_store)
+                _observe_levels(model, train_store, settings.seed)
                 run.validated(model, sum(figures.values()) / len(figures), figures)
     return Path(out) / "best.safetensors"
 
@@ -121,6 +123,22 @@ def _batch(
     rng = np.random.default_rng([settings.seed, _AUGMENTATION, epoch, position])
     images = colour_jitter(random_crop_flip(store[chosen], crop, rng), settings.jitter, rng)
     return images, torch.from_numpy(store.labels[chosen]).to(images.device)
+
+
+@torch.no_grad()
+def _observe_levels(model: MML, store: ImageStore, seed: int, episodes: int = 20) -> None:
+    """Show the fusion the spread of the levels, so that a pre-trained model's probabilities are no extremes."""
+    assert isinstance(model.fusion, LevelFusion)  # build_method makes no other
+    sampler = EpisodeSampler(store.labels, min(5, len(store.classes)), shot=1, queries=1, seed=seed)
+    size = model.preprocess.side
+    margin = (store.images.shape[1] - size) // 2
+    for number in range(episodes):
+        episode = sampler[number]
+        images = store[np.concatenate([episode.support, episode.query])]
+        centre = images[:, margin : margin + size, margin : margin + size]
+        support, query = model.encode(model.preprocess.normalise(centre)).split([sampler.way, sampler.way])
+        labels = torch.from_numpy(episode.support_labels).to(images.device)
+        model.fusion.observe(model.compare_maps(query, support, labels))
 
 
 @torch.inference_mode()

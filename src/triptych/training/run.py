@@ -125,9 +125,11 @@ class Run:
         if score > self.best:
             self.best = score
             save_method(method, self.folder / "best.safetensors")
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if "+" not in name)
         minutes = (time.monotonic() - self._started) / 60
-        _CONSOLE.print(f"step {self.step}/{self.steps} ({minutes:.1f} min): {self._status()}; validation: {shown}")
+        _CONSOLE.print(
+            f"step {self.step}/{self.steps} ({minutes:.1f} min): {self._status()}; validation: {shown}", soft_wrap=True
+        )
         self.save()
 
     def log(self, figures: Mapping[str, float]) -> None:

@@ -98,7 +98,7 @@ PRESETS: dict[str, Preset] = {
     "fast": Preset(
         pretrain=PretrainSettings(),
         train=TrainSettings(
-            steps=3_600,
+            steps=2_400,
             episodes_per_step=1,
             way=8,
             shots=(1, 5),
@@ -110,7 +110,7 @@ PRESETS: dict[str, Preset] = {
             freeze_norm_after=None,
             store_side=92,
             jitter=0.0,
-            validate_every=900,
+            validate_every=600,
             validation_episodes=200,
             validation_shots=(1, 5),
         ),

@@ -1,0 +1,114 @@
+"""Data sets of the hub, read offline from a local directory in the hub's layouts."""
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from triptych.data import Listing, list_images, open_store
+
+CLASSES = ["ant", "bee", "cat"]
+
+
+def png(shade: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4), (shade, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def datasets(tmp_path, monkeypatch):
+    """The library, offline, with its cache in this test's folder."""
+    # The variables count at the library's first import, the attributes ever after.
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    library = pytest.importorskip("datasets")
+    monkeypatch.setattr(library.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path / "hub-cache")
+    monkeypatch.setenv("TRIPTYCH_CACHE", str(tmp_path / "cache"))
+    return library
+
+
+def save(datasets, path: Path, labels: list, kind: object = None, **columns: list) -> None:
+    columns = columns or {"image": [{"bytes": png(shade), "path": None} for shade in range(len(labels))]}
+    types = {"image": datasets.Image(), "label": kind or datasets.ClassLabel(names=CLASSES)}
+    features = datasets.Features({name: types[name] for name in [*columns, "label"]})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    datasets.Dataset.from_dict({**columns, "label": labels}, features=features).to_parquet(path)
+
+
+def contents(listing: Listing) -> list[tuple[int, str]]:
+    shades = [Image.open(io.BytesIO(listing.read(i))).getpixel((0, 0))[0] for i in range(len(listing.labels))]
+    return list(zip(shades, [listing.classes[label] for label in listing.labels], strict=True))
+
+
+def test_a_split_is_listed_with_the_classes_in_it(datasets, tmp_path):
+    root = tmp_path / "insects"
+    save(datasets, root / "train-00000-of-00001.parquet", [1, 1])
+    save(datasets, root / "validation-00000-of-00001.parquet", [0])
+    save(datasets, root / "test-00000-of-00001.parquet", [2, 0, 2])
+    assert contents(list_images(f"hf:{root}", "train")) == [(0, "bee"), (1, "bee")]
+    assert contents(list_images(f"hf:{root}", "val")) == [(0, "ant")]
+    listing = list_images(f"hf:{root}")
+    assert contents(listing) == [(0, "cat"), (1, "ant"), (2, "cat")]
+    assert listing.classes == ("ant", "cat")
+    assert listing.labels.dtype == np.int64
+    assert listing.names[2] == f"hf:{root} test:2"
+
+
+def test_the_hub_and_the_parquet_layout_list_the_same(datasets, tmp_path):
+    root = tmp_path / "insects"
+    save(datasets, root / "test-00000-of-00001.parquet", [2, 0, 2])
+    hub, files = list_images(f"hf:{root}"), list_images(root)
+    assert hub.fingerprint(hub.digests()) == files.fingerprint(files.digests())
+
+
+def test_photos_in_folders_are_read_from_their_files(datasets, tmp_path):
+    root = tmp_path / "insects"
+    for shade, name in enumerate(["ant", "bee"]):
+        (root / "test" / name).mkdir(parents=True)
+        (root / "test" / name / "0.png").write_bytes(png(shade))
+    assert contents(list_images(f"hf:{root}", "test")) == [(0, "ant"), (1, "bee")]
+
+
+def test_a_store_opens_a_data_set_of_the_hub(datasets, tmp_path):
+    root = tmp_path / "insects"
+    save(datasets, root / "test-00000-of-00001.parquet", [2, 0, 2])
+    store = open_store(f"hf:{root}", "test", side=4)
+    assert store.images[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert store.labels.tolist() == [1, 0, 1]
+
+
+def test_a_missing_split_says_which_there_are(datasets, tmp_path):
+    save(datasets, tmp_path / "insects" / "train-00000-of-00001.parquet", [1])
+    with pytest.raises(ValueError, match="no split 'val'; it has train"):
+        list_images(f"hf:{tmp_path / 'insects'}", "val")
+
+
+@pytest.mark.parametrize("label", [-1, None])
+def test_a_split_whose_labels_are_held_back_is_refused(datasets, tmp_path, label):
+    save(datasets, tmp_path / "insects" / "test-00000-of-00001.parquet", [0, label])
+    with pytest.raises(ValueError, match="the split 'test' has no labels"):
+        list_images(f"hf:{tmp_path / 'insects'}")
+
+
+def test_labels_that_are_no_class_labels_are_refused(datasets, tmp_path):
+    save(datasets, tmp_path / "insects" / "test.parquet", ["ant"], datasets.Value("string"))
+    with pytest.raises(ValueError, match="no ClassLabel column among image, label; expected an image and a label"):
+        list_images(f"hf:{tmp_path / 'insects'}")
+
+
+def test_a_data_set_that_does_not_exist_is_named(datasets, tmp_path):
+    with pytest.raises(ValueError, match=r"hf:nobody/nothing: cannot be loaded \(.*nobody/nothing"):
+        list_images("hf:nobody/nothing")
+    with pytest.raises(ValueError, match=rf"hf:{tmp_path}/absent: cannot be loaded"):
+        list_images(f"hf:{tmp_path}/absent")
+
+
+def test_a_missing_library_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)  # what Python itself does for a module it must not find
+    with pytest.raises(ValueError, match=r"needs the datasets library: pip install 'triptych\[hub\]'"):
+        list_images("hf:anything")

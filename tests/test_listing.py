@@ -1,0 +1,361 @@
+"""Listings: what lies in each layout of a data set, and what is said where nothing can be listed."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from triptych.data import ImageError, Listing, list_folder, list_images
+
+
+def png(shade: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4), (shade, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def write_folders(root: Path) -> Path:
+    """ant: 0 and 1; bee: 2."""
+    for shade, place in enumerate(["ant/a.png", "ant/b.png", "bee/a.png"]):
+        write(root / place, png(shade))
+    return root
+
+
+def write_csv(root: Path, rows: list[tuple[str, str]], split: str = "test", head: str = "filename,label") -> Path:
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    (root / f"{split}.csv").write_text("\n".join([head, *(",".join(row) for row in rows)]) + "\n")
+    return root
+
+
+def parquet(path: Path, labels: list, class_names: list[str] | None = None, **columns: list) -> Path:
+    images = [{"bytes": png(shade), "path": f"{shade}.png"} for shade in range(len(labels))]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    table = pa.table(columns or {"image": pa.array(images, kind), "label": labels})
+    if class_names:
+        features = {"image": {"_type": "Image"}, "label": {"names": class_names, "_type": "ClassLabel"}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+    return path
+
+
+def contents(listing: Listing) -> list[tuple[int, str]]:
+    """(shade of the image, its class) in the listing's order."""
+    shades = [Image.open(io.BytesIO(listing.read(i))).getpixel((0, 0))[0] for i in range(len(listing.labels))]
+    assert len(listing.names) == len(listing.sources) == len(listing.labels)
+    assert listing.labels.dtype == np.int64
+    return list(zip(shades, [listing.classes[label] for label in listing.labels], strict=True))
+
+
+def fingerprint(data: Path, split: str | None = None) -> str:
+    listing = list_images(data, split)
+    return listing.fingerprint(listing.digests())
+
+
+# Folders of class folders.
+
+
+def test_class_folders_are_listed_in_order(tmp_path):
+    listing = list_images(write_folders(tmp_path))
+    assert contents(listing) == [(0, "ant"), (1, "ant"), (2, "bee")]
+    assert listing.classes == ("ant", "bee")
+    assert listing.names == [str(tmp_path / place) for place in ("ant/a.png", "ant/b.png", "bee/a.png")]
+
+
+def test_a_string_names_a_folder_too(tmp_path):
+    assert contents(list_images(str(write_folders(tmp_path)), "test")) == contents(list_folder(tmp_path))
+
+
+def test_folders_below_a_class_folder_belong_to_the_class(tmp_path):
+    write_folders(tmp_path)
+    write(tmp_path / "bee" / "summer" / "july" / "z.png", png(3))
+    assert contents(list_images(tmp_path)) == [(0, "ant"), (1, "ant"), (2, "bee"), (3, "bee")]
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [".hidden/a.png", "__MACOSX/a.png", "ant/.DS_Store", "ant/.thumbs/a.png", "ant/__MACOSX/a.png", "notes.txt"],
+)
+def test_hidden_files_and_files_beside_the_classes_are_ignored(tmp_path, hidden):
+    write_folders(tmp_path)
+    write(tmp_path / hidden, b"no photo")
+    assert contents(list_images(tmp_path)) == [(0, "ant"), (1, "ant"), (2, "bee")]
+
+
+def test_a_hidden_folder_above_the_data_hides_nothing(tmp_path):
+    root = write_folders(tmp_path / ".cache" / "__data")
+    assert len(list_images(root).labels) == 3
+
+
+def test_a_photo_whose_name_begins_with_underscores_is_listed(tmp_path):
+    write_folders(tmp_path)
+    write(tmp_path / "bee" / "__7.png", png(7))
+    assert (7, "bee") in contents(list_images(tmp_path))
+
+
+def test_an_empty_folder_says_what_was_expected(tmp_path):
+    with pytest.raises(ValueError, match="no class folders in it; expected a folder with one sub-folder") as caught:
+        list_images(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_class_folder_without_files_is_named(tmp_path):
+    write_folders(tmp_path)
+    (tmp_path / "cat").mkdir()
+    write(tmp_path / "cat" / ".DS_Store", b"")
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'cat'}: the class folder has no files; put")):
+        list_images(tmp_path)
+
+
+def test_a_missing_path_says_what_was_expected(tmp_path):
+    with pytest.raises(ValueError, match=r"no such file or folder; expected .*Parquet.*hf:NAME") as caught:
+        list_images(tmp_path / "absent")
+    assert str(tmp_path / "absent") in str(caught.value)
+
+
+def test_an_unknown_split_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="unknown split 'dev'; expected one of train, val, test"):
+        list_images(write_folders(tmp_path), "dev")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_plain_folder_has_no_training_split(tmp_path, split):
+    with pytest.raises(ValueError, match=f"no {split}/ folder; training needs train/ and val/"):
+        list_images(write_folders(tmp_path), split)
+
+
+# Folders of class folders below train/, val/ and test/.
+
+
+@pytest.mark.parametrize("val", ["val", "validation", "valid", "dev"])
+def test_split_folders_are_listed_one_at_a_time(tmp_path, val):
+    for shade, place in enumerate(["train/ant/a.png", f"{val}/bee/a.png", "test/cat/a.png"]):
+        write(tmp_path / place, png(shade))
+    assert contents(list_images(tmp_path, "train")) == [(0, "ant")]
+    assert contents(list_images(tmp_path, "val")) == [(1, "bee")]
+    assert contents(list_images(tmp_path, "test")) == [(2, "cat")]
+    assert contents(list_images(tmp_path)) == [(2, "cat")]
+
+
+def test_a_missing_split_folder_is_named(tmp_path):
+    write_folders(tmp_path / "train")
+    with pytest.raises(ValueError, match="no val/ folder beside the other splits"):
+        list_images(tmp_path, "val")
+    with pytest.raises(ValueError, match="no test/ folder beside the other splits"):
+        list_images(tmp_path)
+
+
+# images/ and tables.
+
+
+def test_tables_are_listed_in_their_order(tmp_path):
+    root = write_csv(tmp_path, [("b.png", "bee"), ("a.png", "ant"), ("sub/c.png", "bee")])
+    write_csv(root, [("b.png", "wasp")], split="train")
+    for shade, name in enumerate(["a.png", "b.png", "sub/c.png"]):
+        write(root / "images" / name, png(shade))
+    assert contents(list_images(root)) == [(1, "bee"), (0, "ant"), (2, "bee")]
+    assert contents(list_images(root, "train")) == [(1, "wasp")]
+
+
+def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path):
+    root = write_csv(tmp_path, [])
+    (root / "test.csv").write_bytes('\ufefflabel,filename,note\r\n"bee, wild",a.png,x\r\n'.encode())
+    write(root / "images" / "a.png", png(5))
+    assert contents(list_images(root)) == [(5, "bee, wild")]
+
+
+def test_a_table_with_other_columns_is_refused(tmp_path):
+    root = write_csv(tmp_path, [("a.png", "bee")], head="file,class")
+    with pytest.raises(ValueError, match=r"test.csv: columns are \['file', 'class'\]; expected filename and label"):
+        list_images(root)
+
+
+def test_an_empty_table_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"test.csv: the table has no rows"):
+        list_images(write_csv(tmp_path, []))
+    (tmp_path / "test.csv").write_text("")
+    with pytest.raises(ValueError, match=r"test.csv: columns are None"):
+        list_images(tmp_path)
+
+
+@pytest.mark.parametrize("row", [("b.png",), ("b.png", ""), ("", "bee")], ids=str)
+def test_a_row_without_filename_or_label_is_named(tmp_path, row):
+    with pytest.raises(ValueError, match=r"test.csv: row 2 has no filename or no label"):
+        list_images(write_csv(tmp_path, [("a.png", "ant"), row]))
+
+
+def test_a_missing_table_is_named(tmp_path):
+    root = write_csv(tmp_path, [("a.png", "bee")], split="train")
+    with pytest.raises(ValueError, match=r"val.csv: no such file; expected a table with the columns"):
+        list_images(root, "val")
+
+
+def test_a_photo_that_the_table_names_and_the_folder_lacks_is_named_when_read(tmp_path):
+    listing = list_images(write_csv(tmp_path, [("absent.png", "bee")]))
+    assert len(listing.digests()) == 1
+    with pytest.raises(ImageError, match=r"absent.png: No such file"):
+        listing.read(0)
+
+
+# Parquet.
+
+
+def test_parquet_takes_class_names_from_the_metadata(tmp_path):
+    parquet(tmp_path / "test-00000-of-00001.parquet", [4, 1, 4], ["a", "bee", "c", "d", "eel"])
+    listing = list_images(tmp_path)
+    assert contents(listing) == [(0, "eel"), (1, "bee"), (2, "eel")]
+    assert listing.classes == ("bee", "eel")  # classes of other splits are not among them
+    assert listing.names[1] == "test-00000-of-00001.parquet:1 1.png"
+
+
+@pytest.mark.parametrize("labels", [[7, 30, 7], ["7", "30", "7"]])
+def test_parquet_without_metadata_names_classes_by_their_labels(tmp_path, labels):
+    listing = list_images(parquet(tmp_path / "photos.parquet", labels))
+    assert contents(listing) == [(0, "7"), (1, "30"), (2, "7")]
+
+
+@pytest.mark.parametrize("split", [None, "train", "val", "test"])
+def test_a_single_parquet_file_is_one_whole(tmp_path, split):
+    path = parquet(tmp_path / "anything.parquet", [0, 1], ["ant", "bee"])
+    assert contents(list_images(path, split)) == [(0, "ant"), (1, "bee")]
+
+
+def test_shards_follow_each_other_and_splits_are_kept_apart(tmp_path):
+    names = ["ant", "bee", "cat"]
+    parquet(tmp_path / "train-00001-of-00002.parquet", [2], names)
+    parquet(tmp_path / "train-00000-of-00002.parquet", [0, 2], names)
+    parquet(tmp_path / "validation-00000-of-00001.parquet", [1], names)
+    assert contents(list_images(tmp_path, "train")) == [(0, "ant"), (1, "cat"), (0, "cat")]
+    assert contents(list_images(tmp_path, "val")) == [(0, "bee")]
+
+
+def test_a_missing_parquet_split_says_what_was_found(tmp_path):
+    parquet(tmp_path / "train.parquet", [0])
+    with pytest.raises(ValueError, match=r"no Parquet file of the split 'test'; found train.parquet"):
+        list_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"picture": [1], "label": [1]},
+        {"image": [{"bytes": b"x", "path": ""}], "class": [1]},
+        {"image": [b"x"], "label": [1]},
+        {"image": [{"path": "a.png"}], "label": [1]},
+        {"image": [None], "label": [1]},
+    ],
+    ids=["no image", "no label", "bare bytes", "no bytes", "null"],
+)
+def test_a_parquet_file_with_other_columns_is_refused(tmp_path, columns):
+    path = parquet(tmp_path / "a.parquet", [], **columns)
+    with pytest.raises(ValueError, match=r"not a Parquet file with image .bytes, path. and label columns") as caught:
+        list_images(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_parquet_file_that_only_points_at_photos_is_refused(tmp_path):
+    cells = pa.array([{"bytes": None, "path": "a.png"}], pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+    path = parquet(tmp_path / "a.parquet", [], image=cells, label=[1])
+    with pytest.raises(ValueError, match=r"a.parquet: not a Parquet file .*no bytes in the image 'a.png'"):
+        list_images(path)
+
+
+@pytest.mark.parametrize("label", [None, -1, 2])
+def test_a_parquet_label_that_names_no_class_is_refused(tmp_path, label):
+    path = parquet(tmp_path / "a.parquet", [0, label, 1], ["ant", "bee"])
+    with pytest.raises(ValueError, match=rf"a.parquet:1 1.png: the label {label} names no class"):
+        list_images(path)
+
+
+def test_an_empty_parquet_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="the table has no rows"):
+        list_images(parquet(tmp_path / "a.parquet", pa.array([], pa.int64())))
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path):
+    path = write(tmp_path / "photo.jpg", png(0))
+    with pytest.raises(ValueError, match=r"photo.jpg: not a Parquet file"):
+        list_images(path)
+
+
+def test_a_truncated_parquet_file_is_refused(tmp_path):
+    path = parquet(tmp_path / "a.parquet", [0, 1])
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"a.parquet: not a Parquet file"):
+        list_images(path)
+
+
+# The fingerprint.
+
+
+def test_the_fingerprint_does_not_depend_on_the_place(tmp_path):
+    first, second = write_folders(tmp_path / "one"), write_folders(tmp_path / "two" / "deep")
+    assert fingerprint(first) == fingerprint(second)
+    for folder in ("ant", "bee"):
+        for path in (second / folder).iterdir():
+            path.rename(path.with_stem("x" + path.stem))
+    assert fingerprint(first) == fingerprint(second)
+
+
+def test_the_fingerprint_is_the_same_in_every_layout(tmp_path):
+    folders = write_folders(tmp_path / "folders")
+    table = write_csv(tmp_path / "table", [("0", "ant"), ("1", "ant"), ("2", "bee")])
+    for shade in range(3):
+        write(table / "images" / str(shade), png(shade))
+    file = parquet(tmp_path / "a.parquet", ["ant", "ant", "bee"])
+    assert fingerprint(folders) == fingerprint(table) == fingerprint(file)
+
+
+def test_the_fingerprint_changes_with_a_photo(tmp_path):
+    before = fingerprint(write_folders(tmp_path))
+    write(tmp_path / "ant" / "a.png", png(77))
+    assert fingerprint(tmp_path) != before
+
+
+def test_the_fingerprint_changes_with_a_class_name(tmp_path):
+    before = fingerprint(write_folders(tmp_path))
+    (tmp_path / "bee").rename(tmp_path / "wasp")
+    assert fingerprint(tmp_path) != before
+
+
+def test_the_fingerprint_changes_with_order_and_with_labels(tmp_path):
+    for shade in range(3):
+        write(tmp_path / "images" / f"{shade}.png", png(shade))
+    tables = [
+        [("0.png", "ant"), ("1.png", "ant"), ("2.png", "bee")],
+        [("1.png", "ant"), ("0.png", "ant"), ("2.png", "bee")],
+        [("0.png", "ant"), ("1.png", "bee"), ("2.png", "bee")],
+        [("0.png", "ant"), ("2.png", "bee"), ("1.png", "ant")],
+        [("0.png", "ant"), ("2.png", "bee")],
+    ]
+    assert len({fingerprint(write_csv(tmp_path, rows)) for rows in tables}) == len(tables)
+
+
+def test_the_fingerprint_changes_when_an_unreadable_photo_becomes_readable(tmp_path):
+    before = fingerprint(write_csv(tmp_path, [("a.png", "ant")]))
+    write(tmp_path / "images" / "a.png", png(0))
+    assert fingerprint(tmp_path) != before
+
+
+# The real thing.
+
+
+def test_the_validation_split_of_miniimagenet_is_listed(shared):
+    listing = list_images(shared / "data" / "miniimagenet", "val")
+    assert np.bincount(listing.labels).tolist() == [600] * 16
+    assert len(set(listing.classes)) == 16
+    assert all(re.fullmatch(r"n\d{8}", name) for name in listing.classes)
+    assert len(set(listing.names)) == 9600
+    assert Image.open(io.BytesIO(listing.read(9599))).size == (84, 84)

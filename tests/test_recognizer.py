@@ -1,0 +1,306 @@
+"""Recognizer: a scikit-learn classifier of photos that keeps what recognition needs and fits in one safe file."""
+
+import io
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from photos import class_folders, photo
+from PIL import Image
+from safetensors.torch import load, save
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+
+from triptych import ImageError, Recognizer
+from triptych.methods import build_method
+
+SHOTS = {"a": 3, "b": 1, "c": 2}
+
+
+def support() -> tuple[list[Image.Image], list[str]]:
+    images, labels = [], []
+    for kind, (label, shot) in enumerate(SHOTS.items()):
+        images += [photo(kind, number) for number in range(shot)]
+        labels += [label] * shot
+    return images, labels
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Recognizer:
+    return Recognizer().fit(*support())
+
+
+@pytest.fixture(scope="module")
+def queries() -> list[Image.Image]:
+    return [photo(kind, number) for kind in range(3) for number in range(100, 104)]
+
+
+def test_recognises_new_photos_with_unequal_shots(fitted: Recognizer, queries: list[Image.Image]) -> None:
+    truth = np.repeat(["a", "b", "c"], 4)
+    assert fitted.score(queries, truth) > 0.9
+    assert fitted.classes_.tolist() == ["a", "b", "c"]
+
+
+def test_probabilities_are_a_distribution_over_classes(fitted: Recognizer, queries: list[Image.Image]) -> None:
+    probabilities = fitted.predict_proba(queries)
+    assert probabilities.shape == (12, 3)
+    assert np.allclose(probabilities.sum(1), 1)
+    assert_array_equal(fitted.classes_[probabilities.argmax(1)], fitted.predict(queries))
+
+
+def test_an_answer_does_not_depend_on_the_photos_asked_with_it(fitted: Recognizer, queries: list[Image.Image]) -> None:
+    together = fitted.predict_proba(queries)
+    alone = np.concatenate([fitted.predict_proba([query]) for query in queries])
+    assert np.allclose(together, alone, atol=1e-6)
+
+
+def test_no_photos_give_no_answers(fitted: Recognizer) -> None:
+    assert fitted.predict([]).shape == (0,)
+    assert fitted.predict_proba([]).shape == (0, 3)
+
+
+def test_paths_bytes_arrays_and_images_are_the_same_to_it(fitted: Recognizer, tmp_path: Path) -> None:
+    image = photo(0, 100)
+    image.save(tmp_path / "x.png")
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG")
+    forms = [image, tmp_path / "x.png", str(tmp_path / "x.png"), encoded.getvalue(), np.asarray(image)]
+    probabilities = fitted.predict_proba(forms)
+    assert (probabilities == probabilities[0]).all()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[3, 3, 3, 1, 7, 7], [True, True, True, False, True, False], [(1, "x")] * 3 + [(2, "y")] * 3, [None, 1, "x"] * 2],
+)
+def test_the_callers_labels_come_back(labels: list) -> None:
+    images, _ = support()
+    recognizer = Recognizer().fit(images, labels)
+    answers = recognizer.predict(images).tolist()
+    assert set(answers) <= set(labels)
+    assert set(recognizer.classes_.tolist()) == set(labels)
+    assert all(type(answer) in {type(label) for label in labels} for answer in answers)
+
+
+def test_numpy_labels_keep_their_dtype() -> None:
+    images, _ = support()
+    answers = Recognizer().fit(images, np.array([3, 3, 3, 1, 7, 7], np.int16)).predict(images)
+    assert answers.dtype == np.int16
+
+
+def test_add_and_remove_equal_fitting_from_scratch(fitted: Recognizer, queries: list[Image.Image]) -> None:
+    images, labels = support()
+    grown = Recognizer().fit(images[:1] + images[4:], labels[:1] + labels[4:])
+    grown.add(images[3:4], "b").add(images[1:3], "a")
+    assert_array_equal(grown.predict_proba(queries), fitted.predict_proba(queries))
+    grown.add([photo(9, 0)], "a longer name").remove("a longer name")
+    assert_array_equal(grown.predict_proba(queries), fitted.predict_proba(queries))
+
+
+def test_a_longer_name_is_not_cut() -> None:
+    images, labels = support()
+    recognizer = Recognizer().fit(images, labels).add([photo(9, 0)], "a much longer name")
+    assert "a much longer name" in recognizer.classes_.tolist()
+
+
+def test_adding_does_not_touch_the_other_classes() -> None:
+    recognizer = Recognizer().fit(*support())
+    before = recognizer.support_["a"]
+    recognizer.add([photo(9, 0)], "d")
+    assert recognizer.support_["a"] is before
+
+
+def test_a_failed_add_changes_nothing(tmp_path: Path) -> None:
+    recognizer = Recognizer().fit(*support())
+    (tmp_path / "bad.jpg").write_text("no image")
+    with pytest.raises(ImageError, match=r"bad.jpg"):
+        recognizer.add([tmp_path / "bad.jpg"], "d")
+    assert recognizer.classes_.tolist() == ["a", "b", "c"]
+
+
+def test_remove_names_what_is_wrong() -> None:
+    recognizer = Recognizer().fit(*support())
+    with pytest.raises(ValueError, match="no class 'z'; expected one of 'a', 'b', 'c'"):
+        recognizer.remove("z")
+    recognizer.remove("c")
+    with pytest.raises(ValueError, match="would leave one class"):
+        recognizer.remove("b")
+
+
+def test_scikit_learn_can_clone_and_cross_validate() -> None:
+    recognizer = Recognizer(device="cpu")
+    assert clone(recognizer).get_params() == {"method": "mml-conv64f", "device": "cpu"}
+    images = np.stack([np.asarray(photo(kind, number)) for kind in range(2) for number in range(6)])
+    scores = cross_val_score(recognizer, images, np.repeat(["x", "y"], 6), cv=3)
+    assert scores.mean() > 0.9
+
+
+def test_not_fitted_says_so() -> None:
+    with pytest.raises(NotFittedError, match=r"call fit"):
+        Recognizer().predict([photo(0, 0)])
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        ([photo(0, 0)], ["a", "b"], "one label per image, got 1 images and 2 labels"),
+        ([photo(0, 0), photo(0, 1)], ["a", "a"], "at least two classes, got 1"),
+        ([], [], "at least two classes, got 0"),
+        ("photo.jpg", ["a"], "a single str; wrap it in a list"),
+        ([photo(0, 0), photo(0, 0)], ["a", "b"], "the same photo is given as 'a' and as 'b'"),
+        ([photo(0, 0), 5], ["a", "b"], "expected a path, bytes, a PIL image or a uint8 array, got int"),
+        ([photo(0, 0), np.zeros((4, 4, 3))], ["a", "b"], "expected a uint8 array"),
+    ],
+)
+def test_bad_input_is_named(images: list, labels: list, message: str) -> None:
+    recognizer = Recognizer()
+    with pytest.raises(ValueError, match=message):
+        recognizer.fit(images, labels)
+    assert not hasattr(recognizer, "classes_")
+
+
+def test_unreadable_photos_are_skipped_while_others_of_their_class_remain(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path, classes=2, each=2)
+    (folder / "class0" / "broken.jpg").write_bytes(b"")
+    paths = sorted(folder.rglob("*.*"))
+    with pytest.warns(UserWarning, match=r"skipped 1 unreadable photos:\n.*broken.jpg: the file is empty"):
+        recognizer = Recognizer().fit(paths, [path.parent.name for path in paths])
+    assert {label: len(kept.digests) for label, kept in recognizer.support_.items()} == {"class0": 2, "class1": 2}
+
+
+def test_the_same_photo_twice_in_a_class_counts_once() -> None:
+    images, labels = support()
+    with pytest.warns(UserWarning, match="already among the photos of 'a'"):
+        recognizer = Recognizer().fit([*images, images[0]], [*labels, "a"])
+    assert len(recognizer.support_["a"].digests) == 3
+
+
+def test_knows_the_photos_it_was_fitted_on(fitted: Recognizer) -> None:
+    assert fitted.knows(photo(0, 0))
+    assert not fitted.knows(photo(0, 100))
+
+
+def test_explanation_accounts_for_the_answer(fitted: Recognizer) -> None:
+    query = photo(2, 100)
+    why = fitted.explain(query, top=2)
+    probabilities = fitted.predict_proba([query])[0]
+    assert why.label == fitted.predict([query])[0]
+    assert [evidence.probability for evidence in why.classes] == pytest.approx(sorted(probabilities)[::-1][:2])
+    first, second = why.classes
+    margin = sum(first.contributions.values()) - sum(second.contributions.values())
+    assert margin == pytest.approx(np.log(first.probability / second.probability), rel=1e-3)
+    assert len(first.matches) == why.grid[0] * why.grid[1]
+    assert sum(match.similarity for match in first.matches) == pytest.approx(first.similarities["pixel"], rel=1e-5)
+
+
+def test_a_photo_matches_itself_patch_by_patch(fitted: Recognizer) -> None:
+    why = fitted.explain(photo(0, 1), top=1)
+    own = [match for match in why.classes[0].matches if match.photo == 1 and match.query == match.support]
+    assert len(own) > 0.9 * len(why.classes[0].matches)
+    assert own[0].similarity == pytest.approx(1, abs=1e-3)
+
+
+def test_a_saved_recognizer_answers_bit_for_bit_the_same(
+    fitted: Recognizer, queries: list[Image.Image], tmp_path: Path
+) -> None:
+    fitted.save(tmp_path / "x.triptych")
+    loaded = Recognizer.load(tmp_path / "x.triptych")
+    assert_array_equal(loaded.predict_proba(queries), fitted.predict_proba(queries))
+    assert_array_equal(loaded.predict(queries), fitted.predict(queries))
+    assert loaded.knows(photo(0, 0))
+    grown, expected = loaded.add([photo(9, 0)], "d"), Recognizer().fit(*support()).add([photo(9, 0)], "d")
+    assert_array_equal(grown.predict_proba(queries), expected.predict_proba(queries))
+
+
+def test_the_same_recognizer_is_the_same_file(fitted: Recognizer, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        fitted.save(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_labels_keep_their_type_through_a_file(tmp_path: Path) -> None:
+    images, _ = support()
+    Recognizer().fit(images, np.array([3, 3, 3, 1, 7, 7], np.int16)).save(tmp_path / "x.triptych")
+    assert Recognizer.load(tmp_path / "x.triptych").predict(images).dtype == np.int16
+
+
+def test_labels_that_are_no_text_or_number_cannot_be_saved(tmp_path: Path) -> None:
+    images, _ = support()
+    recognizer = Recognizer().fit(images, [(1, 2)] * 3 + [(3, 4)] * 3)
+    with pytest.raises(ValueError, match=r"label \(1, 2\) cannot be saved"):
+        recognizer.save(tmp_path / "x.triptych")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def saved(fitted: Recognizer, tmp_path: Path) -> Path:
+    fitted.save(tmp_path / "x.triptych")
+    return tmp_path / "x.triptych"
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.999])
+def test_a_truncated_file_is_refused(saved: Path, kept: float) -> None:
+    data = saved.read_bytes()
+    saved.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
+    with pytest.raises(ValueError, match=r"x.triptych: truncated, damaged or not a triptych-recognizer file"):
+        Recognizer.load(saved)
+
+
+def test_every_altered_byte_is_noticed(saved: Path) -> None:
+    data = saved.read_bytes()
+    rng = np.random.default_rng(0)
+    places = [*rng.integers(0, len(data), 20), *rng.integers(8, 1200, 20), len(data) - 1]
+    for place in map(int, places):
+        saved.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(ValueError, match=r"x\.triptych"):
+            Recognizer.load(saved)
+
+
+def rewritten(path: Path, **changes: object) -> Path:
+    data = path.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    content = json.loads(header["triptych"]) | changes
+    path.write_bytes(save(load(data), {"triptych": json.dumps(content)}))
+    return path
+
+
+def test_a_newer_version_asks_for_an_update(saved: Path) -> None:
+    with pytest.raises(ValueError, match="newer triptych; update"):
+        Recognizer.load(rewritten(saved, version=2))
+
+
+def test_another_kind_of_file_is_refused(saved: Path) -> None:
+    with pytest.raises(ValueError, match="not a triptych-recognizer file"):
+        Recognizer.load(rewritten(saved, format="something"))
+
+
+def test_altered_names_are_noticed(saved: Path) -> None:
+    with pytest.raises(ValueError, match="damaged or altered"):
+        Recognizer.load(rewritten(saved, labels=["b", "a", "c"]))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none.triptych: No such file"):
+        Recognizer.load(tmp_path / "none.triptych")
+
+
+def test_a_file_holds_what_recognition_needs_and_no_photos(saved: Path) -> None:
+    per_photo = 64 * 21 * 21 * 2  # bytes of a float16 map
+    assert saved.stat().st_size < 6 * per_photo + 500_000
+
+
+def test_any_method_works_in_it() -> None:
+    images, labels = support()
+    recognizer = Recognizer(build_method("dn4-conv64f")).fit(images, labels)
+    assert set(recognizer.levels(images[:1])) == {"pixel"}
+    assert set(recognizer.predict(images)) <= set(labels)
+
+
+def test_ordinary_use_warns_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Recognizer().fit(*support()).predict([photo(0, 100)])
