@@ -61,7 +61,7 @@ class EpisodeSampler:
         needed = self.shot + self.queries
         for label, indices in zip(np.unique(self.labels), members, strict=True):
             if len(indices) < needed:
-                name = self.classes[label] if len(self.classes) else label
+                name = self.classes[label] if len(self.classes) else int(label)
                 raise ValueError(
                     f"class {name!r} has {len(indices)} images; {self.shot} shots and {self.queries} queries "
                     f"need {needed}: add images, or ask for fewer shots or queries"

@@ -1,6 +1,7 @@
 """Import of checkpoints published by the authors of MML, ADM and DN4."""
 
 import re
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 from zipfile import BadZipFile
@@ -48,7 +49,7 @@ def import_checkpoint(path: str | Path) -> MML:
 def _fusion(state: dict[str, Tensor], backbone: str, path: str) -> tuple[MMLConfig, dict[str, Tensor]]:
     weight = state.get("classifier.FC_layer.weight")
     if weight is None:
-        return MMLConfig(backbone, levels=("pixel",), pixel_k=3, slots=None), {}
+        return MMLConfig(backbone, levels=("pixel",), pixel_k=3, part_normalize=False), {}
     norm = {name: state.get(f"classifier.Norm_layer.{name}") for name in _NORM}
     count = weight.numel()
     if count not in {2, 3} or any(value is None for value in norm.values()):
@@ -72,9 +73,11 @@ _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 def _read(path: str | Path) -> dict[str, Tensor]:
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch remarks on how the pickle was written
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, BadZipFile, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"{path}: damaged, or holds more than weights, which triptych refuses to run ({reason})"
         ) from error

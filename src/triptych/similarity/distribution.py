@@ -31,7 +31,7 @@ class Gaussian(NamedTuple):
 @without_autocast
 def distribution_similarity(
     query: Float[Tensor, "Q C H W"],
-    support: Float[Tensor, "S C H W"],
+    support: Float[Tensor, "S C h w"],
     labels: Int64[Tensor, " S"],
     distance: str = "wasserstein",
 ) -> Float[Tensor, "Q N"]:
@@ -53,7 +53,7 @@ def distribution_similarity(
 
     Args:
         query: (Q, C, H, W) feature maps.
-        support: (S, C, H, W) feature maps; classes may have different numbers of them.
+        support: (S, C, h, w) feature maps; classes may have different numbers of them.
         labels: (S,) the class of each support map, 0..N-1.
         distance: "wasserstein", "kl", "kl_reverse" or "bures".
 
@@ -65,7 +65,7 @@ def distribution_similarity(
         ValueError: an unknown distance, a class without support image, or maps of a single position.
 
     >>> x = torch.tensor([[0.0, 2.0], [1.0, 3.0]]).view(2, 1, 1, 2)
-    >>> distribution_similarity(x, x, torch.tensor([0, 1]), "bures")
+    >>> distribution_similarity(x, x, torch.tensor([0, 1]))
     tensor([[-0., -1.],
             [-1., -0.]])
     """

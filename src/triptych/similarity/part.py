@@ -15,7 +15,7 @@ __all__ = ["part_class", "part_similarity", "part_to_classes"]
 @without_autocast
 def part_similarity(
     query: Float[Tensor, "Q C H W"],
-    support: Float[Tensor, "S C H W"],
+    support: Float[Tensor, "S C h w"],
     labels: Int64[Tensor, " S"],
     k: int = 1,
     normalize: bool = False,
@@ -58,7 +58,7 @@ def part_class(maps: Float[Tensor, "K C H W"], normalize: bool = False) -> Float
 @without_autocast
 def part_to_classes(
     query: Float[Tensor, "Q C H W"],
-    pools: Sequence[Float[Tensor, "_ H*W"]],
+    pools: Sequence[Float[Tensor, "_ M"]],
     k: int = 1,
     normalize: bool = False,
 ) -> Float[Tensor, "Q N"]:

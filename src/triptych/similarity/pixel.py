@@ -14,7 +14,7 @@ __all__ = ["pixel_class", "pixel_similarity", "pixel_to_classes"]
 @without_autocast
 def pixel_similarity(
     query: Float[Tensor, "Q C H W"],
-    support: Float[Tensor, "S C H W"],
+    support: Float[Tensor, "S C h w"],
     labels: Int64[Tensor, " S"],
     k: int = 1,
 ) -> Float[Tensor, "Q N"]:
@@ -27,7 +27,7 @@ def pixel_similarity(
 
     Args:
         query: (Q, C, H, W) feature maps.
-        support: (S, C, H, W) feature maps; classes may have different numbers of them.
+        support: (S, C, h, w) feature maps; classes may have different numbers of them.
         labels: (S,) the class of each support map, 0..N-1.
         k: nearest neighbours that count for each descriptor.
 

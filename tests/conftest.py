@@ -1,0 +1,27 @@
+"""Shapes are checked at run time, caches stay out of the home folder, and real data is used where it is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+_CHECKED = ["backbones", "data", "episodes", "evaluation", "fusion", "methods", "similarity"]
+install_import_hook([f"triptych.{name}" for name in _CHECKED], "beartype.beartype")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded images go to a folder of this test session, also from the processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRIPTYCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real data and published weights, which lies beside a developer's checkout."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip(f"needs real data in {folder}")
+    return folder

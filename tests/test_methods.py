@@ -1,0 +1,139 @@
+"""Every registered method and backbone keeps the same promises."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from photos import photo
+from safetensors.torch import load, save
+
+from triptych import load_method, save_method
+from triptych.backbones import BACKBONES, build_backbone
+from triptych.methods import EMBEDDED, METHODS, MMLConfig, build_method
+from triptych.methods.files import weights_hash
+
+SHAPES = {"conv64f": (64, 21, 21), "conv64f-bias": (64, 21, 21), "resnet12": (640, 5, 5)}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbone_maps_images_to_feature_maps(name: str) -> None:
+    backbone = build_backbone(name).eval()
+    maps = backbone(torch.randn(2, 3, 84, 84))
+    assert maps.shape == (2, *SHAPES[name])
+    assert backbone.channels == maps.shape[1]
+    assert backbone(torch.randn(1, 3, 100, 120)).shape[1] == backbone.channels
+
+
+def test_conv64f_has_the_published_size() -> None:
+    assert sum(parameter.numel() for parameter in build_backbone("conv64f").parameters()) == 112_832
+
+
+def test_pooling_before_the_activation_changes_no_value() -> None:
+    torch.manual_seed(0)
+    layer = build_backbone("conv64f").layers[0]
+    conv, norm, pool, activation = layer
+    images = torch.randn(2, 3, 84, 84)
+    assert torch.equal(layer(images), pool(activation(norm(conv(images)))))
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown backbone 'vgg'; expected one of conv64f"):
+        build_backbone("vgg")
+    with pytest.raises(ValueError, match="unknown method 'vgg'; expected one of adm-conv64f"):
+        build_method("vgg")
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("shots", [[1, 1], [3, 1, 2]], ids=str)
+def test_method_takes_any_way_and_unequal_shots(name: str, shots: list[int]) -> None:
+    torch.manual_seed(0)
+    method = build_method(name).eval()
+    labels = torch.repeat_interleave(torch.tensor(shots))
+    query, support = torch.randn(2, 3, 84, 84), torch.randn(len(labels), 3, 84, 84)
+    with torch.no_grad():
+        levels, logits = method.levels(query, support, labels), method(query, support, labels)
+    assert tuple(levels) == METHODS[name].levels
+    assert all(scores.shape == (2, len(shots)) for scores in levels.values())
+    torch.testing.assert_close(logits, method.fusion(levels))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_saved_method_is_the_same(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    method = build_method(name)
+    save_method(method, tmp_path / "m.safetensors")
+    loaded = load_method(tmp_path / "m.safetensors")
+    assert not loaded.training
+    assert loaded.config == method.config
+    assert weights_hash(loaded) == weights_hash(method)
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_weights_load_and_are_small(name: str) -> None:
+    method = load_method(name)
+    assert method.config == METHODS[name]
+    assert int(method.fusion.observed) > 0
+    assert all(value.isfinite().all() for value in method.state_dict().values())
+    file = Path(__import__("triptych.weights").weights.__file__).parent / f"{name}.safetensors"
+    assert file.stat().st_size < 1_000_000
+
+
+def test_preprocessing_is_resize_then_normalise() -> None:
+    method = build_method("mml-conv64f")
+    image = photo(0, 0, side=120)
+    batch = method.preprocess([image, image.convert("L")])
+    expected = np.asarray(image.resize((84, 84), 2)).transpose(2, 0, 1) / 255 * 2 - 1
+    assert batch.shape == (2, 3, 84, 84)
+    np.testing.assert_allclose(batch[0].numpy(), expected, atol=1e-6)
+    assert torch.equal(batch[1, 0], batch[1, 1])
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    save_method(build_method("mml-conv64f"), tmp_path / "m.safetensors")
+    return tmp_path / "m.safetensors"
+
+
+def rewrite(path: Path, drop: str | None = None, **changes: object) -> None:
+    data = path.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    content = json.loads(header["__metadata__"]["triptych"]) | changes
+    tensors = {name: value for name, value in load(data).items() if name != drop}
+    path.write_bytes(save(tensors, {"triptych": json.dumps(content)}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 2}, "newer triptych"),
+        ({"format": "other"}, "not a triptych-method file"),
+        ({"config": {"colour": "red"}}, "unknown settings \\['colour'\\]"),
+        ({"config": {"backbone": "vgg"}}, "unknown backbone 'vgg'"),
+        ({"config": {"levels": ["smell"]}}, "unknown levels"),
+        ({"config": {"distance": "far"}}, "unknown distance"),
+        ({"config": {"backbone": "resnet12"}}, "do not fit"),
+        ({"drop": "fusion.spread"}, "fusion.spread"),
+    ],
+)
+def test_a_wrong_method_file_is_refused(saved: Path, changes: dict, message: str) -> None:
+    rewrite(saved, **changes)
+    with pytest.raises(ValueError, match=message):
+        load_method(saved)
+
+
+def test_a_truncated_method_file_is_named(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"m.safetensors: truncated"):
+        load_method(saved)
+
+
+def test_a_missing_method_says_what_there_is() -> None:
+    with pytest.raises(ValueError, match=r"nope: no such file or embedded method; expected mml-conv64f"):
+        load_method("nope")
+
+
+def test_config_checks_itself() -> None:
+    with pytest.raises(ValueError, match="unknown levels"):
+        MMLConfig(levels=())
