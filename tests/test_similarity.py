@@ -1,8 +1,5 @@
 """The levels against naive loops, other libraries, and the ways in which inputs go wrong."""
 
-import doctest
-import importlib
-
 import numpy as np
 import oracle
 import pytest
@@ -253,18 +250,3 @@ def test_nearest_search_agrees_across_block_borders() -> None:
     pool = torch.randn(3000, 4, generator=generator, dtype=torch.float64)  # blocks of 699 rows
     expected = (rows @ pool.T).topk(2, dim=2).values.sum((1, 2))
     torch.testing.assert_close(nearest_similarity(rows, [pool], k=2)[:, 0], expected)
-
-
-@pytest.mark.parametrize("name", ["nearest", "pixel", "part", "distribution"])
-def test_doctests_and_exports(name: str) -> None:
-    module = importlib.import_module(f"triptych.similarity.{name}")
-    assert all(hasattr(module, exported) for exported in module.__all__)
-    finder = doctest.DocTestFinder(exclude_empty=True)
-    runner = doctest.DocTestRunner()
-    attempted = 0
-    for exported in module.__all__:
-        value = getattr(module, exported)
-        for test in finder.find(value, exported, module=False, globs={**vars(module), "torch": torch}):
-            attempted += runner.run(test).attempted
-    assert attempted > 0
-    assert runner.summarize().failed == 0

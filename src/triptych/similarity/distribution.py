@@ -64,6 +64,8 @@ def distribution_similarity(
     Raises:
         ValueError: an unknown distance, a class without support image, or maps of a single position.
 
+    >>> import torch
+    >>> from triptych.similarity import distribution_similarity
     >>> x = torch.tensor([[0.0, 2.0], [1.0, 3.0]]).view(2, 1, 1, 2)
     >>> distribution_similarity(x, x, torch.tensor([0, 1]))
     tensor([[-0., -1.],

@@ -39,6 +39,8 @@ def nearest_similarity(
     Raises:
         ValueError: k is below 1 or above the size of a pool.
 
+    >>> import torch
+    >>> from triptych.similarity import nearest_similarity
     >>> rows = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])
     >>> nearest_similarity(rows, [torch.eye(2), torch.tensor([[0.5, -1.0], [0.0, 0.25]])], k=1)
     tensor([[3., 1.]])

@@ -41,6 +41,8 @@ def part_similarity(
     Raises:
         ValueError: a class without support image, maps of different sizes, or k above K_n * C.
 
+    >>> import torch
+    >>> from triptych.similarity import part_similarity
     >>> x = torch.tensor([[3.0, 4.0], [4.0, 3.0]]).view(2, 2, 1, 1)
     >>> part_similarity(x, x, torch.tensor([0, 1]))
     tensor([[1.1200, 1.1200],

@@ -38,6 +38,8 @@ def pixel_similarity(
     Raises:
         ValueError: a class without support image, or k above a class's number of descriptors.
 
+    >>> import torch
+    >>> from triptych.similarity import pixel_similarity
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(2, 2, 1, 1)
     >>> pixel_similarity(x, x, torch.tensor([0, 1]))
     tensor([[1., 0.],
