@@ -83,6 +83,26 @@ def test_killed_runs_resume_to_the_weights_of_an_uninterrupted_one(data: Path, t
     assert best.read_bytes() == (killed / "best.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("stage", ["pretraining.validate_class_means", "episodic._validate"])
+def test_a_run_killed_in_its_validation_validates_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    short = Preset(replace(PRETRAIN, epochs=1), replace(TRAIN, steps=2, validate_every=1))
+    train(data, whole, preset=short)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"triptych.training.{stage}", kill)
+        with pytest.raises(KeyboardInterrupt):
+            train(data, killed, preset=short)
+    train(data, killed, preset=short, resume=True)
+    for stage_folder in ("pretrain", "."):
+        first, second = (run / stage_folder / "best.safetensors" for run in (whole, killed))
+        assert first.read_bytes() == second.read_bytes()
+
+
 def test_resuming_a_finished_run_changes_nothing(data: Path, tmp_path: Path) -> None:
     pretrain(data, tmp_path, settings=PRETRAIN)
     before = state(tmp_path)
@@ -175,9 +195,9 @@ def test_every_level_gets_a_gradient_of_its_own(name: str) -> None:
 
 
 def test_a_few_steps_reduce_the_loss(data: Path, tmp_path: Path) -> None:
-    settings = replace(PRETRAIN, epochs=12, learning_rate=0.05)
+    settings = replace(PRETRAIN, epochs=6, learning_rate=0.05)
     best = pretrain(data, tmp_path, settings=settings)
-    from triptych.training.pretrain import Heads, validate_class_means
+    from triptych.training.pretraining import Heads, validate_class_means
 
     heads = Heads(64, 6)
     checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
@@ -189,7 +209,7 @@ def test_a_few_steps_reduce_the_loss(data: Path, tmp_path: Path) -> None:
     with torch.inference_mode():
         pooled, _ = heads(model.encode(model.preprocess.normalise(store.images)))
     assert (pooled.argmax(1).numpy() == store.labels).mean() > 0.5  # chance is 1/6
-    assert validate_class_means(model, open_store(data, "val", 84), episodes=20)["class means 5-shot"] > 0.5
+    assert validate_class_means(model, open_store(data, "val", 84), episodes=10)["class means 5-shot"] > 0.5
 
 
 def test_cosine_rises_to_its_peak_and_ends_near_zero() -> None:

@@ -61,9 +61,9 @@ class EpisodeSampler:
         needed = self.shot + self.queries
         for label, indices in zip(np.unique(self.labels), members, strict=True):
             if len(indices) < needed:
-                name = self.classes[label] if len(self.classes) else int(label)
+                name = repr(self.classes[label]) if len(self.classes) else str(label)
                 raise ValueError(
-                    f"class {name!r} has {len(indices)} images; {self.shot} shots and {self.queries} queries "
+                    f"class {name} has {len(indices)} images; {self.shot} shots and {self.queries} queries "
                     f"need {needed}: add images, or ask for fewer shots or queries"
                 )
         object.__setattr__(self, "_members", members)

@@ -1,7 +1,7 @@
 """Training: classification on the base classes, then episodes."""
 
 from triptych.training.episodic import train
-from triptych.training.pretrain import pretrain
+from triptych.training.pretraining import pretrain
 from triptych.training.run import TrainingError
 from triptych.training.settings import PRESETS, Preset, PretrainSettings, TrainSettings
 

@@ -12,8 +12,8 @@ from triptych.episodes import Episode, EpisodeSampler
 from triptych.evaluation import evaluate_store
 from triptych.fusion import LevelFusion
 from triptych.methods import MML, build_method, load_method
-from triptych.training.pretrain import pretrain
-from triptych.training.run import Run, start_fabric
+from triptych.training.pretraining import pretrain
+from triptych.training.run import Run, evaluation_precision, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate, step_halving
 from triptych.training.settings import PRESETS, Preset, TrainSettings
 
@@ -91,6 +91,7 @@ def train(
                 figures = _validate(model, val_store, settings)
                 picked = [figures[f"{shot}-shot"] for shot in settings.validation_shots]
                 run.validated(model, float(np.mean(picked)), figures)
+            run.save_if_due()
     return Path(out) / "best.safetensors"
 
 
@@ -141,7 +142,7 @@ def _train_mode(model: MML, frozen_norm: bool) -> None:
 
 def _validate(model: MML, store: ImageStore, settings: TrainSettings) -> dict[str, float]:
     """Fused accuracy and that of each level, per validation shot."""
-    precision = "bf16" if start_fabric(settings.precision)._precision.precision == "bf16-mixed" else "32"
+    precision = evaluation_precision(settings.precision)
     figures = {}
     for shot in settings.validation_shots:
         way = min(5, len(store.classes))

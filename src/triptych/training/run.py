@@ -19,7 +19,7 @@ from triptych.files import write_whole
 from triptych.methods import MML, save_method
 from triptych.progress import progress_bar
 
-__all__ = ["Run", "TrainingError", "start_fabric"]
+__all__ = ["Run", "TrainingError", "evaluation_precision", "start_fabric"]
 
 _CONSOLE = Console(stderr=True, highlight=False)
 
@@ -29,16 +29,25 @@ class TrainingError(RuntimeError):
 
 
 def start_fabric(precision: str) -> Fabric:
-    """One device, the fastest there is; "auto" takes bf16 where the hardware multiplies it natively."""
-    if precision == "auto":
-        precision = "bf16-mixed" if _has_bf16() else "32-true"
-    return Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
+    """The fastest device there is, in "bf16-mixed", "32-true", or "auto": bf16 where the hardware has it."""
+    return Fabric(accelerator="auto", devices=1, precision=_resolved(precision))  # type: ignore[arg-type]
 
 
-def _has_bf16() -> bool:
+def evaluation_precision(precision: str) -> str:
+    """How ``evaluation`` calls a training precision."""
+    return "bf16" if _resolved(precision) == "bf16-mixed" else "32"
+
+
+def _resolved(precision: str) -> str:
+    if precision not in {"auto", "bf16-mixed", "32-true"}:
+        raise ValueError(f"unknown precision {precision!r}; expected auto, bf16-mixed or 32-true")
+    if precision != "auto":
+        return precision
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        native = torch.cuda.is_bf16_supported()
+    else:
+        native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bf16-mixed" if native else "32-true"
 
 
 class Run:
@@ -103,7 +112,7 @@ class Run:
             self._writer.close()
 
     def advance(self, loss: float, accuracy: float, learning_rate: float) -> None:
-        """Count a step, refuse a diverged one, save when it is time."""
+        """Count a step; refuse a diverged one."""
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss became {loss} at step {self.step + 1}; the last checkpoint in {self.folder} is sound: "
@@ -116,11 +125,9 @@ class Run:
         self._bar.update(self._task, completed=self.step, status=self._status())
         if self.step % 20 == 0:
             self.log({"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate})
-        if time.monotonic() - self._saved >= self._checkpoint_seconds or self.step == self.steps:
-            self.save()
 
     def validated(self, method: MML, score: float, figures: Mapping[str, float]) -> None:
-        """Log a validation; keep the model if it is the best so far."""
+        """Log a validation, keep the model if it is the best so far, and save."""
         self.log({f"validation/{name}": value for name, value in figures.items()})
         if score > self.best:
             self.best = score
@@ -130,7 +137,7 @@ class Run:
         _CONSOLE.print(
             f"step {self.step}/{self.steps} ({minutes:.1f} min): {self._status()}; validation: {shown}", soft_wrap=True
         )
-        self.save()
+        self._save()
 
     def log(self, figures: Mapping[str, float]) -> None:
         """To TensorBoard."""
@@ -138,8 +145,12 @@ class Run:
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, self.step)
 
-    def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+    def save_if_due(self) -> None:
+        """Write the checkpoint when it is time; the last thing of a step, after its validation."""
+        if time.monotonic() - self._saved >= self._checkpoint_seconds:
+            self._save()
+
+    def _save(self) -> None:
         state = {
             "identity": self._identity,
             "step": self.step,

@@ -13,7 +13,7 @@ from triptych.episodes import EpisodeSampler
 from triptych.evaluation import encode_store
 from triptych.fusion import LevelFusion
 from triptych.methods import MML, build_method
-from triptych.training.run import Run, start_fabric
+from triptych.training.run import Run, evaluation_precision, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate
 from triptych.training.settings import PretrainSettings
 
@@ -86,9 +86,10 @@ def pretrain(
             accuracy = (pooled.argmax(1) == labels).float().mean().item()
             run.advance(loss.item(), accuracy, learning_rate)
             if run.step % steps_per_epoch == 0:
-                figures = validate_class_means(model, val_store)
+                figures = validate_class_means(model, val_store, evaluation_precision(settings.precision))
                 _observe_levels(model, train_store, settings.seed)
                 run.validated(model, sum(figures.values()) / len(figures), figures)
+            run.save_if_due()
     return Path(out) / "best.safetensors"
 
 
@@ -142,9 +143,9 @@ def _observe_levels(model: MML, store: ImageStore, seed: int, episodes: int = 20
 
 
 @torch.inference_mode()
-def validate_class_means(model: MML, store: ImageStore, episodes: int = 500) -> dict[str, float]:
+def validate_class_means(model: MML, store: ImageStore, precision: str = "32", episodes: int = 500) -> dict[str, float]:
     """5-way 1- and 5-shot accuracy of the nearest class mean (cosine of pooled maps) on seeded episodes."""
-    maps = encode_store(model, store, precision="bf16" if store.images.is_cuda else "32")
+    maps = encode_store(model, store, precision)
     pooled = functional.normalize(maps.float().mean(dim=(2, 3)), dim=1)
     figures = {}
     for shot in (1, 5):
