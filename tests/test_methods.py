@@ -113,6 +113,7 @@ def rewrite(path: Path, drop: str | None = None, **changes: object) -> None:
         ({"config": {"backbone": "vgg"}}, "unknown backbone 'vgg'"),
         ({"config": {"levels": ["smell"]}}, "unknown levels"),
         ({"config": {"distance": "far"}}, "unknown distance"),
+        ({"config": {"side": 10**9}}, "image side must be 16 to 2048"),
         ({"config": {"backbone": "resnet12"}}, "do not fit"),
         ({"drop": "fusion.spread"}, "fusion.spread"),
     ],

@@ -76,6 +76,8 @@ def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -
     digests = [bytes(row) for row in tensors["digests"].numpy()]
     if not len(maps) == len(owners) == len(names) == len(digests) or not maps.isfinite().all():
         raise ValueError("photos, names and maps disagree")
+    if maps.ndim != 4 or maps.shape[1] != method.backbone.channels:
+        raise ValueError(f"maps of shape {tuple(maps.shape)} are not those of its backbone")
     support = {}
     for number, label in enumerate(content["labels"]):
         mine = torch.nonzero(owners == number).flatten()

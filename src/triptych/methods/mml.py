@@ -23,6 +23,7 @@ from triptych.similarity import (
 __all__ = ["LEVELS", "MML", "MMLConfig"]
 
 LEVELS = ("distribution", "pixel", "part")  # the order of the release
+_SIDES = (16, 2048)
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class MMLConfig:
             raise ValueError(f"unknown levels {self.levels}; expected some of {', '.join(LEVELS)}")
         if self.distance not in DISTANCES:
             raise ValueError(f"unknown distance {self.distance!r}; expected one of {', '.join(DISTANCES)}")
+        if not _SIDES[0] <= self.side <= _SIDES[1]:  # a stranger's file must not ask for a giant image
+            raise ValueError(f"image side must be {_SIDES[0]} to {_SIDES[1]} pixels, got {self.side}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "MMLConfig":
