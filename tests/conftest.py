@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-_CHECKED = ["backbones", "data", "episodes", "evaluation", "fusion", "methods", "similarity"]
+_CHECKED = ["backbones", "episodes", "evaluation", "fusion", "methods", "similarity"]
 install_import_hook([f"triptych.{name}" for name in _CHECKED], "beartype.beartype")
 
 
