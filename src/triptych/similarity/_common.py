@@ -47,4 +47,5 @@ def split_classes(support: Tensor, labels: Tensor) -> list[Tensor]:
 def unit_descriptors(maps: Tensor) -> Tensor:
     """Feature maps (B, C, H, W) as unit-length local descriptors (B, M, C); at least float32, zeros stay zeros."""
     maps = maps if maps.dtype == torch.float64 else maps.float()
-    return functional.normalize(maps.flatten(2), dim=1).transpose(1, 2)  # (B, M, C)
+    descriptors = maps.flatten(2).transpose(1, 2).contiguous()  # (B, M, C)
+    return functional.normalize(descriptors, dim=2)

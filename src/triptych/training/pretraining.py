@@ -69,13 +69,14 @@ def pretrain(
     with Run(Path(out), settings, context, total, modules, optimizer, resume) as run:
         while run.step < total:
             epoch, position = divmod(run.step, steps_per_epoch)
-            images, labels = _batch(train_store, epoch, position, model.preprocess.side, settings)
+            pixels, labels = _batch(train_store, epoch, position, model.preprocess.side, settings)
+            images = _scaled(model.preprocess.normalise(pixels), _side(epoch, settings))
             learning_rate = cosine(run.step, total, settings.learning_rate, settings.warmup)
             set_learning_rate(optimizer, learning_rate)
 
             model.train()
             with fabric.autocast():
-                maps = model.encode(model.preprocess.normalise(images))
+                maps = model.encode(images)
             pooled, dense = heads(maps.float())
             loss = functional.cross_entropy(pooled, labels)
             loss = loss + settings.dense_weight * _dense_loss(dense, labels)
@@ -124,6 +125,16 @@ def _batch(
     rng = np.random.default_rng([settings.seed, _AUGMENTATION, epoch, position])
     images = colour_jitter(random_crop_flip(store[chosen], crop, rng), settings.jitter, rng)
     return images, torch.from_numpy(store.labels[chosen]).to(images.device)
+
+
+def _side(epoch: int, settings: PretrainSettings) -> int | None:
+    return settings.sides[epoch * len(settings.sides) // settings.epochs] if settings.sides else None
+
+
+def _scaled(images: Tensor, side: int | None) -> Tensor:
+    if side is None or images.shape[-1] == side:
+        return images
+    return functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 @torch.no_grad()

@@ -17,6 +17,8 @@ class PretrainSettings:
         weight_decay: L2 penalty.
         dense_weight: weight of the loss that classifies every local descriptor, beside the pooled one.
         store_side: images are decoded to this side, from which crops are cut.
+        sides: crops are scaled to these sides in turn, each for an equal share of the epochs: early epochs on
+            small images cost a fraction. Empty for the method's own side throughout.
         jitter: strength of the colour jitter; 0 is off.
         precision: "auto" (bf16 where the hardware has it), "bf16-mixed" or "32-true".
         checkpoint_seconds: how often the run is saved.
@@ -30,6 +32,7 @@ class PretrainSettings:
     weight_decay: float = 5e-4
     dense_weight: float = 1.0
     store_side: int = 92
+    sides: tuple[int, ...] = ()
     jitter: float = 0.0
     precision: str = "auto"
     checkpoint_seconds: float = 120.0
