@@ -100,7 +100,7 @@ class MML(Method):
             return pixel_class(maps)
         if level == "part":
             return part_class(maps, self.config.part_normalize)
-        return distribution_class(maps)
+        return distribution_class(maps, self.config.distance)
 
     def _compare(self, level: str, query: Tensor, summaries: Sequence[Any]) -> Tensor:
         if level == "pixel":

@@ -1,7 +1,7 @@
 """Distribution level: an image's descriptors as a Gaussian against the Gaussian of a class."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -26,6 +26,14 @@ class Gaussian(NamedTuple):
 
     mean: Float[Tensor, "*B C"]
     covariance: Float[Tensor, "*B C C"]
+
+
+class InverseGaussian(NamedTuple):
+    """What KL(. || N) needs of N: mean (..., C), inverse covariance (..., C, C) and half its log-determinant (...)."""
+
+    mean: Float[Tensor, "*B C"]
+    precision: Float[Tensor, "*B C C"]
+    half_log_det: Float[Tensor, "*B"]
 
 
 @without_autocast
@@ -71,29 +79,34 @@ def distribution_similarity(
     tensor([[-0., -1.],
             [-1., -0.]])
     """
-    classes = [distribution_class(maps) for maps in split_classes(support, labels)]
+    classes = [distribution_class(maps, distance) for maps in split_classes(support, labels)]
     return distribution_to_classes(query, classes, distance)
 
 
 @without_autocast
-def distribution_class(maps: Float[Tensor, "K C H W"]) -> Gaussian:
-    """The Gaussian of all descriptors of one class."""
-    return _gaussian(maps.transpose(0, 1).flatten(1))
+def distribution_class(maps: Float[Tensor, "K C H W"], distance: str = "wasserstein") -> Gaussian | InverseGaussian:
+    """The Gaussian of all descriptors of one class, for "kl" already inverted."""
+    _check_distance(distance)
+    gaussian = _gaussian(maps.transpose(0, 1).flatten(1))
+    return _inverted(gaussian) if distance == "kl" else gaussian
 
 
 @without_autocast
 def distribution_to_classes(
-    query: Float[Tensor, "Q C H W"], classes: Sequence[Gaussian], distance: str = "wasserstein"
+    query: Float[Tensor, "Q C H W"],
+    classes: Sequence[Gaussian | InverseGaussian],
+    distance: str = "wasserstein",
 ) -> Float[Tensor, "Q N"]:
-    """``distribution_similarity`` against classes prepared by ``distribution_class``."""
-    if distance not in DISTANCES:
-        raise ValueError(f"unknown distance {distance!r}; expected one of {', '.join(DISTANCES)}")
-    stacked = Gaussian(
-        torch.stack([gaussian.mean for gaussian in classes]),  # (N, C)
-        torch.stack([gaussian.covariance for gaussian in classes]),  # (N, C, C)
-    )
+    """``distribution_similarity`` against classes prepared by ``distribution_class`` for the same distance."""
+    _check_distance(distance)
+    stacked = type(classes[0])(*map(torch.stack, zip(*classes, strict=True)))
     similarity = -DISTANCES[distance](_gaussian(query.flatten(2)), stacked)
     return similarity if query.dtype == torch.float64 else similarity.float()
+
+
+def _check_distance(distance: str) -> None:
+    if distance not in DISTANCES:
+        raise ValueError(f"unknown distance {distance!r}; expected one of {', '.join(DISTANCES)}")
 
 
 def _gaussian(descriptors: Tensor) -> Gaussian:
@@ -120,24 +133,26 @@ def _euclidean(x: Tensor, y: Tensor) -> Tensor:
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _kl(query: Gaussian, classes: Gaussian) -> Tensor:
-    """KL(N_q || N_n) for all pairs (Q, N), without a tensor of Q * N matrices."""
-    root = torch.linalg.cholesky(classes.covariance)  # (N, C, C)
-    precision = torch.cholesky_inverse(root)
-    trace = query.covariance.flatten(1) @ precision.flatten(1).T  # (Q, N)
-    offset = query.mean.T - classes.mean[:, :, None]  # (N, C, Q)
-    whitened = torch.linalg.solve_triangular(root, offset, upper=False)
-    mahalanobis = whitened.square().sum(1).T  # (Q, N)
-    log_ratio = _half_log_det(root) - _half_log_det(torch.linalg.cholesky(query.covariance))[:, None]
-    return (trace + mahalanobis - query.mean.shape[1]) / 2 + log_ratio
+def _inverted(gaussian: Gaussian) -> InverseGaussian:
+    root = torch.linalg.cholesky(gaussian.covariance)
+    return InverseGaussian(gaussian.mean, torch.cholesky_inverse(root), _half_log_det(root))
 
 
 def _half_log_det(root: Tensor) -> Tensor:
     return root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
+def _kl(query: Gaussian, classes: InverseGaussian) -> Tensor:
+    """KL(N_q || N_n) for all pairs (Q, N), without a tensor of Q * N matrices."""
+    trace = query.covariance.flatten(1) @ classes.precision.flatten(1).T  # (Q, N)
+    offset = query.mean.T - classes.mean[:, :, None]  # (N, C, Q)
+    mahalanobis = (offset * (classes.precision @ offset)).sum(1).T  # (Q, N)
+    log_ratio = classes.half_log_det - _half_log_det(torch.linalg.cholesky(query.covariance))[:, None]
+    return (trace + mahalanobis - query.mean.shape[1]) / 2 + log_ratio
+
+
 def _kl_reverse(query: Gaussian, classes: Gaussian) -> Tensor:
-    return _kl(classes, query).T
+    return _kl(classes, _inverted(query)).T
 
 
 def _bures(query: Gaussian, classes: Gaussian) -> Tensor:
@@ -156,7 +171,7 @@ def _bures(query: Gaussian, classes: Gaussian) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
-DISTANCES: dict[str, Callable[[Gaussian, Gaussian], Tensor]] = {
+DISTANCES: dict[str, Callable[[Gaussian, Any], Tensor]] = {
     "wasserstein": _wasserstein,
     "kl": _kl,
     "kl_reverse": _kl_reverse,

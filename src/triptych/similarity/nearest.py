@@ -79,7 +79,7 @@ def _extended(vectors: Float[Tensor, "n D"], dtype: torch.dtype) -> Float[Tensor
 
 
 def _gaps(rows: Tensor, pool: Tensor) -> Iterator[Tensor]:
-    """Blocks (block, J) of minus the products, or in half precision of the bits of the gaps, each in place of the last."""
+    """Blocks (block, J) of minus the products, in half precision of the bits of the gaps; each overwrites the last."""
     block = max(1, min(len(rows), _BLOCK_ELEMENTS // len(pool)))
     memory = rows.new_empty(block, len(pool))
     for part in rows.split(block):
