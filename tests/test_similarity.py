@@ -1,5 +1,7 @@
 """The levels against naive loops, other libraries, and the ways in which inputs go wrong."""
 
+from collections.abc import Callable
+
 import numpy as np
 import oracle
 import pytest
@@ -118,8 +120,40 @@ def test_half_precision_maps_give_nearly_the_same(level: str) -> None:
     exact = LEVELS[level](query.bfloat16().double(), support.bfloat16().double(), labels)
     scores = LEVELS[level](query.bfloat16(), support.bfloat16(), labels)
     assert scores.dtype == torch.float32
-    # A search in bf16 may take a neighbour whose cosine is 2^-8 smaller; nothing else is rounded.
+    # Products come from the search, which rounds them and the query's vectors to bf16; the rest is exact.
     torch.testing.assert_close(scores.double(), exact, rtol=2**-8, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("level", [pixel_similarity, part_similarity])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_search_in_half_precision_gives_nearly_the_same(level: Callable, k: int, dtype: torch.dtype) -> None:
+    query, support, labels = episode([3, 1, 2], channels=16, size=(9, 9))
+    exact = level(query, support, labels, k)
+    fast = level(query.float(), support.float(), labels, k, search_dtype=dtype)
+    torch.testing.assert_close(fast.double(), exact, rtol=2**-8, atol=0)
+    # With a gradient asked for, the chosen pairs are multiplied again: only the choice is that of the search.
+    chosen = level(query.float().requires_grad_(), support.float(), labels, k, search_dtype=dtype)
+    torch.testing.assert_close(chosen.double(), exact, rtol=2**-8, atol=0)
+    assert (chosen.double() <= exact + 1e-4 * exact.abs()).all()
+
+
+def test_negative_products_are_ordered_in_half_precision() -> None:
+    rows = torch.tensor([[[1.0, 0.0]]])
+    pool = torch.tensor([[-0.9, 0.3], [-0.2, 0.1], [-0.5, 0.0]])
+    for k, best in ((1, -0.2), (2, -0.7)):
+        score = nearest_similarity(rows, [pool], k, torch.bfloat16)
+        torch.testing.assert_close(score, torch.tensor([[best]]), rtol=0.01, atol=0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64, 130])
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_selection_in_two_stages_is_exact(count: int, k: int) -> None:
+    torch.manual_seed(count)
+    rows, pool = torch.randn(1, 33, 6, dtype=torch.float64), torch.randn(max(count, k), 6, dtype=torch.float64)
+    expected = (rows @ pool.T).topk(k, dim=2).values.sum((1, 2))[:, None]
+    torch.testing.assert_close(nearest_similarity(rows, [pool], k), expected)
+    torch.testing.assert_close(nearest_similarity(rows.requires_grad_(), [pool], k), expected)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -247,6 +281,6 @@ def test_gpu_gives_the_same(level: str) -> None:
 def test_nearest_search_agrees_across_block_borders() -> None:
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(3, 1500, 4, generator=generator, dtype=torch.float64)
-    pool = torch.randn(3000, 4, generator=generator, dtype=torch.float64)  # blocks of 699 rows
+    pool = torch.randn(3000, 4, generator=generator, dtype=torch.float64)  # blocks of 1,398 rows
     expected = (rows @ pool.T).topk(2, dim=2).values.sum((1, 2))
     torch.testing.assert_close(nearest_similarity(rows, [pool], k=2)[:, 0], expected)

@@ -65,19 +65,26 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def compare(
-        self, query: Float[Tensor, "Q C H W"], classes: Sequence[ClassSummary]
+        self, query: Float[Tensor, "Q C H W"], classes: Sequence[ClassSummary], search_dtype: torch.dtype | None = None
     ) -> dict[str, Float[Tensor, "Q N"]]:
-        """Similarities of query maps with summarised classes, per level."""
+        """Similarities of query maps with summarised classes, per level.
+
+        Nearest neighbours are sought in ``search_dtype``, by default that of ``query``.
+        """
 
     def encode(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B C H W"]:
         """Feature maps of images."""
         return self.backbone(images)
 
     def compare_maps(
-        self, query: Float[Tensor, "Q C H W"], support: Float[Tensor, "S C H W"], labels: Int64[Tensor, " S"]
+        self,
+        query: Float[Tensor, "Q C H W"],
+        support: Float[Tensor, "S C H W"],
+        labels: Int64[Tensor, " S"],
+        search_dtype: torch.dtype | None = None,
     ) -> dict[str, Float[Tensor, "Q N"]]:
-        """Similarities of query maps with the classes of labelled support maps, per level."""
-        return self.compare(query, [self.summarise(maps) for maps in split_classes(support, labels)])
+        """Similarities of query maps with the classes of labelled support maps, per level; see ``compare``."""
+        return self.compare(query, [self.summarise(maps) for maps in split_classes(support, labels)], search_dtype)
 
     def levels(
         self, query: Float[Tensor, "Q 3 h w"], support: Float[Tensor, "S 3 h w"], labels: Int64[Tensor, " S"]

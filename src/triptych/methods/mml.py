@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -89,10 +90,11 @@ class MML(Method):
         return {level: self._summarise(level, maps) for level in self.config.levels}
 
     def compare(
-        self, query: Float[Tensor, "Q C H W"], classes: Sequence[ClassSummary]
+        self, query: Float[Tensor, "Q C H W"], classes: Sequence[ClassSummary], search_dtype: torch.dtype | None = None
     ) -> dict[str, Float[Tensor, "Q N"]]:
         return {
-            level: self._compare(level, query, [summary[level] for summary in classes]) for level in self.config.levels
+            level: self._compare(level, query, [summary[level] for summary in classes], search_dtype)
+            for level in self.config.levels
         }
 
     def _summarise(self, level: str, maps: Tensor) -> Any:
@@ -102,9 +104,10 @@ class MML(Method):
             return part_class(maps, self.config.part_normalize)
         return distribution_class(maps, self.config.distance)
 
-    def _compare(self, level: str, query: Tensor, summaries: Sequence[Any]) -> Tensor:
+    def _compare(self, level: str, query: Tensor, summaries: Sequence[Any], search_dtype: torch.dtype | None) -> Tensor:
+        config = self.config
         if level == "pixel":
-            return pixel_to_classes(query, summaries, self.config.pixel_k)
+            return pixel_to_classes(query, summaries, config.pixel_k, search_dtype)
         if level == "part":
-            return part_to_classes(query, summaries, self.config.part_k, self.config.part_normalize)
-        return distribution_to_classes(query, summaries, self.config.distance)
+            return part_to_classes(query, summaries, config.part_k, config.part_normalize, search_dtype)
+        return distribution_to_classes(query, summaries, config.distance)

@@ -52,11 +52,11 @@ def nearest_similarity(
     if not 1 <= k <= smallest:
         raise ValueError(f"k must be between 1 and {smallest}, the size of the smallest class's pool; got {k}")
     flat = rows.flatten(0, 1)  # (Q*R, D)
-    searched = _extended(-flat.detach(), dtype or rows.dtype)
+    searched = _search_rows(flat.detach(), dtype or rows.dtype)
     with_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (rows, *pools))
     scores = []
     for pool in pools:
-        other = _extended(pool.detach(), searched.dtype)
+        other = _search_pool(pool.detach(), searched.dtype)
         if with_gradient:
             products = _ChosenProducts.apply(flat, pool, _nearest_indices(searched, other, k))
         else:
@@ -65,17 +65,29 @@ def nearest_similarity(
     return torch.stack(scores, dim=1)
 
 
-def _extended(vectors: Float[Tensor, "n D"], dtype: torch.dtype) -> Float[Tensor, "n _"]:
-    r"""Vectors in the precision of the search; in half precision with one more coordinate, a bound r of their lengths.
+# In half precision a row x becomes [-x, -x, r_x] and a member p of a pool [p', p - p', r_p], p' being p rounded and
+# r a bound of the lengths. Their product is the gap r_x r_p - <x, p> >= 0, smallest for the nearest:
+# - half precision is finest near zero, so its digits are spent where the choice is made;
+# - the bits of floats that are not negative sort as integers, of which a CPU finds the least five times faster;
+# - one p may be nearest to many x, so that its rounding error would add up: p - p' takes it back.
 
-    Then :math:`[-x, r_x] \cdot [p, r_p] = r_x r_p - \langle x, p \rangle \ge 0`: a gap, smallest for the nearest.
-    Half precision is finest near zero, so it is spent where the choice is made; and the bits of floats that are
-    not negative sort as integers, of which a CPU finds the least five times faster.
-    """
+
+def _search_rows(rows: Float[Tensor, "n D"], dtype: torch.dtype) -> Float[Tensor, "n _"]:
     if dtype not in _BITS:
-        return vectors.to(dtype)
-    reach = (vectors.norm(dim=1).amax() * _ABOVE_ROUNDING).to(dtype)
-    return torch.cat([vectors.to(dtype), reach.expand(len(vectors), 1)], dim=1)
+        return -rows.to(dtype)
+    rounded = -rows.to(dtype)
+    return torch.cat([rounded, rounded, _reach(rows, dtype)], dim=1)
+
+
+def _search_pool(pool: Float[Tensor, "n D"], dtype: torch.dtype) -> Float[Tensor, "n _"]:
+    if dtype not in _BITS:
+        return pool.to(dtype)
+    rounded = pool.to(dtype)
+    return torch.cat([rounded, (pool - rounded).to(dtype), _reach(pool, dtype)], dim=1)
+
+
+def _reach(vectors: Tensor, dtype: torch.dtype) -> Float[Tensor, "n 1"]:
+    return (vectors.norm(dim=1).amax() * _ABOVE_ROUNDING).to(dtype).expand(len(vectors), 1)
 
 
 def _gaps(rows: Tensor, pool: Tensor) -> Iterator[Tensor]:

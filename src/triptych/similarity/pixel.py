@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -17,6 +18,7 @@ def pixel_similarity(
     support: Float[Tensor, "S C h w"],
     labels: Int64[Tensor, " S"],
     k: int = 1,
+    search_dtype: torch.dtype | None = None,
 ) -> Float[Tensor, "Q N"]:
     r"""Image-to-class similarity of local descriptors.
 
@@ -30,10 +32,11 @@ def pixel_similarity(
         support: (S, C, h, w) feature maps; classes may have different numbers of them.
         labels: (S,) the class of each support map, 0..N-1.
         k: nearest neighbours that count for each descriptor.
+        search_dtype: precision in which neighbours are sought, by default that of ``query``; ``torch.bfloat16``
+            is several times faster where the hardware has it, and moves a similarity by less than 2^-8 of itself.
 
     Returns:
-        (Q, N) similarities in [-k*M, k*M], float32 or float64. Maps in half precision are searched in half
-        precision; the chosen cosines are computed in float32 all the same.
+        (Q, N) similarities in [-k*M, k*M], float32 or float64.
 
     Raises:
         ValueError: a class without support image, or k above a class's number of descriptors.
@@ -46,7 +49,7 @@ def pixel_similarity(
             [0., 1.]])
     """
     pools = [pixel_class(maps) for maps in split_classes(support, labels)]
-    return pixel_to_classes(query, pools, k)
+    return pixel_to_classes(query, pools, k, search_dtype)
 
 
 def pixel_class(maps: Float[Tensor, "K C H W"]) -> Float[Tensor, "K*H*W C"]:
@@ -56,7 +59,10 @@ def pixel_class(maps: Float[Tensor, "K C H W"]) -> Float[Tensor, "K*H*W C"]:
 
 @without_autocast
 def pixel_to_classes(
-    query: Float[Tensor, "Q C H W"], pools: Sequence[Float[Tensor, "_ C"]], k: int = 1
+    query: Float[Tensor, "Q C H W"],
+    pools: Sequence[Float[Tensor, "_ C"]],
+    k: int = 1,
+    search_dtype: torch.dtype | None = None,
 ) -> Float[Tensor, "Q N"]:
     """``pixel_similarity`` against classes prepared by ``pixel_class``."""
-    return nearest_similarity(unit_descriptors(query), pools, k, dtype=query.dtype)
+    return nearest_similarity(unit_descriptors(query), pools, k, search_dtype or query.dtype)

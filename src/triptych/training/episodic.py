@@ -61,7 +61,11 @@ def train(
     train_store = open_store(data, "train", settings.store_side).to(fabric.device)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=settings.betas)
+    groups = [
+        {"params": model.backbone.parameters(), "rate": 1.0},
+        {"params": model.fusion.parameters(), "rate": settings.fusion_rate},
+    ]
+    optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, betas=settings.betas)
     samplers = [
         EpisodeSampler(train_store.labels, settings.way, shot, settings.queries, settings.seed, train_store.classes)
         for shot in settings.shots

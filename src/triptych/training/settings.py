@@ -50,6 +50,7 @@ class TrainSettings:
         shots: support images of each class; several values take turns.
         queries: query images of each class.
         learning_rate: of Adam, at the start.
+        fusion_rate: how many times faster the few temperatures and weights of the fusion learn.
         betas: of Adam.
         schedule: "cosine" to zero, or "step": halved every ``halve_every`` steps.
         halve_every: steps between two halvings of the step schedule.
@@ -71,6 +72,7 @@ class TrainSettings:
     shots: tuple[int, ...] = (1,)
     queries: int = 15
     learning_rate: float = 1e-3
+    fusion_rate: float = 1.0
     betas: tuple[float, float] = (0.5, 0.9)
     schedule: str = "step"
     halve_every: int = 25_000
