@@ -8,6 +8,7 @@ import pytest
 import torch
 from photos import photo
 from safetensors.torch import load, save
+from torch import nn
 
 from triptych import load_method, save_method
 from triptych.backbones import BACKBONES, build_backbone
@@ -36,6 +37,24 @@ def test_pooling_before_the_activation_changes_no_value() -> None:
     conv, norm, pool, activation = layer
     images = torch.randn(2, 3, 84, 84)
     assert torch.equal(layer(images), pool(activation(norm(conv(images)))))
+
+
+@pytest.mark.parametrize("name", ["conv64f", "conv64f-bias"])
+def test_fixed_statistics_change_no_value_and_no_gradient(name: str) -> None:
+    backbone = build_backbone(name).double()
+    images = torch.randn(4, 3, 20, 20, dtype=torch.float64)
+    for layer in backbone.layers:
+        layer[1].weight.data.uniform_(-1, 1)  # a negative scale too
+        layer[1].bias.data.normal_()
+    backbone(images)  # statistics of its own
+    backbone.eval()
+    expected = nn.Sequential(*[module for layer in backbone.layers for module in layer])(images)
+    torch.testing.assert_close(backbone(images), expected)
+    parameters = list(backbone.parameters())
+    torch.testing.assert_close(
+        torch.autograd.grad(backbone(images).square().sum(), parameters),
+        torch.autograd.grad(expected.square().sum(), parameters),
+    )
 
 
 def test_unknown_names_are_refused() -> None:

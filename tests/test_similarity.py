@@ -132,10 +132,8 @@ def test_a_search_in_half_precision_gives_nearly_the_same(level: Callable, k: in
     exact = level(query, support, labels, k)
     fast = level(query.float(), support.float(), labels, k, search_dtype=dtype)
     torch.testing.assert_close(fast.double(), exact, rtol=2**-8, atol=0)
-    # With a gradient asked for, the chosen pairs are multiplied again: only the choice is that of the search.
-    chosen = level(query.float().requires_grad_(), support.float(), labels, k, search_dtype=dtype)
-    torch.testing.assert_close(chosen.double(), exact, rtol=2**-8, atol=0)
-    assert (chosen.double() <= exact + 1e-4 * exact.abs()).all()
+    with_gradient = level(query.float().requires_grad_(), support.float(), labels, k, search_dtype=dtype)
+    torch.testing.assert_close(with_gradient.detach(), fast)
 
 
 def test_negative_products_are_ordered_in_half_precision() -> None:

@@ -11,20 +11,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 import triptych
 from triptych.data import ImageStore, open_store
 from triptych.episodes import EpisodeSampler
+from triptych.memory import keep_freed_memory
 from triptych.methods import MML, Method
 from triptych.methods.files import weights_hash
 from triptych.progress import progress_bar
 
-__all__ = ["Accuracy", "encode_store", "evaluate", "evaluate_store", "per_level"]
+__all__ = ["Accuracy", "encode_images", "evaluate", "evaluate_store", "per_level"]
 
 PRECISIONS = ("32", "bf16-search", "bf16")
-_BATCH = 100
+_BATCH = {"cpu": 20, "cuda": 500}  # on a CPU, so few that a layer's maps stay in cache
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def evaluate(
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes}")
     started = time.perf_counter()
+    keep_freed_memory()
     device = next(method.parameters()).device
     store = open_store(data, split, method.preprocess.side).to(device)
     if store.duplicates:
@@ -121,7 +123,7 @@ def evaluate_store(
 
     Every image is encoded once; an episode then only indexes the feature maps.
     """
-    maps = encode_store(method, store, precision)
+    maps = encode_images(method, store.images, precision)
     search_dtype = torch.float32 if precision == "32" else torch.bfloat16
     found: dict[str, list[float]] = {}
     with progress_bar() as bar:
@@ -153,15 +155,15 @@ def per_level(method: Method, levels: Mapping[str, Tensor]) -> dict[str, Float[T
 
 
 @torch.inference_mode()
-def encode_store(method: Method, store: ImageStore, precision: str = "32") -> Float[Tensor, "B C H W"]:
-    """Feature maps of all images of a store, float32 or bfloat16."""
+def encode_images(
+    method: Method, images: UInt8[Tensor, "B side side 3"], precision: str = "32"
+) -> Float[Tensor, "B C H W"]:
+    """Feature maps of decoded images, float32 or bfloat16."""
     _check_precision(precision)
     method.eval()
-    parts = []
-    with torch.autocast(store.images.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        for start in range(0, len(store), _BATCH):
-            pixels = store.images[start : start + _BATCH]
-            parts.append(method.encode(method.preprocess.normalise(pixels)))
+    device = images.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        parts = [method.encode(method.preprocess.normalise(pixels)) for pixels in images.split(_BATCH[device])]
     return torch.cat(parts)
 
 

@@ -2,6 +2,7 @@
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from triptych.backbones.base import Backbone, initialise
 
@@ -24,10 +25,10 @@ class Conv64F(Backbone):
     def __init__(self, bias: bool = False) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            _layer(3, pool=True, bias=bias),
-            _layer(64, pool=True, bias=bias),
-            _layer(64, pool=False, bias=bias),
-            _layer(64, pool=False, bias=bias),
+            _Layer(3, pool=True, bias=bias),
+            _Layer(64, pool=True, bias=bias),
+            _Layer(64, pool=False, bias=bias),
+            _Layer(64, pool=False, bias=bias),
         )
         initialise(self, _SLOPE)
 
@@ -35,11 +36,33 @@ class Conv64F(Backbone):
         return self.layers(images)
 
 
-def _layer(inputs: int, pool: bool, bias: bool) -> nn.Sequential:
-    # LeakyReLU is increasing, so max-pooling first gives the same values for a quarter of the work.
-    return nn.Sequential(
-        nn.Conv2d(inputs, 64, 3, padding=1, bias=bias),
-        nn.BatchNorm2d(64),
-        *([nn.MaxPool2d(2)] if pool else []),
-        nn.LeakyReLU(_SLOPE, inplace=True),
-    )
+class _Layer(nn.Sequential):
+    """Convolution, BatchNorm, pooling or none, LeakyReLU."""
+
+    def __init__(self, inputs: int, pool: bool, bias: bool) -> None:
+        # LeakyReLU is increasing, so max-pooling first gives the same values for a quarter of the work.
+        super().__init__(
+            nn.Conv2d(inputs, 64, 3, padding=1, bias=bias),
+            nn.BatchNorm2d(64),
+            *([nn.MaxPool2d(2)] if pool else []),
+            nn.LeakyReLU(_SLOPE, inplace=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolution, norm = self[0], self[1]
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        x = norm(convolution(x)) if norm.training else _fixed_norm(convolution, norm, x)
+        for module in list(self)[2:]:
+            x = module(x)
+        return x
+
+
+def _fixed_norm(convolution: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """``norm(convolution(x))`` in one pass: fixed statistics are a scale and a shift, which the weights take along."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    offset = -norm.running_mean if convolution.bias is None else convolution.bias - norm.running_mean
+    weight = convolution.weight * scale[:, None, None, None]
+    return functional.conv2d(x, weight, norm.bias + offset * scale, padding=1)

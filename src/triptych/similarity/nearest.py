@@ -26,9 +26,8 @@ def nearest_similarity(
 
     .. math:: s(q, n) = \sum_{r=1}^{R} \sum_{j \in \mathrm{top}_k} \langle x_{q,r}, p_{n,j} \rangle
 
-    The R * J inner products of a class exist only block by block, in either direction: where a gradient is
-    asked for, the search yields indices, and the chosen pairs alone are multiplied again with gradient, in the
-    precision of ``rows``.
+    The R * J inner products of a class exist only block by block, in either direction: the search itself has
+    no gradient, and the backward pass sees the chosen pairs alone, in the precision of ``rows``.
 
     Args:
         rows: (Q, R, D) vectors of the queries.
@@ -56,11 +55,10 @@ def nearest_similarity(
     with_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (rows, *pools))
     scores = []
     for pool in pools:
-        other = _search_pool(pool.detach(), searched.dtype)
+        products, indices = _search(searched, _search_pool(pool.detach(), searched.dtype), k, with_gradient)
+        products = products.to(rows.dtype)
         if with_gradient:
-            products = _ChosenProducts.apply(flat, pool, _nearest_indices(searched, other, k))
-        else:
-            products = _nearest_products(searched, other, k).to(rows.dtype)
+            products = _ProductsWithGradient.apply(products, flat, pool, indices)
         scores.append(products.view(len(rows), -1).sum(1))  # (Q,)
     return torch.stack(scores, dim=1)
 
@@ -98,14 +96,20 @@ def _gaps(rows: Tensor, pool: Tensor) -> Iterator[Tensor]:
         yield torch.mm(part, pool.T, out=memory[: len(part)]).view(_BITS.get(rows.dtype, rows.dtype))
 
 
-def _nearest_indices(rows: Tensor, pool: Tensor, k: int) -> Int[Tensor, "rows k"]:
-    return torch.cat([_least_indices(gaps, k) for gaps in _gaps(rows, pool)])
-
-
-def _nearest_products(rows: Tensor, pool: Tensor, k: int) -> Float[Tensor, "rows k"]:
-    least = [gaps.amin(1, True) if k == 1 else gaps.gather(1, _least_indices(gaps, k)) for gaps in _gaps(rows, pool)]
+def _search(
+    rows: Tensor, pool: Tensor, k: int, with_indices: bool
+) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"] | None]:
+    """The k largest products of each row, and on demand which members of the pool they are with."""
+    least, chosen = [], []
+    for gaps in _gaps(rows, pool):
+        if k == 1 and not with_indices:
+            least.append(gaps.amin(1, keepdim=True))
+        else:
+            chosen.append(_least_indices(gaps, k))
+            least.append(gaps.gather(1, chosen[-1]))
     gaps = torch.cat(least).view(rows.dtype).to(torch.promote_types(rows.dtype, torch.float32))
-    return rows[0, -1].to(gaps.dtype) * pool[0, -1] - gaps if rows.dtype in _BITS else -gaps
+    products = rows[0, -1].to(gaps.dtype) * pool[0, -1] - gaps if rows.dtype in _BITS else -gaps
+    return products, torch.cat(chosen) if chosen else None
 
 
 def _least_indices(gaps: Tensor, k: int) -> Int[Tensor, "block k"]:
@@ -129,25 +133,25 @@ def _least(values: Tensor, k: int) -> Int[Tensor, "rows k"]:
     return values.topk(k, dim=1, largest=False, sorted=False).indices
 
 
-class _ChosenProducts(torch.autograd.Function):
-    """Inner products <x_i, p_j> of rows (R, D) and pool (J, D) for chosen indices j (R, k), as (R, k).
+class _ProductsWithGradient(torch.autograd.Function):
+    """The products <x_i, p_j> of rows (R, D) and pool (J, D) at indices j (R, k), found by the search: their gradient.
 
-    Autograd's own gather would keep the (R, k, D) chosen vectors for the backward pass; here they are taken
-    again from the pool.
+    The chosen vectors are taken from the pool in the backward pass; autograd's own gather would keep (R, k, D) of them.
     """
 
     @staticmethod
-    def forward(ctx, rows: Tensor, pool: Tensor, indices: Tensor) -> Tensor:  # type: ignore[override, no-untyped-def]
+    def forward(  # type: ignore[override, no-untyped-def]
+        ctx, products: Tensor, rows: Tensor, pool: Tensor, indices: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(rows, pool, indices)
-        products = [(rows * pool[chosen]).sum(1) for chosen in indices.unbind(1)]
-        return torch.stack(products, dim=1)
+        return products.view_as(products)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override, no-untyped-def]
+    def backward(ctx, grad: Tensor) -> tuple[None, Tensor, Tensor, None]:  # type: ignore[override, no-untyped-def]
         rows, pool, indices = ctx.saved_tensors
         grad_rows, grad_pool = torch.zeros_like(rows), torch.zeros_like(pool)
         for weight, chosen in zip(grad.split(1, dim=1), indices.unbind(1), strict=True):
             grad_rows.addcmul_(weight, pool[chosen])
             grad_pool.index_add_(0, chosen, weight * rows)
-        return grad_rows, grad_pool, None
+        return None, grad_rows, grad_pool, None

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip
 from triptych.episodes import EpisodeSampler
-from triptych.evaluation import encode_store
+from triptych.evaluation import encode_images
 from triptych.fusion import LevelFusion
 from triptych.methods import MML, build_method
 from triptych.training.run import Run, evaluation_precision, start_fabric
@@ -156,7 +156,7 @@ def _observe_levels(model: MML, store: ImageStore, seed: int, episodes: int = 20
 @torch.inference_mode()
 def validate_class_means(model: MML, store: ImageStore, precision: str = "32", episodes: int = 500) -> dict[str, float]:
     """5-way 1- and 5-shot accuracy of the nearest class mean (cosine of pooled maps) on seeded episodes."""
-    maps = encode_store(model, store, precision)
+    maps = encode_images(model, store.images, precision)
     pooled = functional.normalize(maps.float().mean(dim=(2, 3)), dim=1)
     figures = {}
     for shot in (1, 5):

@@ -1,10 +1,8 @@
 """A training run on disk: checkpoints that survive a kill, logs, and the best model so far."""
 
-import ctypes
 import io
 import json
 import math
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from triptych.files import write_whole
+from triptych.memory import keep_freed_memory
 from triptych.methods import MML, save_method
 from triptych.progress import progress_bar
 
@@ -32,25 +31,13 @@ class TrainingError(RuntimeError):
 
 def start_fabric(precision: str) -> Fabric:
     """The fastest device there is, in "bf16-mixed", "32-true", or "auto": bf16 where the hardware has it."""
-    _keep_freed_memory()
+    keep_freed_memory()
     return Fabric(accelerator="auto", devices=1, precision=_resolved(precision))  # type: ignore[arg-type]
 
 
 def evaluation_precision(precision: str) -> str:
     """How ``evaluation`` calls a training precision."""
     return "bf16" if _resolved(precision) == "bf16-mixed" else "32"
-
-
-def _keep_freed_memory() -> None:
-    """Ask glibc to keep freed memory: activations of 100 MB come and go at each step, and paging them in costs a third.
-
-    Other C libraries have no ``mallopt`` and are left alone.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
-        mallopt(m_mmap_max, 0)
-        mallopt(m_trim_threshold, 2**31 - 1)
 
 
 def _resolved(precision: str) -> str:
