@@ -1,10 +1,15 @@
 """Shapes are checked at run time, caches stay out of the home folder, and real data is used where it is."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from jaxtyping import install_import_hook
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined
 
 _CHECKED = ["backbones", "episodes", "evaluation", "fusion", "methods", "similarity"]
 install_import_hook([f"triptych.{name}" for name in _CHECKED], "beartype.beartype")

@@ -1,7 +1,8 @@
 """Nearest search in blocks: the one primitive behind the pixel level and the part level."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 
 import torch
 from jaxtyping import Float, Int
@@ -10,8 +11,14 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["nearest_similarity"]
 
+# (rows, pools, k, dtype of the search, whether indices are needed) -> for each class the k largest products of each
+# row, (rows, k), and which members of the pool they are with.
+Search = Callable[
+    [Tensor, Sequence[Tensor], int, torch.dtype, bool], Iterator[tuple[Float[Tensor, "rows k"], Tensor | None]]
+]
+
 # Gaps held at a time, (block, J): few enough to be reduced while still in cache, many enough for a fast product.
-_BLOCK_ELEMENTS = 1 << 22
+_BLOCK_ELEMENTS = {"cpu": 1 << 22, "cuda": 1 << 26}
 _BITS = {torch.bfloat16: torch.int16, torch.float16: torch.int16}
 _ABOVE_ROUNDING = 1.01  # half precision may lengthen a vector by under one percent
 
@@ -51,16 +58,33 @@ def nearest_similarity(
     if not 1 <= k <= smallest:
         raise ValueError(f"k must be between 1 and {smallest}, the size of the smallest class's pool; got {k}")
     flat = rows.flatten(0, 1)  # (Q*R, D)
-    searched = _search_rows(flat.detach(), dtype or rows.dtype)
     with_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (rows, *pools))
+    search = _choose_search(flat, dtype or rows.dtype)
+    found = search(flat.detach(), [pool.detach() for pool in pools], k, dtype or rows.dtype, with_gradient)
     scores = []
-    for pool in pools:
-        products, indices = _search(searched, _search_pool(pool.detach(), searched.dtype), k, with_gradient)
-        products = products.to(rows.dtype)
+    for pool, (products, indices) in zip(pools, found, strict=True):
         if with_gradient:
             products = _ProductsWithGradient.apply(products, flat, pool, indices)
         scores.append(products.view(len(rows), -1).sum(1))  # (Q,)
     return torch.stack(scores, dim=1)
+
+
+def _choose_search(rows: Tensor, dtype: torch.dtype) -> Search:
+    """One kernel on a GPU in half precision, where it can be had; blocks otherwise."""
+    if rows.is_cuda and dtype in _BITS and find_spec("triton") is not None:
+        from triptych.similarity.nearest_cuda import fused_search
+
+        return fused_search
+    return _blocked_search
+
+
+def _blocked_search(
+    rows: Tensor, pools: Sequence[Tensor], k: int, dtype: torch.dtype, with_indices: bool
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    searched = _search_rows(rows, dtype)
+    for pool in pools:
+        products, indices = _search_one(searched, _search_pool(pool, dtype), k, with_indices)
+        yield products.to(rows.dtype), indices
 
 
 # In half precision a row x becomes [-x, -x, r_x] and a member p of a pool [p', p - p', r_p], p' being p rounded and
@@ -90,13 +114,13 @@ def _reach(vectors: Tensor, dtype: torch.dtype) -> Float[Tensor, "n 1"]:
 
 def _gaps(rows: Tensor, pool: Tensor) -> Iterator[Tensor]:
     """Blocks (block, J) of minus the products, in half precision of the bits of the gaps; each overwrites the last."""
-    block = max(1, min(len(rows), _BLOCK_ELEMENTS // len(pool)))
+    block = max(1, min(len(rows), _BLOCK_ELEMENTS[rows.device.type] // len(pool)))
     memory = rows.new_empty(block, len(pool))
     for part in rows.split(block):
         yield torch.mm(part, pool.T, out=memory[: len(part)]).view(_BITS.get(rows.dtype, rows.dtype))
 
 
-def _search(
+def _search_one(
     rows: Tensor, pool: Tensor, k: int, with_indices: bool
 ) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"] | None]:
     """The k largest products of each row, and on demand which members of the pool they are with."""
