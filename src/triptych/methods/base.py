@@ -69,7 +69,7 @@ class Method(nn.Module, ABC):
     ) -> dict[str, Float[Tensor, "Q N"]]:
         """Similarities of query maps with summarised classes, per level.
 
-        Nearest neighbours are sought in ``search_dtype``, by default that of ``query``.
+        The pixel level, by far the most work, seeks neighbours in ``search_dtype``, by default that of ``query``.
         """
 
     def encode(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B C H W"]:

@@ -109,5 +109,5 @@ class MML(Method):
         if level == "pixel":
             return pixel_to_classes(query, summaries, config.pixel_k, search_dtype)
         if level == "part":
-            return part_to_classes(query, summaries, config.part_k, config.part_normalize, search_dtype)
+            return part_to_classes(query, summaries, config.part_k, config.part_normalize)
         return distribution_to_classes(query, summaries, config.distance)

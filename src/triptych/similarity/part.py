@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
@@ -20,7 +19,6 @@ def part_similarity(
     labels: Int64[Tensor, " S"],
     k: int = 1,
     normalize: bool = False,
-    search_dtype: torch.dtype | None = None,
 ) -> Float[Tensor, "Q N"]:
     r"""Image-to-class similarity of parts, a part being one channel's response over all positions.
 
@@ -36,7 +34,6 @@ def part_similarity(
         labels: (S,) the class of each support map, 0..N-1.
         k: nearest neighbours that count for each part.
         normalize: compare parts by true cosine instead of the release's inner product.
-        search_dtype: precision in which neighbours are sought, by default that of ``query``.
 
     Returns:
         (Q, N) similarities, float32 or float64.
@@ -52,7 +49,7 @@ def part_similarity(
             [1.1200, 1.1200]])
     """
     pools = [part_class(maps, normalize) for maps in split_classes(support, labels)]
-    return part_to_classes(query, pools, k, normalize, search_dtype)
+    return part_to_classes(query, pools, k, normalize)
 
 
 def part_class(maps: Float[Tensor, "K C H W"], normalize: bool = False) -> Float[Tensor, "K*C H*W"]:
@@ -66,7 +63,6 @@ def part_to_classes(
     pools: Sequence[Float[Tensor, "_ M"]],
     k: int = 1,
     normalize: bool = False,
-    search_dtype: torch.dtype | None = None,
 ) -> Float[Tensor, "Q N"]:
     """``part_similarity`` against classes prepared by ``part_class``."""
     parts = _parts(query, normalize)
@@ -75,7 +71,7 @@ def part_to_classes(
             f"query maps have {parts.shape[2]} positions and support maps {pools[0].shape[1]}; "
             "the part level compares maps of one size"
         )
-    return nearest_similarity(parts, pools, k, search_dtype or query.dtype)
+    return nearest_similarity(parts, pools, k, query.dtype)
 
 
 def _parts(maps: Tensor, normalize: bool) -> Tensor:
