@@ -1,6 +1,5 @@
 """The levels against naive loops, other libraries, and the ways in which inputs go wrong."""
 
-from collections.abc import Callable
 
 import numpy as np
 import oracle
