@@ -1,6 +1,5 @@
 """The levels against naive loops, other libraries, and the ways in which inputs go wrong."""
 
-
 import numpy as np
 import oracle
 import pytest

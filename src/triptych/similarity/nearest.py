@@ -61,12 +61,9 @@ def nearest_similarity(
     with_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (rows, *pools))
     search = _choose_search(flat, dtype or rows.dtype)
     found = search(flat.detach(), [pool.detach() for pool in pools], k, dtype or rows.dtype, with_gradient)
-    scores = []
-    for pool, (products, indices) in zip(pools, found, strict=True):
-        if with_gradient:
-            products = _ProductsWithGradient.apply(products, flat, pool, indices)
-        scores.append(products.view(len(rows), -1).sum(1))  # (Q,)
-    return torch.stack(scores, dim=1)
+    products, indices = zip(*found, strict=True)
+    scores = torch.stack([one.view(len(rows), -1).sum(1) for one in products], dim=1)
+    return _ScoresWithGradient.apply(scores, rows, indices, *pools) if with_gradient else scores
 
 
 def _choose_search(rows: Tensor, dtype: torch.dtype) -> Search:
@@ -157,25 +154,31 @@ def _least(values: Tensor, k: int) -> Int[Tensor, "rows k"]:
     return values.topk(k, dim=1, largest=False, sorted=False).indices
 
 
-class _ProductsWithGradient(torch.autograd.Function):
-    """The products <x_i, p_j> of rows (R, D) and pool (J, D) at indices j (R, k), found by the search: their gradient.
+class _ScoresWithGradient(torch.autograd.Function):
+    """Gradient of the scores (Q, N): rows (Q, R, D) and, per class, a pool (J, D) and the chosen indices (Q*R, k).
 
-    The chosen vectors are taken from the pool in the backward pass; autograd's own gather would keep (R, k, D) of them.
+    The chosen vectors are taken from the pools again; autograd's own gather would keep (Q*R, k, D) of them a class.
     """
 
     @staticmethod
     def forward(  # type: ignore[override, no-untyped-def]
-        ctx, products: Tensor, rows: Tensor, pool: Tensor, indices: Tensor
+        ctx, scores: Tensor, rows: Tensor, indices: tuple[Tensor, ...], *pools: Tensor
     ) -> Tensor:
-        ctx.save_for_backward(rows, pool, indices)
-        return products.view_as(products)
+        ctx.save_for_backward(rows, *indices, *pools)
+        return scores.view_as(scores)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[None, Tensor, Tensor, None]:  # type: ignore[override, no-untyped-def]
-        rows, pool, indices = ctx.saved_tensors
-        grad_rows, grad_pool = torch.zeros_like(rows), torch.zeros_like(pool)
-        for weight, chosen in zip(grad.split(1, dim=1), indices.unbind(1), strict=True):
-            grad_rows.addcmul_(weight, pool[chosen])
-            grad_pool.index_add_(0, chosen, weight * rows)
-        return None, grad_rows, grad_pool, None
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override, no-untyped-def]
+        rows, *rest = ctx.saved_tensors
+        way = grad.shape[1]
+        flat = rows.flatten(0, 1)
+        grad_rows, grad_pools = torch.zeros_like(flat), []
+        for indices, pool, weight in zip(rest[:way], rest[way:], grad.unbind(1), strict=True):
+            weight = weight.repeat_interleave(rows.shape[1])[:, None]  # (Q*R, 1)
+            grad_pool = torch.zeros_like(pool)
+            for members in indices.unbind(1):
+                grad_rows.addcmul_(weight, pool[members])
+                grad_pool.index_add_(0, members, weight * flat)
+            grad_pools.append(grad_pool)
+        return None, grad_rows.view_as(rows), None, *grad_pools
