@@ -37,7 +37,7 @@ class Task:
 AXES = {"way": (2, 5, 10, 20, 40), "shot": (1, 2, 5, 10, 20), "k": (1, 2, 3, 5, 8), "side": (42, 64, 84, 112, 140)}
 # Exponents: Q * N * K * M^2 * C products of the pixel level, M = (side / 4)^2; the backbone sees (Q + N * K) images.
 SLOPES = {
-    "way": {"pixel": 1, "distribution": 1},
+    "way": {"pixel": 1},
     "shot": {"pixel": 1},
     "k": {"pixel": 0},
     "side": {"pixel": 4, "backbone": 2},
@@ -93,6 +93,15 @@ def main() -> None:
     figure.savefig(arguments.picture, dpi=110)
 
 
+def maps_bytes(task: Task) -> float:
+    return 2.0 * (QUERIES + task.way * task.shot) * 64 * (task.side // 4) ** 2
+
+
+def tensor_bytes(task: Task) -> float:
+    """Of all Q * N * K * M^2 cosines in float32."""
+    return 4.0 * QUERIES * task.way * task.shot * (task.side // 4) ** 4
+
+
 def draw(
     axes: np.ndarray, name: str, values: tuple[int, ...], results: list[tuple[dict[str, float], int]], floor: int
 ) -> None:
@@ -105,7 +114,10 @@ def draw(
             exponent = SLOPES[name][stage]
             expected = 1e3 * seconds[-1] * (x / x[-1]) ** float(exponent)
             above.loglog(x, expected, "--", color=colour, alpha=0.6, label=f"slope {exponent} ({stage})")
+    tasks = [replace(Task(), **{name: value}) for value in values]
     below.loglog(x, [max(1.0, (peak - floor) / 1e6) for _, peak in results], "o-", color="black", label="peak memory")
+    below.loglog(x, [maps_bytes(task) / 1e6 for task in tasks], "--", color="grey", label="feature maps, bf16")
+    below.loglog(x, [tensor_bytes(task) / 1e6 for task in tasks], "--", color="tab:red", label="all cosines, not held")
     for axis, unit in ((above, "ms"), (below, "MB above the smallest task")):
         axis.set(xlabel=name, ylabel=unit, xticks=x, xticklabels=x)
         axis.minorticks_off()

@@ -176,10 +176,11 @@ class Plain:
 
 @contextmanager
 def default_memory() -> Iterator[None]:
-    """Undo ``keep_freed_memory``, which the baseline does not have, for a while; the last is where glibc's grows to."""
-    mallopt = ctypes.CDLL(None).mallopt
+    """Undo ``keep_freed_memory`` for the baseline, which does not have it; the thresholds are where glibc's grow to."""
+    libc = ctypes.CDLL(None)
     for option, value in ((-4, 65536), (-1, 64 << 20), (-3, 32 << 20)):  # mmaps, trim threshold, mmap threshold
-        mallopt(option, value)
+        libc.mallopt(option, value)
+    libc.malloc_trim(0)
     yield
     keep_freed_memory()
 
