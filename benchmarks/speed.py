@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -39,7 +40,7 @@ from triptych.training.episodic import episode_loss
 
 PLAIN_LIMIT = 12e9  # bytes of the plain similarity tensor above which it is not tried
 STORE_SIDE = 92
-PATIENCE = 40.0  # seconds for the repeats of one task
+PATIENCE = 20.0  # seconds for the repeats of one task
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,21 @@ def _pixels(store: ImageStore, episode: Episode, training: bool, side: int) -> T
     return store[chosen][:, margin : margin + side, margin : margin + side]
 
 
+def measure_apart(task: Task, arguments: argparse.Namespace, ceilings: dict[str, float]) -> dict[str, Any]:
+    """``measure`` in a process of its own, so that one which runs out of memory does not end the table."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(_measure_data, task, arguments, ceilings).result()
+        except BrokenProcessPool:
+            return {**asdict(task), "failed": "killed, as the machine's memory ran out"}
+
+
+def _measure_data(task: Task, arguments: argparse.Namespace, ceilings: dict[str, float]) -> dict[str, Any]:
+    keep_freed_memory()
+    store = open_store(arguments.data, "train", STORE_SIDE).to(arguments.device)
+    return measure(task, store, arguments.repeats, not arguments.fp32, ceilings)
+
+
 def measure(task: Task, store: ImageStore, repeats: int, bf16: bool, ceilings: dict[str, float]) -> dict[str, Any]:
     """One row of the table."""
     sampler = EpisodeSampler(store.labels, task.way, task.shot, task.queries)
@@ -225,7 +241,7 @@ def measure(task: Task, store: ImageStore, repeats: int, bf16: bool, ceilings: d
         "peak_bytes": peak_memory(task, bf16, plain=False, device=store.images.device),
     }
     if plain is None:
-        row["plain"] = f"not run: its similarity tensor alone takes {plain_bytes / 1e9:.0f} GB"
+        row["plain"] = f"not run: one similarity tensor alone takes {plain_bytes / 1e9:.0f} GB"
     else:
         row["plain"] = plain_watch.summary()["whole"]
         row["ratio"] = row["plain"]["median"] / whole
@@ -235,11 +251,12 @@ def measure(task: Task, store: ImageStore, repeats: int, bf16: bool, ceilings: d
 
 
 def pixel_flops(ours: Ours, episode: Episode) -> tuple[float, float]:
-    """Operations of all cosines of the pixel level, and the bytes that hold them all in float32."""
+    """Operations of all cosines of the pixel level; and the float32 bytes of its or the part level's full tensor."""
     with torch.inference_mode():
         _, channels, height, width = ours._encode(ours._pixels(episode)[:1]).shape
-    cosines = len(episode.query) * len(episode.support) * (height * width) ** 2
-    return 2.0 * cosines * channels, 4.0 * cosines
+    pairs = len(episode.query) * len(episode.support)
+    cosines = pairs * (height * width) ** 2
+    return 2.0 * cosines * channels, 4.0 * max(cosines, pairs * channels**2)
 
 
 def measure_ceilings(device: torch.device) -> dict[str, float]:
@@ -297,12 +314,15 @@ def synthetic_store(task: Task, device: str) -> ImageStore:
 
 def show(row: dict[str, Any]) -> str:
     """One row as text."""
+    name = Task(**{key: row[key] for key in Task.__dataclass_fields__}).name
+    if "failed" in row:
+        return f"{name}\n  {row['failed']}"
     stages = "  ".join(
         f"{name} {1e3 * value['median']:.1f}" for name, value in row["seconds"].items() if name != "whole"
     )
     whole = row["seconds"]["whole"]
     lines = [
-        f"{Task(**{k: row[k] for k in Task.__dataclass_fields__}).name}",
+        name,
         f"  {1e3 * whole['median']:.1f} ms ({1e3 * whole['q1']:.1f} to {1e3 * whole['q3']:.1f}), "
         f"{row['episodes_per_second']:.1f} episodes/s, {row['times_the_backbone']:.2f} x the backbone, "
         f"peak {row['peak_bytes'] / 1e9:.2f} GB",
@@ -331,26 +351,24 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
 
-    keep_freed_memory()
     device = torch.device(arguments.device)
-    store = open_store(arguments.data, "train", STORE_SIDE).to(device)
     ceilings = measure_ceilings(device)
     print("matrix product: " + ", ".join(f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in ceilings.items()))
-    rows = []
+    rows: list[dict[str, Any]] = []
+    record = {
+        "machine": machine(device),
+        "precision": "fp32" if arguments.fp32 else "bf16",
+        "ceilings_flops": ceilings,
+        "rows": rows,
+    }
     for method in arguments.method or ["mml-paper-conv64f", "mml-paper-resnet12"]:
         for way, shot in ((5, 1), (5, 5), (20, 5)):
             for training in (False, True):
-                row = measure(Task(method, way, shot, training), store, arguments.repeats, not arguments.fp32, ceilings)
+                row = measure_apart(Task(method, way, shot, training), arguments, ceilings)
                 print(show(row), flush=True)
                 rows.append(row)
-    if arguments.json:
-        record = {
-            "machine": machine(device),
-            "precision": "fp32" if arguments.fp32 else "bf16",
-            "ceilings_flops": ceilings,
-            "rows": rows,
-        }
-        arguments.json.write_text(json.dumps(record, indent=1) + "\n")
+                if arguments.json:
+                    arguments.json.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def machine(device: torch.device) -> dict[str, Any]:

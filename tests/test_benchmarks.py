@@ -1,0 +1,73 @@
+"""The baseline that speed is measured against computes the same scores, and the benchmark runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from triptych.methods import MML, MMLConfig
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        MMLConfig(distance="wasserstein", part_normalize=False),
+        MMLConfig(distance="kl", part_normalize=True, pixel_k=3, part_k=2),
+    ],
+    ids=["release", "kl, cosine"],
+)
+def test_plain_scores_are_those_of_triptych(config: MMLConfig) -> None:
+    from plain import PlainMML
+
+    torch.manual_seed(0)
+    method = MML(config).eval()
+    for layer in method.backbone.layers:
+        layer[1].bias.data.normal_()
+    plain = PlainMML(method, way=3).eval()
+    images = torch.randn(10, 3, 32, 32)
+    labels = torch.arange(3).repeat_interleave(2)
+    with torch.inference_mode():
+        ours = method.levels(images[:4], images[4:], labels)
+        theirs = plain.levels(plain.backbone(images[:4]), plain.backbone(images[4:]))
+    for level, scores in ours.items():
+        torch.testing.assert_close(theirs[level], scores, rtol=1e-3, atol=1e-4)
+
+
+def test_a_row_of_the_speed_table() -> None:
+    from speed import Task, measure, measure_ceilings, show, synthetic_store
+
+    task = Task("mml-paper-conv64f", way=2, shot=1, training=True, queries=2)
+    row = measure(task, synthetic_store(task, "cpu"), 1, True, measure_ceilings(torch.device("cpu")))
+    assert row["ratio"] > 0
+    assert 50e6 < row["peak_bytes"] < 10e9
+    assert {"data", "backbone", "pixel", "part", "distribution", "fusion", "backward"} <= row["seconds"].keys()
+    assert task.name in show(row)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone is asked to keep memory")
+def test_freed_memory_is_kept_only_on_demand() -> None:
+    script = """
+import sys
+from pathlib import Path
+import numpy as np
+from triptych.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+np.ones(200_000_000, np.uint8)
+status = Path("/proc/self/status").read_text()
+print(int(status.split("VmRSS:")[1].split()[0]) // 1000)
+"""
+    kept, given_back = (
+        int(subprocess.run([sys.executable, "-c", script, mode], check=True, capture_output=True).stdout)
+        for mode in ("keep", "default")
+    )
+    assert kept - given_back > 150
