@@ -242,6 +242,22 @@ def test_wrong_arguments_are_named(change: dict, message: str) -> None:
         pixel_similarity(**{"query": query, "support": support, "labels": labels} | change)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("level", LEVELS)
+def test_no_query_no_score(level: str, dtype: torch.dtype) -> None:
+    query, support, labels = episode([1, 2, 1])
+    assert LEVELS[level](query[:0].to(dtype), support.to(dtype), labels).shape == (0, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_number_that_is_none_shows(dtype: torch.dtype) -> None:
+    query, support, labels = episode([1, 2])
+    support[labels == 0, 0, 0, 0] = torch.nan
+    scores = pixel_similarity(query.to(dtype), support.to(dtype), labels)
+    assert scores[:, 0].isnan().all()
+    assert scores[:, 1].isfinite().all()
+
+
 def test_unknown_distance_is_named() -> None:
     with pytest.raises(ValueError, match="unknown distance 'cosine'; expected one of wasserstein, kl"):
         distribution_similarity(*episode([1, 1]), "cosine")

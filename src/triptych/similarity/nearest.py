@@ -57,6 +57,8 @@ def nearest_similarity(
     smallest = min(len(pool) for pool in pools)
     if not 1 <= k <= smallest:
         raise ValueError(f"k must be between 1 and {smallest}, the size of the smallest class's pool; got {k}")
+    if len(rows) == 0:
+        return rows.new_zeros(0, len(pools))
     flat = rows.flatten(0, 1)  # (Q*R, D)
     with_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (rows, *pools))
     search = _choose_search(flat, dtype or rows.dtype)
