@@ -52,3 +52,8 @@ def wasserstein(query: np.ndarray, maps: list[np.ndarray]) -> float:
     (m, a), (n, b) = gaussian([query]), gaussian(maps)
     channels = len(m)
     return -(np.sqrt(((m - n) ** 2).sum()) / channels + np.sqrt(((a - b) ** 2).sum()) / channels**2)
+
+
+def pooled(query: np.ndarray, maps: list[np.ndarray]) -> float:
+    prototype = np.mean([x for one in maps for x in descriptors(one)], axis=0)
+    return -((np.mean(descriptors(query), axis=0) - prototype) ** 2).sum()

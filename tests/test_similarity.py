@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from triptych.similarity import (
     DISTANCES,
     distribution_similarity,
+    global_similarity,
     nearest_similarity,
     part_similarity,
     pixel_similarity,
@@ -28,6 +29,7 @@ LEVELS = {
     "pixel k=3": lambda q, s, y: pixel_similarity(q, s, y, k=3),
     "part k=1": lambda q, s, y: part_similarity(q, s, y),
     "part k=2 cosine": lambda q, s, y: part_similarity(q, s, y, k=2, normalize=True),
+    "global": global_similarity,
     **{
         distance: lambda q, s, y, distance=distance: distribution_similarity(q, s, y, distance)
         for distance in DISTANCES
@@ -39,6 +41,7 @@ LOOPS = {
     "part k=1": lambda q, maps: oracle.part(q, maps, 1, False),
     "part k=2 cosine": lambda q, maps: oracle.part(q, maps, 2, True),
     "wasserstein": oracle.wasserstein,
+    "global": oracle.pooled,
 }
 
 

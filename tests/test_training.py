@@ -17,7 +17,7 @@ from triptych.episodes import EpisodeSampler
 from triptych.methods import METHODS, build_method, save_method
 from triptych.training import PRESETS, Preset, PretrainSettings, TrainingError, TrainSettings, pretrain, train
 from triptych.training.episodic import episode_loss
-from triptych.training.schedule import cosine, step_halving
+from triptych.training.schedule import cosine, side_at, step_halving
 
 PRETRAIN = PretrainSettings(epochs=3, batch=8, store_side=88, checkpoint_seconds=0, learning_rate=0.02)
 TRAIN = TrainSettings(
@@ -28,8 +28,10 @@ TRAIN = TrainSettings(
     queries=2,
     schedule="cosine",
     level_loss=1.0,
+    average=0.9,
     freeze_norm_after=16,
     store_side=88,
+    sides=(48, 84),
     validate_every=12,
     validation_episodes=4,
     validation_shots=(1, 5),
@@ -180,6 +182,25 @@ def test_plain_class_folders_cannot_be_trained_on(data: Path, tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
+def test_the_kept_model_is_the_moving_average(data: Path, tmp_path: Path) -> None:
+    settings = replace(TRAIN, steps=2, validate_every=2, sides=(), average=0.75, seed=3)
+    first = train(data, tmp_path / "first", preset=Preset(None, replace(settings, steps=1, average=0.0)))
+    averaged = load_method(train(data, tmp_path / "run", preset=Preset(None, replace(settings, schedule="step"))))
+    one, two = load_method(first).state_dict(), state(tmp_path / "run")
+    for name in ("backbone.layers.0.0.weight", "fusion.log_weight", "fusion.spread"):
+        torch.testing.assert_close(averaged.state_dict()[name], 0.75 * one[name] + 0.25 * two[name])
+
+
+def test_the_published_fusion_trains_at_its_own_way(data: Path, tmp_path: Path) -> None:
+    config = replace(METHODS["mml-paper-conv64f"], slots=3)
+    settings = replace(TRAIN, way=2, shots=(1,), validation_shots=(1,), steps=4)
+    averaged = load_method(train(data, tmp_path, config, Preset(None, settings)))
+    assert averaged.config == config
+    trained = state(tmp_path)
+    assert not (trained["fusion.norm.running_mean"] == 0).any()
+    assert not (trained["fusion.weight"] == 1).any()
+
+
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_level_gets_a_gradient_of_its_own(name: str) -> None:
     torch.manual_seed(0)
@@ -218,6 +239,11 @@ def test_cosine_rises_to_its_peak_and_ends_near_zero() -> None:
     assert rates[10] == pytest.approx(0.1)
     assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
     assert 0 < rates[-1] < 1e-4
+
+
+def test_sides_have_equal_shares() -> None:
+    assert [side_at(step, 5, (56, 84)) for step in range(5)] == [56, 56, 56, 84, 84]
+    assert side_at(3, 5, ()) is None
 
 
 def test_step_schedule_halves() -> None:

@@ -24,6 +24,11 @@ class Episode:
     query: np.ndarray
     query_labels: np.ndarray
 
+    @property
+    def images(self) -> np.ndarray:
+        """(S + Q,) indices of the support images, then of the query images."""
+        return np.concatenate([self.support, self.query])
+
 
 @dataclass(frozen=True)
 class EpisodeSampler:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 __all__ = ["Fusion", "LevelFusion", "Levels", "SlotFusion"]
 
@@ -16,9 +15,18 @@ Levels = Mapping[str, Tensor]  # level name -> similarities (Q, N)
 class Fusion(nn.Module, ABC):
     """Turns the similarities of the levels into logits that are a sum of one contribution per level."""
 
+    way: int | None = None  # the only number of classes it takes; None for any
+
     @abstractmethod
     def contributions(self, levels: Levels) -> dict[str, Tensor]:
         """What each level adds to the logits, (Q, N) each."""
+
+    def observe(self, levels: Levels) -> None:
+        """Learn statistics from one training episode, where a fusion keeps them outside its forward pass."""
+
+    def calibrated(self, levels: Levels) -> dict[str, Tensor]:
+        """Logits (Q, N) of those levels that have logits of their own; none where the fusion has only its sum."""
+        return {}
 
     def forward(self, levels: Levels) -> Float[Tensor, "Q N"]:
         return torch.stack(list(self.contributions(levels).values())).sum(0)
@@ -76,7 +84,7 @@ class LevelFusion(Fusion):
 
 
 class SlotFusion(Fusion):
-    r"""The published fusion, statistics per class slot and all: for imported weights, at their own way only.
+    r"""The published fusion, statistics per class slot and all: it fuses and is trained at one way only.
 
     .. math:: \mathrm{logit}(q, n) = \sum_l w_l \left(\gamma_{l,n} \frac{s_l(q, n) - m_{l,n}}{\sqrt{v_{l,n} + \epsilon}}
         + \beta_{l,n}\right)
@@ -89,12 +97,14 @@ class SlotFusion(Fusion):
         way: N, the number of class slots.
     """
 
+    way: int
+
     def __init__(self, levels: Sequence[str], way: int) -> None:
         super().__init__()
         self.names = tuple(levels)
         self.way = way
-        self.norm = nn.BatchNorm1d(len(levels) * way).requires_grad_(False)
-        self.weight = nn.Parameter(torch.ones(len(levels)), requires_grad=False)
+        self.norm = nn.BatchNorm1d(len(levels) * way)
+        self.weight = nn.Parameter(torch.ones(len(levels)))
 
     def contributions(self, levels: Levels) -> dict[str, Tensor]:
         joined = torch.cat([levels[name] for name in self.names], dim=1)  # (Q, L*N)
@@ -104,11 +114,5 @@ class SlotFusion(Fusion):
                 f"slots), got {joined.shape[1] // len(self.names)}; use a {self.way}-way episode or weights "
                 "trained with triptych, which take any number of classes"
             )
-        # The running statistics, also in training mode: published weights are not trained further.
-        slots = functional.batch_norm(
-            joined, self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias, eps=self.norm.eps
-        )
-        return {
-            name: weight * part
-            for name, weight, part in zip(self.names, self.weight, slots.split(self.way, dim=1), strict=True)
-        }
+        slots = self.norm(joined).split(self.way, dim=1)
+        return {name: weight * part for name, weight, part in zip(self.names, self.weight, slots, strict=True)}

@@ -1,6 +1,6 @@
 """Data: where images come from, and the decoded store that episodes index."""
 
-from triptych.data.augment import colour_jitter, normalise, random_crop_flip
+from triptych.data.augment import colour_jitter, normalise, random_crop_flip, resize
 from triptych.data.images import ImageError, ImageSource, read_image, squash
 from triptych.data.listing import SPLITS, Listing, list_folder, list_images
 from triptych.data.store import ImageStore, cache_folder, open_store
@@ -19,5 +19,6 @@ __all__ = [
     "open_store",
     "random_crop_flip",
     "read_image",
+    "resize",
     "squash",
 ]

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+from torch.nn import functional
 
-__all__ = ["colour_jitter", "normalise", "random_crop_flip"]
+__all__ = ["colour_jitter", "normalise", "random_crop_flip", "resize"]
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's greyscale
 
@@ -45,6 +46,13 @@ def normalise(
     scale = 1.0 / (255.0 * torch.tensor(std, device=images.device))
     shift = torch.tensor(mean, device=images.device) / torch.tensor(std, device=images.device)
     return (images * scale - shift).permute(0, 3, 1, 2)  # (B, 3, h, w)
+
+
+def resize(images: Float[Tensor, "B 3 h w"], side: int | None) -> Float[Tensor, "B 3 side side"]:
+    """Scale images to (side, side), bilinear with antialiasing; None leaves them as they are."""
+    if side is None or images.shape[2:] == (side, side):
+        return images
+    return functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 def colour_jitter(

@@ -27,11 +27,14 @@ METHODS: dict[str, MMLConfig] = {
     "mml-paper-resnet12": MMLConfig(backbone="resnet12", part_normalize=False, distance="wasserstein"),
     "adm-conv64f": MMLConfig(levels=("distribution", "pixel"), pixel_k=3),
     "dn4-conv64f": MMLConfig(levels=("pixel",), pixel_k=3),
+    "protonet-conv64f": MMLConfig(levels=("global",)),
 }
 
 
-def build_method(name: str) -> MML:
-    """Return a freshly initialised method by its registry name."""
-    if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}; expected one of {', '.join(sorted(METHODS))}")
-    return MML(METHODS[name])
+def build_method(method: str | MMLConfig) -> MML:
+    """Return a freshly initialised method by its registry name or configuration."""
+    if isinstance(method, MMLConfig):
+        return MML(method)
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; expected one of {', '.join(sorted(METHODS))}")
+    return MML(METHODS[method])

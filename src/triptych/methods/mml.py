@@ -15,6 +15,8 @@ from triptych.similarity import (
     DISTANCES,
     distribution_class,
     distribution_to_classes,
+    global_class,
+    global_to_classes,
     part_class,
     part_to_classes,
     pixel_class,
@@ -24,6 +26,7 @@ from triptych.similarity import (
 __all__ = ["LEVELS", "MML", "MMLConfig"]
 
 LEVELS = ("distribution", "pixel", "part")  # the order of the release
+_KNOWN = (*LEVELS, "global")
 _SIDES = (16, 2048)
 
 
@@ -33,7 +36,7 @@ class MMLConfig:
 
     Attributes:
         backbone: name of the backbone.
-        levels: which of "distribution", "pixel" and "part" are compared.
+        levels: which of "distribution", "pixel", "part" and "global" are compared.
         pixel_k: nearest descriptors that count at the pixel level.
         part_k: nearest parts that count at the part level.
         part_normalize: compare parts by true cosine; the release does not.
@@ -56,8 +59,8 @@ class MMLConfig:
     slots: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.levels or not set(self.levels) <= set(LEVELS):
-            raise ValueError(f"unknown levels {self.levels}; expected some of {', '.join(LEVELS)}")
+        if not self.levels or not set(self.levels) <= set(_KNOWN):
+            raise ValueError(f"unknown levels {self.levels}; expected some of {', '.join(_KNOWN)}")
         if self.distance not in DISTANCES:
             raise ValueError(f"unknown distance {self.distance!r}; expected one of {', '.join(DISTANCES)}")
         if not _SIDES[0] <= self.side <= _SIDES[1]:  # a stranger's file must not ask for a giant image
@@ -77,7 +80,8 @@ class MML(Method):
     """Pixel, part and distribution level over one backbone, fused.
 
     Source: Chen, Li, Li and Chen, "Multi-level Metric Learning for Few-shot Image Recognition",
-    arXiv 2103.11383v1. With the levels ("pixel",) it is DN4, with ("distribution", "pixel") ADM.
+    arXiv 2103.11383v1. With the levels ("pixel",) it is DN4, with ("distribution", "pixel") ADM, with ("global",)
+    a prototypical network.
     """
 
     def __init__(self, config: MMLConfig = MMLConfig()) -> None:
@@ -102,6 +106,8 @@ class MML(Method):
             return pixel_class(maps)
         if level == "part":
             return part_class(maps, self.config.part_normalize)
+        if level == "global":
+            return global_class(maps)
         return distribution_class(maps, self.config.distance)
 
     def _compare(self, level: str, query: Tensor, summaries: Sequence[Any], search_dtype: torch.dtype | None) -> Tensor:
@@ -110,4 +116,6 @@ class MML(Method):
             return pixel_to_classes(query, summaries, config.pixel_k, search_dtype)
         if level == "part":
             return part_to_classes(query, summaries, config.part_k, config.part_normalize)
+        if level == "global":
+            return global_to_classes(query, summaries)
         return distribution_to_classes(query, summaries, config.distance)

@@ -1,4 +1,4 @@
-"""The three similarity levels as pure functions of feature maps; larger is always more similar.
+"""The similarity levels as pure functions of feature maps; larger is always more similar.
 
 Each level also comes in two steps, for callers that compare many queries with the same classes: a ``*_class``
 function turns one class's support maps into what the level compares with, and a ``*_to_classes`` function
@@ -15,6 +15,7 @@ from triptych.similarity.distribution import (
 from triptych.similarity.nearest import nearest_similarity
 from triptych.similarity.part import part_class, part_similarity, part_to_classes
 from triptych.similarity.pixel import pixel_class, pixel_similarity, pixel_to_classes
+from triptych.similarity.pooled import global_class, global_similarity, global_to_classes
 
 __all__ = [
     "DISTANCES",
@@ -22,6 +23,9 @@ __all__ = [
     "distribution_class",
     "distribution_similarity",
     "distribution_to_classes",
+    "global_class",
+    "global_similarity",
+    "global_to_classes",
     "nearest_similarity",
     "part_class",
     "part_similarity",

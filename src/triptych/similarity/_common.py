@@ -44,8 +44,12 @@ def split_classes(support: Tensor, labels: Tensor) -> list[Tensor]:
     return list(support[torch.argsort(labels, stable=True)].split(shots))
 
 
+def at_least_float32(maps: Tensor) -> Tensor:
+    """Half-precision maps as float32; others as they are."""
+    return maps if maps.dtype == torch.float64 else maps.float()
+
+
 def unit_descriptors(maps: Tensor) -> Tensor:
     """Feature maps (B, C, H, W) as unit-length local descriptors (B, M, C); at least float32, zeros stay zeros."""
-    maps = maps if maps.dtype == torch.float64 else maps.float()
-    descriptors = maps.flatten(2).transpose(1, 2).contiguous()  # (B, M, C)
+    descriptors = at_least_float32(maps).flatten(2).transpose(1, 2).contiguous()  # (B, M, C)
     return functional.normalize(descriptors, dim=2)

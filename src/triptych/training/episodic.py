@@ -1,20 +1,21 @@
 """Episodic training: each step is a few tasks like those the method will be asked to solve."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip
+from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip, resize
 from triptych.episodes import Episode, EpisodeSampler
 from triptych.evaluation import evaluate_store
-from triptych.fusion import LevelFusion
-from triptych.methods import MML, build_method, load_method
+from triptych.methods import MML, MMLConfig, build_method, load_method
 from triptych.training.pretraining import pretrain
 from triptych.training.run import Run, evaluation_precision, start_fabric
-from triptych.training.schedule import cosine, set_learning_rate, step_halving
+from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
 from triptych.training.settings import PRESETS, Preset, TrainSettings
 
 __all__ = ["train"]
@@ -26,7 +27,7 @@ _VALIDATION_SEED = 1
 def train(
     data: str | Path,
     out: str | Path,
-    method: str = "mml-conv64f",
+    method: str | MMLConfig = "mml-conv64f",
     preset: Preset = PRESETS["fast"],
     init: str | Path | None = None,
     resume: bool = False,
@@ -38,7 +39,7 @@ def train(
     Args:
         data: a data set with the splits train and val.
         out: the run's folder; ``best.safetensors`` in it is the result, ``pretrain/`` the first stage.
-        method: a registry name.
+        method: a registry name, or a configuration.
         preset: the recipe.
         init: a method file to start from, in place of the preset's pre-training.
         resume: continue the run in ``out``, if there is one.
@@ -61,17 +62,20 @@ def train(
     train_store = open_store(data, "train", settings.store_side).to(fabric.device)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
     groups = [
         {"params": model.backbone.parameters(), "rate": 1.0},
         {"params": model.fusion.parameters(), "rate": settings.fusion_rate},
     ]
     optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, betas=settings.betas)
+    way = model.fusion.way or settings.way
     samplers = [
-        EpisodeSampler(train_store.labels, settings.way, shot, settings.queries, settings.seed, train_store.classes)
+        EpisodeSampler(train_store.labels, way, shot, settings.queries, settings.seed, train_store.classes)
         for shot in settings.shots
     ]
-    context = {"method": method, "data": train_store.fingerprint, "stage": "train"}
-    with Run(Path(out), settings, context, settings.steps, {"method": model}, optimizer, resume) as run:
+    context = {"method": asdict(model.config), "data": train_store.fingerprint, "stage": "train"}
+    modules = {"method": model, "average": average}
+    with Run(Path(out), settings, context, settings.steps, modules, optimizer, resume) as run:
         while run.step < settings.steps:
             learning_rate = _learning_rate(run.step, settings)
             set_learning_rate(optimizer, learning_rate)
@@ -81,20 +85,24 @@ def train(
             losses, accuracies = [], []
             for number in range(run.step * settings.episodes_per_step, (run.step + 1) * settings.episodes_per_step):
                 episode = samplers[number % len(samplers)][number]
-                images = _images(train_store, episode, number, model.preprocess.side, settings)
+                pixels = _pixels(train_store, episode, number, model.preprocess.side, settings)
+                side = side_at(run.step, settings.steps, settings.sides)
                 with fabric.autocast():
-                    maps = model.encode(model.preprocess.normalise(images))
+                    maps = model.encode(resize(model.preprocess.normalise(pixels), side))
                 loss, accuracy = episode_loss(model, maps, episode, settings.level_loss)
                 fabric.backward(loss / settings.episodes_per_step)
                 losses.append(loss.item())
                 accuracies.append(accuracy)
             optimizer.step()
+            average.update_parameters(model)
 
             run.advance(float(np.mean(losses)), float(np.mean(accuracies)), learning_rate)
             if run.step % settings.validate_every == 0 or run.step == settings.steps:
-                figures = _validate(model, val_store, settings)
+                averaged = average.module
+                assert isinstance(averaged, MML)
+                figures = _validate(averaged, val_store, settings)
                 picked = [figures[f"{shot}-shot"] for shot in settings.validation_shots]
-                run.validated(model, float(np.mean(picked)), figures)
+                run.validated(averaged, float(np.mean(picked)), figures)
             run.save_if_due()
     return Path(out) / "best.safetensors"
 
@@ -108,20 +116,17 @@ def episode_loss(model: MML, maps: Tensor, episode: Episode, level_loss: float) 
     labels = torch.from_numpy(episode.support_labels).to(maps.device)
     truth = torch.from_numpy(episode.query_labels).to(maps.device)
     levels = model.compare_maps(query, support, labels)
-    assert isinstance(model.fusion, LevelFusion)  # build_method makes no other
     model.fusion.observe(levels)
     logits = model.fusion(levels)
     loss = functional.cross_entropy(logits, truth)
-    if level_loss:
-        for own in model.fusion.calibrated(levels).values():
-            loss = loss + level_loss * functional.cross_entropy(own, truth)
+    for own in model.fusion.calibrated(levels).values():
+        loss = loss + level_loss * functional.cross_entropy(own, truth)
     return loss, (logits.argmax(1) == truth).float().mean().item()
 
 
-def _images(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:
+def _pixels(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:
     rng = np.random.default_rng([settings.seed, _AUGMENTATION, number])
-    chosen = np.concatenate([episode.support, episode.query])
-    return colour_jitter(random_crop_flip(store[chosen], crop, rng), settings.jitter, rng)
+    return colour_jitter(random_crop_flip(store[episode.images], crop, rng), settings.jitter, rng)
 
 
 def _learning_rate(step: int, settings: TrainSettings) -> float:
@@ -149,7 +154,7 @@ def _validate(model: MML, store: ImageStore, settings: TrainSettings) -> dict[st
     precision = evaluation_precision(settings.precision)
     figures = {}
     for shot in settings.validation_shots:
-        way = min(5, len(store.classes))
+        way = model.fusion.way or min(5, len(store.classes))
         sampler = EpisodeSampler(store.labels, way, shot, seed=_VALIDATION_SEED, classes=store.classes)
         accuracies = evaluate_store(model, store, sampler, settings.validation_episodes, precision)
         for subset, values in accuracies.items():

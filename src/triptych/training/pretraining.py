@@ -1,20 +1,20 @@
 """Pre-training: the backbone learns to classify the base classes, pooled and at every position."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip
+from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip, resize
 from triptych.episodes import EpisodeSampler
 from triptych.evaluation import encode_images
-from triptych.fusion import LevelFusion
-from triptych.methods import MML, build_method
+from triptych.methods import MML, MMLConfig, build_method
+from triptych.training.classification import Heads
 from triptych.training.run import Run, evaluation_precision, start_fabric
-from triptych.training.schedule import cosine, set_learning_rate
+from triptych.training.schedule import cosine, set_learning_rate, side_at
 from triptych.training.settings import PretrainSettings
 
 __all__ = ["pretrain"]
@@ -25,7 +25,7 @@ _ORDER, _AUGMENTATION = 1, 2  # streams of random numbers of one seed
 def pretrain(
     data: str | Path,
     out: str | Path,
-    method: str = "mml-conv64f",
+    method: str | MMLConfig = "mml-conv64f",
     settings: PretrainSettings = PretrainSettings(),  # noqa: B008 (frozen)
     resume: bool = False,
 ) -> Path:
@@ -34,7 +34,7 @@ def pretrain(
     Args:
         data: a data set with the splits train and val.
         out: the run's folder; ``best.safetensors`` in it is the result.
-        method: a registry name.
+        method: a registry name, or a configuration.
         settings: the recipe.
         resume: continue the run in ``out``, if there is one.
 
@@ -63,28 +63,25 @@ def pretrain(
     steps_per_epoch = len(train_store) // settings.batch
     if steps_per_epoch == 0:
         raise ValueError(f"{len(train_store)} training images are fewer than one batch of {settings.batch}")
-    context = {"method": method, "data": train_store.fingerprint, "stage": "pretrain"}
+    context = {"method": asdict(model.config), "data": train_store.fingerprint, "stage": "pretrain"}
     modules = {"method": model, "heads": heads}
     total = settings.epochs * steps_per_epoch
     with Run(Path(out), settings, context, total, modules, optimizer, resume) as run:
         while run.step < total:
             epoch, position = divmod(run.step, steps_per_epoch)
             pixels, labels = _batch(train_store, epoch, position, model.preprocess.side, settings)
-            images = _scaled(model.preprocess.normalise(pixels), _side(epoch, settings))
+            images = resize(model.preprocess.normalise(pixels), side_at(epoch, settings.epochs, settings.sides))
             learning_rate = cosine(run.step, total, settings.learning_rate, settings.warmup)
             set_learning_rate(optimizer, learning_rate)
 
             model.train()
             with fabric.autocast():
                 maps = model.encode(images)
-            pooled, dense = heads(maps.float())
-            loss = functional.cross_entropy(pooled, labels)
-            loss = loss + settings.dense_weight * _dense_loss(dense, labels)
+            loss, accuracy = heads.loss(maps.float(), labels, settings.dense_weight)
             optimizer.zero_grad()
             fabric.backward(loss)
             optimizer.step()
 
-            accuracy = (pooled.argmax(1) == labels).float().mean().item()
             run.advance(loss.item(), accuracy, learning_rate)
             if run.step % steps_per_epoch == 0:
                 figures = validate_class_means(model, val_store, evaluation_precision(settings.precision))
@@ -92,29 +89,6 @@ def pretrain(
                 run.validated(model, sum(figures.values()) / len(figures), figures)
             run.save_if_due()
     return Path(out) / "best.safetensors"
-
-
-class Heads(nn.Module):
-    """Two classifiers: linear on the mean descriptor, cosine on every unit-length descriptor.
-
-    The cosine trains descriptors for what the pixel level will ask of them: direction, not length.
-    """
-
-    def __init__(self, channels: int, classes: int) -> None:
-        super().__init__()
-        self.pooled = nn.Linear(channels, classes)
-        self.dense = nn.Parameter(torch.randn(classes, channels) / channels**0.5)
-        self.log_scale = nn.Parameter(torch.tensor(10.0).log())
-
-    def forward(self, maps: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
-        """Logits (B, classes) of the images and (B, M, classes) of their descriptors."""
-        descriptors = functional.normalize(maps.flatten(2).transpose(1, 2), dim=2)  # (B, M, C)
-        cosines = descriptors @ functional.normalize(self.dense, dim=1).T
-        return self.pooled(maps.mean(dim=(2, 3))), cosines * self.log_scale.exp()
-
-
-def _dense_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    return functional.cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
 
 
 def _batch(
@@ -127,20 +101,9 @@ def _batch(
     return images, torch.from_numpy(store.labels[chosen]).to(images.device)
 
 
-def _side(epoch: int, settings: PretrainSettings) -> int | None:
-    return settings.sides[epoch * len(settings.sides) // settings.epochs] if settings.sides else None
-
-
-def _scaled(images: Tensor, side: int | None) -> Tensor:
-    if side is None or images.shape[-1] == side:
-        return images
-    return functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
-
-
 @torch.no_grad()
 def _observe_levels(model: MML, store: ImageStore, seed: int, episodes: int = 20) -> None:
     """Show the fusion the spread of the levels, so that a pre-trained model's probabilities are no extremes."""
-    assert isinstance(model.fusion, LevelFusion)  # build_method makes no other
     sampler = EpisodeSampler(store.labels, min(5, len(store.classes)), shot=1, queries=1, seed=seed)
     size = model.preprocess.side
     margin = (store.images.shape[1] - size) // 2

@@ -1,10 +1,11 @@
-"""Learning rates as functions of the step."""
+"""Learning rates and image sizes as functions of the step."""
 
 import math
+from collections.abc import Sequence
 
 from torch.optim import Optimizer
 
-__all__ = ["cosine", "set_learning_rate", "step_halving"]
+__all__ = ["cosine", "set_learning_rate", "side_at", "step_halving"]
 
 
 def cosine(step: int, steps: int, peak: float, warmup: float = 0.0) -> float:
@@ -24,3 +25,8 @@ def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
     """Set the learning rate of all parameter groups, each times its own ``rate`` if it has one."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * group.get("rate", 1.0)
+
+
+def side_at(step: int, steps: int, sides: Sequence[int]) -> int | None:
+    """The image side of a step, when each of ``sides`` has an equal share of the steps; None if there are none."""
+    return sides[step * len(sides) // steps] if sides else None

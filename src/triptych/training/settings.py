@@ -46,7 +46,7 @@ class TrainSettings:
     Attributes:
         steps: optimiser steps.
         episodes_per_step: episodes whose gradients are averaged in a step.
-        way: classes in an episode.
+        way: classes in an episode; the published fusion, which has one way, is trained at that one.
         shots: support images of each class; several values take turns.
         queries: query images of each class.
         learning_rate: of Adam, at the start.
@@ -54,9 +54,11 @@ class TrainSettings:
         betas: of Adam.
         schedule: "cosine" to zero, or "step": halved every ``halve_every`` steps.
         halve_every: steps between two halvings of the step schedule.
-        level_loss: weight of each level's own cross-entropy beside the fused one.
+        level_loss: weight of each level's own cross-entropy beside the fused one, where the fusion has it.
+        average: decay, per step, of the moving average of the weights that is validated and kept; 0 is none.
         freeze_norm_after: step from which BatchNorm statistics stay as they are; None for never.
         store_side: images are decoded to this side, from which crops are cut.
+        sides: crops are scaled to these sides in turn, each for an equal share of the steps; as in pre-training.
         jitter: strength of the colour jitter; 0 is off.
         validate_every: steps between two validations.
         validation_episodes: episodes of each validation shot.
@@ -77,8 +79,10 @@ class TrainSettings:
     schedule: str = "step"
     halve_every: int = 25_000
     level_loss: float = 0.0
+    average: float = 0.0
     freeze_norm_after: int | None = 2_500
     store_side: int = 100
+    sides: tuple[int, ...] = ()
     jitter: float = 0.4
     validate_every: int = 2_500
     validation_episodes: int = 1_000
@@ -99,24 +103,26 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     # arXiv 2103.11383v1, section 4.2: 50 epochs of 10,000 episodes, 4 a step, halved every 10 epochs.
     "paper": Preset(pretrain=None, train=TrainSettings()),
-    # Sized for two CPU cores: about an hour of pre-training, then under an hour of episodes.
+    # Sized for two CPU cores: under an hour of pre-training, then an hour and a half of episodes.
     "fast": Preset(
-        pretrain=PretrainSettings(),
+        pretrain=PretrainSettings(epochs=42, sides=(56, 68, 84)),
         train=TrainSettings(
-            steps=2_400,
+            steps=16_000,
             episodes_per_step=1,
-            way=8,
-            shots=(1, 5),
-            queries=8,
-            learning_rate=5e-4,
+            way=10,
+            shots=(1, 3),
+            queries=6,
+            fusion_rate=10.0,
             betas=(0.9, 0.999),
             schedule="cosine",
             level_loss=1.0,
+            average=0.999,
             freeze_norm_after=None,
             store_side=92,
+            sides=(56, 68, 84),
             jitter=0.0,
-            validate_every=600,
-            validation_episodes=200,
+            validate_every=2_000,
+            validation_episodes=300,
             validation_shots=(1, 5),
         ),
     ),
