@@ -3,6 +3,7 @@
 import io
 import json
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.model_selection import cross_val_score
 
 from triptych import ImageError, Recognizer
 from triptych.methods import build_method
+from triptych.support import read_photos
 
 SHOTS = {"a": 3, "b": 1, "c": 2}
 
@@ -32,6 +34,11 @@ def support() -> tuple[list[Image.Image], list[str]]:
 @pytest.fixture(scope="module")
 def fitted() -> Recognizer:
     return Recognizer().fit(*support())
+
+
+def photo_id(image: Image.Image, side: int = 84) -> str:
+    (read,) = read_photos([image], side)
+    return read.id
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +114,46 @@ def test_a_longer_name_is_not_cut() -> None:
     assert "a much longer name" in recognizer.classes_.tolist()
 
 
+def test_the_order_of_the_photos_changes_no_bit(fitted: Recognizer, queries: list[Image.Image], tmp_path: Path) -> None:
+    images, labels = support()
+    backwards = Recognizer().fit(images[::-1], labels[::-1])
+    assert_array_equal(backwards.predict_proba(queries), fitted.predict_proba(queries))
+
+
+def test_removing_a_photo_equals_fitting_without_it(queries: list[Image.Image]) -> None:
+    images, labels = support()
+    recognizer = Recognizer().fit(images, labels)
+    before = recognizer.support_["c"]
+    gone = photo_id(images[1])
+    recognizer.remove_photo(gone[:12])
+    assert recognizer.support_["c"] is before
+    expected = Recognizer().fit(images[:1] + images[2:], labels[:1] + labels[2:])
+    assert_array_equal(recognizer.predict_proba(queries), expected.predict_proba(queries))
+    assert not recognizer.knows(images[1])
+
+
+def test_remove_photo_names_what_is_wrong() -> None:
+    recognizer = Recognizer().fit(*support())
+    for wrong, found in (("zz", "0 photos"), ("", "0 photos")):
+        with pytest.raises(ValueError, match=f"{found} have an id that begins with '{wrong}'"):
+            recognizer.remove_photo(wrong)
+    with pytest.raises(ValueError, match="the only one of class 'b'; remove the class instead"):
+        recognizer.remove_photo(recognizer.support_["b"].ids[0])
+    assert {label: len(kept) for label, kept in recognizer.support_.items()} == SHOTS
+
+
+def test_views_are_of_the_photo_and_make_it_blind_to_mirroring() -> None:
+    images, labels = support()
+    recognizer = Recognizer(views=3).fit(images, labels)
+    assert recognizer.support_["a"].maps.shape[:2] == (3, 3)
+    mirrored = images[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    scores, plain = (one.levels([mirrored])["pixel"][0, 0] for one in (recognizer, Recognizer().fit(images, labels)))
+    assert scores == pytest.approx(21 * 21, rel=1e-3)  # every patch of the mirror image is there
+    assert plain < scores - 1
+    with pytest.raises(ValueError, match="views must be at least 1, got 0"):
+        Recognizer(views=0).fit(images, labels)
+
+
 def test_adding_does_not_touch_the_other_classes() -> None:
     recognizer = Recognizer().fit(*support())
     before = recognizer.support_["a"]
@@ -133,7 +180,7 @@ def test_remove_names_what_is_wrong() -> None:
 
 def test_scikit_learn_can_clone_and_cross_validate() -> None:
     recognizer = Recognizer(device="cpu")
-    assert clone(recognizer).get_params() == {"method": "mml-conv64f", "device": "cpu"}
+    assert clone(recognizer).get_params() == recognizer.get_params()
     images = np.stack([np.asarray(photo(kind, number)) for kind in range(2) for number in range(6)])
     scores = cross_val_score(recognizer, images, np.repeat(["x", "y"], 6), cv=3)
     assert scores.mean() > 0.9
@@ -169,14 +216,14 @@ def test_unreadable_photos_are_skipped_while_others_of_their_class_remain(tmp_pa
     paths = sorted(folder.rglob("*.*"))
     with pytest.warns(UserWarning, match=r"skipped 1 unreadable photos:\n.*broken.jpg: the file is empty"):
         recognizer = Recognizer().fit(paths, [path.parent.name for path in paths])
-    assert {label: len(kept.digests) for label, kept in recognizer.support_.items()} == {"class0": 2, "class1": 2}
+    assert {label: len(kept) for label, kept in recognizer.support_.items()} == {"class0": 2, "class1": 2}
 
 
 def test_the_same_photo_twice_in_a_class_counts_once() -> None:
     images, labels = support()
     with pytest.warns(UserWarning, match="already among the photos of 'a'"):
         recognizer = Recognizer().fit([*images, images[0]], [*labels, "a"])
-    assert len(recognizer.support_["a"].digests) == 3
+    assert len(recognizer.support_["a"]) == 3
 
 
 def test_knows_the_photos_it_was_fitted_on(fitted: Recognizer) -> None:
@@ -199,9 +246,26 @@ def test_explanation_accounts_for_the_answer(fitted: Recognizer) -> None:
 
 def test_a_photo_matches_itself_patch_by_patch(fitted: Recognizer) -> None:
     why = fitted.explain(photo(0, 1), top=1)
-    own = [match for match in why.classes[0].matches if match.photo == 1 and match.query == match.support]
+    (own_index,) = [i for i, kept in enumerate(fitted.support_["a"].ids) if kept == photo_id(photo(0, 1))]
+    own = [match for match in why.classes[0].matches if match.photo == own_index and match.query == match.support]
     assert len(own) > 0.9 * len(why.classes[0].matches)
     assert own[0].similarity == pytest.approx(1, abs=1e-3)
+
+
+def test_patches_and_parts_account_for_their_levels(fitted: Recognizer) -> None:
+    query = photo(1, 100)
+    for evidence in fitted.explain(query, top=3).classes:
+        for level, matches in (("pixel", evidence.matches), ("part", evidence.parts)):
+            assert sum(match.similarity for match in matches) == pytest.approx(evidence.similarities[level], rel=1e-4)
+            margins = [match.margin for match in matches]
+            assert margins == sorted(margins, reverse=True)
+        mean = fitted.levels([query])["pixel"].mean()
+        assert sum(m.margin for m in evidence.matches) == pytest.approx(evidence.similarities["pixel"] - mean, abs=1e-2)
+
+
+def test_a_level_a_method_has_not_gives_no_matches() -> None:
+    why = Recognizer(build_method("protonet-conv64f")).fit(*support()).explain(photo(0, 100))
+    assert why.classes[0].matches == [] == why.classes[0].parts
 
 
 def test_a_saved_recognizer_answers_bit_for_bit_the_same(
@@ -270,7 +334,7 @@ def rewritten(path: Path, **changes: object) -> Path:
 
 def test_a_newer_version_asks_for_an_update(saved: Path) -> None:
     with pytest.raises(ValueError, match="newer triptych; update"):
-        Recognizer.load(rewritten(saved, version=2))
+        Recognizer.load(rewritten(saved, version=3))
 
 
 def test_another_kind_of_file_is_refused(saved: Path) -> None:
@@ -288,8 +352,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         Recognizer.load(tmp_path / "none.triptych")
 
 
-def test_a_file_holds_what_recognition_needs_and_no_photos(saved: Path) -> None:
-    per_photo = 64 * 21 * 21 * 2  # bytes of a float16 map
+def test_a_file_holds_little_more_than_the_maps(saved: Path) -> None:
+    per_photo = 64 * 21 * 21 * 2 + 10_000  # bytes of a float16 map and a thumbnail
     assert saved.stat().st_size < 6 * per_photo + 500_000
 
 
@@ -304,3 +368,78 @@ def test_ordinary_use_warns_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Recognizer().fit(*support()).predict([photo(0, 100)])
+
+
+def test_a_file_of_an_early_version_is_refused(saved: Path) -> None:
+    with pytest.raises(ValueError, match=r"early triptych .* fit it anew"):
+        Recognizer.load(rewritten(saved, version=1))
+
+
+def test_answers_stream_and_name_what_cannot_be_read(fitted: Recognizer, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_text("no image")
+    asked = []
+
+    def photos() -> Iterator[object]:
+        for number in range(200):
+            asked.append(number)
+            yield tmp_path / "bad.jpg" if number == 3 else photo(number % 3, 0 if number == 4 else 100 + number)
+
+    answers = fitted.answers(photos())
+    first = [next(answers) for _ in range(5)]
+    assert len(asked) < 150  # read ahead, but not all
+    assert first[3].label is None
+    assert "bad.jpg" in first[3].error
+    assert first[4].in_support
+    assert not first[0].in_support
+    assert [answer.label for answer in first[:3]] == ["a", "b", "c"]
+    assert first[0].probability == first[0].probabilities.max()
+
+
+def test_unknowns_are_told_apart(queries: list[Image.Image]) -> None:
+    images, labels = [photo(kind, i) for kind in range(3) for i in range(6)], np.repeat(["a", "b", "c"], 6)
+    recognizer = Recognizer().fit(images, labels)
+    strangers = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (90, 90, 3), np.uint8)) for i in range(6)]
+    assert set(recognizer.predict(strangers)) <= set("abc")
+    assert set(recognizer.predict(strangers, unknown="none of these")) == {"none of these"}
+    answers = recognizer.predict(queries, unknown="none of these")
+    assert answers.dtype.kind == "U"
+    assert (answers == "none of these").mean() < 0.3
+    strict = recognizer.predict(queries, unknown="none of these", false_alarm=0.99)
+    assert (strict == "none of these").sum() >= (answers == "none of these").sum()
+
+
+def test_an_unknown_of_another_type_gives_objects() -> None:
+    images = [photo(kind, i) for kind in range(2) for i in range(3)]
+    recognizer = Recognizer().fit(images, [1, 1, 1, 2, 2, 2])
+    assert recognizer.predict(images).dtype == int
+    assert recognizer.predict(images, unknown=-1).dtype == int
+    noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
+    assert recognizer.predict([noise], unknown="none").tolist() == ["none"]
+
+
+def test_unknowns_need_a_class_of_two_photos() -> None:
+    recognizer = Recognizer().fit([photo(0, 0), photo(1, 0)], ["a", "b"])
+    assert recognizer.calibration_ is None
+    assert recognizer.predict([photo(0, 1)]).tolist() == ["a"]
+    with pytest.raises(ValueError, match="add a second one to some class"):
+        recognizer.predict([photo(0, 1)], unknown="none")
+    with pytest.raises(ValueError, match=r"false_alarm must be between 0 and 1, got 1\.5"):
+        Recognizer().fit(*support()).predict([photo(0, 1)], unknown="none", false_alarm=1.5)
+
+
+def test_calibration_changes_probabilities_and_no_answer(fitted: Recognizer, queries: list[Image.Image]) -> None:
+    raw = Recognizer(calibrate=False).fit(*support())
+    before, after = raw.predict_proba(queries), fitted.predict_proba(queries)
+    assert_array_equal(before.argmax(1), after.argmax(1))
+    ratio = np.log(after[:, 0] / after[:, 1]) / np.log(before[:, 0] / before[:, 1])
+    np.testing.assert_allclose(ratio, fitted.calibration_.temperature, rtol=1e-4)
+
+
+def test_a_file_keeps_calibration_and_settings(queries: list[Image.Image], tmp_path: Path) -> None:
+    recognizer = Recognizer(views=2, thumbnails=False).fit(*support())
+    recognizer.save(tmp_path / "x.triptych")
+    loaded = Recognizer.load(tmp_path / "x.triptych")
+    assert loaded._calibration == (recognizer.calibration_,)
+    assert (loaded.views, loaded.thumbnails, loaded.calibrate) == (2, False, True)
+    assert loaded.support_["a"].thumbnails == (b"", b"", b"")
+    assert_array_equal(loaded.predict_proba(queries), recognizer.predict_proba(queries))

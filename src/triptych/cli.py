@@ -79,7 +79,7 @@ def fit(
     listing = list_folder(photos)
     labels = [listing.classes[label] for label in listing.labels]
     recognizer = Recognizer(method).fit([str(source) for source in listing.sources], labels)
-    counts = {str(label): len(recognizer.support_[label].digests) for label in recognizer.classes_}
+    counts = {str(label): len(recognizer.support_[label]) for label in recognizer.classes_}
     for label, count in counts.items():
         if count < min_shot:
             raise ValueError(f"class {label!r} has {count} usable photos, expected at least {min_shot}: add photos")

@@ -1,46 +1,50 @@
 """Recognizer: a few photos per class in, recognised photos out. A scikit-learn classifier of images."""
 
-import hashlib
-import warnings
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from os import PathLike
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from triptych.data.images import ImageError, ImageSource, read_image, source_name, squash
+from triptych.calibration import Calibration, calibrate, knownness
+from triptych.data.images import ImageError, ImageSource
 from triptych.evidence import Explanation, explain
-from triptych.methods import MML, ClassSummary, load_method
+from triptych.inputs import LabelledPhotos, as_photos, labelled_photos
+from triptych.methods import MML, load_method
 from triptych.progress import track
+from triptych.support import Photo, Support, Unreadable, encode, grow, read_class_photos, read_photos, without
 
-__all__ = ["Recognizer", "Support"]
+__all__ = ["Answer", "Recognizer"]
 
 _QUERY_BATCH = 32
 
 
 @dataclass(frozen=True)
-class Support:
-    """What is kept of one class: not its photos, but what recognition needs of them.
+class Answer:
+    """What a photo is recognised as.
 
     Attributes:
-        maps: (K, C, H, W) float16 feature maps.
-        digests: a hash of each photo's scaled pixels.
-        names: the file name of each photo, or "".
-        summary: what queries are compared with; derived from the maps.
+        image: how messages name the photo.
+        label: the most probable class, or what the caller calls an unknown; None if the photo cannot be read.
+        probability: of the most probable class.
+        probabilities: (N,) of each class in ``classes_``.
+        in_support: it is one of the photos that were learnt from, so that its answer proves nothing.
+        error: why it cannot be read, or None.
     """
 
-    maps: Tensor
-    digests: tuple[bytes, ...]
-    names: tuple[str, ...]
-    summary: ClassSummary
+    image: str
+    label: Any
+    probability: float
+    probabilities: Float[np.ndarray, " N"]
+    in_support: bool = False
+    error: str | None = None
 
 
 class Recognizer(ClassifierMixin, BaseEstimator):
@@ -49,6 +53,10 @@ class Recognizer(ClassifierMixin, BaseEstimator):
     Args:
         method: an embedded name, a method file, a published checkpoint (see ``load_method``), or a method.
         device: where it computes.
+        views: how many views of each photo it learns from: 1 the photo, 2 also its mirror image, more also crops
+            of it. For classes of very few photos; time and memory grow with it.
+        calibrate: let probabilities follow how often the recogniser is right on its own photos, each left out.
+        thumbnails: keep a small JPEG of each photo, so that evidence can be drawn.
 
     Attributes:
         classes_: (N,) the labels, sorted where they can be, in the caller's dtype.
@@ -68,16 +76,29 @@ class Recognizer(ClassifierMixin, BaseEstimator):
     classes_: np.ndarray
     method_: MML
     support_: dict[Any, Support]
+    _calibration: tuple[Calibration | None] | None  # None until it is asked for
 
-    def __init__(self, method: str | PathLike[str] | MML = "mml-conv64f", device: str = "cpu") -> None:
+    def __init__(
+        self,
+        method: str | PathLike[str] | MML = "mml-conv64f",
+        device: str = "cpu",
+        views: int = 1,
+        calibrate: bool = True,
+        thumbnails: bool = True,
+    ) -> None:
         self.method = method
         self.device = device
+        self.views = views
+        self.calibrate = calibrate
+        self.thumbnails = thumbnails
 
-    def fit(self, images: Iterable[ImageSource], labels: Iterable[Hashable]) -> Self:
+    def fit(self, images: LabelledPhotos, labels: Iterable[Hashable] | None = None) -> Self:
         """Learn the classes of labelled photos.
 
         Args:
-            images: paths, encoded bytes, PIL images or uint8 arrays (h, w, 3); classes may differ in number.
+            images: paths, encoded bytes, PIL images or uint8 arrays (h, w, 3); classes may differ in number. Or,
+                without ``labels``: a folder with one sub-folder per class, a CSV file with the columns path and
+                label (paths relative to it), or a pandas frame with them.
             labels: the class of each photo, of any hashable type.
 
         Returns:
@@ -88,40 +109,33 @@ class Recognizer(ClassifierMixin, BaseEstimator):
                 classes, or a class of which no photo can be read. A photo that cannot be read is skipped with a
                 warning while others of its class remain.
         """
-        photos, names = _as_list(images, "images"), _as_list(labels, "labels")
-        if len(photos) != len(names):
-            raise ValueError(f"expected one label per image, got {len(photos)} images and {len(names)} labels")
+        photos, names, dtype = labelled_photos(images, labels)
         if len(dict.fromkeys(names)) < 2:
             raise ValueError(
                 f"expected photos of at least two classes, got {len(dict.fromkeys(names))}; recognition is a choice"
             )
+        if not isinstance(self.views, int) or self.views < 1:
+            raise ValueError(f"views must be at least 1, got {self.views!r}")
         method = self.method if isinstance(self.method, MML) else load_method(self.method)
         method = method.eval().to(self.device)
-        grouped: dict[Any, list[ImageSource]] = {}
-        for photo, name in zip(photos, names, strict=True):
-            grouped.setdefault(name, []).append(photo)
-        read = list(track(_read_classes(grouped, method.preprocess.side), "reading photos", total=len(photos)))
-        support = _support(method, read, {})
-        self.method_, self.support_ = method, support
-        self._label_dtype = _dtype_of(labels, names)
-        self._set_classes()
-        return self
+        read = track(read_class_photos(photos, names, method.preprocess.side), "learning", total=len(photos))
+        support = grow(method, read, {}, self.views, self.thumbnails)
+        return self._restore(method, support, dtype)
 
     def add(self, images: Iterable[ImageSource], label: Hashable) -> Self:
         """Add photos to a class, or a new class, without touching the others.
 
-        The result is that of ``fit`` on all photos. The errors are those of ``fit``.
+        The result is that of ``fit`` on all photos, bit for bit. The errors are those of ``fit``; after one,
+        nothing has changed.
         """
         self._check_fitted()
-        photos = _as_list(images, "images")
+        photos = as_photos(images)
         if not photos:
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")
-        read = list(_read_classes({label: photos}, self.method_.preprocess.side))
-        self.support_ = _support(self.method_, read, self.support_)
-        if self._label_dtype is not None and not _fits(self._label_dtype, label):
-            self._label_dtype = None
-        self._set_classes()
-        return self
+        read = read_class_photos(photos, [label] * len(photos), self.method_.preprocess.side)
+        support = grow(self.method_, read, self.support_, self.views, self.thumbnails)
+        dtype = self._label_dtype
+        return self._restore(self.method_, support, dtype if dtype is not None and _fits(dtype, label) else None)
 
     def remove(self, label: Hashable) -> Self:
         """Forget a class.
@@ -134,33 +148,106 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             raise ValueError(f"no class {label!r}; expected one of {', '.join(map(repr, self.support_))}")
         if len(self.support_) <= 2:
             raise ValueError(f"removing {label!r} would leave one class; add another class first")
-        self.support_ = {name: kept for name, kept in self.support_.items() if name != label}
-        self._set_classes()
-        return self
+        support = {name: kept for name, kept in self.support_.items() if name != label}
+        return self._restore(self.method_, support, self._label_dtype)
 
-    def predict(self, images: Iterable[ImageSource]) -> np.ndarray:
+    def remove_photo(self, photo: str) -> Self:
+        """Forget one photo.
+
+        Args:
+            photo: its id, or as much of its beginning as no other photo's id has. The ids are in ``support_``.
+
+        Raises:
+            ValueError: no such photo, several, or the last one of its class.
+        """
+        self._check_fitted()
+        found = [
+            (label, number)
+            for label, kept in self.support_.items()
+            for number, name in enumerate(kept.ids)
+            if photo and name.startswith(photo)
+        ]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} photos have an id that begins with {photo!r}; expected exactly one")
+        label, number = found[0]
+        if len(self.support_[label]) == 1:
+            raise ValueError(f"photo {photo!r} is the only one of class {label!r}; remove the class instead")
+        support = {**self.support_, label: without(self.method_, self.support_[label], number)}
+        return self._restore(self.method_, support, self._label_dtype)
+
+    @property
+    def calibration_(self) -> Calibration | None:
+        """How far its answers can be trusted; computed when first asked for. None if every class has one photo."""
+        self._check_fitted()
+        if self._calibration is None:
+            self._calibration = (calibrate(self.method_, [self.support_[label] for label in self._order]),)
+        return self._calibration[0]
+
+    def predict(
+        self, images: Iterable[ImageSource], unknown: Hashable | None = None, false_alarm: float = 0.05
+    ) -> np.ndarray:
         """The most probable class of each photo, (B,).
+
+        Args:
+            images: photos.
+            unknown: what to answer where a photo is of none of the classes; None to choose a class always.
+            false_alarm: the share of photos of known classes that may be called unknown; see
+                ``Calibration.threshold``.
 
         Raises:
             ImageError: a photo cannot be read; it is named.
             NotFittedError: before ``fit``.
+            ValueError: unknowns are asked for, and every class has a single photo.
         """
-        best = self.predict_proba(images).argmax(axis=1)
-        return self.classes_[best]
+        if unknown is None:
+            best = [self._order[n] for _, levels in self._batches(images) for n in self._logits(levels).argmax(1)]
+            return self._label_array(best)
+        answers = list(self.answers(images, unknown, false_alarm))
+        for answer in answers:
+            if answer.error is not None:
+                raise ImageError(answer.error)
+        return self._label_array([answer.label for answer in answers])
 
-    @torch.no_grad()
     def predict_proba(self, images: Iterable[ImageSource]) -> Float[np.ndarray, "B N"]:
         """The probability of each class in ``classes_`` for each photo; rows sum to 1."""
-        logits = [self.method_.fusion(levels) for levels in self._levels(images)]
-        if not logits:
-            return np.empty((0, len(self.classes_)))
-        return torch.cat(logits).double().softmax(dim=1).cpu().numpy()
+        found = [self._probabilities(self._logits(levels)) for _, levels in self._batches(images)]
+        return np.concatenate(found) if found else np.empty((0, len(self.classes_)))
 
-    @torch.no_grad()
+    def answers(
+        self, images: Iterable[ImageSource], unknown: Hashable | None = None, false_alarm: float = 0.05
+    ) -> Iterator[Answer]:
+        """Recognise any number of photos in bounded memory; one that cannot be read gets an answer that says so.
+
+        The arguments are those of ``predict``; ``images`` may be a generator.
+        """
+        self._check_fitted()
+        least = -np.inf if unknown is None else self._threshold(false_alarm)
+        known_ids = {photo for kept in self.support_.values() for photo in kept.ids}
+        return self._answers(images, unknown, least, known_ids)
+
+    def _answers(
+        self, images: Iterable[ImageSource], unknown: Any, least: float, known_ids: set[str]
+    ) -> Iterator[Answer]:
+        for photos in _in_batches(read_photos(images, self.method_.preprocess.side)):
+            read = [photo for photo in photos if isinstance(photo, Photo)]
+            logits = self._logits(self._compare(read)) if read else torch.empty(0, len(self._order))
+            rows = iter(zip(self._probabilities(logits), knownness(logits).tolist(), strict=True))
+            for photo in photos:
+                if isinstance(photo, Unreadable):
+                    nothing = np.full(len(self._order), np.nan)
+                    yield Answer(photo.name, None, np.nan, nothing, error=photo.error)
+                    continue
+                probabilities, known = next(rows)
+                best = int(probabilities.argmax())
+                label = self._order[best] if known >= least else unknown
+                yield Answer(photo.name, label, float(probabilities[best]), probabilities, photo.id in known_ids)
+
     def levels(self, images: Iterable[ImageSource]) -> dict[str, Float[np.ndarray, "B N"]]:
         """The similarity of each photo to each class at each level, before fusion."""
-        batches = list(self._levels(images))
+        batches = [levels for _, levels in self._batches(images)]
         names = self.method_.config.levels
+        if not batches:
+            return {name: np.empty((0, len(self.classes_))) for name in names}
         return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in names}
 
     def explain(self, image: ImageSource, top: int = 3) -> Explanation:
@@ -169,19 +256,18 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         Args:
             image: one photo.
             top: how many of the most probable classes are explained.
+
+        Raises:
+            ImageError: the photo cannot be read.
         """
-        self._check_fitted()
-        pixels = _pixels(image, self.method_.preprocess.side)
-        with torch.no_grad():
-            maps = self._encode(pixels[None])
+        photo = self._read_one(image)
         supports = [self.support_[label] for label in self._order]
-        return explain(self.method_, maps, list(self.classes_), supports, top)
+        return explain(self.method_, photo.pixels, self._order, supports, top, self._temperature())
 
     def knows(self, image: ImageSource) -> bool:
         """Whether a photo is one of those it was fitted on, so that its answer proves nothing."""
-        self._check_fitted()
-        digest = _digest(_pixels(image, self.method_.preprocess.side))
-        return any(digest in kept.digests for kept in self.support_.values())
+        photo = self._read_one(image)
+        return any(photo.id in kept.ids for kept in self.support_.values())
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one ``.triptych`` file with the method and what is kept of the classes, whole or not at all.
@@ -207,124 +293,72 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         return read_recognizer(path, device)
 
     def _restore(self, method: MML, support: dict[Any, Support], dtype: np.dtype | None) -> Self:
-        self.method_, self.support_, self._label_dtype = method, support, dtype
-        self._set_classes()
-        return self
-
-    def _set_classes(self) -> None:
-        labels = list(self.support_)
+        """Take on a fitted state, at once and only when all of it is there."""
+        labels = list(support)
         try:
             self._order = sorted(labels)
         except TypeError:  # labels of mixed types have no order but that of their arrival
             self._order = labels
-        self.classes_ = np.empty(len(labels), dtype=object)
-        self.classes_[:] = self._order
-        if self._label_dtype is not None:
-            kind = self._label_dtype
+        self.method_, self.support_, self._label_dtype = method, support, dtype
+        self._calibration = None
+        self.classes_ = self._label_array(self._order)
+        return self
+
+    def _label_array(self, labels: list[Any]) -> np.ndarray:
+        """Labels in the caller's dtype, as objects where they do not fit it."""
+        dtype = self._label_dtype
+        if dtype is not None and all(_fits(dtype, label) for label in labels):
             # A fixed-width string type must grow with a longer name.
-            self.classes_ = self.classes_.astype(str if kind.kind == "U" else kind)
+            return np.array(labels, dtype=str if dtype.kind == "U" else dtype)
+        array = np.empty(len(labels), dtype=object)
+        array[:] = labels
+        return array
+
+    def _batches(self, images: Iterable[ImageSource]) -> Iterator[tuple[list[Photo], dict[str, Tensor]]]:
+        self._check_fitted()
+        for photos in _in_batches(read_photos(as_photos(images), self.method_.preprocess.side)):
+            read = [_readable(photo) for photo in photos]
+            yield read, self._compare(read)
+
+    def _read_one(self, image: ImageSource) -> Photo:
+        self._check_fitted()
+        return _readable(next(read_photos([image], self.method_.preprocess.side)))
 
     @torch.no_grad()
-    def _levels(self, images: Iterable[ImageSource]) -> Iterable[dict[str, Tensor]]:
-        self._check_fitted()
-        photos = _as_list(images, "images")
-        summaries = [self.support_[label].summary for label in self._order]
-        for start in range(0, len(photos), _QUERY_BATCH):
-            side = self.method_.preprocess.side
-            pixels = np.stack([_pixels(photo, side) for photo in photos[start : start + _QUERY_BATCH]])
-            yield self.method_.compare(self._encode(pixels), summaries)
+    def _compare(self, photos: list[Photo]) -> dict[str, Tensor]:
+        maps = encode(self.method_, np.stack([photo.pixels for photo in photos]))
+        return self.method_.compare(maps, [self.support_[label].summary for label in self._order])
 
-    def _encode(self, pixels: np.ndarray) -> Tensor:
-        return _encode(self.method_, pixels)
+    @torch.no_grad()
+    def _logits(self, levels: dict[str, Tensor]) -> Tensor:
+        return self.method_.fusion(levels).double()
+
+    def _probabilities(self, logits: Tensor) -> np.ndarray:
+        return (logits * self._temperature()).softmax(dim=1).cpu().numpy()
+
+    def _temperature(self) -> float:
+        calibration = self.calibration_ if self.calibrate else None
+        return 1.0 if calibration is None else calibration.temperature
+
+    def _threshold(self, false_alarm: float) -> float:
+        if self.calibration_ is None:
+            raise ValueError("unknowns cannot be told: every class has a single photo; add a second one to some class")
+        return self.calibration_.threshold(false_alarm)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "support_"):
             raise NotFittedError("this Recognizer knows no classes yet; call fit(images, labels) first")
 
 
-def _read_classes(grouped: dict[Any, list[ImageSource]], side: int) -> Iterable[tuple[Any, str, np.ndarray]]:
-    """(label, photo's name, pixels) of every photo that can be read; a warning lists the others."""
-    failures: list[str] = []
-    for label, photos in grouped.items():
-        errors = []
-        for photo in photos:
-            try:
-                pixels = _pixels(photo, side)
-            except ImageError as error:
-                errors.append(str(error))
-                continue
-            yield label, source_name(photo), pixels
-        if len(errors) == len(photos):
-            raise ImageError(f"class {label!r}: none of its {len(photos)} photos can be read; the first: {errors[0]}")
-        failures += errors
-    if failures:
-        listed = "\n  ".join(failures)
-        warnings.warn(f"skipped {len(failures)} unreadable photos:\n  {listed}", stacklevel=3)
+def _readable(photo: Photo | Unreadable) -> Photo:
+    if isinstance(photo, Unreadable):
+        raise ImageError(photo.error)
+    return photo
 
 
-@torch.no_grad()
-def _support(
-    method: MML, read: Sequence[tuple[Any, str, np.ndarray]], before: dict[Any, Support]
-) -> dict[Any, Support]:
-    """``before`` with the photos added; only the classes that change are summarised."""
-    owners = {digest: label for label, kept in before.items() for digest in kept.digests}
-    fresh: dict[Any, list[tuple[str, bytes, np.ndarray]]] = {}
-    for label, name, pixels in read:
-        digest = _digest(pixels)
-        if digest in owners:
-            _refuse_conflict(owners[digest], label, name)
-            continue
-        owners[digest] = label
-        fresh.setdefault(label, []).append((name, digest, pixels))
-    support = dict(before)
-    for label, photos in fresh.items():
-        names, digests, pixels_of = zip(*photos, strict=True)
-        # float16 from the start, so that a loaded file answers exactly as the recogniser that wrote it.
-        maps = _encode(method, np.stack(pixels_of)).half().contiguous()
-        names = tuple(Path(name).name for name in names)
-        if label in before:
-            old = before[label]
-            maps, digests, names = torch.cat([old.maps, maps]), old.digests + digests, old.names + names
-        support[label] = Support(maps, digests, names, method.summarise(maps.float()))
-    return support
-
-
-def _refuse_conflict(owner: Any, label: Any, name: str) -> None:
-    if owner != label:
-        raise ValueError(f"{name}: the same photo is given as {owner!r} and as {label!r}; keep it in one class")
-    warnings.warn(f"{name}: already among the photos of {label!r}; counted once", stacklevel=4)
-
-
-def _encode(method: MML, pixels: np.ndarray) -> Tensor:
-    """Feature maps, one image at a time: a photo's map must not depend on what is encoded with it."""
-    device = next(method.parameters()).device
-    batch = torch.from_numpy(pixels).to(device)
-    return torch.cat([method.encode(method.preprocess.normalise(image[None])) for image in batch])
-
-
-def _pixels(photo: ImageSource, side: int) -> np.ndarray:
-    return np.array(squash(read_image(photo, side), side))
-
-
-def _digest(pixels: np.ndarray) -> bytes:
-    return hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
-
-
-def _as_list(values: Iterable[Any], what: str) -> list[Any]:
-    single = isinstance(values, str | PathLike | bytes | Image.Image)
-    if isinstance(values, np.ndarray) and what == "images":
-        single = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in {3, 4})
-    if single or not isinstance(values, Iterable):
-        raise ValueError(f"expected a sequence of {what}, got a single {type(values).__name__}; wrap it in a list")
-    return list(values)
-
-
-def _dtype_of(labels: Iterable[Hashable], names: list[Any]) -> np.dtype | None:
-    """The dtype in which labels are returned: the caller's, or what NumPy makes of plain strings and numbers."""
-    if isinstance(labels, np.ndarray):
-        return labels.dtype if labels.dtype != object else None
-    kinds = {type(name) for name in names}
-    return np.asarray(names).dtype if len(kinds) == 1 and kinds <= {str, int, float, bool} else None
+def _in_batches(photos: Iterator[Photo | Unreadable]) -> Iterator[list[Photo | Unreadable]]:
+    while batch := list(islice(photos, _QUERY_BATCH)):
+        yield batch
 
 
 def _fits(dtype: np.dtype, label: Any) -> bool:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from dataclasses import asdict
+from itertools import accumulate, pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triptych.calibration import Calibration
 from triptych.files import pack, unpack, write_whole
 from triptych.methods import MML, method_from_bytes, method_to_bytes
-from triptych.recognizer import Recognizer, Support
+from triptych.recognizer import Recognizer
+from triptych.support import Support, summarised
 
 __all__ = ["read_recognizer", "write_recognizer"]
 
 _FORMAT = "triptych-recognizer"
-_VERSION = 1
-_TENSORS = {"method": torch.uint8, "maps": torch.float16, "owners": torch.int64, "digests": torch.uint8}
+_VERSION = 2
+_SETTINGS = ("views", "calibrate", "thumbnails")
+_TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings")
+_TENSORS = {
+    "method": torch.uint8,
+    "maps": torch.float16,
+    "owners": torch.int64,
+    "thumbnails": torch.uint8,
+    "thumbnail_sizes": torch.int64,
+}
 
 
 def write_recognizer(recognizer: Recognizer, path: str | PathLike[str]) -> None:
@@ -30,18 +42,22 @@ def write_recognizer(recognizer: Recognizer, path: str | PathLike[str]) -> None:
     """
     labels = [_plain(label) for label in recognizer.support_]
     kept = list(recognizer.support_.values())
-    digests = b"".join(digest for support in kept for digest in support.digests)
+    thumbnails = [thumbnail for support in kept for thumbnail in support.thumbnails]
     tensors = {
         "method": _bytes_tensor(method_to_bytes(recognizer.method_)),
         "maps": torch.cat([support.maps for support in kept]).cpu().contiguous(),
-        "owners": torch.repeat_interleave(torch.tensor([len(support.digests) for support in kept])),
-        "digests": _bytes_tensor(digests).view(-1, 16),
+        "owners": torch.repeat_interleave(torch.tensor([len(support) for support in kept])),
+        "thumbnails": _bytes_tensor(b"".join(thumbnails)),
+        "thumbnail_sizes": torch.tensor([len(thumbnail) for thumbnail in thumbnails]),
     }
-    dtype = recognizer._label_dtype
+    dtype, calibration = recognizer._label_dtype, recognizer.calibration_
     content = {
         "labels": labels,
         "dtype": None if dtype is None else dtype.str,
         "names": [name for support in kept for name in support.names],
+        "ids": [photo for support in kept for photo in support.ids],
+        "calibration": None if calibration is None else asdict(calibration),
+        "settings": {name: getattr(recognizer, name) for name in _SETTINGS},
     }
     content["checksum"] = _checksum(tensors, content)
     write_whole(path, pack(tensors, _FORMAT, _VERSION, content))
@@ -58,6 +74,8 @@ def read_recognizer(path: str | PathLike[str], device: str = "cpu") -> Recognize
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
     tensors, content = unpack(data, _FORMAT, _VERSION, str(path))
+    if content["version"] < _VERSION:
+        raise ValueError(f"{path}: written by an early triptych whose files hold too little; fit it anew")
     if {name: tensor.dtype for name, tensor in tensors.items()} != _TENSORS:
         raise ValueError(f"{path}: damaged: its contents are not those of a .triptych file; fit it anew")
     if _checksum(tensors, content) != content.get("checksum"):
@@ -72,11 +90,11 @@ def read_recognizer(path: str | PathLike[str], device: str = "cpu") -> Recognize
 @torch.no_grad()
 def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -> Recognizer:
     device = next(method.parameters()).device
-    maps, owners, names = tensors["maps"], tensors["owners"], content["names"]
-    digests = [bytes(row) for row in tensors["digests"].numpy()]
-    if not len(maps) == len(owners) == len(names) == len(digests) or not maps.isfinite().all():
+    maps, owners, names, ids = tensors["maps"], tensors["owners"], content["names"], content["ids"]
+    thumbnails = _cut(tensors["thumbnails"].numpy().tobytes(), tensors["thumbnail_sizes"].tolist())
+    if not len(maps) == len(owners) == len(names) == len(ids) == len(thumbnails) or not maps.isfinite().all():
         raise ValueError("photos, names and maps disagree")
-    if maps.ndim != 4 or maps.shape[1] != method.backbone.channels:
+    if maps.ndim != 5 or maps.shape[2] != method.backbone.channels:
         raise ValueError(f"maps of shape {tuple(maps.shape)} are not those of its backbone")
     support = {}
     for number, label in enumerate(content["labels"]):
@@ -84,16 +102,30 @@ def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -
         own_maps = maps[mine].to(device)
         support[label] = Support(
             maps=own_maps,
-            digests=tuple(digests[i] for i in mine),
+            ids=tuple(ids[i] for i in mine),
             names=tuple(names[i] for i in mine),
-            summary=method.summarise(own_maps.float()),
+            thumbnails=tuple(thumbnails[i] for i in mine),
+            summary=summarised(method, own_maps),
         )
     dtype = None if content["dtype"] is None else np.dtype(content["dtype"])
-    return Recognizer(method, str(device))._restore(method, support, dtype)
+    settings = {name: content["settings"][name] for name in _SETTINGS}
+    calibration = content["calibration"]
+    if calibration is not None:
+        calibration = Calibration(**{**calibration, "known": tuple(calibration["known"])})
+    recognizer = Recognizer(method, str(device), **settings)._restore(method, support, dtype)
+    recognizer._calibration = (calibration,)
+    return recognizer
+
+
+def _cut(data: bytes, sizes: list[int]) -> list[bytes]:
+    if sum(sizes) != len(data) or min(sizes, default=0) < 0:
+        raise ValueError("thumbnails and their sizes disagree")
+    ends = list(accumulate(sizes, initial=0))
+    return [data[start:end] for start, end in pairwise(ends)]
 
 
 def _checksum(tensors: dict[str, Tensor], content: dict[str, Any]) -> str:
-    text = {name: content.get(name) for name in ("labels", "dtype", "names")}
+    text = {name: content.get(name) for name in _TEXTS}
     whole = hashlib.sha256(json.dumps(text, sort_keys=True).encode())
     for name in sorted(tensors):
         whole.update(f"{name} {tuple(tensors[name].shape)}".encode())
@@ -102,6 +134,8 @@ def _checksum(tensors: dict[str, Tensor], content: dict[str, Any]) -> str:
 
 
 def _bytes_tensor(data: bytes) -> Tensor:
+    if not data:
+        return torch.empty(0, dtype=torch.uint8)
     return torch.from_numpy(np.frombuffer(data, dtype=np.uint8).copy())
 
 

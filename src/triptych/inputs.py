@@ -1,0 +1,115 @@
+"""Labelled photos in whatever form the caller has them: lists, arrays, a pandas frame, a folder, a table."""
+
+import csv
+import sys
+from collections.abc import Hashable, Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from triptych.data.images import ImageSource
+from triptych.data.listing import list_folder
+
+__all__ = ["LabelledPhotos", "as_photos", "labelled_photos"]
+
+LabelledPhotos: TypeAlias = "str | PathLike[str] | Iterable[ImageSource]"
+
+_PATH_COLUMNS = ("path", "image", "filename")
+
+
+def labelled_photos(
+    images: LabelledPhotos, labels: Iterable[Hashable] | None
+) -> tuple[list[ImageSource], list[Any], np.dtype | None]:
+    """Photos, their labels, and the dtype in which labels are returned (None for any object).
+
+    Raises:
+        ValueError: different numbers of photos and labels, or what holds no labelled photos; the message says
+            what was expected.
+    """
+    if labels is None:
+        images, labels = _described(images)
+    photos, names = as_photos(images), _as_list(labels, "labels")
+    if len(photos) != len(names):
+        raise ValueError(f"expected one label per image, got {len(photos)} images and {len(names)} labels")
+    return photos, names, _dtype_of(labels, names)
+
+
+def as_photos(images: LabelledPhotos) -> list[ImageSource]:
+    """A list of photos; a single photo is refused, a frame gives its column of paths."""
+    if _is_frame(images):
+        return list(images[_path_column(images)])  # type: ignore[index,call-overload]
+    if isinstance(images, np.ndarray) and (images.ndim == 2 or (images.ndim == 3 and images.shape[2] in {3, 4})):
+        raise ValueError(f"expected a sequence of images, got a single array of shape {images.shape}")
+    return _as_list(images, "images")
+
+
+def _described(images: Any) -> tuple[Iterable[ImageSource], Iterable[Hashable]]:
+    """Photos and labels of what names both."""
+    if _is_frame(images):
+        if "label" not in images.columns:
+            raise ValueError(f"the frame has the columns {list(images.columns)}; expected one named label")
+        return images[_path_column(images)], images["label"]
+    if not isinstance(images, str | PathLike):
+        raise ValueError(
+            "labels are missing; without them, expected a folder of class folders, a CSV file with the columns path "
+            f"and label, or a pandas frame with them, got {type(images).__name__}"
+        )
+    path = Path(images)
+    if path.is_dir():
+        listing = list_folder(path)
+        return listing.sources, [listing.classes[label] for label in listing.labels]
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file or folder; expected a folder of class folders or a CSV file")
+    return _read_table(path)
+
+
+def _read_table(path: Path) -> tuple[list[Path], list[str]]:
+    """The photos and labels of a CSV file; its paths are relative to it."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
+            column = next((name for name in _PATH_COLUMNS if name in columns), None)
+            if column is None or "label" not in columns:
+                raise ValueError(f"{path}: columns are {columns}; expected path and label")
+            rows = [(row[column], row["label"]) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a CSV file in UTF-8 ({error}); expected the columns path and label") from error
+    for number, cells in enumerate(rows, start=1):
+        if not all(cells):
+            raise ValueError(f"{path}: row {number} has no path or no label; fill in or remove it")
+    return [path.parent / photo for photo, _ in rows], [label for _, label in rows]
+
+
+def _is_frame(value: Any) -> bool:
+    pandas = sys.modules.get("pandas")  # who has not imported it has no frame of it
+    return pandas is not None and isinstance(value, pandas.DataFrame)
+
+
+def _path_column(frame: Any) -> str:
+    columns = list(frame.columns)
+    if len(columns) == 1:
+        return columns[0]
+    for name in _PATH_COLUMNS:
+        if name in columns:
+            return name
+    raise ValueError(f"the frame has the columns {columns}; expected one named path")
+
+
+def _as_list(values: Any, what: str) -> list[Any]:
+    if isinstance(values, str | PathLike | bytes | Image.Image) or not isinstance(values, Iterable):
+        raise ValueError(f"expected a sequence of {what}, got a single {type(values).__name__}; wrap it in a list")
+    return list(values)
+
+
+def _dtype_of(labels: Any, names: list[Any]) -> np.dtype | None:
+    """The caller's dtype, or what NumPy makes of plain strings and numbers."""
+    pandas = sys.modules.get("pandas")
+    if isinstance(labels, np.ndarray) or (pandas is not None and isinstance(labels, pandas.Series | pandas.Index)):
+        dtype = np.asarray(labels).dtype
+        return None if dtype.hasobject else dtype
+    kinds = {type(name) for name in names}
+    return np.asarray(names).dtype if len(kinds) == 1 and kinds <= {str, int, float, bool} else None

@@ -1,0 +1,220 @@
+"""What a recogniser keeps of the photos it has learnt from, and how photos become that."""
+
+import hashlib
+import io
+import os
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from triptych.data.images import ImageError, ImageSource, read_image, source_name, squash
+from triptych.methods import MML, ClassSummary
+
+__all__ = [
+    "Photo",
+    "Support",
+    "Unreadable",
+    "encode",
+    "grow",
+    "read_class_photos",
+    "read_photos",
+    "summarised",
+    "without",
+]
+
+_READ_AHEAD = 64  # decoded photos that may wait for the network
+_THUMBNAIL = 112
+_CROP = 0.8
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo.
+
+    Attributes:
+        name: how messages name it.
+        pixels: (side, side, 3) uint8.
+        id: a hash of the pixels, 32 hexadecimal digits.
+    """
+
+    name: str
+    pixels: np.ndarray
+    id: str
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A photo that cannot be read, and why."""
+
+    name: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Support:
+    """What is kept of one class.
+
+    Photos lie in the order of their ids, so that nothing depends on the order in which they came.
+
+    Attributes:
+        maps: (K, V, C, H, W) float16 feature maps of V views of each photo; the first is the photo itself.
+        ids: of each photo.
+        names: the file name of each photo, or "".
+        thumbnails: each photo as a small JPEG, or b"".
+        summary: what queries are compared with; derived from the maps.
+    """
+
+    maps: Tensor
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    thumbnails: tuple[bytes, ...]
+    summary: ClassSummary
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def summarised(method: MML, maps: Tensor) -> ClassSummary:
+    """The summary of a class of maps (K, V, C, H, W)."""
+    return method.summarise(maps.flatten(0, 1).float())
+
+
+def read_photos(sources: Iterable[ImageSource], side: int) -> Iterator[Photo | Unreadable]:
+    """Decode photos on all cores, in order, a bounded number ahead; one that cannot be read keeps its place."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting: deque[Any] = deque()
+        for source in sources:
+            waiting.append(pool.submit(_read, source, side))
+            if len(waiting) >= _READ_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def read_class_photos(sources: Sequence[ImageSource], labels: Sequence[Any], side: int) -> Iterator[tuple[Any, Photo]]:
+    """(label, photo) of every photo that can be read; a warning lists the others.
+
+    Raises:
+        ImageError: none of a class can be read.
+    """
+    total = dict.fromkeys(labels, 0)
+    errors: dict[Any, list[str]] = {label: [] for label in total}
+    for label, photo in zip(labels, read_photos(sources, side), strict=True):
+        total[label] += 1
+        if isinstance(photo, Unreadable):
+            errors[label].append(photo.error)
+        else:
+            yield label, photo
+    for label, failed in errors.items():
+        if failed and len(failed) == total[label]:
+            raise ImageError(f"class {label!r}: none of its {len(failed)} photos can be read; the first: {failed[0]}")
+    if failures := [message for failed in errors.values() for message in failed]:
+        listed = "\n  ".join(failures)
+        warnings.warn(f"skipped {len(failures)} unreadable photos:\n  {listed}", stacklevel=3)
+
+
+@torch.no_grad()
+def grow(
+    method: MML, read: Iterable[tuple[Any, Photo]], before: dict[Any, Support], views: int, thumbnails: bool
+) -> dict[Any, Support]:
+    """``before`` with the photos added; only the classes that change are summarised.
+
+    Raises:
+        ValueError: the same photo in two classes; nothing has changed then.
+    """
+    owners = {photo: label for label, kept in before.items() for photo in kept.ids}
+    fresh: dict[Any, list[tuple[str, str, Tensor, bytes]]] = {}
+    for label, photo in read:
+        if photo.id in owners:
+            _refuse_conflict(owners[photo.id], label, photo.name)
+            continue
+        owners[photo.id] = label
+        # float16 from the start, so that a loaded file answers exactly as the recogniser that wrote it.
+        maps = encode(method, _views(photo, views)).half()
+        thumbnail = _thumbnail(photo.pixels) if thumbnails else b""
+        fresh.setdefault(label, []).append((photo.id, Path(photo.name).name, maps, thumbnail))
+    support = dict(before)
+    for label, photos in fresh.items():
+        ids, names, maps_of, small = zip(*photos, strict=True)
+        maps = torch.stack(maps_of)
+        if old := before.get(label):
+            maps, ids = torch.cat([old.maps, maps]), old.ids + ids
+            names, small = old.names + names, old.thumbnails + small
+        support[label] = _ordered(method, Support(maps, ids, names, small, {}))
+    return support
+
+
+@torch.no_grad()
+def without(method: MML, support: Support, photo: int) -> Support:
+    """A class without one of its photos."""
+    kept = [i for i in range(len(support)) if i != photo]
+    return _picked(method, support, kept)
+
+
+def encode(method: MML, pixels: np.ndarray) -> Tensor:
+    """Feature maps, one image at a time: a photo's map must not depend on what is encoded with it."""
+    device = next(method.parameters()).device
+    batch = torch.from_numpy(pixels).to(device)
+    return torch.cat([method.encode(method.preprocess.normalise(image[None])) for image in batch]).contiguous()
+
+
+def _ordered(method: MML, support: Support) -> Support:
+    return _picked(method, support, sorted(range(len(support)), key=support.ids.__getitem__))
+
+
+def _picked(method: MML, support: Support, kept: Sequence[int]) -> Support:
+    maps = support.maps[list(kept)]
+    return Support(
+        maps=maps,
+        ids=tuple(support.ids[i] for i in kept),
+        names=tuple(support.names[i] for i in kept),
+        thumbnails=tuple(support.thumbnails[i] for i in kept),
+        summary=summarised(method, maps),
+    )
+
+
+def _read(source: ImageSource, side: int) -> Photo | Unreadable:
+    try:
+        name = source_name(source)
+    except ImageError as error:
+        return Unreadable(type(source).__name__, str(error))
+    try:
+        pixels = np.array(squash(read_image(source, side), side))
+    except ImageError as error:
+        return Unreadable(name, str(error))
+    return Photo(name, pixels, hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest())
+
+
+def _refuse_conflict(owner: Any, label: Any, name: str) -> None:
+    if owner != label:
+        raise ValueError(f"{name}: the same photo is given as {owner!r} and as {label!r}; keep it in one class")
+    warnings.warn(f"{name}: already among the photos of {label!r}; counted once", stacklevel=4)
+
+
+def _views(photo: Photo, count: int) -> np.ndarray:
+    """The photo, its mirror image, then crops, (count, side, side, 3); which crops, the photo itself decides."""
+    side = len(photo.pixels)
+    rng = np.random.default_rng(int(photo.id, 16))
+    views = [photo.pixels, photo.pixels[:, ::-1]][:count]
+    size = round(_CROP * side)
+    for number in range(2, count):
+        top, left = rng.integers(0, side - size + 1, 2)
+        crop = Image.fromarray(photo.pixels[top : top + size, left : left + size])
+        upright = np.asarray(squash(crop, side))
+        views.append(upright[:, ::-1] if number % 2 else upright)
+    return np.ascontiguousarray(np.stack(views))
+
+
+def _thumbnail(pixels: np.ndarray) -> bytes:
+    encoded = io.BytesIO()
+    squash(Image.fromarray(pixels), min(_THUMBNAIL, len(pixels))).save(encoded, "JPEG", quality=85)
+    return encoded.getvalue()

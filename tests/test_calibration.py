@@ -1,0 +1,86 @@
+"""Calibration: what leave-one-out sees is what a recogniser without the photo would say."""
+
+import numpy as np
+import pytest
+import torch
+from photos import photo
+
+from triptych import Recognizer
+from triptych.calibration import Calibration, _shares, _temperature, calibration_error, leave_one_out
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_leaving_a_photo_out_is_fitting_without_it(views: int) -> None:
+    images = [photo(kind, i) for kind in range(3) for i in range(3)]
+    labels = [kind for kind in range(3) for _ in range(3)]
+    recognizer = Recognizer(views=views).fit(images, labels)
+    supports = [recognizer.support_[label] for label in recognizer.classes_]
+    levels, truth = leave_one_out(recognizer.method_, supports, limit=100)
+    assert truth.tolist() == labels
+    position = 0
+    for label in range(3):
+        for image_id in supports[label].ids:
+            rest = Recognizer(views=views).fit(images, labels).remove_photo(image_id)
+            (left_out,) = [i for i in images if recognizer_id(recognizer, i) == image_id]
+            for level, scores in rest.levels([left_out]).items():
+                torch.testing.assert_close(levels[level][position], torch.from_numpy(scores[0]), rtol=1e-3, atol=0.05)
+            position += 1
+
+
+def recognizer_id(recognizer: Recognizer, image: object) -> str:
+    return recognizer._read_one(image).id
+
+
+def test_a_class_of_one_photo_is_not_left_out() -> None:
+    images = [photo(0, 0), photo(1, 0), photo(1, 1)]
+    recognizer = Recognizer().fit(images, ["one", "two", "two"])
+    supports = [recognizer.support_[label] for label in recognizer.classes_]
+    assert leave_one_out(recognizer.method_, supports, 10)[1].tolist() == [1, 1]
+
+
+def test_temperature_finds_the_scale_of_the_logits() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(20_000, 4, generator=generator, dtype=torch.float64)
+    truth = torch.multinomial((logits * 2.5).softmax(1), 1, generator=generator)[:, 0]
+    assert _temperature(logits, truth) == pytest.approx(2.5, rel=0.05)
+
+
+def test_a_few_perfect_photos_do_not_make_it_sure_of_everything() -> None:
+    logits = torch.eye(2, dtype=torch.float64) * 10
+    assert _temperature(logits, torch.tensor([0, 1])) < 3
+
+
+def test_temperature_of_many_is_hardly_held_back() -> None:
+    logits = torch.eye(2, dtype=torch.float64).repeat(500, 1) * 3
+    assert _temperature(logits, torch.tensor([0, 1] * 500)) > 2
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(0.05, 4.0), (0.1, 9.0), (0.001, 0.0), (0.999, 98.0)])
+def test_threshold_is_the_conformal_quantile(rate: float, expected: float) -> None:
+    calibration = Calibration(1.0, tuple(float(i) for i in range(99)), 1.0, 0.0, 0.0)
+    assert calibration.threshold(rate) == expected
+
+
+def test_threshold_keeps_the_stated_rate() -> None:
+    rng = np.random.default_rng(0)
+    alarms = []
+    for _ in range(400):
+        known = rng.normal(size=60)
+        alarms.append(rng.normal() < Calibration(1.0, tuple(sorted(known)), 1.0, 0.0, 0.0).threshold(0.1))
+    assert np.mean(alarms) < 0.1 + 3 * (0.09 / 400) ** 0.5
+
+
+def test_calibration_error_of_a_calibrated_forecast_is_small() -> None:
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(0.5, 1, 50_000)
+    truth = (rng.random(50_000) > sure).astype(int)
+    assert calibration_error(np.stack([sure, 1 - sure], axis=1), truth) < 0.02
+    assert calibration_error(np.full((10, 2), [1.0, 0.0]), np.ones(10, int)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("counts", "limit", "expected"),
+    [([3, 3], 10, [3, 3]), ([1, 9], 6, [1, 5]), ([5, 5], 3, [1, 2]), ([0, 4], 4, [0, 4])],
+)
+def test_shares_are_even(counts: list[int], limit: int, expected: list[int]) -> None:
+    assert _shares(counts, limit) == expected
