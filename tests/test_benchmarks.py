@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from photos import class_folders
 
-from triptych.methods import MML, MMLConfig
+from triptych.methods import MML, MMLConfig, build_method, save_method
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -51,6 +52,36 @@ def test_a_row_of_the_speed_table() -> None:
     assert 50e6 < row["peak_bytes"] < 10e9
     assert {"data", "backbone", "pixel", "part", "distribution", "fusion", "backward"} <= row["seconds"].keys()
     assert task.name in show(row)
+
+
+def test_the_table_of_levels_pairs_episodes(tmp_path: Path) -> None:
+    from levels import CONTENDERS, markdown, table
+
+    class_folders(tmp_path / "data" / "test", classes=5, each=21)
+    names = ["global", "paper", "mml"]
+    for name in names:
+        contender = CONTENDERS[name]
+        (tmp_path / name).mkdir()
+        for shot in (1, 5):
+            save_method(build_method(contender.config), tmp_path / name / contender.file(shot))
+    record = table(str(tmp_path / "data"), tmp_path, names, episodes=3, seed=0, precision="32")
+    assert record["rows"]["paper"]["1-shot"]["minus_reference"] == {"mean": 0.0, "ci95": 0.0}
+    ours, reference = (record["rows"][name]["5-shot"]["accuracy"]["mean"] for name in ("mml", "paper"))
+    assert record["rows"]["mml"]["5-shot"]["minus_reference"]["mean"] == pytest.approx(ours - reference)
+    whole = record["ablation"]["5-shot"]["distribution + pixel + part"]
+    assert (whole["accuracy"]["mean"], whole["fused_minus"]["mean"]) == (ours, 0)
+    assert markdown(record).count("±") == 4 * (len(names) + len(record["ablation"]["1-shot"]))
+
+
+def test_all_contenders_have_the_same_budget() -> None:
+    from levels import CONTENDERS, settings
+
+    for contender in CONTENDERS.values():
+        for shot in (1, 5):
+            budget = settings(contender, shot, 100, (), 0)
+            images = [budget.way * (k + budget.queries) for k in budget.shots]
+            assert 70 <= sum(images) / len(images) <= 80
+            assert budget.steps * budget.episodes_per_step == 100
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc alone is asked to keep memory")

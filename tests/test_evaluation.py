@@ -33,12 +33,19 @@ def test_the_interval_is_that_of_the_mean() -> None:
     assert Accuracy.over(np.array([0.3])) == Accuracy(0.3, 0.0)
 
 
-def test_the_same_seed_gives_the_same_record_and_another_another(tmp_path: Path) -> None:
+def noise(root: Path, mirrored: bool = False) -> Path:
+    """Three classes of eight images whose recognition is luck."""
     rng = np.random.default_rng(0)
-    for number in range(24):  # noise, whose recognition is luck
-        folder = tmp_path / str(number % 3)
-        folder.mkdir(exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    for number in range(24):
+        pixels = rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)
+        folder = root / str(number % 3)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[:, ::-1] if mirrored else pixels).save(folder / f"{number}.png")
+    return root
+
+
+def test_the_same_seed_gives_the_same_record_and_another_another(tmp_path: Path) -> None:
+    noise(tmp_path)
     first, second, other = (record(tmp_path, seed=seed) for seed in (0, 0, 1))
     del first["seconds"], second["seconds"]
     assert first == second
@@ -96,6 +103,19 @@ def test_every_method_can_be_evaluated(data: Path, name: str) -> None:
 
 def test_bf16_is_nearly_the_same(data: Path) -> None:
     assert record(data, precision="bf16")["accuracy"] == pytest.approx(record(data)["accuracy"], abs=0.06)
+
+
+def test_with_flips_mirrored_data_is_the_same(tmp_path: Path) -> None:
+    folders = noise(tmp_path / "plain"), noise(tmp_path / "mirrored", mirrored=True)
+    torch.manual_seed(0)
+    method = build_method("mml-conv64f").eval()
+    stores = [open_store(folder, None, 84) for folder in folders]
+    sampler = EpisodeSampler(stores[0].labels, way=3, shot=1, queries=5)
+    plain, other, flipped, both = (
+        evaluate_store(method, store, sampler, 10, flips=flips)["pixel"] for flips in (False, True) for store in stores
+    )
+    assert (plain != other).any()
+    np.testing.assert_array_equal(flipped, both)
 
 
 def test_pixels_that_say_the_class_are_recognised(data: Path) -> None:

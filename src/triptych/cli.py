@@ -145,6 +145,7 @@ def evaluate(
     precision: Annotated[
         str, typer.Option(help="32; bf16-search: fast, answers all but the same; bf16: fastest.")
     ] = "32",
+    flips: Annotated[bool, typer.Option("--flips", help="Use mirror images too; published figures do not.")] = False,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
@@ -153,7 +154,7 @@ def evaluate(
     from triptych.methods import load_method
 
     record = run_evaluation(
-        data, load_method(method, device), method, split, way, shot, queries, episodes, seed, precision
+        data, load_method(method, device), method, split, way, shot, queries, episodes, seed, precision, flips
     )
     if as_json:
         return _print_json(record)

@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from math import sqrt
@@ -16,7 +16,7 @@ from torch import Tensor
 
 import triptych
 from triptych.data import ImageStore, open_store
-from triptych.episodes import EpisodeSampler
+from triptych.episodes import Episode, EpisodeSampler
 from triptych.memory import keep_freed_memory
 from triptych.methods import MML, Method
 from triptych.methods.files import weights_hash
@@ -53,6 +53,7 @@ def evaluate(
     episodes: int = 2000,
     seed: int = 0,
     precision: str = "32",
+    flips: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a method on seeded episodes of a split.
 
@@ -90,7 +91,7 @@ def evaluate(
             f"({len(store.duplicates)} such pairs in all); remove one of each"
         )
     sampler = EpisodeSampler(store.labels, way, shot, queries, seed, store.classes)
-    accuracies = evaluate_store(method, store, sampler, episodes, precision)
+    accuracies = evaluate_store(method, store, sampler, episodes, precision, flips)
     fused = Accuracy.over(accuracies[" + ".join(method.config.levels)])
     return {
         "accuracy": fused.mean,
@@ -108,6 +109,7 @@ def evaluate(
         "episodes": episodes,
         "seed": seed,
         "precision": precision,
+        "flips": flips,
         "device": str(device),
         "threads": torch.get_num_threads(),
         "seconds": round(time.perf_counter() - started, 1),
@@ -117,27 +119,43 @@ def evaluate(
 
 @torch.inference_mode()
 def evaluate_store(
-    method: MML, store: ImageStore, sampler: EpisodeSampler, episodes: int, precision: str = "32"
+    method: Method,
+    store: ImageStore,
+    sampler: EpisodeSampler,
+    episodes: int,
+    precision: str = "32",
+    flips: bool = False,
 ) -> dict[str, np.ndarray]:
     """Accuracy of each episode, (episodes,), for every subset of the levels; "a + b" names a subset.
 
-    Every image is encoded once; an episode then only indexes the feature maps.
+    Every image is encoded once, with ``flips`` its mirror image too; an episode then only indexes the feature maps.
     """
-    maps = encode_images(method, store.images, precision)
+    images = [store.images, store.images.flip(2)] if flips else [store.images]
+    views = [encode_images(method, one, precision) for one in images]
     search_dtype = torch.float32 if precision == "32" else torch.bfloat16
     found: dict[str, list[float]] = {}
     with progress_bar() as bar:
         task = bar.add_task(f"{sampler.way}-way {sampler.shot}-shot", total=episodes, status="")
         for number in range(episodes):
             episode = sampler[number]
-            labels = torch.from_numpy(episode.support_labels).to(maps.device)
-            levels = method.compare_maps(maps[episode.query], maps[episode.support], labels, search_dtype)
+            levels = _compare_views(method, views, episode, search_dtype)
             for subset, scores in per_level(method, levels).items():
                 answers = scores.argmax(1).cpu().numpy()
                 found.setdefault(subset, []).append(float((answers == episode.query_labels).mean()))
             status = f"accuracy {np.mean(found[subset]):.4f}"
             bar.update(task, completed=number + 1, status=status)
     return {subset: np.asarray(values) for subset, values in found.items()}
+
+
+def _compare_views(
+    method: Method, views: Sequence[Float[Tensor, "B C H W"]], episode: Episode, search_dtype: torch.dtype
+) -> dict[str, Float[Tensor, "Q N"]]:
+    """Levels of an episode: all views of the support count as support, those of a query are averaged."""
+    support = torch.cat([maps[episode.support] for maps in views])  # (V*S, C, H, W)
+    query = torch.cat([maps[episode.query] for maps in views])  # (V*Q, C, H, W)
+    labels = torch.from_numpy(episode.support_labels).repeat(len(views)).to(support.device)
+    levels = method.compare_maps(query, support, labels, search_dtype)
+    return {name: scores.view(len(views), -1, scores.shape[1]).mean(0) for name, scores in levels.items()}
 
 
 def per_level(method: Method, levels: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "Q N"]]:

@@ -1,0 +1,171 @@
+"""Does every level count? Each level alone, the published combinations, and all three with a loss on each.
+
+    python benchmarks/levels.py train ../shared/data/miniimagenet --out runs/levels
+    python benchmarks/levels.py table ../shared/data/miniimagenet benchmarks/checkpoints/levels \
+        --json benchmarks/results/levels.json
+
+``train`` gives every contender the same start (a pre-trained backbone), images and number of steps. The published
+fusion has statistics per class slot, so it is trained at its own way, and once per shot, as its authors do; the others
+are trained once for all shots. ``table`` evaluates all of them on the same episodes.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from triptych import load_method
+from triptych.data import open_store
+from triptych.episodes import EpisodeSampler
+from triptych.evaluation import Accuracy, evaluate_store, versions
+from triptych.memory import keep_freed_memory
+from triptych.methods import METHODS, MMLConfig
+from triptych.methods.files import weights_hash
+from triptych.training import PRESETS, Preset, TrainSettings, train
+
+SHOTS = (1, 5)
+REFERENCE = "paper"  # whom the others are compared with
+START = Path(__file__).parent / "checkpoints" / "conv64f-pretrain-42.safetensors"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What is trained, and how the table calls it."""
+
+    title: str
+    config: MMLConfig
+
+    def file(self, shot: int) -> str:
+        """The name of its weights for a shot; the published fusion has weights for each."""
+        return f"{shot}-shot.safetensors" if self.config.slots else "all-shots.safetensors"
+
+
+CONTENDERS = {
+    "global": Contender("global level alone (ProtoNet)", METHODS["protonet-conv64f"]),
+    "part": Contender("part level alone", MMLConfig(levels=("part",))),
+    "distribution": Contender("distribution level alone", MMLConfig(levels=("distribution",))),
+    "pixel": Contender("pixel level alone (DN4)", METHODS["dn4-conv64f"]),
+    "adm": Contender("pixel + distribution (ADM)", replace(METHODS["adm-conv64f"], slots=5)),
+    "paper": Contender("pixel + part + distribution (MML, paper)", replace(METHODS["mml-paper-conv64f"], slots=5)),
+    "mml": Contender("pixel + part + distribution (MML, Triptych)", METHODS["mml-conv64f"]),
+}
+
+
+def settings(contender: Contender, shot: int, steps: int, sides: tuple[int, ...], seed: int) -> TrainSettings:
+    """The budget of all, 70 to 90 images a step, and what a contender's fusion needs besides."""
+    common = replace(PRESETS["fast"].train, steps=steps, sides=sides, seed=seed, validate_every=steps)
+    if contender.config.slots is None:
+        return common
+    return replace(common, way=contender.config.slots, shots=(shot,), queries=13 if shot == 1 else 10, level_loss=0.0)
+
+
+def train_all(data: str, out: Path, names: list[str], steps: int, sides: tuple[int, ...], seed: int) -> None:
+    """Train contenders one after the other; what an earlier call has trained or begun is continued."""
+    for name in names:
+        contender = CONTENDERS[name]
+        for file in dict.fromkeys(map(contender.file, SHOTS)):
+            shot = next(shot for shot in SHOTS if contender.file(shot) == file)
+            run = out / name / Path(file).stem
+            recipe = Preset(None, settings(contender, shot, steps, sides, seed))
+            best = train(data, run, contender.config, recipe, START, resume=True)
+            (out / name / file).write_bytes(best.read_bytes())
+
+
+def table(data: str, weights: Path, names: list[str], episodes: int, seed: int, precision: str) -> dict:
+    """Accuracy of every contender, its paired difference to the paper's, and what each level is worth to ours."""
+    keep_freed_memory()
+    rows: dict[str, dict] = {name: {"title": CONTENDERS[name].title} for name in names}
+    ablation, store = {}, None
+    for shot in SHOTS:
+        found: dict[str, np.ndarray] = {}
+        for name in names:
+            file = weights / name / CONTENDERS[name].file(shot)
+            method = load_method(file)
+            store = open_store(data, "test", method.preprocess.side)
+            sampler = EpisodeSampler(store.labels, 5, shot, 15, seed, store.classes)
+            subsets = evaluate_store(method, store, sampler, episodes, precision)
+            found[name] = subsets[" + ".join(method.config.levels)]
+            rows[name][f"{shot}-shot"] = {
+                "accuracy": asdict(Accuracy.over(found[name])),
+                "weights": f"{name}/{file.name}",
+                "weights_sha256": weights_hash(method),
+                "config": asdict(method.config),
+            }
+            if name == "mml":
+                ablation[f"{shot}-shot"] = {
+                    subset: {"accuracy": asdict(Accuracy.over(values)), "fused_minus": difference(found[name], values)}
+                    for subset, values in subsets.items()
+                }
+        for name in names:
+            rows[name][f"{shot}-shot"]["minus_reference"] = difference(found[name], found[REFERENCE])
+    assert store is not None
+    return {
+        "rows": rows,
+        "ablation": ablation,
+        "reference": REFERENCE,
+        "data": str(data),
+        "data_fingerprint": store.fingerprint,
+        "split": "test",
+        "way": 5,
+        "queries": 15,
+        "episodes": episodes,
+        "seed": seed,
+        "precision": precision,
+        "versions": versions(),
+    }
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """Mean and interval of a difference on the same episodes."""
+    return asdict(Accuracy.over(one - other))
+
+
+def markdown(record: dict) -> str:
+    """The record as two tables."""
+    lines = ["| method | 1-shot | to the paper's | 5-shot | to the paper's |", "|---|---|---|---|---|"]
+    for row in record["rows"].values():
+        cells = [_percent(row[f"{shot}-shot"][key]) for shot in SHOTS for key in ("accuracy", "minus_reference")]
+        lines.append(f"| {row['title']} | {' | '.join(cells)} |")
+    lines += ["", "| levels of ours | 1-shot | all minus these | 5-shot | all minus these |", "|---|---|---|---|---|"]
+    for subset in record["ablation"].get("1-shot", ()):
+        pairs = [record["ablation"][f"{shot}-shot"][subset] for shot in SHOTS]
+        cells = [_percent(pair[key]) for pair in pairs for key in ("accuracy", "fused_minus")]
+        lines.append(f"| {subset} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _percent(figure: dict[str, float]) -> str:
+    return f"{100 * figure['mean']:.2f} ± {100 * figure['ci95']:.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    training = commands.add_parser("train")
+    training.add_argument("data")
+    training.add_argument("--out", type=Path, default=Path("runs/levels"))
+    training.add_argument("--steps", type=int, default=4_000)
+    training.add_argument("--sides", type=int, nargs="*", default=PRESETS["fast"].train.sides)
+    evaluation = commands.add_parser("table")
+    evaluation.add_argument("data")
+    evaluation.add_argument("weights", type=Path)
+    evaluation.add_argument("--episodes", type=int, default=2_000)
+    evaluation.add_argument("--precision", default="bf16-search")
+    evaluation.add_argument("--json", type=Path)
+    for command in (training, evaluation):
+        command.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+        command.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    if given.command == "train":
+        train_all(given.data, given.out, given.only, given.steps, tuple(given.sides), given.seed)
+        return
+    record = table(given.data, given.weights, given.only, given.episodes, given.seed, given.precision)
+    print(markdown(record))
+    if given.json:
+        given.json.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
