@@ -89,6 +89,9 @@ def test_kl_equals_torch_distributions_in_both_directions(
     torch.testing.assert_close(
         -distribution_similarity(*inputs, "kl_reverse").double(), backward, rtol=tolerance, atol=0
     )
+    torch.testing.assert_close(
+        -distribution_similarity(*inputs, "log_kl").double(), (1 + forward).log(), rtol=tolerance, atol=0
+    )
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-7), (torch.float32, 1e-5)])

@@ -21,8 +21,8 @@ __all__ = [
 ]
 
 METHODS: dict[str, MMLConfig] = {
-    "mml-conv64f": MMLConfig(),
-    "mml-resnet12": MMLConfig(backbone="resnet12"),
+    "mml-conv64f": MMLConfig(distance="log_kl"),
+    "mml-resnet12": MMLConfig(backbone="resnet12", distance="log_kl"),
     "mml-paper-conv64f": MMLConfig(part_normalize=False, distance="wasserstein"),
     "mml-paper-resnet12": MMLConfig(backbone="resnet12", part_normalize=False, distance="wasserstein"),
     "adm-conv64f": MMLConfig(levels=("distribution", "pixel"), pixel_k=3),

@@ -52,6 +52,8 @@ def distribution_similarity(
     - ``"kl"``: :math:`KL(N_q \| N_n) = \frac12 [\mathrm{tr}(\Sigma_n^{-1}\Sigma_q)
       + (\mu_n - \mu_q)^T \Sigma_n^{-1} (\mu_n - \mu_q) - C + \ln\det\Sigma_n - \ln\det\Sigma_q]`, as in ADM.
     - ``"kl_reverse"``: :math:`KL(N_n \| N_q)`.
+    - ``"log_kl"``: :math:`\ln(1 + KL(N_q \| N_n))`, which ranks as ``"kl"``. KL spreads farther over classes of one
+      image than over classes of five; its logarithm spreads alike, so that one temperature fits all shots.
     - ``"bures"``: the exact 2-Wasserstein distance between Gaussians,
       :math:`\sqrt{\|\mu_q - \mu_n\|^2 + \mathrm{tr}\,\Sigma_q + \mathrm{tr}\,\Sigma_n
       - 2\,\mathrm{tr}(\Sigma_q^{1/2}\Sigma_n\Sigma_q^{1/2})^{1/2}}`.
@@ -63,7 +65,7 @@ def distribution_similarity(
         query: (Q, C, H, W) feature maps.
         support: (S, C, h, w) feature maps; classes may have different numbers of them.
         labels: (S,) the class of each support map, 0..N-1.
-        distance: "wasserstein", "kl", "kl_reverse" or "bures".
+        distance: "wasserstein", "kl", "kl_reverse", "log_kl" or "bures".
 
     Returns:
         (Q, N) similarities <= 0, float32 or float64. The statistics are computed in float64: the inverse of a
@@ -85,10 +87,10 @@ def distribution_similarity(
 
 @without_autocast
 def distribution_class(maps: Float[Tensor, "K C H W"], distance: str = "wasserstein") -> Gaussian | InverseGaussian:
-    """The Gaussian of all descriptors of one class, for "kl" already inverted."""
+    """The Gaussian of all descriptors of one class, for "kl" and "log_kl" already inverted."""
     _check_distance(distance)
     gaussian = _gaussian(maps.transpose(0, 1).flatten(1))
-    return _inverted(gaussian) if distance == "kl" else gaussian
+    return _inverted(gaussian) if distance in {"kl", "log_kl"} else gaussian
 
 
 @without_autocast
@@ -151,6 +153,10 @@ def _kl(query: Gaussian, classes: InverseGaussian) -> Tensor:
     return (trace + mahalanobis - query.mean.shape[1]) / 2 + log_ratio
 
 
+def _log_kl(query: Gaussian, classes: InverseGaussian) -> Tensor:
+    return _kl(query, classes).log1p()
+
+
 def _kl_reverse(query: Gaussian, classes: Gaussian) -> Tensor:
     return _kl(classes, _inverted(query)).T
 
@@ -175,5 +181,6 @@ DISTANCES: dict[str, Callable[[Gaussian, Any], Tensor]] = {
     "wasserstein": _wasserstein,
     "kl": _kl,
     "kl_reverse": _kl_reverse,
+    "log_kl": _log_kl,
     "bures": _bures,
 }
