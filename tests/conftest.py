@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import Command
 from jaxtyping import install_import_hook
 
 if not torch.cuda.is_available():
@@ -30,3 +31,9 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"needs real data in {folder}")
     return folder
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs commands in this process."""
+    return Command(monkeypatch, capsys)

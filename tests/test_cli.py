@@ -130,7 +130,7 @@ def test_train_runs_and_resumes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("fit", "nowhere", "-o", "x.triptych"), "nowhere: no such folder"),
+        (("fit", "nowhere", "-o", "x.triptych"), "nowhere: no such file or folder"),
         (("fit", "empty", "-o", "x.triptych"), "empty: no class folders"),
         (("fit", "one", "-o", "x.triptych"), "at least two classes, got 1"),
         (("fit", "hollow", "-o", "x.triptych"), "b: the class folder has no files"),

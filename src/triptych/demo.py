@@ -73,9 +73,7 @@ def demo(page: str | Path, shot: int = 5, method: str = "mml-conv64f") -> dict[s
         paths = [Path(str(source)) for source in listing.sources]
         truths = [listing.classes[label] for label in listing.labels]
         recognizer = Recognizer(method).fit([paths[i] for i in known], [truths[i] for i in known])
-        answers = [
-            _answer(recognizer, paths[i], truths[i]) for i in track(asked, "recognising", len(asked), at_least=20)
-        ]
+        answers = [_answer(recognizer, paths[i], truths[i]) for i in track(asked, "recognising", len(asked))]
         support = [(paths[i], truths[i]) for i in known]
         write_whole(page, demo_page(support, answers, shot, method).encode())
     right = sum(answer.label == answer.truth for answer in answers)

@@ -3,17 +3,24 @@
 import json
 import os
 import secrets
-from collections.abc import Mapping
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-__all__ = ["pack", "unpack", "write_whole"]
+__all__ = ["pack", "turn_to_write", "unpack", "write_whole", "writing_whole"]
 
 _KEY = "triptych"
+_SHORT = 2.0  # seconds to wait without a word
+_ABANDONED = 3600.0  # seconds after which nobody is writing a part any more
 
 
 def pack(tensors: Mapping[str, Tensor], format: str, version: int, content: Mapping[str, Any]) -> bytes:
@@ -48,13 +55,25 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; the message names the file.
     """
+    with writing_whole(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """``write_whole`` bit by bit: the file is there when the block ends, and nothing is when it raises.
+
+    Raises:
+        OSError: as ``write_whole``.
+    """
     path = Path(path)
     # Opened by its name and not by mkstemp, so that the umask applies; reading the umask is not thread-safe.
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
+        _remove_abandoned(path)
         try:
             with part.open("xb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
@@ -63,3 +82,43 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
             raise
     except OSError as error:
         raise OSError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+@contextmanager
+def turn_to_write(path: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a file, ``.NAME.lock`` beside it; its holder's death frees it.
+
+    The lock's file stays: removing it while another process waits for it would let two in at once.
+
+    Args:
+        path: the file.
+        wait: until another process gives it back, after a warning; else it is an error.
+
+    Raises:
+        RuntimeError: another process holds it, and ``wait`` is false.
+        OSError: the folder is not writable; the message names the file.
+    """
+    path = Path(path)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=_SHORT if wait else 0)
+    except Timeout:
+        if not wait:
+            raise RuntimeError(f"{path}: another process is writing it; wait until it has ended") from None
+        warnings.warn(f"{path}: waiting for another process that is changing it", stacklevel=4)
+        lock.acquire()
+    except OSError as error:
+        raise OSError(f"{path}: cannot be locked ({error.strerror or error})") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the parts that killed processes have left beside a file."""
+    long_ago = time.time() - _ABANDONED
+    for part in path.parent.glob(f".{escape(path.name)}.*.part"):
+        with suppress(OSError):  # another process may have removed it
+            if part.stat().st_mtime < long_ago:
+                part.unlink()

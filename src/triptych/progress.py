@@ -1,5 +1,6 @@
 """Progress on stderr, so that stdout stays clean for results."""
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -9,6 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 __all__ = ["progress_bar", "track"]
 
 T = TypeVar("T")
+
+_PATIENCE = 1.0  # seconds that pass before there is a bar
+_shown = False
 
 
 def progress_bar() -> Progress:
@@ -24,13 +28,20 @@ def progress_bar() -> Progress:
     )
 
 
-def track(items: Iterable[T], description: str, total: int, at_least: int = 100) -> Iterator[T]:
-    """Yield the items under a progress bar; below ``at_least`` items there is nothing to wait for."""
-    if total < at_least:
-        yield from items
-        return
-    with progress_bar() as bar:
-        task = bar.add_task(description, total=total, status="")
-        for item in items:
+def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
+    """Yield the items; after a second, under a progress bar. Inside another bar there is none."""
+    global _shown
+    start, bar = time.monotonic(), None
+    try:
+        for done, item in enumerate(items):
+            if bar is None and not _shown and time.monotonic() - start > _PATIENCE:
+                bar, _shown = progress_bar(), True
+                bar.start()
+                task = bar.add_task(description, total=total, status="")
+            if bar is not None:
+                bar.update(task, completed=done)
             yield item
-            bar.advance(task)
+    finally:
+        if bar is not None:
+            bar.stop()
+            _shown = False

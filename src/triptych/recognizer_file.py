@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import accumulate, pairwise
 from os import PathLike
@@ -13,12 +15,12 @@ import torch
 from torch import Tensor
 
 from triptych.calibration import Calibration
-from triptych.files import pack, unpack, write_whole
+from triptych.files import pack, turn_to_write, unpack, write_whole
 from triptych.methods import MML, method_from_bytes, method_to_bytes
 from triptych.recognizer import Recognizer
 from triptych.support import Support, summarised
 
-__all__ = ["read_recognizer", "write_recognizer"]
+__all__ = ["changing", "fingerprint", "plain_label", "read_recognizer", "write_recognizer"]
 
 _FORMAT = "triptych-recognizer"
 _VERSION = 2
@@ -40,26 +42,7 @@ def write_recognizer(recognizer: Recognizer, path: str | PathLike[str]) -> None:
         ValueError: a label is no string, number or boolean.
         OSError: the file cannot be written.
     """
-    labels = [_plain(label) for label in recognizer.support_]
-    kept = list(recognizer.support_.values())
-    thumbnails = [thumbnail for support in kept for thumbnail in support.thumbnails]
-    tensors = {
-        "method": _bytes_tensor(method_to_bytes(recognizer.method_)),
-        "maps": torch.cat([support.maps for support in kept]).cpu().contiguous(),
-        "owners": torch.repeat_interleave(torch.tensor([len(support) for support in kept])),
-        "thumbnails": _bytes_tensor(b"".join(thumbnails)),
-        "thumbnail_sizes": torch.tensor([len(thumbnail) for thumbnail in thumbnails]),
-    }
-    dtype, calibration = recognizer._label_dtype, recognizer.calibration_
-    content = {
-        "labels": labels,
-        "dtype": None if dtype is None else dtype.str,
-        "names": [name for support in kept for name in support.names],
-        "ids": [photo for support in kept for photo in support.ids],
-        "calibration": None if calibration is None else asdict(calibration),
-        "settings": {name: getattr(recognizer, name) for name in _SETTINGS},
-    }
-    content["checksum"] = _checksum(tensors, content)
+    tensors, content = _contents(recognizer)
     write_whole(path, pack(tensors, _FORMAT, _VERSION, content))
 
 
@@ -85,6 +68,72 @@ def read_recognizer(path: str | PathLike[str], device: str = "cpu") -> Recognize
         return _restore(method, tensors, content)
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: damaged: its parts do not fit together ({error}); fit it anew") from error
+
+
+def fingerprint(recognizer: Recognizer) -> str:
+    """A hash of all that its answers depend on, 64 hexadecimal digits; the same before and after a file.
+
+    Raises:
+        ValueError: a label is no string, number or boolean.
+    """
+    return _contents(recognizer)[1]["checksum"]
+
+
+@contextmanager
+def changing(path: str | PathLike[str], device: str = "cpu") -> Iterator[Recognizer]:
+    """Read a file, let the caller change the recogniser, and write it back; after an error the file is as it was.
+
+    Processes that change the same file take turns, so that no change is lost. They lock an empty file beside it,
+    ``.NAME.lock``, which stays.
+
+    Raises:
+        ValueError: as ``read_recognizer``.
+        OSError: the file or its lock cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> from triptych.recognizer_file import changing
+        >>> grey = [np.full((90, 90, 3), 80 * i, np.uint8) for i in range(3)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Recognizer().fit(grey[:2], ["black", "grey"]).save(f"{folder}/tones.triptych")
+        ...     with changing(f"{folder}/tones.triptych") as recognizer:
+        ...         recognizer = recognizer.add(grey[2:], "light")
+        ...     Recognizer.load(f"{folder}/tones.triptych").classes_.tolist()
+        ['black', 'grey', 'light']
+    """
+    target = Path(path).resolve()  # a link keeps pointing to the file
+    if not target.is_file():
+        read_recognizer(path)  # says what is wrong, and leaves no lock behind
+    with turn_to_write(target):
+        recognizer = read_recognizer(target, device)
+        yield recognizer
+        write_recognizer(recognizer, target)
+
+
+def _contents(recognizer: Recognizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    labels = [plain_label(label) for label in recognizer.support_]
+    kept = list(recognizer.support_.values())
+    thumbnails = [thumbnail for support in kept for thumbnail in support.thumbnails]
+    tensors = {
+        "method": _bytes_tensor(method_to_bytes(recognizer.method_)),
+        "maps": torch.cat([support.maps for support in kept]).cpu().contiguous(),
+        "owners": torch.repeat_interleave(torch.tensor([len(support) for support in kept])),
+        "thumbnails": _bytes_tensor(b"".join(thumbnails)),
+        "thumbnail_sizes": torch.tensor([len(thumbnail) for thumbnail in thumbnails]),
+    }
+    dtype, calibration = recognizer._label_dtype, recognizer.calibration_
+    content = {
+        "labels": labels,
+        "dtype": None if dtype is None else dtype.str,
+        "names": [name for support in kept for name in support.names],
+        "ids": [photo for support in kept for photo in support.ids],
+        "calibration": None if calibration is None else asdict(calibration),
+        "settings": {name: getattr(recognizer, name) for name in _SETTINGS},
+    }
+    content["checksum"] = _checksum(tensors, content)
+    return tensors, content
 
 
 @torch.no_grad()
@@ -139,7 +188,12 @@ def _bytes_tensor(data: bytes) -> Tensor:
     return torch.from_numpy(np.frombuffer(data, dtype=np.uint8).copy())
 
 
-def _plain(label: Any) -> str | int | float | bool:
+def plain_label(label: Any) -> str | int | float | bool:
+    """A label as a file holds it.
+
+    Raises:
+        ValueError: it is no string, number or boolean.
+    """
     value = label.item() if isinstance(label, np.generic) else label
     if not isinstance(value, str | int | float):
         raise ValueError(f"label {label!r} cannot be saved; expected a string, a number or a boolean")

@@ -1,5 +1,6 @@
 """The application that the commands join, the options they share, and how they end."""
 
+import io
 import json
 import sys
 import warnings
@@ -23,6 +24,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 def main() -> None:
     """Run the command: 0 done, 1 could not, 2 wrong usage; one line says what is wrong."""
     warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may be no text
     try:
         app()
     except ValueError as error:

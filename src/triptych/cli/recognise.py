@@ -1,4 +1,4 @@
-"""Commands that learn from a few photos and recognise others."""
+"""Commands that recognise photos."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ import typer
 
 from triptych.cli.app import AsJson, Method, app, complain, print_json
 
-__all__ = ["demo", "fit", "predict"]
+__all__ = ["demo", "predict"]
 
 
 @app.command()
@@ -27,36 +27,6 @@ def demo(
         f"{result['right']} of {result['photos']} photos recognised ({result['accuracy']:.1%}), "
         f"{result['classes']} classes, {shot} photos of each to learn from.\nPage: {out}"
     )
-    return None
-
-
-@app.command()
-def fit(
-    photos: Annotated[Path, typer.Argument(help="A folder with one sub-folder of photos per class.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .triptych file to write.")],
-    method: Method = "mml-conv64f",
-    min_shot: Annotated[int, typer.Option("--shot", help="Fail if a class has fewer photos than this.", min=1)] = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Learn the classes of a folder of photos, one sub-folder a class."""
-    from triptych.data import list_folder
-    from triptych.recognizer import Recognizer
-
-    if not photos.is_dir():
-        raise ValueError(f"{photos}: no such folder; expected one with a sub-folder of photos per class")
-    if out.is_dir() or not out.parent.is_dir():
-        raise ValueError(f"{out}: expected a file in a folder that exists")
-    listing = list_folder(photos)
-    labels = [listing.classes[label] for label in listing.labels]
-    recognizer = Recognizer(method).fit([str(source) for source in listing.sources], labels)
-    counts = {str(label): len(recognizer.support_[label]) for label in recognizer.classes_}
-    for label, count in counts.items():
-        if count < min_shot:
-            raise ValueError(f"class {label!r} has {count} usable photos, expected at least {min_shot}: add photos")
-    recognizer.save(out)
-    if as_json:
-        return print_json({"file": str(out), "classes": counts, "method": method})
-    print(f"{out}: {len(counts)} classes, {sum(counts.values())} photos")
     return None
 
 

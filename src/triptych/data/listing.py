@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from triptych.data.images import read_bytes
 
-__all__ = ["SPLITS", "Listing", "list_folder", "list_images"]
+__all__ = ["SPLITS", "Listing", "files_below", "list_folder", "list_images"]
 
 SPLITS = ("train", "val", "test")
 _SPLIT_SPELLINGS = {"val": ("val", "validation", "valid", "dev"), "train": ("train",), "test": ("test",)}
@@ -92,12 +92,17 @@ def list_folder(root: Path) -> Listing:
     sources: list[Path | bytes] = []
     labels = []
     for label, folder in enumerate(folders):
-        files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder))
+        files = sorted(files_below(folder))
         if not files:
             raise ValueError(f"{folder}: the class folder has no files; put photos in it or remove it")
         sources += files
         labels += [label] * len(files)
     return _listing(sources, [str(path) for path in sources], labels, [folder.name for folder in folders])
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """The files of a folder and its sub-folders, in any order, without what is hidden."""
+    return (path for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder))
 
 
 def _hidden(path: Path, folder: Path) -> bool:
