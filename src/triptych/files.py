@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-__all__ = ["pack", "turn_to_write", "unpack", "write_whole", "writing_whole"]
+__all__ = [
+    "copy_new",
+    "pack",
+    "part_beside",
+    "remove_abandoned",
+    "turn_to_write",
+    "unpack",
+    "write_whole",
+    "writing_whole",
+]
 
 _KEY = "triptych"
 _SHORT = 2.0  # seconds to wait without a word
@@ -67,10 +77,9 @@ def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         OSError: as ``write_whole``.
     """
     path = Path(path)
-    # Opened by its name and not by mkstemp, so that the umask applies; reading the umask is not thread-safe.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    part = part_beside(path)
     try:
-        _remove_abandoned(path)
+        remove_abandoned(path)
         try:
             with part.open("xb") as file:
                 yield file
@@ -88,7 +97,7 @@ def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def turn_to_write(path: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
     """Hold the lock of a file, ``.NAME.lock`` beside it; its holder's death frees it.
 
-    The lock's file stays: removing it while another process waits for it would let two in at once.
+    The lock's file stays where processes wait: removing it would let two in at once.
 
     Args:
         path: the file.
@@ -112,10 +121,52 @@ def turn_to_write(path: str | os.PathLike[str], wait: bool = True) -> Iterator[N
     try:
         yield
     finally:
+        if not wait:
+            with suppress(OSError):  # Windows removes no open file
+                os.unlink(lock.lock_file)
         lock.release()
 
 
-def _remove_abandoned(path: Path) -> None:
+def copy_new(source: Path, target: Path, part: Path) -> bool:
+    """Copy a file with its times, whole or not at all; False if there is something in its place.
+
+    Args:
+        source: the file.
+        target: its copy.
+        part: what the copy is called until it is whole; in the same file system.
+
+    Raises:
+        OSError: the source cannot be read, or the copy not written; the message names both.
+    """
+    try:
+        try:
+            shutil.copy2(source, part)
+            return _move_new(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(f"{source}: cannot be copied to {target} ({error.strerror or error})") from error
+
+
+def _move_new(part: Path, target: Path) -> bool:
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        if os.path.lexists(target):
+            return False
+        os.rename(part, target)
+    return True
+
+
+def part_beside(path: Path) -> Path:
+    """What a file is called until it is whole."""
+    # A name and not mkstemp, so that the umask applies; reading the umask is not thread-safe.
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+
+
+def remove_abandoned(path: Path) -> None:
     """Remove the parts that killed processes have left beside a file."""
     long_ago = time.time() - _ABANDONED
     for part in path.parent.glob(f".{escape(path.name)}.*.part"):

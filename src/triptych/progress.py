@@ -17,14 +17,16 @@ _shown = False
 
 def progress_bar() -> Progress:
     """A bar with count, a free ``status`` field (accuracy, loss) and the remaining time."""
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[status]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
 
 

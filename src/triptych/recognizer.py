@@ -21,9 +21,9 @@ from triptych.methods import MML, load_method
 from triptych.progress import track
 from triptych.support import Photo, Support, Unreadable, encode, grow, read_class_photos, read_photos, without
 
-__all__ = ["Answer", "Recognizer"]
+__all__ = ["QUERY_BATCH", "Answer", "Recognizer"]
 
-_QUERY_BATCH = 32
+QUERY_BATCH = 32  # photos that are compared at once
 
 
 @dataclass(frozen=True)
@@ -358,7 +358,7 @@ def _readable(photo: Photo | Unreadable) -> Photo:
 
 
 def _in_batches(photos: Iterator[Photo | Unreadable]) -> Iterator[list[Photo | Unreadable]]:
-    while batch := list(islice(photos, _QUERY_BATCH)):
+    while batch := list(islice(photos, QUERY_BATCH)):
         yield batch
 
 

@@ -1,5 +1,7 @@
 """Commands that recognise photos."""
 
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +9,14 @@ import typer
 
 from triptych.cli.app import AsJson, Method, app, complain, print_json
 
-__all__ = ["demo", "predict"]
+__all__ = ["demo", "predict", "sort"]
+
+Unknown = Annotated[
+    str | None, typer.Option(help="Answer this where a photo is of none of the classes.", metavar="LABEL")
+]
+FalseAlarm = Annotated[
+    float, typer.Option(help="With --unknown: the share of photos of known classes that may be called so.")
+]
 
 
 @app.command()
@@ -32,41 +41,102 @@ def demo(
 
 @app.command()
 def predict(
-    recognizer: Annotated[Path, typer.Argument(help="A .triptych file.")],
-    images: Annotated[list[str], typer.Argument(help="Photos to recognise.")],
+    recognizer: Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")],
+    images: Annotated[list[Path], typer.Argument(help="Photos to recognise; with --out, a folder of them.")],
+    unknown: Unknown = None,
+    false_alarm: FalseAlarm = 0.05,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write the answers to this .csv, .jsonl or .parquet file; goes on after a kill."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recognise photos."""
-    from triptych.data import ImageError
+    """Recognise photos, or a folder of any size."""
     from triptych.recognizer import Recognizer
 
+    folders = [image for image in images if image.is_dir()]
+    if out is not None and (len(folders), len(images)) != (1, 1):
+        raise ValueError(f"--out {out}: expected one folder of photos, got {', '.join(map(str, images))}")
+    if out is None and folders:
+        raise ValueError(f"{folders[0]}: a folder; name a file for the answers to its photos with --out")
     model = Recognizer.load(recognizer)
-    answers: list[dict[str, Any]] = []
-    for image in images:
-        try:
-            answers.append(_answer(model, image))
-        except ImageError as error:
-            answers.append({"image": image, "error": str(error)})
-            complain("error", str(error))
-        if not as_json and "label" in answers[-1]:
-            print(f"{image}: {answers[-1]['label']} ({answers[-1]['probability']:.1%})")
+    if out is not None:
+        return _predict_folder(model, images[0], out, unknown, false_alarm, as_json)
+    answers = model.answers(images, unknown, false_alarm)
+    told = [_tell(model, answer, as_json) for answer in _tracked(answers, len(images), as_json)]
     if as_json:
-        print_json(answers)
-    if any("error" in answer for answer in answers):
+        print_json(told)
+    if any("error" in answer for answer in told):
+        raise typer.Exit(1)
+    return None
+
+
+@app.command()
+def sort(
+    recognizer: Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")],
+    photos: Annotated[Path, typer.Argument(help="The folder of photos to sort.", metavar="DIR")],
+    out: Annotated[Path, typer.Argument(help="Gets a folder per class, with copies.", metavar="OUT_DIR")],
+    unknown: Unknown = None,
+    false_alarm: FalseAlarm = 0.05,
+    as_json: AsJson = False,
+) -> None:
+    """Copy photos into folders by what they are recognised as; nothing is overwritten."""
+    from triptych.recognizer import Recognizer
+    from triptych.sorting import sort_photos
+
+    summary = sort_photos(Recognizer.load(recognizer), photos, out, unknown, false_alarm)
+    for name, reason in summary.unreadable.items():
+        complain("error", f"{photos / name}: {reason}")
+    if as_json:
+        print_json({"out": str(out), **asdict(summary)})
+    else:
+        for folder, count in summary.folders.items():
+            print(f"{count:6}  {out / folder}")
+        print(f"{summary.copied} copied, {summary.already_there} already there, {len(summary.unreadable)} unreadable")
+    if summary.unreadable:
         raise typer.Exit(1)
 
 
-def _answer(model: Any, image: str) -> dict[str, Any]:
-    probabilities = model.predict_proba([image])[0]
-    labels = model.classes_.tolist()
-    best = int(probabilities.argmax())
-    answer = {
-        "image": image,
-        "label": labels[best],
-        "probability": float(probabilities[best]),
-        "probabilities": {str(label): float(p) for label, p in zip(labels, probabilities, strict=True)},
+def _tracked(answers: Iterator[Any], total: int, quiet: bool) -> Iterable[Any]:
+    """Answers that are not printed as they come are waited for."""
+    from triptych.progress import track
+
+    return track(answers, "recognising", total) if quiet else answers
+
+
+def _tell(model: Any, answer: Any, as_json: bool) -> dict[str, Any]:
+    """Say what a photo is, and return it for JSON."""
+    if answer.error is not None:
+        complain("error", answer.error)
+        return {"image": answer.image, "error": answer.error}
+    if not as_json:
+        print(f"{answer.image}: {answer.label} ({answer.probability:.1%})")
+    told = {
+        "image": answer.image,
+        "label": answer.label,
+        "probability": answer.probability,
+        "probabilities": {str(label): float(p) for label, p in zip(model.classes_, answer.probabilities, strict=True)},
     }
-    if model.knows(image):
-        answer["in_support"] = True
-        complain("warning", f"{image}: one of the photos that were learnt from; its answer proves nothing")
-    return answer
+    if answer.in_support:
+        told["in_support"] = True
+        complain("warning", f"{answer.image}: one of the photos that were learnt from; its answer proves nothing")
+    return told
+
+
+def _predict_folder(
+    model: Any, folder: Path, out: Path, unknown: str | None, false_alarm: float, as_json: bool
+) -> None:
+    from triptych.batch import predict_folder
+
+    summary = predict_folder(model, folder, out, unknown, false_alarm)
+    if as_json:
+        print_json(asdict(summary))
+    else:
+        unknowns = "" if unknown is None else f", {summary.unknown} {unknown}"
+        resumed = f", {summary.resumed} of them by an earlier run" if summary.resumed else ""
+        print(
+            f"{out}: {summary.photos} photos{resumed}{unknowns}, {summary.unreadable} unreadable; "
+            f"{summary.photos_per_second:.0f} images/s"
+        )
+    if summary.unreadable:
+        raise typer.Exit(1)

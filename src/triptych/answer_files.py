@@ -1,0 +1,60 @@
+"""Answers as a table: CSV, JSON lines or Parquet, written row by row."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, BinaryIO
+
+__all__ = ["COLUMNS", "WRITERS", "Row"]
+
+Row = dict[str, Any]
+
+COLUMNS = ("image", "label", "probability", "in_support", "error")
+
+_CHUNK = 10_000  # rows of a Parquet row group, held at a time
+
+
+def _write_csv(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any]) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    text.detach()  # flushes, and leaves the file open
+
+
+def _write_json_lines(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any]) -> None:
+    for row in rows:
+        file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+
+def _write_parquet(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {type(label) for label in labels}
+    numbers = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+    kind = numbers.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
+    types = (pa.string(), kind, pa.float64(), pa.bool_(), pa.string())
+    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+    with pq.ParquetWriter(file, schema) as writer:
+        for chunk in _chunks(rows):
+            if kind == pa.string():
+                chunk = [{**row, "label": row["label"] and str(row["label"])} for row in chunk]
+            writer.write_table(pa.Table.from_pylist(chunk, schema))
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
+    while chunk := list(islice(remaining, _CHUNK)):
+        yield chunk
+
+
+# Ending -> (file, rows, all labels that may occur) -> None. A column of Parquet has one type: labels that differ in
+# theirs become text.
+WRITERS: dict[str, Callable[[BinaryIO, Iterable[Row], Sequence[Any]], None]] = {
+    ".csv": _write_csv,
+    ".jsonl": _write_json_lines,
+    ".parquet": _write_parquet,
+}
