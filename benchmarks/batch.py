@@ -1,0 +1,110 @@
+"""Many photos: seconds to learn from them, and images per second into a file beside what each step alone could do.
+
+    python benchmarks/batch.py ../shared/data/grocery --json benchmarks/results/batch-cpu.json
+
+Processor time is given beside wall time: the two differ where other work shares the machine.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from latency import photos_of
+from speed import machine
+
+from triptych import Recognizer
+from triptych.batch import predict_folder
+from triptych.data import list_folder
+from triptych.recognizer import QUERY_BATCH
+from triptych.support import Photo, encode, read_photos
+
+SUPPORTS = ((20, 1), (20, 5))  # classes, photos of each
+
+
+def timed(function: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    """What a function returns, and how long it took."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = function()
+    return result, {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+
+
+def per_image(function: Callable[[], Any], images: int) -> dict[str, float]:
+    _, seconds = timed(function)
+    return {"images_per_s": images / seconds["wall_s"], "cpu_ms": 1e3 * seconds["cpu_s"] / images}
+
+
+def learning(photos: list[Any], labels: list[Any]) -> dict[str, Any]:
+    """Fitting, then calibrating, then one photo more."""
+    recognizer, fit = timed(lambda: Recognizer().fit(photos[1:], labels[1:]))
+    _, calibration = timed(lambda: recognizer.calibration_)
+    _, add = timed(lambda: recognizer.add(photos[:1], labels[0]))
+    return {"photos": len(photos), "classes": len(set(labels)), "fit": fit, "calibrate": calibration, "add one": add}
+
+
+@torch.no_grad()
+def steps(recognizer: Recognizer, files: list[str]) -> dict[str, dict[str, float]]:
+    """Each step alone, on the same photos."""
+    method, count = recognizer.method_, len(files)
+    photos = [photo for photo in read_photos(files, method.preprocess.side) if isinstance(photo, Photo)]
+    pixels = np.stack([photo.pixels for photo in photos])
+    batches = torch.from_numpy(pixels).split(QUERY_BATCH)
+    maps = encode(method, pixels).split(QUERY_BATCH)
+    classes = [kept.summary for kept in recognizer.support_.values()]
+    return {
+        "decode": per_image(lambda: list(read_photos(files, method.preprocess.side)), count),
+        "backbone, a batch at a time": per_image(
+            lambda: [method.encode(method.preprocess.normalise(batch)) for batch in batches], count
+        ),
+        "backbone, a photo at a time": per_image(lambda: encode(method, pixels), count),
+        "compare": per_image(lambda: [method.compare(batch, classes) for batch in maps], count),
+        "compare, search in bf16": per_image(
+            lambda: [method.compare(batch, classes, torch.bfloat16) for batch in maps], count
+        ),
+    }
+
+
+def end_to_end(recognizer: Recognizer, files: list[str], images: int) -> dict[str, float]:
+    """``predict_folder`` on as many photos as wanted, the files over and over."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "photos"
+        folder.mkdir()
+        for number, file in enumerate(islice(cycle(files), images)):
+            (folder / f"{number:06}.jpg").symlink_to(Path(file).resolve())
+        summary, seconds = timed(lambda: predict_folder(recognizer, folder, Path(place) / "answers.parquet"))
+    return {"images": images, "images_per_s": summary.photos_per_second, "cpu_ms": 1e3 * seconds["cpu_s"] / images}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, help="a folder of class folders, 20 classes at least")
+    parser.add_argument("--images", type=int, default=128, help="to recognise end to end")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    listing = list_folder(arguments.photos)
+    order = np.random.default_rng(0).permutation(len(listing.labels))[:1000]
+    mine = [str(listing.sources[i]) for i in order], [listing.classes[listing.labels[i]] for i in order]
+    result: dict[str, Any] = {"machine": machine(torch.device("cpu"))}
+    for classes, shot in SUPPORTS:
+        support, labels, rest = photos_of(arguments.photos, classes, shot)
+        recognizer = Recognizer().fit(support, labels)
+        assert recognizer.calibration_ is not None or shot == 1  # is not part of what follows
+        result[f"{classes} classes x {shot}"] = {
+            **steps(recognizer, rest[:QUERY_BATCH]),
+            "end to end": end_to_end(recognizer, rest, arguments.images),
+        }
+    noise = list(np.random.default_rng(0).integers(256, size=(1500, 84, 84, 3), dtype=np.uint8))
+    result["learning"] = [learning(*mine), learning(noise, [n % 1000 for n in range(1500)])]
+    print(json.dumps(result, indent=1))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
