@@ -6,7 +6,7 @@ import torch
 from photos import photo
 
 from triptych import Recognizer
-from triptych.calibration import Calibration, _shares, _temperature, calibration_error, leave_one_out
+from triptych.calibration import Calibration, _temperature, calibration_error, even_shares, leave_one_out
 
 
 @pytest.mark.parametrize("views", [1, 2])
@@ -83,4 +83,4 @@ def test_calibration_error_of_a_calibrated_forecast_is_small() -> None:
     [([3, 3], 10, [3, 3]), ([1, 9], 6, [1, 5]), ([5, 5], 3, [1, 2]), ([0, 4], 4, [0, 4])],
 )
 def test_shares_are_even(counts: list[int], limit: int, expected: list[int]) -> None:
-    assert _shares(counts, limit) == expected
+    assert even_shares(counts, limit) == expected

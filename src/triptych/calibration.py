@@ -14,7 +14,7 @@ from triptych.methods import MML
 from triptych.progress import track
 from triptych.support import Support, without
 
-__all__ = ["Calibration", "calibrate", "calibration_error", "knownness", "leave_one_out"]
+__all__ = ["Calibration", "calibrate", "calibration_error", "even_shares", "knownness", "leave_one_out"]
 
 # A user has tens of photos, not thousands: the temperature is held near 1, where training has put it, by a
 # log-normal prior as wide as a factor of two.
@@ -91,7 +91,7 @@ def leave_one_out(method: MML, supports: Sequence[Support], limit: int) -> tuple
     Photos of classes with a single one cannot be left out. Beyond ``limit`` photos, each class has its share.
     """
     summaries = [support.summary for support in supports]
-    taken = _shares([len(support) if len(support) > 1 else 0 for support in supports], limit)
+    taken = even_shares([len(support) if len(support) > 1 else 0 for support in supports], limit)
     rows, truth = [], []
     asked = [
         (number, support, count) for number, (support, count) in enumerate(zip(supports, taken, strict=True)) if count
@@ -128,6 +128,16 @@ def calibration_error(probabilities: Float[np.ndarray, "B N"], truth: Int64[np.n
     return round(float(np.dot(gaps, shares)), 12)
 
 
+def even_shares(counts: Sequence[int], limit: int) -> list[int]:
+    """How many of each class to take so that the sum is at most ``limit``, as even as the classes allow."""
+    order = sorted(range(len(counts)), key=lambda n: counts[n])
+    shares, left = [0] * len(counts), limit
+    for position, n in enumerate(order):
+        shares[n] = min(counts[n], left // (len(counts) - position))
+        left -= shares[n]
+    return shares
+
+
 def _temperature(logits: Tensor, truth: Tensor) -> float:
     """The factor of the logits with the highest posterior."""
 
@@ -145,13 +155,3 @@ def _probabilities(logits: Tensor) -> np.ndarray:
 def _limit(photos: int) -> int:
     """How many photos to leave out, so that the time does not grow with the square of their number."""
     return max(_LEAST_LEFT_OUT, min(_MOST_LEFT_OUT, _COMPARISONS // max(photos, 1)))
-
-
-def _shares(counts: Sequence[int], limit: int) -> list[int]:
-    """How many of each class to take so that the sum is at most ``limit``, as even as the classes allow."""
-    order = sorted(range(len(counts)), key=lambda n: counts[n])
-    shares, left = [0] * len(counts), limit
-    for position, n in enumerate(order):
-        shares[n] = min(counts[n], left // (len(counts) - position))
-        left -= shares[n]
-    return shares

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from scipy.stats import t as student_t
 from torch import Tensor
 
 import triptych
@@ -40,6 +41,22 @@ class Accuracy:
         """From one accuracy per episode: mean +- 1.96 standard errors (unbiased deviation)."""
         deviation = episodes.std(ddof=1) if len(episodes) > 1 else 0.0
         return cls(float(episodes.mean()), float(1.96 * deviation / sqrt(len(episodes))))
+
+    @classmethod
+    def over_splits(cls, splits: np.ndarray, asked: float) -> "Accuracy":
+        r"""From one accuracy, or difference of two, per random split of the same photos.
+
+        Splits share photos, so that more of them do not tell more and more: with J splits of deviation s, a share a
+        of the photos asked about in each, and the quantile t of Student's distribution, the half-width is
+
+        .. math:: t_{J-1, 0.975} \, s \, \sqrt{1 / J + a / (1 - a)}
+
+        Source: Nadeau and Bengio, Machine Learning 52 (2003), the corrected resampled t-test.
+        """
+        if len(splits) < 2 or not 0 < asked < 1:
+            raise ValueError(f"expected two splits at least and a share between 0 and 1, got {len(splits)} and {asked}")
+        width = student_t.ppf(0.975, len(splits) - 1) * sqrt(1 / len(splits) + asked / (1 - asked))
+        return cls(float(splits.mean()), float(width * splits.std(ddof=1)))
 
 
 def evaluate(

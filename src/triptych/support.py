@@ -28,6 +28,7 @@ __all__ = [
     "read_class_photos",
     "read_photos",
     "summarised",
+    "thumbnail",
     "without",
 ]
 
@@ -140,8 +141,8 @@ def grow(
         owners[photo.id] = label
         # float16 from the start, so that a loaded file answers exactly as the recogniser that wrote it.
         maps = encode(method, _views(photo, views)).half()
-        thumbnail = _thumbnail(photo.pixels) if thumbnails else b""
-        fresh.setdefault(label, []).append((photo.id, Path(photo.name).name, maps, thumbnail))
+        jpeg = thumbnail(photo.pixels) if thumbnails else b""
+        fresh.setdefault(label, []).append((photo.id, Path(photo.name).name, maps, jpeg))
     support = dict(before)
     for label, photos in fresh.items():
         ids, names, maps_of, small = zip(*photos, strict=True)
@@ -165,6 +166,13 @@ def encode(method: MML, pixels: np.ndarray) -> Tensor:
     device = next(method.parameters()).device
     batch = torch.from_numpy(pixels).to(device)
     return torch.cat([method.encode(method.preprocess.normalise(image[None])) for image in batch]).contiguous()
+
+
+def thumbnail(pixels: np.ndarray) -> bytes:
+    """Decoded pixels (side, side, 3) as a small JPEG."""
+    encoded = io.BytesIO()
+    squash(Image.fromarray(pixels), min(_THUMBNAIL, len(pixels))).save(encoded, "JPEG", quality=85)
+    return encoded.getvalue()
 
 
 def _ordered(method: MML, support: Support) -> Support:
@@ -212,9 +220,3 @@ def _views(photo: Photo, count: int) -> np.ndarray:
         upright = np.asarray(squash(crop, side))
         views.append(upright[:, ::-1] if number % 2 else upright)
     return np.ascontiguousarray(np.stack(views))
-
-
-def _thumbnail(pixels: np.ndarray) -> bytes:
-    encoded = io.BytesIO()
-    squash(Image.fromarray(pixels), min(_THUMBNAIL, len(pixels))).save(encoded, "JPEG", quality=85)
-    return encoded.getvalue()

@@ -1,0 +1,204 @@
+"""A user's labelled photos, each encoded once and counted once."""
+
+import hashlib
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from triptych.calibration import even_shares
+from triptych.inputs import LabelledPhotos, labelled_photos
+from triptych.methods import MML
+from triptych.progress import track
+from triptych.support import Photo, Unreadable, encode, read_photos, thumbnail
+
+__all__ = ["Collection", "collect", "same_photos"]
+
+_SMALL = 12  # side to which photos are scaled to tell whether they are the same
+_SAME = 3.0  # of 255, root mean square: re-saved and rescaled copies differ by less, other photos by far more
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Photos that accuracy can be measured on: no two of them are the same photo.
+
+    Attributes:
+        maps: (B, C, H, W) float16 feature maps, as a ``Recognizer`` keeps them.
+        labels: (B,) int64, an index into ``classes``.
+        classes: the class names; each has at least one photo.
+        names: how messages name each photo.
+        ids: a hash of each photo's pixels.
+        thumbnails: each photo as a small JPEG.
+        fingerprint: a hash of the photos and their classes; of their pixels, never of their names.
+        unreadable: why a photo could not be read; such photos are left out.
+        repeated: (kept, left out): the same photo twice in one class.
+        contested: (class, name) of each copy of a photo that lies in several classes; all of them are left out.
+        missing: classes of which no photo is left.
+        unread: how many photos were not looked at, because there were more than ``most``.
+    """
+
+    maps: Tensor
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    ids: tuple[str, ...]
+    thumbnails: tuple[bytes, ...]
+    fingerprint: str
+    unreadable: tuple[str, ...] = ()
+    repeated: tuple[tuple[str, str], ...] = ()
+    contested: tuple[tuple[tuple[str, str], ...], ...] = ()
+    missing: tuple[str, ...] = ()
+    unread: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@torch.no_grad()
+def collect(
+    method: MML,
+    images: LabelledPhotos,
+    labels: Iterable[Hashable] | None = None,
+    most: int = 3000,
+    seed: int = 0,
+) -> Collection:
+    """Read and encode labelled photos, and set aside what would spoil a measurement.
+
+    Args:
+        method: what encodes them.
+        images: photos, or what names labelled photos; see ``Recognizer.fit``.
+        labels: of the photos, where ``images`` does not name them.
+        most: how many photos are looked at; beyond, an even share of each class is drawn.
+        seed: of that draw.
+
+    Raises:
+        ValueError: no labelled photos there, or no photo of at least two classes left.
+    """
+    sources, given, _ = labelled_photos(images, labels)
+    drawn = _drawn(given, most, seed)
+    read = track(read_photos([sources[i] for i in drawn], method.preprocess.side), "encoding", total=len(drawn))
+    unreadable, photos, names = [], [], []
+    for i, photo in zip(drawn, read, strict=True):
+        if isinstance(photo, Unreadable):
+            unreadable.append(photo.error)
+        else:
+            photos.append(_Encoded.of(method, photo))
+            names.append(given[i])
+    groups = same_photos(np.stack([photo.small for photo in photos])) if photos else np.empty(0, np.int64)
+    kept, repeated, contested = _counted_once(photos, names, groups)
+    return _collection(
+        [photos[i] for i in kept],
+        [names[i] for i in kept],
+        dict.fromkeys(given),
+        unreadable=tuple(unreadable),
+        repeated=tuple((photos[i].name, photos[j].name) for i, j in repeated),
+        contested=tuple(tuple((str(names[i]), photos[i].name) for i in group) for group in contested),
+        unread=len(given) - len(drawn),
+    )
+
+
+def same_photos(small: Float[np.ndarray, "B D"]) -> np.ndarray:
+    """(B,) the number of the group of copies each photo belongs to; most are alone in theirs.
+
+    Args:
+        small: photos scaled down to a few pixels, 0 to 255. Copies differ by at most 3 (root mean square).
+    """
+    limit = _SAME**2 * small.shape[1]
+    squares = np.square(small).sum(axis=1)
+    rows, columns = [], []
+    for start in range(0, len(small), _BLOCK):
+        part = small[start : start + _BLOCK]
+        gaps = squares[start : start + _BLOCK, None] + squares - 2 * part @ small.T
+        row, column = np.nonzero(gaps <= limit)
+        rows.append(row + start)
+        columns.append(column)
+    pairs = (np.concatenate(rows), np.concatenate(columns))
+    graph = coo_array((np.ones(len(pairs[0]), np.int8), pairs), shape=(len(small), len(small)))
+    return connected_components(graph, directed=False)[1]
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A photo of which only what is needed is kept, so that memory is that of the maps."""
+
+    name: str
+    id: str
+    map: Tensor
+    thumbnail: bytes
+    small: np.ndarray
+
+    @classmethod
+    def of(cls, method: MML, photo: Photo) -> "_Encoded":
+        # float16, so that answers are exactly those of a Recognizer that learnt from the same photos.
+        encoded = encode(method, photo.pixels[None])[0].half()
+        small = Image.fromarray(photo.pixels).resize((_SMALL, _SMALL), Image.Resampling.BOX)
+        vector = np.asarray(small, dtype=np.float64).ravel()
+        return cls(photo.name, photo.id, encoded, thumbnail(photo.pixels), vector)
+
+
+def _drawn(names: list[Any], most: int, seed: int) -> list[int]:
+    """Which photos are looked at, in order: all, or an even share of each class."""
+    members: dict[Any, list[int]] = {}
+    for i, name in enumerate(names):
+        members.setdefault(name, []).append(i)
+    rng = np.random.default_rng(seed)
+    shares = even_shares([len(mine) for mine in members.values()], most)
+    drawn = [rng.permutation(mine)[:share] for mine, share in zip(members.values(), shares, strict=True)]
+    return np.sort(np.concatenate(drawn)).tolist() if drawn else []
+
+
+def _counted_once(
+    photos: list[_Encoded], names: list[Any], groups: np.ndarray
+) -> tuple[list[int], list[tuple[int, int]], list[list[int]]]:
+    """Which photos stay; (kept, left out) of each repetition within a class; the groups that span classes."""
+    members: dict[int, list[int]] = {}
+    for i, group in enumerate(groups.tolist()):
+        members.setdefault(group, []).append(i)
+    contested = [group for group in members.values() if len({names[i] for i in group}) > 1]
+    agreed = [group for group in members.values() if len({names[i] for i in group}) == 1]
+    return [group[0] for group in agreed], [(group[0], i) for group in agreed for i in group[1:]], contested
+
+
+def _collection(photos: list[_Encoded], names: list[Any], given: dict[Any, None], **reports: Any) -> Collection:
+    present = _ordered(set(names))
+    if len(present) < 2:
+        contested = [f"{name}: in several classes" for copies in reports["contested"] for _, name in copies]
+        reasons = [*reports["unreadable"], *contested]
+        raise ValueError(
+            f"expected usable photos of at least two classes, got {len(present)}"
+            + (f"; {len(reasons)} photos cannot be used, the first: {reasons[0]}" if reasons else "")
+        )
+    index = {name: n for n, name in enumerate(present)}
+    labels = np.array([index[name] for name in names], dtype=np.int64)
+    return Collection(
+        maps=torch.stack([photo.map for photo in photos]),
+        labels=labels,
+        classes=tuple(map(str, present)),
+        names=tuple(photo.name for photo in photos),
+        ids=tuple(photo.id for photo in photos),
+        thumbnails=tuple(photo.thumbnail for photo in photos),
+        fingerprint=_fingerprint(photos, [str(name) for name in names]),
+        missing=tuple(str(name) for name in given if name not in index),
+        **reports,
+    )
+
+
+def _ordered(names: Iterable[Any]) -> list[Any]:
+    names = list(names)
+    try:
+        return sorted(names)
+    except TypeError:  # labels of mixed types have no order of their own
+        return sorted(names, key=repr)
+
+
+def _fingerprint(photos: list[_Encoded], names: list[str]) -> str:
+    lines: Iterator[str] = (f"{photo.id} {name}" for photo, name in zip(photos, names, strict=True))
+    return hashlib.blake2b("\n".join(sorted(lines)).encode(), digest_size=16).hexdigest()

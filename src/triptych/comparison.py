@@ -1,0 +1,259 @@
+"""Is it worth it on my photos? Every contender on repeated splits of a user's own folder, as one record."""
+
+import base64
+import time
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+
+from triptych.baselines import pooled
+from triptych.collection import Collection, collect
+from triptych.contest import FUSED, contest
+from triptych.episodes import Episode
+from triptych.evaluation import Accuracy, versions
+from triptych.inputs import LabelledPhotos
+from triptych.memory import keep_freed_memory
+from triptych.methods import MML, load_method
+from triptych.methods.files import weights_hash
+from triptych.progress import track
+from triptych.splits import SplitSampler, usable_shots
+from triptych.suspects import LeftOut, left_out
+
+__all__ = ["SHOTS", "compare"]
+
+SHOTS = (1, 2, 5, 10)
+_PRECISIONS = {"32": torch.float32, "bf16-search": torch.bfloat16}
+# Multiplications of the pixel level, which is nearly all of the work, for the splits and for leaving out: two to four
+# minutes each of float32 on two cores.
+_WORK = (12e12, 6e12)
+_LEAST_ASKED = 30
+_PAIRS, _SUSPECTS = 12, 24
+
+
+@dataclass(frozen=True)
+class _Split:
+    """What one split gave: shot -> its episode, and shot -> contender -> answers."""
+
+    episodes: dict[int, Episode]
+    answers: dict[int, dict[str, np.ndarray]]
+
+    def accuracy(self, shot: int, contender: str) -> float:
+        return float((self.answers[shot][contender] == self.episodes[shot].query_labels).mean())
+
+
+def compare(
+    photos: LabelledPhotos,
+    labels: Iterable[Hashable] | None = None,
+    method: str | PathLike[str] | MML = "mml-conv64f",
+    repeats: int = 10,
+    shots: Sequence[int] = SHOTS,
+    queries: int = 5,
+    seed: int = 0,
+    precision: str = "32",
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Compare a method, each of its levels and plain classifiers of the same features on a user's own photos.
+
+    In each of ``repeats`` random splits every contender learns from the same photos of every class and answers the
+    same others. Each photo is encoded once. A photo that occurs twice counts once, so that no contender is asked
+    about what it has learnt from; one that lies in two classes is left out and reported. Time is bounded: beyond
+    some minutes of work fewer photos are asked about, never fewer repeats.
+
+    Args:
+        photos: a folder with one sub-folder per class, or what else ``Recognizer.fit`` takes.
+        labels: of the photos, where ``photos`` does not name them.
+        method: an embedded name, a method file, a published checkpoint, or a method.
+        repeats: random splits, 2 at least.
+        shots: photos per class to learn from; those that too few classes have photos for are left out.
+        queries: photos of each class asked about in a split, at most.
+        seed: of the splits.
+        precision: "32", or "bf16-search" to seek nearest neighbours in bfloat16, faster where the processor has it.
+        device: where it computes.
+
+    Returns:
+        A JSON-serialisable record: accuracy and interval of every contender at every shot and its paired difference
+        to the fused answer, confusions, photos that may be in the wrong class, what was left out and why, small
+        JPEGs in base64 of the photos it names, and all that is needed to rerun the figures.
+        ``comparison_page.comparison_page`` makes a page of it.
+
+    Raises:
+        ValueError: bad settings, or no photos of two classes of which one has a second photo.
+
+    Examples:
+        >>> import numpy as np
+        >>> from triptych.comparison import compare
+        >>> rng = np.random.default_rng(0)
+        >>> photos = [rng.integers(low, low + 60, (90, 90, 3), dtype=np.uint8) for low in (0, 150) for _ in range(3)]
+        >>> record = compare(photos, ["dark", "dark", "dark", "bright", "bright", "bright"], repeats=2)
+        >>> record["curve"][0]["contenders"]["all levels"]["mean"]
+        1.0
+    """
+    if precision not in _PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(_PRECISIONS)}")
+    if repeats < 2:
+        raise ValueError(f"repeats must be at least 2, as an interval needs two splits; got {repeats}")
+    started = time.perf_counter()
+    keep_freed_memory()
+    model = method.eval().to(device) if isinstance(method, MML) else load_method(method, device)
+    collection = collect(model, photos, labels, seed=seed)
+    sampler = _sampler(collection, repeats, shots, queries, seed)
+    splits = _run(model, collection, sampler, repeats, _PRECISIONS[precision])
+    doubts = left_out(
+        model,
+        collection.maps,
+        collection.labels,
+        comparisons=_comparisons(collection, _WORK[1]),
+        seed=seed,
+        search_dtype=_PRECISIONS[precision],
+    )
+    thumbnails: dict[str, str] = {}
+    return {
+        **_described(collection),
+        "curve": [_point(splits, shot, len(collection)) for shot in sampler.shots],
+        "confusion": _confusion(collection, splits, sampler.shots[-1], thumbnails),
+        "suspects": _suspects(collection, doubts, thumbnails),
+        "thumbnails": thumbnails,
+        "data": str(photos) if isinstance(photos, str | PathLike) else None,
+        "method": str(method) if isinstance(method, str | PathLike) else model.config.backbone,
+        "config": asdict(model.config),
+        "weights_sha256": weights_hash(model),
+        "repeats": repeats,
+        "asked": len(splits[0].episodes[sampler.shots[0]].query),
+        "queries": queries,
+        "seed": seed,
+        "precision": precision,
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "seconds": round(time.perf_counter() - started, 1),
+        "versions": {**versions(), "scikit-learn": sklearn.__version__},
+    }
+
+
+def _sampler(collection: Collection, repeats: int, shots: Sequence[int], queries: int, seed: int) -> SplitSampler:
+    counts = np.bincount(collection.labels)
+    usable = usable_shots(counts.tolist(), shots)
+    learnt = sum(int(np.minimum(counts, shot).sum()) for shot in usable)
+    asked = max(_LEAST_ASKED, _comparisons(collection, _WORK[0]) // (repeats * learnt))
+    return SplitSampler(collection.labels, usable, queries, asked, seed)
+
+
+def _comparisons(collection: Collection, work: float) -> int:
+    """How many pairs of photos may be compared."""
+    _, channels, height, width = collection.maps.shape
+    return int(work / (channels * (height * width) ** 2))
+
+
+def _run(
+    method: MML, collection: Collection, sampler: SplitSampler, repeats: int, search_dtype: torch.dtype
+) -> list[_Split]:
+    vectors = pooled(collection.maps)
+    drawn = [sampler[number] for number in range(repeats)]
+    tasks = [(number, shot) for number in range(repeats) for shot in sampler.shots]
+    answers: list[dict[int, dict[str, np.ndarray]]] = [{} for _ in drawn]
+    for number, shot in track(tasks, "comparing", total=len(tasks), at_least=8):
+        answers[number][shot] = contest(method, collection.maps, vectors, drawn[number][shot], search_dtype)
+    return [_Split(episodes, given) for episodes, given in zip(drawn, answers, strict=True)]
+
+
+def _point(splits: list[_Split], shot: int, photos: int) -> dict[str, Any]:
+    """One point of the learning curve: every contender at one number of photos per class."""
+    asked = len(splits[0].episodes[shot].query) / photos
+    fused = np.array([split.accuracy(shot, FUSED) for split in splits])
+    contenders = {}
+    for name in splits[0].answers[shot]:
+        own = np.array([split.accuracy(shot, name) for split in splits])
+        contenders[name] = {
+            **asdict(Accuracy.over_splits(own, asked)),
+            "difference": asdict(Accuracy.over_splits(fused - own, asked)),
+        }
+    return {"shot": shot, "contenders": contenders}
+
+
+def _described(collection: Collection) -> dict[str, Any]:
+    counts = np.bincount(collection.labels).tolist()
+    return {
+        "photos": len(collection),
+        "classes": [{"name": name, "photos": n} for name, n in zip(collection.classes, counts, strict=True)],
+        "data_fingerprint": collection.fingerprint,
+        "unreadable": list(collection.unreadable),
+        "repeated": [{"kept": kept, "left_out": other} for kept, other in collection.repeated],
+        "contested": [[{"class": label, "photo": name} for label, name in copies] for copies in collection.contested],
+        "missing": list(collection.missing),
+        "unread": collection.unread,
+    }
+
+
+def _confusion(collection: Collection, splits: list[_Split], shot: int, thumbnails: dict[str, str]) -> dict[str, Any]:
+    """Who is taken for whom by the fused answer, over all splits."""
+    asked = np.concatenate([split.episodes[shot].query for split in splits])
+    answers = np.concatenate([split.answers[shot][FUSED] for split in splits])
+    truth = collection.labels[asked]
+    cells, counts = np.unique(np.stack([truth, answers], axis=1), axis=0, return_counts=True)
+    names = collection.classes
+    return {
+        "shot": shot,
+        "answers": [
+            {"class": names[t], "answer": names[a], "count": int(count)}
+            for (t, a), count in zip(cells.tolist(), counts, strict=True)
+        ],
+        "pairs": [_pair(collection, asked, answers, pair, thumbnails) for pair in _confused(truth, answers)],
+    }
+
+
+def _confused(truth: np.ndarray, answers: np.ndarray) -> list[tuple[int, int]]:
+    """The pairs of classes most often taken for each other, in either direction."""
+    wrong = truth != answers
+    pairs = np.sort(np.stack([truth[wrong], answers[wrong]], axis=1), axis=1)
+    distinct, counts = np.unique(pairs, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:_PAIRS]
+    return [(int(one), int(other)) for one, other in distinct[order]]
+
+
+def _pair(
+    collection: Collection, asked: np.ndarray, answers: np.ndarray, pair: tuple[int, int], thumbnails: dict[str, str]
+) -> dict[str, Any]:
+    truth = collection.labels[asked]
+    sides: list[dict[str, Any]] = []
+    for own, other in (pair, pair[::-1]):
+        taken = asked[(truth == own) & (answers == other)]
+        example = int(taken[0]) if len(taken) else int(np.flatnonzero(collection.labels == own)[0])
+        sides.append(
+            {
+                "class": collection.classes[own],
+                "asked": int((truth == own).sum()),
+                "taken_for_the_other": len(taken),
+                "photo": _shown(collection, example, thumbnails),
+            }
+        )
+    return {"count": sum(side["taken_for_the_other"] for side in sides), "sides": sides}
+
+
+def _suspects(collection: Collection, doubts: LeftOut, thumbnails: dict[str, str]) -> dict[str, Any]:
+    """The photos whose own class the others speak against most."""
+    order = [i for i in np.argsort(-doubts.doubt, kind="stable") if doubts.doubt[i] > 0][:_SUSPECTS]
+    return {
+        "checked": len(doubts.photos),
+        "disagreed": int((doubts.doubt > 0).sum()),
+        "photos": [
+            {
+                "class": collection.classes[collection.labels[doubts.photos[i]]],
+                "answer": collection.classes[doubts.answers[i]],
+                "doubt": round(float(doubts.doubt[i]), 4),
+                "photo": _shown(collection, int(doubts.photos[i]), thumbnails),
+                "example": _shown(collection, int(doubts.panel[doubts.answers[i]][0]), thumbnails),
+            }
+            for i in order
+        ],
+    }
+
+
+def _shown(collection: Collection, photo: int, thumbnails: dict[str, str]) -> dict[str, str]:
+    """How the record names a photo; its thumbnail is kept."""
+    key = collection.ids[photo]
+    thumbnails[key] = base64.b64encode(collection.thumbnails[photo]).decode()
+    return {"name": collection.names[photo], "thumbnail": key}

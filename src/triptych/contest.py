@@ -1,0 +1,44 @@
+"""One task, every contender: the fused answer, each level alone, and plain classifiers of the same features."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from triptych.baselines import baseline_answers
+from triptych.episodes import Episode
+from triptych.methods import MML
+
+__all__ = ["FUSED", "contest"]
+
+FUSED = "all levels"
+
+
+@torch.inference_mode()
+def contest(
+    method: MML,
+    maps: Float[Tensor, "B C H W"],
+    vectors: Float[np.ndarray, "B C"],
+    episode: Episode,
+    search_dtype: torch.dtype = torch.float32,
+) -> dict[str, Int64[np.ndarray, " Q"]]:
+    """What every contender answers for the queries of one episode, all from the same feature maps.
+
+    Args:
+        method: whose levels and fusion contend.
+        maps: the feature maps of all images, in any precision; an episode indexes them.
+        vectors: the same maps as ``baselines.pooled`` makes them.
+        episode: support and queries.
+        search_dtype: precision in which nearest descriptors are sought; see ``pixel_similarity``.
+
+    Returns:
+        name -> (Q,) labels: ``FUSED``, each level of a method with several, and each of ``baselines.BASELINES``.
+    """
+    labels = torch.from_numpy(episode.support_labels).to(maps.device)
+    levels = method.compare_maps(maps[episode.query].float(), maps[episode.support].float(), labels, search_dtype)
+    scores = {FUSED: method.fusion(levels), **(levels if len(levels) > 1 else {})}
+    answers = {name: one.argmax(1).cpu().numpy() for name, one in scores.items()}
+    return {
+        **answers,
+        **baseline_answers(vectors[episode.support], episode.support_labels, vectors[episode.query]),
+    }

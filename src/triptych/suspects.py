@@ -1,0 +1,82 @@
+"""Photos that may be in the wrong folder: each is taken out and recognised by the others."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from triptych.calibration import even_shares
+from triptych.methods import MML
+from triptych.progress import track
+
+__all__ = ["LeftOut", "left_out"]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Photos that were each recognised without themselves.
+
+    Attributes:
+        photos: (R,) which.
+        answers: (R,) the class that the others speak for.
+        doubt: (R,) by how much the logit of the best other class exceeds that of the photo's own; above zero the
+            answer is another class.
+        panel: for each class, the photos that spoke for it.
+    """
+
+    photos: Int64[np.ndarray, " R"]
+    answers: Int64[np.ndarray, " R"]
+    doubt: Float[np.ndarray, " R"]
+    panel: list[np.ndarray]
+
+
+@torch.inference_mode()
+def left_out(
+    method: MML,
+    maps: Float[Tensor, "B C H W"],
+    labels: Int64[np.ndarray, " B"],
+    comparisons: int,
+    most: int = 10,
+    seed: int = 0,
+    search_dtype: torch.dtype = torch.float32,
+) -> LeftOut:
+    """Recognise each photo by a panel of the others: as many of each class, of its own without itself.
+
+    Args:
+        method: what recognises them.
+        maps: feature maps of the photos.
+        labels: (B,) their classes 0..N-1. Photos of classes with a single one are not left out.
+        comparisons: of two photos, at most. The panels shrink to hold it, and then the number of photos.
+        most: photos of a class's panel, at most.
+        seed: of the panels, and of which photos are taken where there are too many.
+        search_dtype: as in ``contest``.
+    """
+    rng = np.random.default_rng(seed)
+    members = [rng.permutation(np.flatnonzero(labels == n)) for n in range(labels.max() + 1)]
+    size = max(1, min(most, comparisons // (len(labels) * len(members))))
+    counts = [len(mine) if len(mine) > 1 else 0 for mine in members]
+    shares = even_shares(counts, comparisons // (size * len(members)))
+    summaries = [method.summarise(maps[mine[:size]].float()) for mine in members]
+    taken, logits = [], []
+    for n in track(np.flatnonzero(shares), "leaving out", total=len(members), at_least=10):
+        photos = members[n][: shares[n]]
+        levels = method.compare(maps[photos].float(), summaries, search_dtype)
+        for row, photo in enumerate(photos[:size]):
+            others = members[n][: size + 1]
+            rest = method.summarise(maps[others[others != photo]].float())
+            for level, similarity in method.compare(maps[photo, None].float(), [rest], search_dtype).items():
+                levels[level][row, n] = similarity[0, 0]
+        taken.append(photos)
+        logits.append(method.fusion(levels).double().cpu().numpy())
+    which = np.concatenate(taken)
+    return _judged(which, labels[which], np.concatenate(logits), [mine[:size] for mine in members])
+
+
+def _judged(photos: np.ndarray, own: np.ndarray, logits: np.ndarray, panel: list[np.ndarray]) -> LeftOut:
+    rows = np.arange(len(photos))
+    others = logits.copy()
+    others[rows, own] = -np.inf
+    doubt = others.max(axis=1) - logits[rows, own]
+    return LeftOut(photos, logits.argmax(axis=1), doubt, panel)
