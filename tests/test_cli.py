@@ -35,7 +35,7 @@ def model(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_lists_the_commands_without_loading_torch() -> None:
     result = triptych("--help")
     assert result.returncode == 0
-    for command in ("demo", "fit", "predict", "evaluate", "pretrain", "train"):
+    for command in ("demo", "fit", "predict", "compare", "evaluate", "pretrain", "train"):
         assert command in result.stdout
     check = "import sys; import triptych.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -139,7 +139,7 @@ def test_the_curve_rises_with_accuracy_and_the_matrix_has_a_cell_per_answer() ->
 
 
 def test_the_command_writes_the_page_and_prints_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from triptych.cli import compare as command
+    from triptych.cli.comparing import compare as command
 
     folder = class_folders(tmp_path / "photos", classes=2, each=3)
     page = tmp_path / "report.html"
