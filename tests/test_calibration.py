@@ -6,11 +6,11 @@ import torch
 from photos import photo
 
 from triptych import Recognizer
-from triptych.calibration import Calibration, _temperature, calibration_error, even_shares, leave_one_out
+from triptych.calibration import Calibration, _temperature, calibration_error, even_shares, knownness, leave_one_out
 
 
 @pytest.mark.parametrize("views", [1, 2])
-def test_leaving_a_photo_out_is_fitting_without_it(views: int) -> None:
+def test_leaving_a_photo_out_is_fitting_without_it_and_one_of_each_other_class(views: int) -> None:
     images = [photo(kind, i) for kind in range(3) for i in range(3)]
     labels = [kind for kind in range(3) for _ in range(3)]
     recognizer = Recognizer(views=views).fit(images, labels)
@@ -21,6 +21,8 @@ def test_leaving_a_photo_out_is_fitting_without_it(views: int) -> None:
     for label in range(3):
         for image_id in supports[label].ids:
             rest = Recognizer(views=views).fit(images, labels).remove_photo(image_id)
+            for other in {0, 1, 2} - {label}:
+                rest.remove_photo(supports[other].ids[-1])
             (left_out,) = [i for i in images if recognizer_id(recognizer, i) == image_id]
             for level, scores in rest.levels([left_out]).items():
                 torch.testing.assert_close(levels[level][position], torch.from_numpy(scores[0]), rtol=1e-3, atol=0.05)
@@ -36,6 +38,17 @@ def test_a_class_of_one_photo_is_not_left_out() -> None:
     recognizer = Recognizer().fit(images, ["one", "two", "two"])
     supports = [recognizer.support_[label] for label in recognizer.classes_]
     assert leave_one_out(recognizer.method_, supports, 10)[1].tolist() == [1, 1]
+
+
+def test_what_resembles_many_classes_is_less_known_than_what_resembles_one() -> None:
+    many, one, shifted = torch.randn(3, 30).clamp(-1, 1).double()
+    many[:6], one[:1] = 5.0, 5.0
+    shifted = one + 100
+    alike, clear, moved = knownness(torch.stack([many, one, shifted])).tolist()
+    assert alike < 0.5 < 3 < clear == pytest.approx(moved)
+    # What it has nothing in common with does not count: more such classes change nothing.
+    assert knownness(torch.cat([one, torch.full((50,), -9.0)])[None]).item() == pytest.approx(clear)
+    assert knownness(torch.tensor([[3.0, 1.0]])).item() == 2.0
 
 
 def test_temperature_finds_the_scale_of_the_logits() -> None:

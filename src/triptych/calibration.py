@@ -19,6 +19,7 @@ __all__ = ["Calibration", "calibrate", "calibration_error", "even_shares", "know
 # A user has tens of photos, not thousands: the temperature is held near 1, where training has put it, by a
 # log-normal prior as wide as a factor of two.
 _PRIOR_WIDTH = float(np.log(2.0))
+_RIVALS = 5
 _SEARCHED = (-4.0, 4.0)  # of the temperature's logarithm
 _MOST_LEFT_OUT = 256
 _LEAST_LEFT_OUT = 32
@@ -78,19 +79,30 @@ def calibrate(method: MML, supports: Sequence[Support]) -> Calibration | None:
 
 
 def knownness(logits: Float[Tensor, "Q N"]) -> Float[Tensor, " Q"]:
-    """How far the best class stands out from the mean of all: low for what is none of them.
+    """How far the best class stands out from those that come next, at most five: low for what is none of them.
 
-    The mean takes away what a photo scores with any class at all; a plain background matches everything.
+    What is unknown resembles several classes about as much. Classes that it resembles in nothing say little, and
+    what a photo scores with any class at all, such as a plain background, nothing.
+
+    >>> import torch
+    >>> from triptych.calibration import knownness
+    >>> knownness(torch.tensor([[9.0, 1.0, 2.0], [9.0, 8.0, 8.0]]))
+    tensor([7.5000, 1.0000])
     """
-    return logits.amax(1) - logits.mean(1)
+    best = logits.topk(min(_RIVALS + 1, logits.shape[1]), dim=1).values
+    return best[:, 0] - best[:, 1:].mean(1)
 
 
 def leave_one_out(method: MML, supports: Sequence[Support], limit: int) -> tuple[Levels, Int64[Tensor, " R"]]:
-    """Similarities (R, N) per level of support photos to all classes, without themselves; and their classes.
+    """Similarities (R, N) per level of support photos to all classes, each without one photo; and their classes.
 
-    Photos of classes with a single one cannot be left out. Beyond ``limit`` photos, each class has its share.
+    From its own class the photo itself is taken out, from every other its last, so that no class is at an
+    advantage: else recognition looks harder than it is, and the probabilities become too low. Photos of classes
+    with a single one cannot be left out. Beyond ``limit`` photos, each class has its share.
     """
-    summaries = [support.summary for support in supports]
+    summaries = [
+        (without(method, support, len(support) - 1) if len(support) > 1 else support).summary for support in supports
+    ]
     taken = even_shares([len(support) if len(support) > 1 else 0 for support in supports], limit)
     rows, truth = [], []
     asked = [

@@ -1,0 +1,198 @@
+"""Calibration and "none of these": 30 known and 11 unknown classes of a folder, drawn anew for each seed.
+
+python benchmarks/unknown.py ../shared/data/grocery --json benchmarks/results/unknown-grocery.json
+
+The recogniser is fitted on 5 and on 10 photos of each known class and asked about other photos of them and about the
+unknown classes. Beside it: the nearest class mean and the nearest neighbour on the pooled features of the same maps,
+their distance as the measure of how known a photo is, their threshold from leaving each photo out by the same rule.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+from sklearn.metrics import pairwise_distances, roc_auc_score
+from speed import machine
+
+from triptych import Recognizer, load_method
+from triptych.baselines import pooled, prepared
+from triptych.calibration import Calibration, calibration_error, knownness
+from triptych.data import list_folder
+from triptych.evaluation import Accuracy, versions
+from triptych.methods.files import weights_hash
+from triptych.progress import track
+from triptych.support import Photo, encode, read_photos
+
+FALSE_ALARM = 0.05
+Draw = tuple[list[str], np.ndarray, list[str], np.ndarray, list[str]]
+
+
+def draw(folder: Path, seed: int, shot: int, known: int, asked: int, strange: int) -> Draw:
+    """(support, its classes, known queries, their classes, unknown queries); classes are 0..known-1."""
+    listing = list_folder(folder)
+    rng = np.random.default_rng([seed, shot])
+    classes = rng.permutation(len(listing.classes))
+    members = [rng.permutation(np.flatnonzero(listing.labels == n)) for n in classes]
+    if len(classes) <= known or min(map(len, members[:known])) <= shot:
+        raise ValueError(f"{folder}: expected more than {known} classes of more than {shot} photos each")
+    support = [mine[:shot] for mine in members[:known]]
+    queries = [mine[shot : shot + asked] for mine in members[:known]]
+    others = [mine[:strange] for mine in members[known:]]
+
+    def paths(groups: list[np.ndarray]) -> list[str]:
+        return [str(listing.sources[i]) for group in groups for i in group]
+
+    labels, truth = (np.repeat(np.arange(known), list(map(len, groups))) for groups in (support, queries))
+    return paths(support), labels, paths(queries), truth, paths(others)
+
+
+@torch.no_grad()
+def recogniser(recognizer: Recognizer, known: list[str], truth: np.ndarray, others: list[str]) -> dict[str, float]:
+    """Figures of a fitted recogniser."""
+    levels = {name: torch.from_numpy(one) for name, one in recognizer.levels(known + others).items()}
+    logits = recognizer.method_.fusion(levels).double()
+    own, calibration = logits[: len(known)], recognizer.calibration_
+    assert calibration is not None
+    before, after = ((own * factor).softmax(1).numpy() for factor in (1.0, calibration.temperature))
+    return {
+        "accuracy": float((before.argmax(1) == truth).mean()),
+        **unknown_figures(knownness(logits).numpy(), len(known), calibration.threshold(FALSE_ALARM)),
+        "ece_before": calibration_error(before, truth),
+        "ece_after": calibration_error(after, truth),
+        "confidence_after": float(after.max(1).mean()),
+        "temperature": calibration.temperature,
+    }
+
+
+def unknown_figures(score: np.ndarray, known: int, threshold: float) -> dict[str, float]:
+    """Of a measure of how known photos are, the first ``known`` of which are of known classes."""
+    return {
+        "auroc": float(roc_auc_score(np.arange(len(score)) < known, score)),
+        "false_reject": float((score[:known] < threshold).mean()),
+        "false_accept": float((score[known:] >= threshold).mean()),
+    }
+
+
+def baselines(
+    recognizer: Recognizer,
+    support: list[str],
+    labels: np.ndarray,
+    known: list[str],
+    truth: np.ndarray,
+    others: list[str],
+) -> dict[str, dict[str, float]]:
+    """Figures of nearest class mean and nearest neighbour; knownness is minus the distance to the nearest."""
+    vectors = vectors_of(recognizer, support + known + others)
+    learnt, asked = prepared(vectors[: len(support)], vectors[len(support) :])
+    to_photos, among = pairwise_distances(asked, learnt), pairwise_distances(learnt)
+    np.fill_diagonal(among, np.inf)
+    means = np.stack([learnt[labels == n].mean(axis=0) for n in range(labels.max() + 1)])
+    to_means, left_out = pairwise_distances(asked, means), pairwise_distances(learnt, means)
+    for i, label in enumerate(labels):
+        rest = learnt[(labels == label) & (np.arange(len(labels)) != i)].mean(axis=0)
+        left_out[i, label] = np.linalg.norm(learnt[i] - rest)
+    found = {}
+    for name, distances, own, answers in (
+        ("class mean", to_means, left_out, to_means.argmin(1)),
+        ("nearest neighbour", to_photos, among, labels[to_photos.argmin(1)]),
+    ):
+        scores = tuple(sorted((-own.min(axis=1)).tolist()))
+        threshold = Calibration(1.0, scores, 0.0, 0.0, 0.0).threshold(FALSE_ALARM)
+        accuracy = float((answers[: len(known)] == truth).mean())
+        found[name] = {"accuracy": accuracy, **unknown_figures(-distances.min(axis=1), len(known), threshold)}
+    return found
+
+
+@torch.no_grad()
+def vectors_of(recognizer: Recognizer, photos: list[str]) -> np.ndarray:
+    method = recognizer.method_
+    read = [photo for photo in read_photos(photos, method.preprocess.side) if isinstance(photo, Photo)]
+    if len(read) < len(photos):
+        raise ValueError("some photos cannot be read; remove them first")
+    return np.concatenate([pooled(encode(method, photo.pixels[None])) for photo in read])
+
+
+def measure(
+    folder: Path, method: str, seeds: int, shots: list[int], known: int, asked: int, strange: int
+) -> list[dict]:
+    """One row per seed and shot."""
+    loaded, rows = load_method(method), []
+    tasks = [(seed, shot) for seed in range(seeds) for shot in shots]
+    for seed, shot in track(tasks, "drawn", total=len(tasks), at_least=2):
+        support, labels, queries, truth, others = draw(folder, seed, shot, known, asked, strange)
+        recognizer = Recognizer(loaded, thumbnails=False).fit(support, labels)
+        figures = {"recogniser": recogniser(recognizer, queries, truth, others)}
+        figures |= baselines(recognizer, support, labels, queries, truth, others)
+        rows.append({"seed": seed, "shot": shot, "known": len(queries), "unknown": len(others), "figures": figures})
+    return rows
+
+
+def summary(rows: list[dict]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """shot -> contender -> figure -> mean and 95% interval over the seeds."""
+    found: dict[str, Any] = {}
+    for shot in sorted({row["shot"] for row in rows}):
+        mine = [row["figures"] for row in rows if row["shot"] == shot]
+        found[str(shot)] = {
+            name: {
+                figure: asdict(Accuracy.over(np.array([one[name][figure] for one in mine]))) for figure in mine[0][name]
+            }
+            for name in mine[0]
+        }
+    return found
+
+
+def table(found: dict[str, Any]) -> str:
+    """As markdown."""
+    columns = ("accuracy", "auroc", "false_reject", "false_accept", "ece_before", "ece_after")
+    lines = [
+        "| photos | | accuracy | AUROC | known called unknown | unknown taken for known | ECE before | ECE after |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for shot, contenders in found.items():
+        for name, figures in contenders.items():
+            cells = [
+                f"{100 * figures[c]['mean']:.1f} ± {100 * figures[c]['ci95']:.1f}" if c in figures else ""
+                for c in columns
+            ]
+            lines.append(f"| {shot} | {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, help="a folder of class folders")
+    parser.add_argument("--method", default="mml-conv64f")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--shots", type=int, nargs="+", default=[5, 10])
+    parser.add_argument("--known", type=int, default=30, help="classes; the others are unknown")
+    parser.add_argument("--asked", type=int, default=5, help="photos of each known class")
+    parser.add_argument("--strange", type=int, default=10, help="photos of each unknown class")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    start = time.perf_counter()
+    rows = measure(given.photos, given.method, given.seeds, given.shots, given.known, given.asked, given.strange)
+    result = {
+        "summary": summary(rows),
+        "rows": rows,
+        "false_alarm": FALSE_ALARM,
+        "method": given.method,
+        "weights_sha256": weights_hash(load_method(given.method)),
+        "data": given.photos.name,
+        "data_fingerprint": (listing := list_folder(given.photos)).fingerprint(listing.digests()),
+        "seconds": round(time.perf_counter() - start, 1),
+        "machine": machine(torch.device("cpu")),
+        "versions": {**versions(), "scikit-learn": sklearn.__version__},
+    }
+    if given.json:
+        given.json.write_text(json.dumps(result, indent=1) + "\n")
+    print(table(result["summary"]))
+
+
+if __name__ == "__main__":
+    main()
