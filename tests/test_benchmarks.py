@@ -1,15 +1,19 @@
 """The baseline that speed is measured against computes the same scores, and the benchmark runs."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypeAlias
 
+import numpy as np
 import pytest
 import torch
 from photos import class_folders
 
 from triptych.methods import MML, MMLConfig, build_method, save_method
 
+Capture: TypeAlias = pytest.CaptureFixture[str]
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
@@ -82,6 +86,66 @@ def test_all_contenders_have_the_same_budget() -> None:
             images = [budget.way * (k + budget.queries) for k in budget.shots]
             assert 70 <= sum(images) / len(images) <= 80
             assert budget.steps * budget.episodes_per_step == 100
+
+
+def test_the_benchmark_of_unknowns_on_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    from unknown import draw, main, unknown_figures
+
+    folder = class_folders(tmp_path / "photos", classes=4, each=5)
+    support, labels, known, truth, others = draw(folder, seed=1, shot=2, known=3, asked=2, strange=4)
+    names = [Path(photo).parent.name for photo in support]
+    assert len(support) == len(set(support) - set(known) - set(others)) == 6
+    assert [names[2 * label] for label in truth] == [Path(photo).parent.name for photo in known]
+    assert {Path(photo).parent.name for photo in others}.isdisjoint(names)
+    assert labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert unknown_figures(np.array([3.0, 1.0, 2.0, 0.0]), known=2, threshold=2.0) == {
+        "auroc": 0.75,
+        "false_reject": 0.5,
+        "false_accept": 0.5,
+    }
+    arguments = [
+        "--seeds",
+        "2",
+        "--shots",
+        "2",
+        "--known",
+        "3",
+        "--asked",
+        "2",
+        "--json",
+        str(tmp_path / "record.json"),
+    ]
+    monkeypatch.setattr("sys.argv", ["unknown.py", str(folder), *arguments])
+    main()
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert len(record["rows"]) == 2
+    figures = record["summary"]["2"]
+    assert figures.keys() == {"recogniser", "class mean", "nearest neighbour"}
+    assert all(one["auroc"]["mean"] > 0.5 for one in figures.values())
+    assert figures["recogniser"]["accuracy"]["mean"] == 1
+    assert "| 2 | recogniser | 100.0 ± 0.0 |" in capsys.readouterr().out
+
+
+def test_the_benchmark_of_groceries_on_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    from grocery import main
+
+    folder = class_folders(tmp_path / "photos", classes=3, each=8)
+    arguments = ["--way", "2", "--episodes", "3", "--splits", "3", "--json", str(tmp_path / "record.json")]
+    monkeypatch.setattr("sys.argv", ["grocery.py", str(folder), "--queries", "3", "2", *arguments])
+    main()
+    accuracy = json.loads((tmp_path / "record.json").read_text())["accuracy"]
+    assert accuracy.keys() == {"2-way", "3-way"}
+    for task in accuracy.values():
+        for contenders in task.values():
+            for figure in contenders.values():
+                assert figure["mean"] > 0.7
+                fused = contenders["all levels"]["mean"]
+                assert figure["difference"]["mean"] == pytest.approx(fused - figure["mean"])
+    assert "| MML, all levels | " in capsys.readouterr().out
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc alone is asked to keep memory")
