@@ -25,6 +25,8 @@ from triptych.baselines import pooled, prepared
 from triptych.calibration import Calibration, calibration_error, knownness
 from triptych.data import list_folder
 from triptych.evaluation import Accuracy, versions
+from triptych.files import write_whole
+from triptych.methods import MML
 from triptych.methods.files import weights_hash
 from triptych.progress import track
 from triptych.support import Photo, encode, read_photos
@@ -53,21 +55,23 @@ def draw(folder: Path, seed: int, shot: int, known: int, asked: int, strange: in
 
 
 @torch.no_grad()
-def recogniser(recognizer: Recognizer, known: list[str], truth: np.ndarray, others: list[str]) -> dict[str, float]:
-    """Figures of a fitted recogniser."""
+def recogniser(
+    recognizer: Recognizer, known: list[str], truth: np.ndarray, others: list[str]
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Figures of a fitted recogniser, and its probabilities for the known photos before and after calibration."""
     levels = {name: torch.from_numpy(one) for name, one in recognizer.levels(known + others).items()}
     logits = recognizer.method_.fusion(levels).double()
     own, calibration = logits[: len(known)], recognizer.calibration_
     assert calibration is not None
     before, after = ((own * factor).softmax(1).numpy() for factor in (1.0, calibration.temperature))
-    return {
+    figures = {
         "accuracy": float((before.argmax(1) == truth).mean()),
         **unknown_figures(knownness(logits).numpy(), len(known), calibration.threshold(FALSE_ALARM)),
-        "ece_before": calibration_error(before, truth),
-        "ece_after": calibration_error(after, truth),
+        "confidence_before": float(before.max(1).mean()),
         "confidence_after": float(after.max(1).mean()),
         "temperature": calibration.temperature,
     }
+    return figures, {"before": before, "after": after, "truth": truth}
 
 
 def unknown_figures(score: np.ndarray, known: int, threshold: float) -> dict[str, float]:
@@ -118,32 +122,36 @@ def vectors_of(recognizer: Recognizer, photos: list[str]) -> np.ndarray:
     return np.concatenate([pooled(encode(method, photo.pixels[None])) for photo in read])
 
 
-def measure(
-    folder: Path, method: str, seeds: int, shots: list[int], known: int, asked: int, strange: int
-) -> list[dict]:
-    """One row per seed and shot."""
-    loaded, rows = load_method(method), []
-    tasks = [(seed, shot) for seed in range(seeds) for shot in shots]
-    for seed, shot in track(tasks, "drawn", total=len(tasks), at_least=2):
-        support, labels, queries, truth, others = draw(folder, seed, shot, known, asked, strange)
-        recognizer = Recognizer(loaded, thumbnails=False).fit(support, labels)
-        figures = {"recogniser": recogniser(recognizer, queries, truth, others)}
-        figures |= baselines(recognizer, support, labels, queries, truth, others)
-        rows.append({"seed": seed, "shot": shot, "known": len(queries), "unknown": len(others), "figures": figures})
-    return rows
+def measure(method: MML, draws: Draw) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
+    """The figures of every contender on one draw, and the recogniser's probabilities."""
+    support, labels, queries, truth, others = draws
+    recognizer = Recognizer(method, thumbnails=False).fit(support, labels)
+    figures, forecast = recogniser(recognizer, queries, truth, others)
+    return {"recogniser": figures, **baselines(recognizer, support, labels, queries, truth, others)}, forecast
 
 
-def summary(rows: list[dict]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """shot -> contender -> figure -> mean and 95% interval over the seeds."""
+def summary(rows: list[dict[str, Any]], forecasts: list[dict[str, np.ndarray]]) -> dict[str, Any]:
+    """shot -> contender -> figure -> mean and 95% interval over the seeds.
+
+    The calibration error is that of all seeds together, without an interval: of a single seed's photos it is mostly
+    chance, and chance only adds to it.
+    """
     found: dict[str, Any] = {}
     for shot in sorted({row["shot"] for row in rows}):
-        mine = [row["figures"] for row in rows if row["shot"] == shot]
+        mine = [i for i, row in enumerate(rows) if row["shot"] == shot]
+        figures = [rows[i]["figures"] for i in mine]
         found[str(shot)] = {
             name: {
-                figure: asdict(Accuracy.over(np.array([one[name][figure] for one in mine]))) for figure in mine[0][name]
+                figure: asdict(Accuracy.over(np.array([one[name][figure] for one in figures])))
+                for figure in figures[0][name]
             }
-            for name in mine[0]
+            for name in figures[0]
         }
+        before, after, truth = (
+            np.concatenate([forecasts[i][key] for i in mine]) for key in ("before", "after", "truth")
+        )
+        found[str(shot)]["recogniser"]["ece_before"] = {"mean": calibration_error(before, truth)}
+        found[str(shot)]["recogniser"]["ece_after"] = {"mean": calibration_error(after, truth)}
     return found
 
 
@@ -156,12 +164,15 @@ def table(found: dict[str, Any]) -> str:
     ]
     for shot, contenders in found.items():
         for name, figures in contenders.items():
-            cells = [
-                f"{100 * figures[c]['mean']:.1f} ± {100 * figures[c]['ci95']:.1f}" if c in figures else ""
-                for c in columns
-            ]
-            lines.append(f"| {shot} | {name} | {' | '.join(cells)} |")
+            cells = " | ".join(_cell(figures.get(column)) for column in columns)
+            lines.append(f"| {shot} | {name} | {cells} |")
     return "\n".join(lines)
+
+
+def _cell(figure: dict[str, float] | None) -> str:
+    if figure is None:
+        return ""
+    return f"{100 * figure['mean']:.1f}" + (f" ± {100 * figure['ci95']:.1f}" if "ci95" in figure else "")
 
 
 def main() -> None:
@@ -176,21 +187,28 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     start = time.perf_counter()
-    rows = measure(given.photos, given.method, given.seeds, given.shots, given.known, given.asked, given.strange)
-    result = {
-        "summary": summary(rows),
-        "rows": rows,
+    method, rows, forecasts = load_method(given.method), [], []
+    about = {
         "false_alarm": FALSE_ALARM,
         "method": given.method,
-        "weights_sha256": weights_hash(load_method(given.method)),
+        "weights_sha256": weights_hash(method),
         "data": given.photos.name,
         "data_fingerprint": (listing := list_folder(given.photos)).fingerprint(listing.digests()),
-        "seconds": round(time.perf_counter() - start, 1),
         "machine": machine(torch.device("cpu")),
         "versions": {**versions(), "scikit-learn": sklearn.__version__},
     }
-    if given.json:
-        given.json.write_text(json.dumps(result, indent=1) + "\n")
+    for seed in track(range(given.seeds), "seeds", total=given.seeds, at_least=2):
+        for shot in given.shots:
+            drawn = draw(given.photos, seed, shot, given.known, given.asked, given.strange)
+            figures, forecast = measure(method, drawn)
+            rows.append(
+                {"seed": seed, "shot": shot, "known": len(drawn[2]), "unknown": len(drawn[4]), "figures": figures}
+            )
+            forecasts.append(forecast)
+        seconds = round(time.perf_counter() - start, 1)
+        result = {"summary": summary(rows, forecasts), "rows": rows, "seeds": seed + 1, **about, "seconds": seconds}
+        if given.json:  # after every seed, as a run takes long
+            write_whole(given.json, (json.dumps(result, indent=1) + "\n").encode())
     print(table(result["summary"]))
 
 
