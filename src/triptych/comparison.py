@@ -101,36 +101,39 @@ def compare(
     keep_freed_memory()
     model = method.eval().to(device) if isinstance(method, MML) else load_method(method, device)
     collection = collect(model, photos, labels, seed=seed)
-    sampler = _sampler(collection, repeats, shots, queries, seed)
-    splits = _run(model, collection, sampler, repeats, _PRECISIONS[precision])
-    doubts = left_out(
-        model,
-        collection.maps,
-        collection.labels,
-        comparisons=_comparisons(collection, _WORK[1]),
-        seed=seed,
-        search_dtype=_PRECISIONS[precision],
-    )
-    thumbnails: dict[str, str] = {}
-    return {
+    record = {
         **_described(collection),
-        "curve": [_point(splits, shot, len(collection)) for shot in sampler.shots],
-        "confusion": _confusion(collection, splits, sampler.shots[-1], thumbnails),
-        "suspects": _suspects(collection, doubts, thumbnails),
-        "thumbnails": thumbnails,
+        **_measured(model, collection, _sampler(collection, repeats, shots, queries, seed), repeats, precision),
         "data": str(photos) if isinstance(photos, str | PathLike) else None,
         "method": str(method) if isinstance(method, str | PathLike) else model.config.backbone,
         "config": asdict(model.config),
         "weights_sha256": weights_hash(model),
         "repeats": repeats,
-        "asked": len(splits[0].episodes[sampler.shots[0]].query),
         "queries": queries,
         "seed": seed,
         "precision": precision,
         "device": device,
         "threads": torch.get_num_threads(),
-        "seconds": round(time.perf_counter() - started, 1),
         "versions": {**versions(), "scikit-learn": sklearn.__version__},
+    }
+    return {**record, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def _measured(
+    method: MML, collection: Collection, sampler: SplitSampler, repeats: int, precision: str
+) -> dict[str, Any]:
+    """What the splits and leaving out have given."""
+    dtype = _PRECISIONS[precision]
+    splits = _run(method, collection, sampler, repeats, dtype)
+    bound = _comparisons(collection, _WORK[1])
+    doubts = left_out(method, collection.maps, collection.labels, bound, seed=sampler.seed, search_dtype=dtype)
+    thumbnails: dict[str, str] = {}
+    return {
+        "curve": [_point(splits, shot, len(collection)) for shot in sampler.shots],
+        "confusion": _confusion(collection, splits, sampler.shots[-1], thumbnails),
+        "suspects": _suspects(collection, doubts, thumbnails),
+        "thumbnails": thumbnails,
+        "asked": len(splits[0].episodes[sampler.shots[0]].query),
     }
 
 
