@@ -12,7 +12,18 @@ from jaxtyping import install_import_hook
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined
 
-_CHECKED = ["backbones", "episodes", "evaluation", "fusion", "methods", "similarity"]
+_CHECKED = [
+    "backbones",
+    "baselines",
+    "contest",
+    "episodes",
+    "evaluation",
+    "fusion",
+    "methods",
+    "similarity",
+    "splits",
+    "suspects",
+]
 install_import_hook([f"triptych.{name}" for name in _CHECKED], "beartype.beartype")
 
 

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from photos import class_folders, photo
 
@@ -128,15 +127,3 @@ def test_single_photos_alone_cannot_be_compared(tmp_path: Path) -> None:
         compare([photo(0, 0), photo(1, 0)], [0, 1])
     with pytest.raises(ValueError, match="no class folders"):
         compare(tmp_path)
-
-
-def test_intervals_of_splits_do_not_shrink_to_nothing() -> None:
-    from triptych.evaluation import Accuracy
-
-    values = np.tile([0.4, 0.6], 500)
-    plain, corrected = Accuracy.over(values), Accuracy.over_splits(values, asked=0.2)
-    assert plain.mean == corrected.mean
-    assert plain.ci95 < 0.01
-    assert corrected.ci95 == pytest.approx(1.96 * 0.1 * 0.5, rel=0.01)
-    with pytest.raises(ValueError, match="two splits at least"):
-        Accuracy.over_splits(values[:1], 0.2)

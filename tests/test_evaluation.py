@@ -134,3 +134,13 @@ def test_pixels_that_say_the_class_are_recognised(data: Path) -> None:
 def test_wrong_settings_are_refused(data: Path, settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         record(data, **settings)
+
+
+def test_intervals_of_splits_do_not_shrink_to_nothing() -> None:
+    values = np.tile([0.4, 0.6], 500)
+    plain, corrected = Accuracy.over(values), Accuracy.over_splits(values, asked=0.2)
+    assert plain.mean == corrected.mean
+    assert plain.ci95 < 0.01
+    assert corrected.ci95 == pytest.approx(1.96 * 0.1 * 0.5, rel=0.01)
+    with pytest.raises(ValueError, match="two splits at least"):
+        Accuracy.over_splits(values[:1], 0.2)

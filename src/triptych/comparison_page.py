@@ -33,8 +33,8 @@ th, td { text-align: left; padding: .3rem .8rem; border-bottom: 1px solid #d5dbe
 td { white-space: nowrap } thead th { border-bottom: 2px solid #52606d } caption { text-align: left; color: #46535f }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; list-style: none;
   padding: 0 } .cards > li { border: 1px solid #d5dbe1; border-radius: 8px; padding: .7rem; font-size: .9rem }
-.pair { display: flex; gap: .7rem } figure { margin: 0; width: 7rem; font-size: .8rem }
-figure img { width: 7rem; height: 7rem; object-fit: cover; border-radius: 6px; display: block }
+.pair { display: flex; gap: .7rem } figure { margin: 0; width: 6.8rem; font-size: .8rem }
+figure img { width: 6.8rem; height: 6.8rem; object-fit: cover; border-radius: 6px; display: block }
 .better { color: #146c3f } .worse { color: #a52a20 }
 </style></head><body><main>
 <h1>Is MML worth it on these photos?</h1>

@@ -1,0 +1,41 @@
+"""All contenders answer one episode from the same maps, each as it would alone."""
+
+import numpy as np
+import pytest
+import torch
+from photos import photo
+
+from triptych import Recognizer, load_method
+from triptych.baselines import BASELINES, baseline_answers, pooled
+from triptych.collection import collect
+from triptych.contest import FUSED, contest
+from triptych.episodes import Episode, EpisodeSampler
+from triptych.methods import LEVELS, MML, MMLConfig
+
+
+def test_answers_are_those_of_a_recogniser_and_of_the_baselines() -> None:
+    method = load_method("mml-conv64f")
+    images = [photo(kind, number) for kind in range(4) for number in range(4)]
+    collection = collect(method, images, [kind for kind in range(4) for _ in range(4)])
+    episode = EpisodeSampler(collection.labels, way=4, shot=2, queries=2)[0]
+    vectors = pooled(collection.maps)
+    answers = contest(method, collection.maps, vectors, episode)
+    assert list(answers) == [FUSED, *LEVELS, *BASELINES]
+
+    recognizer = Recognizer(method).fit([images[i] for i in episode.support], episode.support_labels)
+    asked = [images[i] for i in episode.query]
+    assert answers[FUSED].tolist() == recognizer.predict(asked).tolist()
+    for level, scores in recognizer.levels(asked).items():
+        assert answers[level].tolist() == scores.argmax(axis=1).tolist()
+    plain = baseline_answers(vectors[episode.support], episode.support_labels, vectors[episode.query])
+    for name, own in plain.items():
+        assert answers[name].tolist() == own.tolist()
+
+
+@pytest.mark.parametrize("levels", [("pixel",), ("global", "pixel")])
+def test_a_level_contends_alone_only_beside_others(levels: tuple[str, ...]) -> None:
+    maps = torch.randn(6, 64, 3, 3)
+    episode = Episode(np.array([0, 1, 2]), np.array([0, 1, 1]), np.array([3, 4, 5]), np.array([0, 1, 1]))
+    answers = contest(MML(MMLConfig(levels=levels)).eval(), maps, pooled(maps), episode)
+    assert list(answers) == [FUSED, *(levels if len(levels) > 1 else ()), *BASELINES]
+    assert all(answer.shape == (3,) for answer in answers.values())
