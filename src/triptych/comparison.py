@@ -158,7 +158,7 @@ def _run(
     drawn = [sampler[number] for number in range(repeats)]
     tasks = [(number, shot) for number in range(repeats) for shot in sampler.shots]
     answers: list[dict[int, dict[str, np.ndarray]]] = [{} for _ in drawn]
-    for number, shot in track(tasks, "comparing", total=len(tasks), at_least=8):
+    for number, shot in track(tasks, "comparing", total=len(tasks)):
         answers[number][shot] = contest(method, collection.maps, vectors, drawn[number][shot], search_dtype)
     return [_Split(episodes, given) for episodes, given in zip(drawn, answers, strict=True)]
 

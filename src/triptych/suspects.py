@@ -60,7 +60,7 @@ def left_out(
     shares = even_shares(counts, comparisons // (size * len(members)))
     summaries = [method.summarise(maps[mine[:size]].float()) for mine in members]
     taken, logits = [], []
-    for n in track(np.flatnonzero(shares), "leaving out", total=len(members), at_least=10):
+    for n in track(np.flatnonzero(shares), "leaving out", total=len(members)):
         photos = members[n][: shares[n]]
         levels = method.compare(maps[photos].float(), summaries, search_dtype)
         for row, photo in enumerate(photos[:size]):
