@@ -231,43 +231,6 @@ def test_knows_the_photos_it_was_fitted_on(fitted: Recognizer) -> None:
     assert not fitted.knows(photo(0, 100))
 
 
-def test_explanation_accounts_for_the_answer(fitted: Recognizer) -> None:
-    query = photo(2, 100)
-    why = fitted.explain(query, top=2)
-    probabilities = fitted.predict_proba([query])[0]
-    assert why.label == fitted.predict([query])[0]
-    assert [evidence.probability for evidence in why.classes] == pytest.approx(sorted(probabilities)[::-1][:2])
-    first, second = why.classes
-    margin = sum(first.contributions.values()) - sum(second.contributions.values())
-    assert margin == pytest.approx(np.log(first.probability / second.probability), rel=1e-3)
-    assert len(first.matches) == why.grid[0] * why.grid[1]
-    assert sum(match.similarity for match in first.matches) == pytest.approx(first.similarities["pixel"], rel=1e-5)
-
-
-def test_a_photo_matches_itself_patch_by_patch(fitted: Recognizer) -> None:
-    why = fitted.explain(photo(0, 1), top=1)
-    (own_index,) = [i for i, kept in enumerate(fitted.support_["a"].ids) if kept == photo_id(photo(0, 1))]
-    own = [match for match in why.classes[0].matches if match.photo == own_index and match.query == match.support]
-    assert len(own) > 0.9 * len(why.classes[0].matches)
-    assert own[0].similarity == pytest.approx(1, abs=1e-3)
-
-
-def test_patches_and_parts_account_for_their_levels(fitted: Recognizer) -> None:
-    query = photo(1, 100)
-    for evidence in fitted.explain(query, top=3).classes:
-        for level, matches in (("pixel", evidence.matches), ("part", evidence.parts)):
-            assert sum(match.similarity for match in matches) == pytest.approx(evidence.similarities[level], rel=1e-4)
-            margins = [match.margin for match in matches]
-            assert margins == sorted(margins, reverse=True)
-        mean = fitted.levels([query])["pixel"].mean()
-        assert sum(m.margin for m in evidence.matches) == pytest.approx(evidence.similarities["pixel"] - mean, abs=1e-2)
-
-
-def test_a_level_a_method_has_not_gives_no_matches() -> None:
-    why = Recognizer(build_method("protonet-conv64f")).fit(*support()).explain(photo(0, 100))
-    assert why.classes[0].matches == [] == why.classes[0].parts
-
-
 def test_a_saved_recognizer_answers_bit_for_bit_the_same(
     fitted: Recognizer, queries: list[Image.Image], tmp_path: Path
 ) -> None:

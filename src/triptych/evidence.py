@@ -1,6 +1,6 @@
 """Evidence: each level's share of an answer, the patches that match, and the parts that match."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -9,25 +9,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triptych.matching import Match, margins_of, matches_of, naming_order
 from triptych.methods import MML
-from triptych.similarity import nearest_similarity, part_class, pixel_class
-from triptych.support import Support, encode
+from triptych.similarity import part_class, pixel_class
+from triptych.support import Support, encode, views_of
 
 __all__ = ["ClassEvidence", "Explanation", "PartMatch", "PatchMatch", "explain"]
 
 
-_BLOCK = 1 << 16  # members of a pool that are compared at once
-
-
 @dataclass(frozen=True)
 class PatchMatch:
-    """One local descriptor of the photo and its nearest in a class's photos.
+    """One local descriptor of the photo and its nearest in a class's photos, or one of its k nearest.
 
     Attributes:
         query: (row, column) of the descriptor in the photo's feature map.
         photo: index of the support photo in its class.
         name: file name of that photo, or "".
-        support: (row, column) of the matched descriptor.
+        view: which view of that photo: 0 itself, 1 its mirror image, from 2 crops of it.
+        support: (row, column) of the matched patch in the grid of the photo itself, whatever the view.
         similarity: their cosine.
         margin: how much more similar that is than the nearest in a class is on average over all classes: above
             zero the patch speaks for this class.
@@ -36,6 +35,7 @@ class PatchMatch:
     query: tuple[int, int]
     photo: int
     name: str
+    view: int
     support: tuple[int, int]
     similarity: float
     margin: float
@@ -43,12 +43,13 @@ class PatchMatch:
 
 @dataclass(frozen=True)
 class PartMatch:
-    """One channel of the photo and its nearest among the channels of a class's photos.
+    """One channel of the photo and its nearest among the channels of a class's photos, or one of its k nearest.
 
     Attributes:
         channel: of the photo's feature map.
         photo: index of the support photo in its class.
         name: file name of that photo, or "".
+        view: which view of that photo, as in ``PatchMatch``.
         support_channel: the matched channel.
         similarity: as the method compares parts: their cosine, or inner product.
         margin: as that of a ``PatchMatch``.
@@ -57,6 +58,7 @@ class PartMatch:
     channel: int
     photo: int
     name: str
+    view: int
     support_channel: int
     similarity: float
     margin: float
@@ -72,8 +74,9 @@ class ClassEvidence:
         similarities: level -> similarity before fusion.
         contributions: level -> what it adds to the logit, less its mean over all classes: above zero speaks for
             the class, below against it.
-        matches: the pixel level's matches, the strongest margin first; one for each descriptor of the photo.
-        parts: the part level's matches, the strongest margin first; one for each channel.
+        matches: the pixel level's matches, k for each descriptor of the photo, k being the method's ``pixel_k``. The
+            first name the evidence best: see ``triptych.matching.naming_order``.
+        parts: the part level's matches, the strongest margin first; ``part_k`` for each channel.
         thumbnails: the class's photos as small JPEGs, or b"" where none are kept.
     """
 
@@ -111,7 +114,7 @@ class Explanation:
         """(rows, columns) the margin of each patch for the class at ``rank``; where the pixel level finds it."""
         values = np.zeros(self.grid)
         for match in self.classes[rank].matches:
-            values[match.query] = match.margin
+            values[match.query] += match.margin
         return values
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -144,66 +147,66 @@ def explain(
     levels = method.compare(query, [support.summary for support in supports])
     contributions = {level: temperature * part for level, part in method.fusion.contributions(levels).items()}
     probabilities = (temperature * method.fusion(levels)[0].double()).softmax(0)
-    patches = pixel_class(query) if "pixel" in levels else None  # (M, C)
-    parts = part_class(query, method.config.part_normalize) if "part" in levels else None  # (C, M)
+    config = method.config
+    patches = parts = None
+    if "pixel" in levels:
+        patches = _Compared(pixel_class(query), supports, "pixel", config.pixel_k)
+    if "part" in levels:
+        parts = _Compared(part_class(query, config.part_normalize), supports, "part", config.part_k)
+    grid = (query.shape[2], query.shape[3])
     evidence = [
         ClassEvidence(
             label=labels[n],
             probability=float(probabilities[n]),
             similarities={level: float(scores[0, n]) for level, scores in levels.items()},
             contributions={level: float(part[0, n] - part[0].mean()) for level, part in contributions.items()},
-            matches=[] if patches is None else _patch_matches(patches, supports, n, query.shape[3]),
-            parts=[] if parts is None else _part_matches(parts, supports, n),
+            matches=[] if patches is None else _patch_matches(patches, n, grid, len(pixels)),
+            parts=[] if parts is None else _part_matches(parts, n),
             thumbnails=supports[n].thumbnails,
         )
         for n in probabilities.argsort(descending=True, stable=True)[:top].tolist()
     ]
-    return Explanation(pixels, (query.shape[2], query.shape[3]), evidence, query[0].float().cpu().numpy())
+    return Explanation(pixels, grid, evidence, query[0].float().cpu().numpy())
 
 
-def _patch_matches(patches: Tensor, supports: Sequence[Support], n: int, width: int) -> list[PatchMatch]:
+class _Compared:
+    """A photo's descriptors or parts beside those of every class."""
+
+    def __init__(self, rows: Tensor, supports: Sequence[Support], level: str, k: int) -> None:
+        self.rows, self.supports, self.level, self.k = rows, supports, level, k
+        margins, mean = margins_of(rows, [support.summary[level] for support in supports], k)
+        self.margins, self.mean = margins.cpu().numpy(), mean.tolist()  # (R, N), (R,)
+
+    def matches(self, n: int, order: Sequence[int]) -> Iterator[tuple[int, Match, float]]:
+        """(row, match, its share of the row's margin) in class n, rows in this order."""
+        found = matches_of(self.rows, self.supports[n], self.level, self.k)
+        for row in order:
+            for match in found[row]:
+                yield row, match, match.similarity - self.mean[row] / self.k
+
+
+def _patch_matches(patches: _Compared, n: int, grid: tuple[int, int], side: int) -> list[PatchMatch]:
+    support = patches.supports[n]
+    views = [views_of(photo, support.maps.shape[1], side) for photo in support.ids]
+    width = grid[1]
     return [
         PatchMatch(
             query=divmod(row, width),
-            photo=photo,
-            name=supports[n].names[photo],
-            support=divmod(place, width),
-            similarity=similarity,
+            photo=match.photo,
+            name=support.names[match.photo],
+            view=match.view,
+            support=views[match.photo][match.view].locate(*divmod(match.member, width), grid, side),
+            similarity=match.similarity,
             margin=margin,
         )
-        for row, photo, place, similarity, margin in _matches(patches, "pixel", supports, n)
+        for row, match, margin in patches.matches(n, naming_order(patches.margins[:, n].reshape(grid)))
     ]
 
 
-def _part_matches(parts: Tensor, supports: Sequence[Support], n: int) -> list[PartMatch]:
+def _part_matches(parts: _Compared, n: int) -> list[PartMatch]:
+    names = parts.supports[n].names
+    order = np.argsort(-parts.margins[:, n], kind="stable").tolist()
     return [
-        PartMatch(channel, photo, supports[n].names[photo], other, similarity, margin)
-        for channel, photo, other, similarity, margin in _matches(parts, "part", supports, n)
+        PartMatch(channel, match.photo, names[match.photo], match.view, match.member, match.similarity, margin)
+        for channel, match, margin in parts.matches(n, order)
     ]
-
-
-def _matches(rows: Tensor, level: str, supports: Sequence[Support], n: int) -> list[tuple[int, int, int, float, float]]:
-    """(row, photo, member of that photo, similarity, margin) of each row's nearest in class n, by margin."""
-    pools = [support.summary[level] for support in supports]
-    # Each row as a query of its own: its best similarity to every class, without a table of all pairs.
-    best = nearest_similarity(rows[:, None], pools, k=1)  # (R, N)
-    margins = (best[:, n] - best.mean(1)).tolist()
-    nearest = _nearest(rows, pools[n]).tolist()
-    views = supports[n].maps.shape[1]
-    members = len(pools[n]) // (len(supports[n]) * views)  # of one view of one photo
-    similarities = best[:, n].tolist()
-    return [
-        (row, nearest[row] // (members * views), nearest[row] % members, similarities[row], margins[row])
-        for row in sorted(range(len(rows)), key=lambda row: -margins[row])
-    ]
-
-
-def _nearest(rows: Tensor, pool: Tensor) -> Tensor:
-    """Which member of the pool each row is nearest to."""
-    values, indices = [], []
-    for number, block in enumerate(pool.split(_BLOCK)):
-        best = (rows @ block.T).max(dim=1)
-        values.append(best.values)
-        indices.append(best.indices + number * _BLOCK)
-    which = torch.stack(values).argmax(dim=0)  # (R,)
-    return torch.stack(indices).gather(0, which[None])[0]

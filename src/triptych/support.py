@@ -23,12 +23,14 @@ __all__ = [
     "Photo",
     "Support",
     "Unreadable",
+    "View",
     "encode",
     "grow",
     "read_class_photos",
     "read_photos",
     "summarised",
     "thumbnail",
+    "views_of",
     "without",
 ]
 
@@ -82,6 +84,48 @@ class Support:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+@dataclass(frozen=True)
+class View:
+    """A square of a photo, in pixels, perhaps mirrored.
+
+    Attributes:
+        top: its first row.
+        left: its first column.
+        size: its side; scaled up to the photo's.
+        mirrored: left and right are exchanged.
+    """
+
+    top: int
+    left: int
+    size: int
+    mirrored: bool
+
+    def locate(self, row: int, column: int, grid: tuple[int, int], side: int) -> tuple[int, int]:
+        """The cell of the photo's grid in which the middle of a cell of the view's grid lies.
+
+        >>> View(top=0, left=0, size=84, mirrored=True).locate(3, 0, grid=(21, 21), side=84)
+        (3, 20)
+        >>> View(top=10, left=0, size=67, mirrored=False).locate(0, 20, grid=(21, 21), side=84)
+        (2, 16)
+        """
+        rows, columns = grid
+        if self.mirrored:
+            column = columns - 1 - column
+        down, right = self.top + (row + 0.5) / rows * self.size, self.left + (column + 0.5) / columns * self.size
+        return int(down / side * rows), int(right / side * columns)
+
+
+def views_of(photo: str, count: int, side: int) -> list[View]:
+    """The photo with this id, its mirror image, then crops; which crops, the id itself decides."""
+    rng = np.random.default_rng(int(photo, 16))
+    size = round(_CROP * side)
+    views = [View(0, 0, side, False), View(0, 0, side, True)][:count]
+    for number in range(2, count):
+        top, left = rng.integers(0, side - size + 1, 2).tolist()
+        views.append(View(top, left, size, mirrored=number % 2 == 1))
+    return views
 
 
 def summarised(method: MML, maps: Tensor) -> ClassSummary:
@@ -209,14 +253,11 @@ def _refuse_conflict(owner: Any, label: Any, name: str) -> None:
 
 
 def _views(photo: Photo, count: int) -> np.ndarray:
-    """The photo, its mirror image, then crops, (count, side, side, 3); which crops, the photo itself decides."""
+    """What the network sees of a photo, (count, side, side, 3)."""
     side = len(photo.pixels)
-    rng = np.random.default_rng(int(photo.id, 16))
-    views = [photo.pixels, photo.pixels[:, ::-1]][:count]
-    size = round(_CROP * side)
-    for number in range(2, count):
-        top, left = rng.integers(0, side - size + 1, 2)
-        crop = Image.fromarray(photo.pixels[top : top + size, left : left + size])
-        upright = np.asarray(squash(crop, side))
-        views.append(upright[:, ::-1] if number % 2 else upright)
+    views = []
+    for view in views_of(photo.id, count, side):
+        crop = photo.pixels[view.top : view.top + view.size, view.left : view.left + view.size]
+        upright = np.asarray(squash(Image.fromarray(crop), side))
+        views.append(upright[:, ::-1] if view.mirrored else upright)
     return np.ascontiguousarray(np.stack(views))
