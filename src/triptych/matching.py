@@ -51,10 +51,9 @@ def matches_of(rows: Float[Tensor, "R D"], support: Support, level: str, k: int)
     views = support.maps.shape[1]
     members = len(pool) // (len(support) * views)  # of one view of one photo
     similarities, indices = _nearest(rows, pool, k)
-    return [
-        [Match(*divmod(index // members, views), index % members, value) for value, index in zip(*found, strict=True)]
-        for found in zip(similarities.tolist(), indices.tolist(), strict=True)
-    ]
+    columns = (indices // (members * views), indices // members % views, indices % members, similarities)
+    found = zip(*(column.tolist() for column in columns), strict=True)
+    return [[Match(*match) for match in zip(*row, strict=True)] for row in found]
 
 
 def naming_order(margins: Float[np.ndarray, "H W"]) -> list[int]:
