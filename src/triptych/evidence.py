@@ -1,7 +1,7 @@
 """Evidence: each level's share of an answer, the patches that match, and the parts that match."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
 
@@ -116,6 +116,24 @@ class Explanation:
         for match in self.classes[rank].matches:
             values[match.query] += match.margin
         return values
+
+    def summary(self, matches: int = 10) -> dict[str, Any]:
+        """The answer and the first ``matches`` patches and channels of each class, as JSON can hold them."""
+        return {
+            "label": self.label,
+            "grid": list(self.grid),
+            "classes": [
+                {
+                    "label": evidence.label,
+                    "probability": evidence.probability,
+                    "similarities": evidence.similarities,
+                    "contributions": evidence.contributions,
+                    "matches": [asdict(match) for match in evidence.matches[:matches]],
+                    "parts": [asdict(part) for part in evidence.parts[:matches]],
+                }
+                for evidence in self.classes
+            ],
+        }
 
     def save(self, path: str | PathLike[str]) -> None:
         """Draw the evidence into a PNG file, whole or not at all.

@@ -65,11 +65,11 @@ def _installed(weight: str) -> tuple[str, ...]:
     from matplotlib import get_data_path
     from matplotlib.font_manager import fontManager, weight_dict
 
-    wanted = weight_dict[weight]
+    names = {name for name, number in weight_dict.items() if number == weight_dict[weight]}
     fitting = [
         font.name
         for font in fontManager.ttflist
-        if weight_dict.get(font.weight, font.weight) == wanted and (font.stretch, font.style) == ("normal", "normal")
+        if font.weight in {*names, weight_dict[weight]} and (font.stretch, font.style) == ("normal", "normal")
         if not font.fname.startswith(get_data_path())
     ]
     return tuple(sorted({*fitting} - {_FONT}))

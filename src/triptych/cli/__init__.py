@@ -3,7 +3,8 @@
 Heavy modules are imported where they are used, so that help and usage errors come at once.
 """
 
-from triptych.cli import classes, comparing, recognise, training  # each adds its commands to the application
+# each adds its commands to the application
+from triptych.cli import classes, comparing, evidence, recognise, training
 from triptych.cli.app import app, main
 
-__all__ = ["app", "classes", "comparing", "main", "recognise", "training"]
+__all__ = ["app", "classes", "comparing", "evidence", "main", "recognise", "training"]
