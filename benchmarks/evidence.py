@@ -24,7 +24,6 @@ from triptych.data import list_folder
 from triptych.evidence import Explanation
 from triptych.methods.files import weights_hash
 from triptych.progress import track
-from triptych.support import encode
 
 Cells = Sequence[tuple[int, int]]
 
@@ -68,16 +67,10 @@ def covered(image: np.ndarray, cells: Cells, grid: tuple[int, int]) -> np.ndarra
     return hidden
 
 
-@torch.no_grad()
 def winner_scores(recognizer: Recognizer, images: Sequence[np.ndarray], winner: int) -> dict[str, np.ndarray]:
     """The winner's log-probability, and its logit above the mean of all, in each image."""
-    method = recognizer.method_
-    classes = [recognizer.support_[label].summary for label in recognizer.classes_.tolist()]
-    logits = method.fusion(method.compare(encode(method, np.stack(images)), classes)).double()
-    return {
-        "log-probability": logits.log_softmax(1)[:, winner].numpy(),
-        "logit above the mean": (logits[:, winner] - logits.mean(1)).numpy(),
-    }
+    logs = np.log(recognizer.predict_proba(images))
+    return {"log-probability": logs[:, winner], "logit above the mean": logs[:, winner] - logs.mean(1)}
 
 
 def falls(
@@ -134,7 +127,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="photos to explain")
     parser.add_argument("--shot", type=int, default=5, help="photos of each class to learn from")
     parser.add_argument("--share", type=float, default=0.1, help="of the patches that are covered")
-    parser.add_argument("--draws", type=int, default=5, help="of the random patches")
+    parser.add_argument("--draws", type=int, default=3, help="of the random patches")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

@@ -36,6 +36,11 @@ class Calibration:
         accuracy: share of them recognised.
         error_before: expected calibration error without the temperature.
         error: expected calibration error with it. The temperature was fitted on the same photos.
+
+    >>> from triptych.calibration import Calibration
+    >>> calibration = Calibration(0.8, known=(1.0, 2.0, 3.0, 4.0), accuracy=1.0, error_before=0.1, error=0.0)
+    >>> calibration.threshold(false_alarm=0.4)
+    2.0
     """
 
     temperature: float
@@ -62,7 +67,17 @@ class Calibration:
 
 @torch.no_grad()
 def calibrate(method: MML, supports: Sequence[Support]) -> Calibration | None:
-    """Calibrate on the photos of the classes; None if every class has a single one."""
+    """Calibrate on the photos of the classes; None if every class has a single one.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> from triptych.calibration import calibrate
+    >>> calibration = calibrate(recognizer.method_, list(recognizer.support_.values()))
+    >>> len(calibration.known), calibration.temperature > 0
+    (4, True)
+    """
     levels, truth = leave_one_out(method, supports, _limit(sum(map(len, supports))))
     if not len(truth):
         return None
@@ -99,6 +114,15 @@ def leave_one_out(method: MML, supports: Sequence[Support], limit: int) -> tuple
     From its own class the photo itself is taken out, from every other its last, so that no class is at an
     advantage: else recognition looks harder than it is, and the probabilities become too low. Photos of classes
     with a single one cannot be left out. Beyond ``limit`` photos, each class has its share.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> from triptych.calibration import leave_one_out
+    >>> levels, truth = leave_one_out(recognizer.method_, list(recognizer.support_.values()), limit=10)
+    >>> levels["pixel"].shape, truth
+    (torch.Size([4, 2]), tensor([0, 0, 1, 1]))
     """
     summaries = [
         (without(method, support, len(support) - 1) if len(support) > 1 else support).summary for support in supports

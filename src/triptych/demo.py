@@ -44,7 +44,13 @@ $sections
 
 @dataclass(frozen=True)
 class Answer:
-    """What was answered for one photo."""
+    """What was answered for one photo.
+
+    >>> from pathlib import Path
+    >>> from triptych.demo import Answer
+    >>> Answer(Path("1.jpg"), truth="Lemon", label="Lemon", probability=0.9).label
+    'Lemon'
+    """
 
     path: Path
     truth: str
@@ -66,6 +72,13 @@ def demo(page: str | Path, shot: int = 5, method: str = "mml-conv64f") -> dict[s
     Raises:
         ValueError: a shot that leaves nothing to recognise.
         OSError: the page cannot be written.
+
+    >>> import tempfile
+    >>> from triptych.demo import demo
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = demo(f"{folder}/page.html", shot=1)
+    >>> result["classes"], result["shot"]
+    (8, 1)
     """
     with resources.as_file(resources.files("triptych.samples")) as folder:
         listing = list_folder(folder)
@@ -97,7 +110,16 @@ def demo(page: str | Path, shot: int = 5, method: str = "mml-conv64f") -> dict[s
 
 
 def demo_page(support: list[tuple[Path, str]], answers: list[Answer], shot: int, method: str) -> str:
-    """One self-contained HTML page: per class, the photos learnt from and the answers with their confidence."""
+    """One self-contained HTML page: per class, the photos learnt from and the answers with their confidence.
+
+    >>> from importlib import resources
+    >>> from triptych.demo import Answer, demo_page
+    >>> with resources.as_file(resources.files("triptych.samples")) as folder:
+    ...     first, second = sorted((folder / "Lemon").iterdir())[:2]
+    ...     page = demo_page([(first, "Lemon")], [Answer(second, "Lemon", "Lemon", 0.9)], 1, "mml-conv64f")
+    >>> "1 of 1 photos recognised" in page
+    True
+    """
     classes = list(dict.fromkeys(answer.truth for answer in answers))
     right = sum(answer.label == answer.truth for answer in answers)
     sections = []

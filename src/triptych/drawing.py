@@ -45,6 +45,14 @@ def draw_explanation(explanation: Explanation) -> bytes:
 
     Raises:
         RuntimeError: matplotlib is not installed.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> from triptych.drawing import draw_explanation
+    >>> draw_explanation(recognizer.explain(photos[0], top=1))[1:4]
+    b'PNG'
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -211,12 +219,16 @@ def _shown(matches: Sequence[PatchMatch], grid: tuple[int, int]) -> list[PatchMa
     least = 2 * _reach(grid) + 1
     chosen: list[PatchMatch] = []
     for match in matches:
-        if match.margin <= 0 or len(chosen) == _PATCHES:
+        if len(chosen) == _PATCHES:
             break
-        if len({match.photo, *(one.photo for one in chosen)}) <= _PHOTOS and all(
-            _distance(match.query, one.query) >= least
-            and (match.photo != one.photo or _distance(match.support, one.support) >= least)
-            for one in chosen
+        if (
+            match.margin > 0
+            and len({match.photo, *(one.photo for one in chosen)}) <= _PHOTOS
+            and all(
+                _distance(match.query, one.query) >= least
+                and (match.photo != one.photo or _distance(match.support, one.support) >= least)
+                for one in chosen
+            )
         ):
             chosen.append(match)
     return chosen

@@ -17,6 +17,12 @@ class Episode:
         support_labels: (S,) their classes, 0..N-1.
         query: (Q,) indices of the query images; none is a support image.
         query_labels: (Q,) their classes, 0..N-1.
+
+    >>> import numpy as np
+    >>> from triptych.episodes import Episode
+    >>> episode = Episode(np.array([3, 7]), np.array([0, 1]), np.array([4, 8, 9]), np.array([0, 1, 1]))
+    >>> episode.images
+    array([3, 7, 4, 8, 9])
     """
 
     support: np.ndarray
@@ -44,6 +50,15 @@ class EpisodeSampler:
 
     Raises:
         ValueError: fewer classes than the way, or a class with fewer images than shot + queries.
+
+    >>> import numpy as np
+    >>> from triptych.episodes import EpisodeSampler
+    >>> sampler = EpisodeSampler(np.arange(6).repeat(20), way=5, shot=1, queries=15)
+    >>> episode = sampler[7]
+    >>> episode.support_labels, len(episode.query)
+    (array([0, 1, 2, 3, 4]), 75)
+    >>> bool((episode.images == sampler[7].images).all())
+    True
     """
 
     labels: np.ndarray

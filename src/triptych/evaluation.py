@@ -31,7 +31,14 @@ _BATCH = {"cpu": 20, "cuda": 500}  # on a CPU, so few that a layer's maps stay i
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Mean accuracy over episodes and the half-width of its 95% confidence interval, both in [0, 1]."""
+    """Mean accuracy over episodes and the half-width of its 95% confidence interval, both in [0, 1].
+
+    >>> import numpy as np
+    >>> from triptych.evaluation import Accuracy
+    >>> accuracy = Accuracy.over(np.array([0.4, 0.6, 0.5, 0.5]))
+    >>> round(accuracy.mean, 3), round(accuracy.ci95, 3)
+    (0.5, 0.08)
+    """
 
     mean: float
     ci95: float
@@ -93,6 +100,15 @@ def evaluate(
 
     Raises:
         ValueError: bad data or settings, or the same file twice in the split.
+
+    >>> from importlib import resources
+    >>> from triptych import load_method
+    >>> from triptych.evaluation import evaluate
+    >>> method = load_method("mml-conv64f")
+    >>> with resources.as_file(resources.files("triptych.samples")) as folder:
+    ...     record = evaluate(folder, method, "mml-conv64f", way=2, queries=2, episodes=2)
+    >>> 0 <= record["accuracy"] <= 1, list(record["levels"])[:3]
+    (True, ['distribution', 'pixel', 'part'])
     """
     _check_precision(precision)
     if episodes < 1:
@@ -146,6 +162,18 @@ def evaluate_store(
     """Accuracy of each episode, (episodes,), for every subset of the levels; "a + b" names a subset.
 
     Every image is encoded once, with ``flips`` its mirror image too; an episode then only indexes the feature maps.
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from triptych.data import ImageStore
+    >>> from triptych.episodes import EpisodeSampler
+    >>> from triptych.evaluation import evaluate_store
+    >>> from triptych.methods import build_method
+    >>> images, labels = torch.zeros(4, 84, 84, 3, dtype=torch.uint8), np.array([0, 0, 1, 1])
+    >>> store = ImageStore(images, labels, ("a", "b"), ("1", "2", "3", "4"), fingerprint="")
+    >>> sampler = EpisodeSampler(labels, way=2, shot=1, queries=1)
+    >>> evaluate_store(build_method("dn4-conv64f"), store, sampler, episodes=2)["pixel"].shape
+    (2,)
     """
     images = [store.images, store.images.flip(2)] if flips else [store.images]
     views = [encode_images(method, one, precision) for one in images]
@@ -180,6 +208,13 @@ def per_level(method: Method, levels: Mapping[str, Tensor]) -> dict[str, Float[T
 
     A level alone is ranked by its own similarities, as no fusion is involved; a subset of several by the sum of
     their contributions to the logits.
+
+    >>> import torch
+    >>> from triptych.evaluation import per_level
+    >>> from triptych.methods import build_method
+    >>> levels = {name: torch.rand(3, 2) for name in ("distribution", "pixel")}
+    >>> list(per_level(build_method("adm-conv64f"), levels))
+    ['distribution', 'pixel', 'distribution + pixel']
     """
     scores = dict(levels)
     contributions = method.fusion.contributions(levels)
@@ -193,7 +228,17 @@ def per_level(method: Method, levels: Mapping[str, Tensor]) -> dict[str, Float[T
 def encode_images(
     method: Method, images: UInt8[Tensor, "B side side 3"], precision: str = "32"
 ) -> Float[Tensor, "B C H W"]:
-    """Feature maps of decoded images, float32 or bfloat16."""
+    """Feature maps of decoded images, float32 or bfloat16.
+
+    Raises:
+        ValueError: an unknown precision.
+
+    >>> import torch
+    >>> from triptych.evaluation import encode_images
+    >>> from triptych.methods import build_method
+    >>> encode_images(build_method("mml-conv64f"), torch.zeros(2, 84, 84, 3, dtype=torch.uint8)).shape
+    torch.Size([2, 64, 21, 21])
+    """
     _check_precision(precision)
     method.eval()
     device = images.device.type

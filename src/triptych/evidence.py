@@ -30,6 +30,14 @@ class PatchMatch:
         similarity: their cosine.
         margin: how much more similar that is than the nearest in a class is on average over all classes: above
             zero the patch speaks for this class.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> match = recognizer.explain(photos[0], top=1).classes[0].matches[0]
+    >>> match.query == match.support, match.view, round(match.similarity, 2)
+    (True, 0, 1.0)
     """
 
     query: tuple[int, int]
@@ -53,6 +61,14 @@ class PartMatch:
         support_channel: the matched channel.
         similarity: as the method compares parts: their cosine, or inner product.
         margin: as that of a ``PatchMatch``.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> part = recognizer.explain(photos[0], top=1).classes[0].parts[0]
+    >>> part.channel == part.support_channel, part.view, round(part.similarity, 2)
+    (True, 0, 1.0)
     """
 
     channel: int
@@ -78,6 +94,14 @@ class ClassEvidence:
             first name the evidence best: see ``triptych.matching.naming_order``.
         parts: the part level's matches, the strongest margin first; ``part_k`` for each channel.
         thumbnails: the class's photos as small JPEGs, or b"" where none are kept.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> evidence = recognizer.explain(photos[0]).classes[0]
+    >>> evidence.label, len(evidence.matches), len(evidence.parts), len(evidence.thumbnails)
+    ('a', 441, 64, 2)
     """
 
     label: Any
@@ -98,6 +122,14 @@ class Explanation:
         grid: (rows, columns) of the feature map that patches are counted in.
         classes: the evidence.
         responses: (C, rows, columns) the photo's feature map: where each channel responds.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> why = recognizer.explain(photos[0])
+    >>> why.label, why.grid, why.responses.shape
+    ('a', (21, 21), (64, 21, 21))
     """
 
     image: np.ndarray
@@ -111,14 +143,32 @@ class Explanation:
         return self.classes[0].label
 
     def heatmap(self, rank: int = 0) -> np.ndarray:
-        """(rows, columns) the margin of each patch for the class at ``rank``; where the pixel level finds it."""
+        """(rows, columns) the margin of each patch for the class at ``rank``; where the pixel level finds it.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> heat = recognizer.explain(photos[0]).heatmap()
+        >>> heat.shape, bool(heat.mean() > 0)
+        ((21, 21), True)
+        """
         values = np.zeros(self.grid)
         for match in self.classes[rank].matches:
             values[match.query] += match.margin
         return values
 
     def summary(self, matches: int = 10) -> dict[str, Any]:
-        """The answer and the first ``matches`` patches and channels of each class, as JSON can hold them."""
+        """The answer and the first ``matches`` patches and channels of each class, as JSON can hold them.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> summary = recognizer.explain(photos[0]).summary(matches=3)
+        >>> summary["label"], len(summary["classes"][0]["matches"])
+        ('a', 3)
+        """
         return {
             "label": self.label,
             "grid": list(self.grid),
@@ -141,6 +191,18 @@ class Explanation:
         Raises:
             OSError: the file cannot be written.
             RuntimeError: matplotlib is not installed.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recognizer.explain(photos[0], top=1).save(f"{folder}/why.png")
+        ...     with Image.open(f"{folder}/why.png") as picture:
+        ...         picture.format
+        'PNG'
         """
         from triptych.drawing import draw_explanation
         from triptych.files import write_whole
@@ -158,7 +220,18 @@ class Explanation:
 def explain(
     method: MML, pixels: np.ndarray, labels: Sequence[Any], supports: Sequence[Support], top: int, temperature: float
 ) -> Explanation:
-    """Explain one photo (side, side, 3) against labelled classes."""
+    """Explain one photo (side, side, 3) against labelled classes.
+
+    >>> import numpy as np
+    >>> from triptych.evidence import explain
+    >>> from triptych.methods import load_method
+    >>> from triptych.support import grow, read_class_photos
+    >>> photos = np.random.default_rng(0).integers(0, 256, (2, 84, 84, 3), dtype=np.uint8)
+    >>> method = load_method("mml-conv64f")
+    >>> supports = grow(method, read_class_photos(list(photos), ["a", "b"], 84), {}, views=1, thumbnails=False)
+    >>> explain(method, photos[1], list(supports), list(supports.values()), top=1, temperature=1.0).label
+    'b'
+    """
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}")
     query = encode(method, pixels[None])

@@ -64,6 +64,14 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
 
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; the message names the file.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from triptych.files import write_whole
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_whole(f"{folder}/x", b"whole")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['x']
     """
     with writing_whole(path) as file:
         file.write(data)

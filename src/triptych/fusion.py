@@ -13,7 +13,15 @@ Levels = Mapping[str, Tensor]  # level name -> similarities (Q, N)
 
 
 class Fusion(nn.Module, ABC):
-    """Turns the similarities of the levels into logits that are a sum of one contribution per level."""
+    """Turns the similarities of the levels into logits that are a sum of one contribution per level.
+
+    >>> import torch
+    >>> from triptych.fusion import LevelFusion
+    >>> levels = {"pixel": torch.tensor([[2.0, 0.0]]), "part": torch.tensor([[0.0, 1.0]])}
+    >>> fusion = LevelFusion(["pixel", "part"])
+    >>> bool((fusion(levels) == sum(fusion.contributions(levels).values())).all())
+    True
+    """
 
     way: int | None = None  # the only number of classes it takes; None for any
 
@@ -49,6 +57,12 @@ class LevelFusion(Fusion):
     Args:
         levels: the names of the levels, in order.
         momentum: weight of one episode in the running spread.
+
+    >>> import torch
+    >>> from triptych.fusion import LevelFusion
+    >>> levels = {"pixel": torch.tensor([[9.0, 1.0, 5.0]]), "part": torch.tensor([[2.0, 2.0, 5.0]])}
+    >>> LevelFusion(["pixel", "part"])(levels).detach()  # untrained: the mean of the levels
+    tensor([[5.5000, 1.5000, 5.0000]])
     """
 
     spread: Tensor
@@ -95,6 +109,13 @@ class SlotFusion(Fusion):
     Args:
         levels: the names of the levels in the order of the release.
         way: N, the number of class slots.
+
+    >>> import torch
+    >>> from triptych.fusion import SlotFusion
+    >>> fusion = SlotFusion(["pixel"], way=2).eval()
+    >>> fusion({"pixel": torch.tensor([[2.0, 1.0, 3.0]])})
+    Traceback (most recent call last):
+    ValueError: these published weights fuse exactly 2 classes (their statistics belong to class slots), got 3; ...
     """
 
     way: int

@@ -28,6 +28,10 @@ def labelled_photos(
     Raises:
         ValueError: different numbers of photos and labels, or what holds no labelled photos; the message says
             what was expected.
+
+    >>> from triptych.inputs import labelled_photos
+    >>> labelled_photos(["1.jpg", "2.jpg"], ["plum", "lemon"])
+    (['1.jpg', '2.jpg'], ['plum', 'lemon'], dtype('<U5'))
     """
     if labels is None:
         images, labels = _described(images)
@@ -38,7 +42,15 @@ def labelled_photos(
 
 
 def as_photos(images: LabelledPhotos) -> list[ImageSource]:
-    """A list of photos; a single photo is refused, a frame gives its column of paths."""
+    """A list of photos; a single photo is refused, a frame gives its column of paths.
+
+    >>> from triptych.inputs import as_photos
+    >>> as_photos(path for path in ("1.jpg", "2.jpg"))
+    ['1.jpg', '2.jpg']
+    >>> as_photos("1.jpg")
+    Traceback (most recent call last):
+    ValueError: expected a sequence of images, got a single str; wrap it in a list
+    """
     if _is_frame(images):
         return list(images[_path_column(images)])  # type: ignore[index,call-overload]
     if isinstance(images, np.ndarray) and (images.ndim == 2 or (images.ndim == 3 and images.shape[2] in {3, 4})):

@@ -30,6 +30,15 @@ def import_checkpoint(path: str | Path) -> MML:
 
     Raises:
         ValueError: the file is damaged, holds anything but weights, or is of another model.
+
+    >>> import tempfile
+    >>> import torch
+    >>> from triptych.interop import import_checkpoint
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.save({"weights": [1, 2]}, f"{folder}/x.pth.tar")
+    ...     import_checkpoint(f"{folder}/x.pth.tar")  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    ValueError: not a checkpoint of a known kind
     """
     state = _read(path)
     backbone = {}

@@ -60,8 +60,8 @@ def naming_order(margins: Float[np.ndarray, "H W"]) -> list[int]:
     """The order in which patches are named as evidence: each adds most to what those before it tell.
 
     Neighbouring patches see nearly the same of a photo, so that the strongest alone would name one spot many times.
-    The next patch is therefore the one whose surroundings have most margin that no earlier one has accounted for.
-    When nothing that speaks for the class is left, the others follow by their margin.
+    The next patch is therefore, of those that speak for the class, the one whose surroundings have most margin that
+    no earlier one has accounted for. When no surroundings have any left, the others follow by their margin.
 
     >>> import numpy as np
     >>> from triptych.matching import naming_order
@@ -76,7 +76,7 @@ def naming_order(margins: Float[np.ndarray, "H W"]) -> list[int]:
     order: list[int] = []
     while not named.all():
         gains = (np.minimum(_REACH, left_around) * around).sum((2, 3))
-        gains[named] = -np.inf
+        gains[named | (margins <= 0)] = -np.inf
         i, j = divmod(int(gains.argmax()), width)
         if gains[i, j] <= 0:
             break

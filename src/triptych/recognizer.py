@@ -37,6 +37,14 @@ class Answer:
         probabilities: (N,) of each class in ``classes_``.
         in_support: it is one of the photos that were learnt from, so that its answer proves nothing.
         error: why it cannot be read, or None.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> answer = next(recognizer.answers(photos[:1]))
+    >>> answer.label, answer.in_support, answer.error
+    ('a', True, None)
     """
 
     image: str
@@ -108,6 +116,16 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             ValueError: different numbers of images and labels, fewer than two classes, the same photo in two
                 classes, or a class of which no photo can be read. A photo that cannot be read is skipped with a
                 warning while others of its class remain.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> recognizer.classes_
+        array(['a', 'b'], dtype='<U1')
+        >>> Recognizer().fit(photos[:2], ["a"])
+        Traceback (most recent call last):
+        ValueError: expected one label per image, got 2 images and 1 labels
         """
         photos, names, dtype = labelled_photos(images, labels)
         if len(dict.fromkeys(names)) < 2:
@@ -127,6 +145,13 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
         The result is that of ``fit`` on all photos, bit for bit. The errors are those of ``fit``; after one,
         nothing has changed.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> recognizer.add(photos[4:], "c").predict(photos[[0, 5]])
+        array(['a', 'c'], dtype='<U1')
         """
         self._check_fitted()
         photos = as_photos(images)
@@ -143,6 +168,13 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
         Raises:
             ValueError: no such class, or fewer than two would remain.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> recognizer.add(photos[4:], "c").remove("a").classes_
+        array(['b', 'c'], dtype='<U1')
         """
         self._check_fitted()
         if label not in self.support_:
@@ -160,6 +192,14 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
         Raises:
             ValueError: no such photo, several, or the last one of its class.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> first, second = recognizer.support_["a"].ids
+        >>> recognizer.remove_photo(first[:12]).support_["a"].ids == (second,)
+        True
         """
         self._check_fitted()
         found = [
@@ -178,7 +218,15 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
     @property
     def calibration_(self) -> Calibration | None:
-        """How far its answers can be trusted; computed when first asked for. None if every class has one photo."""
+        """How far its answers can be trusted; computed when first asked for. None if every class has one photo.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> 0 <= recognizer.calibration_.accuracy <= 1
+        True
+        """
         self._check_fitted()
         if self._calibration is None:
             self._calibration = (calibrate(self.method_, [self.support_[label] for label in self._order]),)
@@ -199,6 +247,15 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             ImageError: a photo cannot be read; it is named.
             NotFittedError: before ``fit``.
             ValueError: unknowns are asked for, and every class has a single photo.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> recognizer.predict(photos[:3])
+        array(['a', 'a', 'b'], dtype='<U1')
+        >>> recognizer.predict(photos[:1], unknown="none of these")
+        array(['a'], dtype='<U1')
         """
         if unknown is None:
             best = [self._order[n] for _, levels in self._batches(images) for n in self._logits(levels).argmax(1)]
@@ -210,7 +267,16 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         return self._label_array([answer.label for answer in answers])
 
     def predict_proba(self, images: Iterable[ImageSource]) -> Float[np.ndarray, "B N"]:
-        """The probability of each class in ``classes_`` for each photo; rows sum to 1."""
+        """The probability of each class in ``classes_`` for each photo; rows sum to 1.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> probabilities = recognizer.predict_proba(photos)
+        >>> probabilities.shape, bool(np.allclose(probabilities.sum(1), 1))
+        ((6, 2), True)
+        """
         found = [self._probabilities(self._logits(levels)) for _, levels in self._batches(images)]
         return np.concatenate(found) if found else np.empty((0, len(self.classes_)))
 
@@ -220,6 +286,15 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         """Recognise any number of photos in bounded memory; one that cannot be read gets an answer that says so.
 
         The arguments are those of ``predict``; ``images`` may be a generator.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> for answer in recognizer.answers([photos[3], "missing.jpg"]):
+        ...     print(answer.label, answer.error)
+        b None
+        None missing.jpg: No such file or directory; expected an image file
         """
         self._check_fitted()
         least = -np.inf if unknown is None else self._threshold(false_alarm)
@@ -244,7 +319,15 @@ class Recognizer(ClassifierMixin, BaseEstimator):
                 yield Answer(photo.name, label, float(probabilities[best]), probabilities, photo.id in known_ids)
 
     def levels(self, images: Iterable[ImageSource]) -> dict[str, Float[np.ndarray, "B N"]]:
-        """The similarity of each photo to each class at each level, before fusion."""
+        """The similarity of each photo to each class at each level, before fusion.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> {level: similarities.shape for level, similarities in recognizer.levels(photos).items()}
+        {'distribution': (6, 2), 'pixel': (6, 2), 'part': (6, 2)}
+        """
         batches = [levels for _, levels in self._batches(images)]
         names = self.method_.config.levels
         if not batches:
@@ -260,13 +343,32 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
         Raises:
             ImageError: the photo cannot be read.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> why = recognizer.explain(photos[2], top=1)
+        >>> why.label, list(why.classes[0].contributions)
+        ('b', ['distribution', 'pixel', 'part'])
+        >>> match = why.classes[0].matches[0]
+        >>> match.query == match.support, round(match.similarity, 2)
+        (True, 1.0)
         """
         photo = self._read_one(image)
         supports = [self.support_[label] for label in self._order]
         return explain(self.method_, photo.pixels, self._order, supports, top, self._temperature())
 
     def knows(self, image: ImageSource) -> bool:
-        """Whether a photo is one of those it was fitted on, so that its answer proves nothing."""
+        """Whether a photo is one of those it was fitted on, so that its answer proves nothing.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> recognizer.knows(photos[0]), recognizer.knows(photos[5])
+        (True, False)
+        """
         photo = self._read_one(image)
         return any(photo.id in kept.ids for kept in self.support_.values())
 
@@ -276,6 +378,16 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: a label is no string, number or boolean.
             OSError: the file cannot be written.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recognizer.save(f"{folder}/two.triptych")
+        ...     Recognizer.load(f"{folder}/two.triptych").classes_
+        array(['a', 'b'], dtype='<U1')
         """
         from triptych.recognizer_file import write_recognizer
 
@@ -288,6 +400,11 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
         Raises:
             ValueError: the file is missing, damaged, altered, or from a newer version.
+
+        >>> from triptych import Recognizer
+        >>> Recognizer.load("missing.triptych")
+        Traceback (most recent call last):
+        ValueError: missing.triptych: No such file or directory; expected a .triptych file
         """
         from triptych.recognizer_file import read_recognizer
 

@@ -16,7 +16,16 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
 
 
 def build_backbone(name: str) -> Backbone:
-    """Return a freshly initialised backbone by its registry name."""
+    """Return a freshly initialised backbone by its registry name.
+
+    Raises:
+        ValueError: no such backbone.
+
+    >>> import torch
+    >>> from triptych.backbones import build_backbone
+    >>> build_backbone("conv64f").eval()(torch.zeros(1, 3, 84, 84)).shape
+    torch.Size([1, 64, 21, 21])
+    """
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone {name!r}; expected one of {', '.join(sorted(BACKBONES))}")
     return BACKBONES[name]()

@@ -11,6 +11,10 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         channels: C, the number of channels of the feature map.
+
+    >>> from triptych.backbones import Backbone, Conv64F
+    >>> isinstance(Conv64F(), Backbone), Conv64F.channels
+    (True, 64)
     """
 
     channels: int

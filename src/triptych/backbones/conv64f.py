@@ -18,6 +18,11 @@ class Conv64F(Backbone):
 
     Args:
         bias: whether the convolutions have a bias (some published DN4 weights do).
+
+    >>> import torch
+    >>> from triptych.backbones import Conv64F
+    >>> Conv64F()(torch.zeros(2, 3, 84, 84)).shape
+    torch.Size([2, 64, 21, 21])
     """
 
     channels = 64

@@ -14,6 +14,11 @@ class ResNet12(Backbone):
     Each block has three 3x3 convolutions with BatchNorm and LeakyReLU(0.1), a 1x1 shortcut and 2x2
     max-pooling. Source: Lee et al., "Meta-Learning with Differentiable Convex Optimization", CVPR 2019,
     section 4.1, without DropBlock.
+
+    >>> import torch
+    >>> from triptych.backbones import ResNet12
+    >>> ResNet12().eval()(torch.zeros(1, 3, 32, 32)).shape
+    torch.Size([1, 640, 2, 2])
     """
 
     channels = 640

@@ -22,6 +22,12 @@ def random_crop_flip(
 
     Raises:
         ValueError: the crop is larger than the images.
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from triptych.data import random_crop_flip
+    >>> random_crop_flip(torch.zeros(2, 92, 92, 3, dtype=torch.uint8), 84, np.random.default_rng(0)).shape
+    torch.Size([2, 84, 84, 3])
     """
     count, side = images.shape[:2]
     if crop > side:
@@ -42,14 +48,27 @@ def random_crop_flip(
 def normalise(
     images: UInt8[Tensor, "B h w 3"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Tensor, "B 3 h w"]:
-    """uint8 to floats in [0, 1], minus mean, over std, per channel; in channels-last memory."""
+    """uint8 to floats in [0, 1], minus mean, over std, per channel; in channels-last memory.
+
+    >>> import torch
+    >>> from triptych.data import normalise
+    >>> white = torch.full((1, 1, 1, 3), 255, dtype=torch.uint8)
+    >>> normalise(white, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)).flatten()
+    tensor([1., 1., 1.])
+    """
     scale = 1.0 / (255.0 * torch.tensor(std, device=images.device))
     shift = torch.tensor(mean, device=images.device) / torch.tensor(std, device=images.device)
     return (images * scale - shift).permute(0, 3, 1, 2)  # (B, 3, h, w)
 
 
 def resize(images: Float[Tensor, "B 3 h w"], side: int | None) -> Float[Tensor, "B 3 side side"]:
-    """Scale images to (side, side), bilinear with antialiasing; None leaves them as they are."""
+    """Scale images to (side, side), bilinear with antialiasing; None leaves them as they are.
+
+    >>> import torch
+    >>> from triptych.data import resize
+    >>> resize(torch.zeros(2, 3, 84, 84), 56).shape
+    torch.Size([2, 3, 56, 56])
+    """
     if side is None or images.shape[2:] == (side, side):
         return images
     return functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
@@ -61,6 +80,14 @@ def colour_jitter(
     """Scale brightness, contrast and saturation of each image by factors from U(1 - strength, 1 + strength).
 
     The three are applied in this order for the whole batch; torchvision's ColorJitter draws an order per image.
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from triptych.data import colour_jitter
+    >>> grey = torch.full((2, 4, 4, 3), 100, dtype=torch.uint8)
+    >>> first, second = colour_jitter(grey, 0.4, np.random.default_rng(0))
+    >>> bool((first == second).all())
+    False
     """
     if strength == 0:
         return images

@@ -17,7 +17,12 @@ _OVERSAMPLING = 4
 
 
 class ImageError(ValueError):
-    """A photo that cannot be read. The message names it and says why."""
+    """A photo that cannot be read. The message names it and says why.
+
+    >>> from triptych import ImageError
+    >>> issubclass(ImageError, ValueError)
+    True
+    """
 
 
 def read_image(source: ImageSource, side: int | None = None, name: str | None = None) -> Image.Image:
@@ -33,6 +38,14 @@ def read_image(source: ImageSource, side: int | None = None, name: str | None = 
 
     Raises:
         ImageError: the photo is missing, empty, truncated, no image, or too large to be decoded safely.
+
+    >>> import numpy as np
+    >>> from triptych.data import read_image
+    >>> read_image(np.zeros((48, 64), np.uint8)).size
+    (64, 48)
+    >>> read_image(b"GIF89a")
+    Traceback (most recent call last):
+    triptych.data.images.ImageError: 6 bytes: not an image that Pillow can read; replace or remove it
     """
     described = source_name(source)  # refuses what is no photo, also where the caller gives a name
     name = name or described
@@ -52,7 +65,13 @@ def read_image(source: ImageSource, side: int | None = None, name: str | None = 
 
 
 def squash(image: Image.Image, side: int) -> Image.Image:
-    """Scale to (side, side) bilinearly, whatever the aspect ratio, as the papers' test images are."""
+    """Scale to (side, side) bilinearly, whatever the aspect ratio, as the papers' test images are.
+
+    >>> from PIL import Image
+    >>> from triptych.data import squash
+    >>> squash(Image.new("RGB", (64, 48)), 84).size
+    (84, 84)
+    """
     return image if image.size == (side, side) else image.resize((side, side), Image.Resampling.BILINEAR)
 
 

@@ -30,6 +30,12 @@ class Listing:
         names: how a message names each image.
         labels: (B,) int64, an index into ``classes``.
         classes: the class names.
+
+    >>> import numpy as np
+    >>> from triptych.data import Listing
+    >>> listing = Listing([b"1", b"2"], ["one", "two"], np.array([0, 1]), ("a", "b"))
+    >>> listing.read(1), listing.classes[listing.labels[1]]
+    (b'2', 'b')
     """
 
     sources: list[Path | bytes]
@@ -66,6 +72,12 @@ def list_images(data: str | Path, split: str | None = None) -> Listing:
 
     Raises:
         ValueError: there is nothing there that can be listed; the message says what was expected.
+
+    >>> from importlib import resources
+    >>> from triptych.data import list_images
+    >>> with resources.as_file(resources.files("triptych.samples")) as folder:
+    ...     list_images(folder).classes[:3]
+    ('Avocado', 'Carrots', 'Garlic')
     """
     if split is not None and split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
@@ -85,7 +97,20 @@ def list_images(data: str | Path, split: str | None = None) -> Listing:
 
 
 def list_folder(root: Path) -> Listing:
-    """List a folder with one sub-folder per class; sub-folders of a class folder belong to the class."""
+    """List a folder with one sub-folder per class; sub-folders of a class folder belong to the class.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from triptych.data import list_folder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("lemon/1.jpg", "plum/1.jpg", "plum/2.jpg"):
+    ...         path = Path(folder, name)
+    ...         path.parent.mkdir(exist_ok=True)
+    ...         _ = path.write_bytes(b"")
+    ...     listing = list_folder(path.parent.parent)
+    >>> listing.classes, listing.labels
+    (('lemon', 'plum'), array([0, 1, 1]))
+    """
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
     if not folders:
         raise ValueError(f"{root}: no class folders in it; expected {_LAYOUTS}")

@@ -38,6 +38,14 @@ class ImageStore:
         names: how a message names each image.
         fingerprint: a hash of the encoded images, labels and class names.
         duplicates: pairs of names of images that are the same file.
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from triptych.data import ImageStore
+    >>> images = torch.zeros(2, 84, 84, 3, dtype=torch.uint8)
+    >>> store = ImageStore(images, np.array([0, 1]), ("a", "b"), ("1.jpg", "2.jpg"), fingerprint="")
+    >>> store[np.array([1])].shape
+    torch.Size([1, 84, 84, 3])
     """
 
     images: Tensor
@@ -72,6 +80,12 @@ def open_store(data: str | Path, split: str | None, side: int) -> ImageStore:
     Raises:
         ValueError: no images, or a class of which no image can be read.
         OSError: the cache cannot be written.
+
+    >>> from importlib import resources
+    >>> from triptych.data import open_store
+    >>> with resources.as_file(resources.files("triptych.samples")) as folder:
+    ...     open_store(folder, None, side=84).images.shape[1:]
+    torch.Size([84, 84, 3])
     """
     listing = list_images(data, split)
     digests = listing.digests()
@@ -91,7 +105,12 @@ def open_store(data: str | Path, split: str | None, side: int) -> ImageStore:
 
 
 def cache_folder() -> Path:
-    """``$TRIPTYCH_CACHE``, else ``$XDG_CACHE_HOME/triptych``, else ``~/.cache/triptych``."""
+    """``$TRIPTYCH_CACHE``, else ``$XDG_CACHE_HOME/triptych``, else ``~/.cache/triptych``.
+
+    >>> from triptych.data import cache_folder
+    >>> cache_folder().is_absolute()
+    True
+    """
     if chosen := os.environ.get("TRIPTYCH_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triptych"

@@ -32,7 +32,15 @@ METHODS: dict[str, MMLConfig] = {
 
 
 def build_method(method: str | MMLConfig) -> MML:
-    """Return a freshly initialised method by its registry name or configuration."""
+    """Return a freshly initialised method by its registry name or configuration.
+
+    Raises:
+        ValueError: no such method.
+
+    >>> from triptych.methods import build_method
+    >>> build_method("dn4-conv64f").config.levels
+    ('pixel',)
+    """
     if isinstance(method, MMLConfig):
         return MML(method)
     if method not in METHODS:

@@ -30,6 +30,11 @@ class Preprocessing:
         side: images are scaled to (side, side) pixels.
         mean: subtracted from each channel of an image in [0, 1].
         std: divides each channel after that.
+
+    >>> from PIL import Image
+    >>> from triptych.methods import Preprocessing
+    >>> Preprocessing(side=84)([Image.new("RGB", (640, 480), "white")])[0, :, 0, 0]
+    tensor([1., 1., 1.])
     """
 
     side: int = 84
@@ -51,6 +56,14 @@ class Method(nn.Module, ABC):
 
     A method works in four steps, which callers may take one by one to reuse what does not change:
     ``encode`` images, ``summarise`` each class, ``compare`` queries with the summaries, ``fusion`` of the levels.
+
+    >>> import torch
+    >>> from triptych.methods import build_method
+    >>> method = build_method("mml-conv64f").eval()
+    >>> maps = method.encode(torch.randn(5, 3, 84, 84))
+    >>> classes = [method.summarise(maps[:2]), method.summarise(maps[2:4])]
+    >>> method.fusion(method.compare(maps[4:], classes)).shape
+    torch.Size([1, 2])
     """
 
     def __init__(self, backbone: Backbone, fusion: Fusion, preprocess: Preprocessing) -> None:

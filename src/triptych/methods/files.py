@@ -41,6 +41,13 @@ def load_method(name: str | PathLike[str], device: str | torch.device = "cpu") -
 
     Raises:
         ValueError: no such name or file, or not a checkpoint of a known kind; the message says what was expected.
+
+    >>> from triptych import load_method
+    >>> load_method("mml-conv64f").config.levels
+    ('distribution', 'pixel', 'part')
+    >>> load_method("mml")
+    Traceback (most recent call last):
+    ValueError: mml: no such file or embedded method; expected mml-conv64f, a .safetensors file or a published ...
     """
     path = Path(name)
     if str(name) in EMBEDDED:
@@ -62,18 +69,43 @@ def load_method(name: str | PathLike[str], device: str | torch.device = "cpu") -
 
 
 def save_method(method: MML, path: str | PathLike[str]) -> None:
-    """Write a method's weights and configuration to a .safetensors file, whole or not at all."""
+    """Write a method's weights and configuration to a .safetensors file, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+
+    >>> import tempfile
+    >>> from triptych import load_method, save_method
+    >>> from triptych.methods import build_method
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_method(build_method("dn4-conv64f"), f"{folder}/dn4.safetensors")
+    ...     load_method(f"{folder}/dn4.safetensors").config.pixel_k
+    3
+    """
     write_whole(path, method_to_bytes(method))
 
 
 def method_to_bytes(method: MML) -> bytes:
-    """A method's weights and configuration as the bytes of a .safetensors file."""
+    """A method's weights and configuration as the bytes of a .safetensors file.
+
+    >>> from triptych.methods import build_method, method_to_bytes
+    >>> len(method_to_bytes(build_method("dn4-conv64f"))) > 4 * 112_000
+    True
+    """
     state = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
     return pack(state, _FORMAT, _VERSION, {"config": asdict(method.config)})
 
 
 def method_from_bytes(data: bytes, name: str) -> MML:
-    """The method that ``method_to_bytes`` wrote; ``name`` is what errors call it."""
+    """The method that ``method_to_bytes`` wrote; ``name`` is what errors call it.
+
+    Raises:
+        ValueError: the bytes are no method's.
+
+    >>> from triptych.methods import build_method, method_from_bytes, method_to_bytes
+    >>> method_from_bytes(method_to_bytes(build_method("dn4-conv64f")), "in memory").config.pixel_k
+    3
+    """
     state, content = unpack(data, _FORMAT, _VERSION, name)
     try:
         method = MML(MMLConfig.from_dict(content["config"]))

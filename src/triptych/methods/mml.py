@@ -45,6 +45,13 @@ class MMLConfig:
         mean: per-channel mean that is subtracted from images in [0, 1].
         std: per-channel divisor after that.
         slots: None for way-agnostic fusion; N for published fusion weights with statistics per class slot.
+
+    >>> from triptych.methods import MMLConfig
+    >>> MMLConfig(levels=("pixel",), pixel_k=3).backbone
+    'conv64f'
+    >>> MMLConfig(distance="euclid")
+    Traceback (most recent call last):
+    ValueError: unknown distance 'euclid'; expected one of wasserstein, kl, kl_reverse, bures
     """
 
     backbone: str = "conv64f"
@@ -82,6 +89,13 @@ class MML(Method):
     Source: Chen, Li, Li and Chen, "Multi-level Metric Learning for Few-shot Image Recognition",
     arXiv 2103.11383v1. With the levels ("pixel",) it is DN4, with ("distribution", "pixel") ADM, with ("global",)
     a prototypical network.
+
+    >>> import torch
+    >>> from triptych.methods import MML, MMLConfig
+    >>> method = MML(MMLConfig(side=32)).eval()
+    >>> query, support = torch.randn(4, 3, 32, 32), torch.randn(3, 3, 32, 32)
+    >>> method(query, support, torch.tensor([0, 1, 1])).shape
+    torch.Size([4, 2])
     """
 
     def __init__(self, config: MMLConfig = MMLConfig()) -> None:

@@ -22,14 +22,26 @@ _SMALLEST_SQUARE = 1e-20  # below it a root's gradient is taken as zero
 
 
 class Gaussian(NamedTuple):
-    """One or several Gaussians: mean (..., C) and covariance (..., C, C), in float64."""
+    """One or several Gaussians: mean (..., C) and covariance (..., C, C), in float64.
+
+    >>> import torch
+    >>> from triptych.similarity import Gaussian
+    >>> Gaussian(mean=torch.zeros(2), covariance=torch.eye(2)).mean
+    tensor([0., 0.])
+    """
 
     mean: Float[Tensor, "*B C"]
     covariance: Float[Tensor, "*B C C"]
 
 
 class InverseGaussian(NamedTuple):
-    """What KL(. || N) needs of N: mean (..., C), inverse covariance (..., C, C) and half its log-determinant (...)."""
+    """What KL(. || N) needs of N: mean (..., C), inverse covariance (..., C, C) and half its log-determinant (...).
+
+    >>> import torch
+    >>> from triptych.similarity import distribution_class
+    >>> type(distribution_class(torch.randn(1, 4, 5, 5), "kl")).__name__
+    'InverseGaussian'
+    """
 
     mean: Float[Tensor, "*B C"]
     precision: Float[Tensor, "*B C C"]
@@ -87,7 +99,13 @@ def distribution_similarity(
 
 @without_autocast
 def distribution_class(maps: Float[Tensor, "K C H W"], distance: str = "wasserstein") -> Gaussian | InverseGaussian:
-    """The Gaussian of all descriptors of one class, for "kl" and "log_kl" already inverted."""
+    """The Gaussian of all descriptors of one class, for "kl" and "log_kl" already inverted.
+
+    >>> import torch
+    >>> from triptych.similarity import distribution_class
+    >>> distribution_class(torch.tensor([0.0, 2.0]).view(1, 1, 1, 2))
+    Gaussian(mean=tensor([1.], dtype=torch.float64), covariance=tensor([[2.0100]], dtype=torch.float64))
+    """
     _check_distance(distance)
     gaussian = _gaussian(maps.transpose(0, 1).flatten(1))
     return _inverted(gaussian) if distance in {"kl", "log_kl"} else gaussian
@@ -99,7 +117,14 @@ def distribution_to_classes(
     classes: Sequence[Gaussian | InverseGaussian],
     distance: str = "wasserstein",
 ) -> Float[Tensor, "Q N"]:
-    """``distribution_similarity`` against classes prepared by ``distribution_class`` for the same distance."""
+    """``distribution_similarity`` against classes prepared by ``distribution_class`` for the same distance.
+
+    >>> import torch
+    >>> from triptych.similarity import distribution_class, distribution_to_classes
+    >>> maps = torch.tensor([[0.0, 2.0], [1.0, 3.0]]).view(2, 1, 1, 2)
+    >>> distribution_to_classes(maps[:1], [distribution_class(one[None]) for one in maps])
+    tensor([[-0., -1.]])
+    """
     _check_distance(distance)
     stacked = type(classes[0])(*map(torch.stack, zip(*classes, strict=True)))
     similarity = -DISTANCES[distance](_gaussian(query.flatten(2)), stacked)

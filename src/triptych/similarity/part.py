@@ -53,7 +53,13 @@ def part_similarity(
 
 
 def part_class(maps: Float[Tensor, "K C H W"], normalize: bool = False) -> Float[Tensor, "K*C H*W"]:
-    """The pool of parts of one class."""
+    """The pool of parts of one class.
+
+    >>> import torch
+    >>> from triptych.similarity import part_class
+    >>> part_class(torch.ones(3, 64, 5, 5), normalize=True).shape
+    torch.Size([192, 25])
+    """
     return _parts(maps, normalize).flatten(0, 1)
 
 
@@ -64,7 +70,14 @@ def part_to_classes(
     k: int = 1,
     normalize: bool = False,
 ) -> Float[Tensor, "Q N"]:
-    """``part_similarity`` against classes prepared by ``part_class``."""
+    """``part_similarity`` against classes prepared by ``part_class``.
+
+    >>> import torch
+    >>> from triptych.similarity import part_class, part_to_classes
+    >>> maps = torch.eye(2).view(1, 2, 2, 1)
+    >>> part_to_classes(maps, [part_class(maps), part_class(maps.flip(2))])
+    tensor([[2., 2.]])
+    """
     parts = _parts(query, normalize)
     if parts.shape[2] != pools[0].shape[1]:
         raise ValueError(

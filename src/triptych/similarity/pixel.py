@@ -53,7 +53,13 @@ def pixel_similarity(
 
 
 def pixel_class(maps: Float[Tensor, "K C H W"]) -> Float[Tensor, "K*H*W C"]:
-    """The pool of unit-length descriptors of one class, in the precision of the maps or float32 if that is half."""
+    """The pool of unit-length descriptors of one class, in the precision of the maps or float32 if that is half.
+
+    >>> import torch
+    >>> from triptych.similarity import pixel_class
+    >>> pixel_class(torch.tensor([3.0, 4.0]).view(1, 2, 1, 1))
+    tensor([[0.6000, 0.8000]])
+    """
     return unit_descriptors(maps).flatten(0, 1)
 
 
@@ -64,5 +70,13 @@ def pixel_to_classes(
     k: int = 1,
     search_dtype: torch.dtype | None = None,
 ) -> Float[Tensor, "Q N"]:
-    """``pixel_similarity`` against classes prepared by ``pixel_class``."""
+    """``pixel_similarity`` against classes prepared by ``pixel_class``.
+
+    >>> import torch
+    >>> from triptych.similarity import pixel_class, pixel_to_classes
+    >>> maps = torch.eye(2).view(2, 2, 1, 1)
+    >>> pixel_to_classes(maps, [pixel_class(maps[:1]), pixel_class(maps)])
+    tensor([[1., 1.],
+            [0., 1.]])
+    """
     return nearest_similarity(unit_descriptors(query), pools, k, search_dtype or query.dtype)

@@ -46,12 +46,24 @@ def global_similarity(
 
 @without_autocast
 def global_class(maps: Float[Tensor, "K C H W"]) -> Float[Tensor, " C"]:
-    """The mean descriptor of one class."""
+    """The mean descriptor of one class.
+
+    >>> import torch
+    >>> from triptych.similarity import global_class
+    >>> global_class(torch.tensor([1.0, 3.0]).view(2, 1, 1, 1))
+    tensor([2.])
+    """
     return at_least_float32(maps).mean(dim=(0, 2, 3))
 
 
 @without_autocast
 def global_to_classes(query: Float[Tensor, "Q C H W"], classes: Sequence[Float[Tensor, " C"]]) -> Float[Tensor, "Q N"]:
-    """``global_similarity`` against classes prepared by ``global_class``."""
+    """``global_similarity`` against classes prepared by ``global_class``.
+
+    >>> import torch
+    >>> from triptych.similarity import global_to_classes
+    >>> global_to_classes(torch.tensor([1.0, 3.0]).view(1, 1, 1, 2), [torch.tensor([2.0]), torch.tensor([5.0])])
+    tensor([[-0., -9.]])
+    """
     offset = at_least_float32(query).mean(dim=(2, 3))[:, None] - torch.stack(list(classes))  # (Q, N, C)
     return -offset.square().sum(2)

@@ -50,6 +50,22 @@ def train(
     Raises:
         ValueError: bad data, settings or folder.
         TrainingError: the loss is no longer finite.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from triptych.methods import MMLConfig
+    >>> from triptych.training import Preset, TrainSettings, train
+    >>> episodes = TrainSettings(steps=1, way=2, queries=1, store_side=36, validation_episodes=1, precision="32-true")
+    >>> rng = np.random.default_rng(0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for number in range(80):
+    ...         path = Path(folder, "data", "train" if number < 8 else "val", f"class{number % 2}", f"{number}.png")
+    ...         path.parent.mkdir(parents=True, exist_ok=True)
+    ...         Image.fromarray(rng.integers(0, 256, (36, 36, 3), dtype=np.uint8)).save(path)
+    ...     train(f"{folder}/data", f"{folder}/run", MMLConfig(side=32), Preset(None, episodes)).name
+    'best.safetensors'
     """
     if init is None and preset.pretrain is not None:
         init = pretrain(data, Path(out) / "pretrain", method, preset.pretrain, resume)

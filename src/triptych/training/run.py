@@ -26,7 +26,12 @@ _CONSOLE = Console(stderr=True, highlight=False)
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on."""
+    """Training cannot go on.
+
+    >>> from triptych.training import TrainingError
+    >>> issubclass(TrainingError, RuntimeError)
+    True
+    """
 
 
 def start_fabric(precision: str) -> Fabric:

@@ -23,6 +23,10 @@ class PretrainSettings:
         precision: "auto" (bf16 where the hardware has it), "bf16-mixed" or "32-true".
         checkpoint_seconds: how often the run is saved.
         seed: of weights, order and augmentation.
+
+    >>> from triptych.training import PretrainSettings
+    >>> PretrainSettings(epochs=2, sides=(56, 84)).batch
+    128
     """
 
     epochs: int = 14
@@ -66,6 +70,10 @@ class TrainSettings:
         precision: "auto" (bf16 where the hardware has it), "bf16-mixed" or "32-true".
         checkpoint_seconds: how often the run is saved.
         seed: of weights, episodes and augmentation.
+
+    >>> from triptych.training import TrainSettings
+    >>> TrainSettings(way=10, shots=(1, 3)).queries
+    15
     """
 
     steps: int = 125_000
@@ -94,7 +102,14 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named recipe: pre-training or none, then episodes."""
+    """A named recipe: pre-training or none, then episodes.
+
+    >>> from dataclasses import replace
+    >>> from triptych.training import PRESETS, Preset
+    >>> fast = PRESETS["fast"]
+    >>> Preset(pretrain=None, train=replace(fast.train, steps=100)).train.way
+    10
+    """
 
     pretrain: PretrainSettings | None
     train: TrainSettings
