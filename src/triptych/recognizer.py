@@ -410,6 +410,13 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
         return read_recognizer(path, device)
 
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that its input is photos, or where they lie, and no table of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array, tags.input_tags.two_d_array, tags.input_tags.string = True, False, True
+        tags.no_validation = True
+        return tags
+
     def _restore(self, method: MML, support: dict[Any, Support], dtype: np.dtype | None) -> Self:
         """Take on a fitted state, at once and only when all of it is there."""
         labels = list(support)
