@@ -198,7 +198,13 @@ class _Page:
             bar.imshow(np.linspace(-1, 1, 256)[None], cmap=_diverging(), aspect="auto")
             self.write(self.heat_left + 0.78, y, "against \u2013 for", 7.5, _FAINT)
             box = "a patch" if _reach(self.explanation.grid) == 0 else "a patch and its neighbours"
-            self.write(self.photo_left, y, f"A box is {box}; the number and the line lead to its match.", 7.5, _FAINT)
+            self.write(
+                self.photo_left,
+                y,
+                f"A box is {box}; its line leads to what it matches, its number to their cosine.",
+                7.5,
+                _FAINT,
+            )
         if self.with_parts:
             self.write(self.part_left, y, "where it responds; the photo it matches", 7.5, _FAINT)
 
