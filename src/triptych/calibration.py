@@ -165,7 +165,12 @@ def calibration_error(probabilities: Float[np.ndarray, "B N"], truth: Int64[np.n
 
 
 def even_shares(counts: Sequence[int], limit: int) -> list[int]:
-    """How many of each class to take so that the sum is at most ``limit``, as even as the classes allow."""
+    """How many of each class to take so that the sum is at most ``limit``, as even as the classes allow.
+
+    >>> from triptych.calibration import even_shares
+    >>> even_shares([1, 9, 9], limit=7)
+    [1, 3, 3]
+    """
     order = sorted(range(len(counts)), key=lambda n: counts[n])
     shares, left = [0] * len(counts), limit
     for position, n in enumerate(order):
