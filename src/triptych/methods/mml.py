@@ -51,7 +51,7 @@ class MMLConfig:
     'conv64f'
     >>> MMLConfig(distance="euclid")
     Traceback (most recent call last):
-    ValueError: unknown distance 'euclid'; expected one of wasserstein, kl, kl_reverse, bures
+    ValueError: unknown distance 'euclid'; expected one of wasserstein, kl, kl_reverse, log_kl, bures
     """
 
     backbone: str = "conv64f"
