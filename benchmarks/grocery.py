@@ -69,7 +69,7 @@ def all_classes(method: MML, collection: Collection, splits: int, queries: int, 
     asked = len(drawn[0][SHOTS[0]].query) / len(collection)
     found = {}
     for shot in SHOTS:
-        episodes = track([split[shot] for split in drawn], f"all classes, {shot}-shot", total=splits, at_least=2)
+        episodes = track([split[shot] for split in drawn], f"all classes, {shot}-shot", total=splits)
         values = accuracies(method, collection, episodes, dtype)
         found[str(shot)] = {
             name: {

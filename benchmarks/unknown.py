@@ -197,7 +197,7 @@ def main() -> None:
         "machine": machine(torch.device("cpu")),
         "versions": {**versions(), "scikit-learn": sklearn.__version__},
     }
-    for seed in track(range(given.seeds), "seeds", total=given.seeds, at_least=2):
+    for seed in track(range(given.seeds), "seeds", total=given.seeds):
         for shot in given.shots:
             drawn = draw(given.photos, seed, shot, given.known, given.asked, given.strange)
             figures, forecast = measure(method, drawn)
