@@ -41,7 +41,7 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any]) -
     with pq.ParquetWriter(file, schema) as writer:
         for chunk in _chunks(rows):
             if kind == pa.string():
-                chunk = [{**row, "label": row["label"] and str(row["label"])} for row in chunk]
+                chunk = [{**row, "label": None if row["label"] is None else str(row["label"])} for row in chunk]
             writer.write_table(pa.Table.from_pylist(chunk, schema))
 
 
