@@ -52,7 +52,7 @@ class Calibration:
     def threshold(self, false_alarm: float) -> float:
         """The knownness below which a photo is "none of these".
 
-        At most ``false_alarm`` of new photos of known classes fall below it, if they come from where the fitted
+        About ``false_alarm`` of new photos of known classes fall below it, if they come from where the fitted
         photos came from (a conformal quantile: Vovk et al., Algorithmic Learning in a Random World, 2005). With
         R photos the least rate that can be kept is 1 / (R + 1).
 
