@@ -21,8 +21,8 @@ from sklearn.metrics import pairwise_distances, roc_auc_score
 from speed import machine
 
 from triptych import Recognizer, load_method
-from triptych.baselines import pooled, prepared
 from triptych.calibration import Calibration, calibration_error, knownness
+from triptych.comparison.baselines import pooled, prepared
 from triptych.data import list_folder
 from triptych.evaluation import Accuracy, versions
 from triptych.files import write_whole

@@ -14,15 +14,15 @@ if not torch.cuda.is_available():
 
 _CHECKED = [
     "backbones",
-    "baselines",
-    "contest",
+    "comparison.baselines",
+    "comparison.contest",
     "episodes",
     "evaluation",
     "fusion",
     "methods",
     "similarity",
-    "splits",
-    "suspects",
+    "comparison.splits",
+    "comparison.suspects",
 ]
 install_import_hook([f"triptych.{name}" for name in _CHECKED], "beartype.beartype")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from triptych.baselines import BASELINES, _folds, baseline_answers, pooled, prepared
+from triptych.comparison.baselines import BASELINES, _folds, baseline_answers, pooled, prepared
 
 
 def clusters(way: int, shot: int, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

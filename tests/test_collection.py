@@ -11,7 +11,7 @@ from photos import class_folders, photo
 from PIL import Image
 
 from triptych import Recognizer, load_method
-from triptych.collection import collect, same_photos
+from triptych.comparison.collection import collect, same_photos
 from triptych.methods import MML
 
 
@@ -54,7 +54,7 @@ def test_different_photos_are_not_taken_for_copies(shared: Path) -> None:
 
 
 def test_same_photos_are_grouped_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triptych.collection._BLOCK", 2)
+    monkeypatch.setattr("triptych.comparison.collection._BLOCK", 2)
     small = np.array([[0.0], [100.0], [2.0], [50.0], [4.0]])  # 0, 2 and 4 are a chain of small steps
     groups = same_photos(small)
     assert groups[0] == groups[2] == groups[4]

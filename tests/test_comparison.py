@@ -9,9 +9,9 @@ import pytest
 from photos import class_folders, photo
 
 from triptych import load_method
-from triptych.baselines import BASELINES
 from triptych.comparison import compare
-from triptych.contest import FUSED
+from triptych.comparison.baselines import BASELINES
+from triptych.comparison.contest import FUSED
 from triptych.methods import MML, MMLConfig
 
 
@@ -93,7 +93,7 @@ def test_a_class_of_one_photo_is_learnt_and_never_asked() -> None:
 
 
 def test_many_classes_of_two_photos_are_asked_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triptych.comparison._WORK", (1.0, 1e9))
+    monkeypatch.setattr("triptych.comparison.record._WORK", (1.0, 1e9))
     images = [photo(kind, number) for kind in range(40) for number in range(2)]
     record = compare(images, [kind for kind in range(40) for _ in range(2)], repeats=2)
     assert record["asked"] == 30

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from photos import class_folders, photo
 
-from triptych.comparison import compare
-from triptych.comparison_charts import learning_curve, matrix_picture
-from triptych.comparison_page import comparison_page, verdicts
+from triptych.comparison import compare, comparison_page, verdicts
+from triptych.comparison.charts import learning_curve, matrix_picture
 
 _VOID = {"meta", "img", "br", "rect", "path", "circle", "polygon"}
 _NASTY = "<script>alert(\"x\")</script> & 'co'"

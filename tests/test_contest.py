@@ -6,9 +6,9 @@ import torch
 from photos import photo
 
 from triptych import Recognizer, load_method
-from triptych.baselines import BASELINES, baseline_answers, pooled
-from triptych.collection import collect
-from triptych.contest import FUSED, contest
+from triptych.comparison.baselines import BASELINES, baseline_answers, pooled
+from triptych.comparison.collection import collect
+from triptych.comparison.contest import FUSED, contest
 from triptych.episodes import Episode, EpisodeSampler
 from triptych.methods import LEVELS, MML, MMLConfig
 

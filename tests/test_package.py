@@ -16,7 +16,9 @@ MODULES = [info.name for info in pkgutil.walk_packages(triptych.__path__, "tript
 PUBLIC = [
     "triptych",
     "triptych.backbones",
+    "triptych.batch",
     "triptych.calibration",
+    "triptych.comparison",
     "triptych.data",
     "triptych.demo",
     "triptych.drawing",
@@ -29,6 +31,7 @@ PUBLIC = [
     "triptych.methods",
     "triptych.recognizer",
     "triptych.similarity",
+    "triptych.sorting",
     "triptych.training",
 ]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from triptych.splits import SplitSampler, usable_shots
+from triptych.comparison.splits import SplitSampler, usable_shots
 
 UNEVEN = np.array([0] * 1 + [1] * 2 + [2] * 4 + [3] * 30)
 

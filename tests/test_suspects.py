@@ -6,9 +6,9 @@ import torch
 from photos import photo
 
 from triptych import Recognizer, load_method
-from triptych.collection import Collection, collect
+from triptych.comparison.collection import Collection, collect
+from triptych.comparison.suspects import left_out
 from triptych.methods import MML
-from triptych.suspects import left_out
 
 
 @pytest.fixture(scope="module")

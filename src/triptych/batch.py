@@ -34,6 +34,10 @@ class BatchSummary:
         resumed: of them, answered by earlier runs that did not end.
         seconds: this run took.
         photos_per_second: that this run recognised.
+
+    >>> from triptych.batch import BatchSummary
+    >>> BatchSummary("answers.csv", 9, unknown=1, unreadable=0, resumed=4, seconds=2.0, photos_per_second=3.0).photos
+    9
     """
 
     file: str
@@ -123,6 +127,15 @@ def photos_below(folder: Path, without: Iterable[Path] = ()) -> list[str]:
 
     Raises:
         ValueError: no such folder, or no files in it.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from triptych.batch import photos_below
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.png", "a.png", ".hidden"):
+    ...         Path(folder, name).touch()
+    ...     photos_below(Path(folder))
+    ['a.png', 'b.png']
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; expected a folder of photos")

@@ -36,6 +36,10 @@ class SortSummary:
         copied: photos that were copied.
         already_there: photos whose copy an earlier run had left.
         unreadable: photos that cannot be recognised, with the reason.
+
+    >>> from triptych.sorting import SortSummary
+    >>> sum(SortSummary({"apple": 2, "unknown": 1}, copied=3, already_there=0, unreadable={}).folders.values())
+    3
     """
 
     folders: dict[str, int]

@@ -24,7 +24,7 @@ def compare(
 ) -> None:
     """Is it worth it on my photos? Compare with plain classifiers and write a page with the answer."""
     from triptych.comparison import compare as run_comparison
-    from triptych.comparison_page import comparison_page, verdicts
+    from triptych.comparison import comparison_page, verdicts
     from triptych.files import write_whole
 
     if out.is_dir() or not out.parent.is_dir():  # known before minutes of work

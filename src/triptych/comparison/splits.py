@@ -31,7 +31,7 @@ class SplitSampler:
 
     Examples:
         >>> import numpy as np
-        >>> from triptych.splits import SplitSampler
+        >>> from triptych.comparison.splits import SplitSampler
         >>> split = SplitSampler(np.array([0, 0, 0, 1, 1]), shots=(1, 2), queries=1)[0]
         >>> {shot: (len(episode.support), len(episode.query)) for shot, episode in split.items()}
         {1: (2, 2), 2: (3, 2)}
@@ -77,7 +77,7 @@ def usable_shots(counts: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...
 
     The least of them is always used.
 
-    >>> from triptych.splits import usable_shots
+    >>> from triptych.comparison.splits import usable_shots
     >>> usable_shots([3, 7, 30], wanted=(1, 2, 5, 10))
     (1, 2, 5)
     """

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from triptych.contest import FUSED
+from triptych.comparison.contest import FUSED
 
 __all__ = ["contender_title", "learning_curve", "matrix_picture", "swatch"]
 

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.baselines import baseline_answers
+from triptych.comparison.baselines import baseline_answers
 from triptych.episodes import Episode
 from triptych.methods import MML
 

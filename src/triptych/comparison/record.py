@@ -11,9 +11,11 @@ import numpy as np
 import sklearn
 import torch
 
-from triptych.baselines import pooled
-from triptych.collection import Collection, collect
-from triptych.contest import FUSED, contest
+from triptych.comparison.baselines import pooled
+from triptych.comparison.collection import Collection, collect
+from triptych.comparison.contest import FUSED, contest
+from triptych.comparison.splits import SplitSampler, usable_shots
+from triptych.comparison.suspects import LeftOut, left_out
 from triptych.episodes import Episode
 from triptych.evaluation import Accuracy, versions
 from triptych.inputs import LabelledPhotos
@@ -21,8 +23,6 @@ from triptych.memory import keep_freed_memory
 from triptych.methods import MML, load_method
 from triptych.methods.files import weights_hash
 from triptych.progress import track
-from triptych.splits import SplitSampler, usable_shots
-from triptych.suspects import LeftOut, left_out
 
 __all__ = ["SHOTS", "compare"]
 
@@ -79,7 +79,7 @@ def compare(
         A JSON-serialisable record: accuracy and interval of every contender at every shot and its paired difference
         to the fused answer, confusions, photos that may be in the wrong class, what was left out and why, small
         JPEGs in base64 of the photos it names, and all that is needed to rerun the figures.
-        ``comparison_page.comparison_page`` makes a page of it.
+        ``comparison_page`` makes a page of it.
 
     Raises:
         ValueError: bad settings, or no photos of two classes of which one has a second photo.

@@ -7,9 +7,9 @@ from pathlib import PurePath
 from string import Template
 from typing import Any
 
-from triptych.baselines import BASELINES
-from triptych.comparison_charts import contender_title, learning_curve, matrix_picture, swatch
-from triptych.contest import FUSED
+from triptych.comparison.baselines import BASELINES
+from triptych.comparison.charts import contender_title, learning_curve, matrix_picture, swatch
+from triptych.comparison.contest import FUSED
 
 __all__ = ["comparison_page", "verdicts"]
 
@@ -69,6 +69,13 @@ def comparison_page(record: Mapping[str, Any]) -> str:
 
     Args:
         record: what ``compare`` returned, or the same read back from JSON.
+
+    >>> import numpy as np
+    >>> from triptych.comparison import compare, comparison_page
+    >>> rng = np.random.default_rng(0)
+    >>> photos = [rng.integers(low, low + 60, (90, 90, 3), dtype=np.uint8) for low in (0, 150) for _ in range(2)]
+    >>> comparison_page(compare(photos, ["dark", "dark", "bright", "bright"], repeats=2))[:15]
+    '<!doctype html>'
     """
     names = list(record["curve"][0]["contenders"])
     return _PAGE.substitute(
@@ -89,7 +96,14 @@ def comparison_page(record: Mapping[str, Any]) -> str:
 
 
 def verdicts(record: Mapping[str, Any]) -> list[str]:
-    """One sentence per number of photos: how all levels fused fare beside the best of the plain classifiers."""
+    """One sentence per number of photos: how all levels fused fare beside the best of the plain classifiers.
+
+    >>> import numpy as np
+    >>> from triptych.comparison import compare, verdicts
+    >>> photos = np.random.default_rng(0).integers(0, 256, (4, 90, 90, 3), dtype=np.uint8)
+    >>> len(verdicts(compare(photos, ["a", "a", "b", "b"], repeats=2)))
+    1
+    """
     lines = []
     for point in record["curve"]:
         own = point["contenders"][FUSED]

@@ -25,7 +25,7 @@ def pooled(maps: Float[Tensor, "B C H W"]) -> Float[np.ndarray, "B C"]:
     """One vector per image: the mean of its feature map over all positions, in float64.
 
     >>> import torch
-    >>> from triptych.baselines import pooled
+    >>> from triptych.comparison.baselines import pooled
     >>> pooled(torch.tensor([[[[1.0, 3.0]], [[0.0, 0.5]]]]))
     array([[2.  , 0.25]])
     """
@@ -62,7 +62,7 @@ def baseline_answers(
         name -> (Q,) labels.
 
     >>> import numpy as np
-    >>> from triptych.baselines import baseline_answers
+    >>> from triptych.comparison.baselines import baseline_answers
     >>> support = np.array([[1.0, 0.0], [0.9, 0.2], [0.0, 1.0], [0.1, 0.8]])
     >>> answers = baseline_answers(support, np.array([0, 0, 1, 1]), np.array([[0.2, 0.7]]))
     >>> {name: answer.tolist() for name, answer in answers.items()}
