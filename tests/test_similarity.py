@@ -5,12 +5,14 @@ import oracle
 import pytest
 import scipy.linalg
 import torch
+from sklearn.covariance import oas
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from triptych.similarity import (
     DISTANCES,
+    distribution_class,
     distribution_similarity,
     global_similarity,
     nearest_similarity,
@@ -301,3 +303,37 @@ def test_nearest_search_agrees_across_block_borders() -> None:
     pool = torch.randn(3000, 4, generator=generator, dtype=torch.float64)  # blocks of 1,398 rows
     expected = (rows @ pool.T).topk(2, dim=2).values.sum((1, 2))
     torch.testing.assert_close(nearest_similarity(rows, [pool], k=2)[:, 0], expected)
+
+
+@pytest.mark.parametrize(("channels", "count"), [(6, 40), (40, 40), (60, 16)])
+def test_oas_is_scikit_learns(channels: int, count: int) -> None:
+    torch.manual_seed(channels)
+    maps = torch.randn(1, channels, count, 1, dtype=torch.float64) * torch.linspace(0.1, 3, channels)[:, None, None]
+    gaussian = distribution_class(maps, "wasserstein", "oas")
+    biased, _ = oas(maps[0, :, :, 0].T.numpy())
+    expected = biased * count / (count - 1) + 1e-6 * np.eye(channels)
+    np.testing.assert_allclose(gaussian.covariance.numpy(), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_oas_takes_fewer_descriptors_than_channels_and_maps_without_variance(distance: str) -> None:
+    maps = torch.randn(4, 50, 3, 3)
+    maps[3] = 1.0
+    labels = torch.tensor([0, 1, 2, 3])
+    scores = distribution_similarity(maps, maps, labels, distance, "oas")
+    assert scores.isfinite().all()
+    assert scores.argmax(1).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_blocks_of_queries_and_classes_change_no_score(distance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps, labels = torch.randn(9, 8, 5, 5), torch.arange(9) // 2
+    whole = distribution_similarity(maps, maps, labels, distance)
+    monkeypatch.setattr("triptych.similarity.distribution._BLOCK_ELEMENTS", 2 * 8**2)
+    torch.testing.assert_close(distribution_similarity(maps, maps, labels, distance), whole)
+
+
+def test_an_unknown_shrinkage_is_refused() -> None:
+    maps = torch.randn(2, 3, 2, 2)
+    with pytest.raises(ValueError, match="unknown shrinkage 'none'; expected one of ridge, oas"):
+        distribution_similarity(maps, maps, torch.arange(2), shrinkage="none")

@@ -7,6 +7,7 @@ scores queries against a list of those.
 
 from triptych.similarity.distribution import (
     DISTANCES,
+    SHRINKAGES,
     Gaussian,
     distribution_class,
     distribution_similarity,
@@ -19,6 +20,7 @@ from triptych.similarity.pooled import global_class, global_similarity, global_t
 
 __all__ = [
     "DISTANCES",
+    "SHRINKAGES",
     "Gaussian",
     "distribution_class",
     "distribution_similarity",

@@ -11,6 +11,7 @@ from triptych.similarity._common import split_classes, without_autocast
 
 __all__ = [
     "DISTANCES",
+    "SHRINKAGES",
     "Gaussian",
     "distribution_class",
     "distribution_similarity",
@@ -18,6 +19,8 @@ __all__ = [
 ]
 
 _RIDGE = 0.01  # added to every variance, as in the release
+_FLOOR = 1e-6
+_BLOCK_ELEMENTS = 1 << 25  # 256 MB
 _SMALLEST_SQUARE = 1e-20  # below it a root's gradient is taken as zero
 
 
@@ -54,11 +57,21 @@ def distribution_similarity(
     support: Float[Tensor, "S C h w"],
     labels: Int64[Tensor, " S"],
     distance: str = "wasserstein",
+    shrinkage: str = "ridge",
 ) -> Float[Tensor, "Q N"]:
     r"""Minus the distance between the Gaussian of a query's descriptors and that of a class's.
 
-    A Gaussian has the mean :math:`\mu` and the unbiased covariance of the raw (not unit-length) descriptors,
-    :math:`\Sigma` with 0.01 added to its diagonal; a class pools the descriptors of all its support images.
+    A Gaussian has the mean :math:`\mu` and the unbiased covariance S of the raw (not unit-length) descriptors, shrunk
+    to :math:`\Sigma`; a class pools the descriptors of all its support images. The shrinkages:
+
+    - ``"ridge"``: :math:`\Sigma = S + 0.01 I`, the MML release's, for few channels against many descriptors.
+    - ``"oas"``: :math:`\Sigma = (1 - \rho) S + \rho\mu I` with :math:`\mu = \mathrm{tr}(S) / C` and
+      :math:`\rho = \min(1, (\alpha + \mu^2) / ((n + 1)(\alpha - \mu^2 / C)))`, :math:`\alpha` the mean of the squared
+      entries of S and n the number of descriptors: the oracle approximating shrinkage, for as many channels as
+      descriptors, or more. Chen, Wiesel, Eldar and Hero, IEEE Transactions on Signal Processing 58 (2010), equation
+      23, as scikit-learn computes it; 1e-6 I is added, so that a map without variance has a distance.
+
+    The distances:
 
     - ``"wasserstein"``: :math:`\|\mu_q - \mu_n\|_2 / C + \|\Sigma_q - \Sigma_n\|_F / C^2`, the MML release's.
     - ``"kl"``: :math:`KL(N_q \| N_n) = \frac12 [\mathrm{tr}(\Sigma_n^{-1}\Sigma_q)
@@ -78,13 +91,14 @@ def distribution_similarity(
         support: (S, C, h, w) feature maps; classes may have different numbers of them.
         labels: (S,) the class of each support map, 0..N-1.
         distance: "wasserstein", "kl", "kl_reverse", "log_kl" or "bures".
+        shrinkage: "ridge" or "oas".
 
     Returns:
         (Q, N) similarities <= 0, float32 or float64. The statistics are computed in float64: the inverse of a
         covariance amplifies rounding by the ratio of its largest to its smallest variance.
 
     Raises:
-        ValueError: an unknown distance, a class without support image, or maps of a single position.
+        ValueError: an unknown distance or shrinkage, a class without support image, or maps of a single position.
 
     >>> import torch
     >>> from triptych.similarity import distribution_similarity
@@ -93,12 +107,14 @@ def distribution_similarity(
     tensor([[-0., -1.],
             [-1., -0.]])
     """
-    classes = [distribution_class(maps, distance) for maps in split_classes(support, labels)]
-    return distribution_to_classes(query, classes, distance)
+    classes = [distribution_class(maps, distance, shrinkage) for maps in split_classes(support, labels)]
+    return distribution_to_classes(query, classes, distance, shrinkage)
 
 
 @without_autocast
-def distribution_class(maps: Float[Tensor, "K C H W"], distance: str = "wasserstein") -> Gaussian | InverseGaussian:
+def distribution_class(
+    maps: Float[Tensor, "K C H W"], distance: str = "wasserstein", shrinkage: str = "ridge"
+) -> Gaussian | InverseGaussian:
     """The Gaussian of all descriptors of one class, for "kl" and "log_kl" already inverted.
 
     >>> import torch
@@ -107,7 +123,7 @@ def distribution_class(maps: Float[Tensor, "K C H W"], distance: str = "wasserst
     Gaussian(mean=tensor([1.], dtype=torch.float64), covariance=tensor([[2.0100]], dtype=torch.float64))
     """
     _check_distance(distance)
-    gaussian = _gaussian(maps.transpose(0, 1).flatten(1))
+    gaussian = _gaussian(maps.transpose(0, 1).flatten(1), shrinkage)
     return _inverted(gaussian) if distance in {"kl", "log_kl"} else gaussian
 
 
@@ -116,8 +132,9 @@ def distribution_to_classes(
     query: Float[Tensor, "Q C H W"],
     classes: Sequence[Gaussian | InverseGaussian],
     distance: str = "wasserstein",
+    shrinkage: str = "ridge",
 ) -> Float[Tensor, "Q N"]:
-    """``distribution_similarity`` against classes prepared by ``distribution_class`` for the same distance.
+    """``distribution_similarity`` against classes prepared by ``distribution_class`` in the same way.
 
     >>> import torch
     >>> from triptych.similarity import distribution_class, distribution_to_classes
@@ -126,9 +143,18 @@ def distribution_to_classes(
     tensor([[-0., -1.]])
     """
     _check_distance(distance)
-    stacked = type(classes[0])(*map(torch.stack, zip(*classes, strict=True)))
-    similarity = -DISTANCES[distance](_gaussian(query.flatten(2)), stacked)
+    block = max(1, _BLOCK_ELEMENTS // query.shape[1] ** 2)  # queries, or classes, of which matrices are held at once
+    rows = []
+    for part in query.split(block):
+        gaussian = _gaussian(part.flatten(2), shrinkage)
+        blocks = [_stack(classes[start : start + block]) for start in range(0, len(classes), block)]
+        rows.append(torch.cat([-DISTANCES[distance](gaussian, one) for one in blocks], dim=1))
+    similarity = torch.cat(rows)
     return similarity if query.dtype == torch.float64 else similarity.float()
+
+
+def _stack(classes: Sequence[Gaussian | InverseGaussian]) -> Gaussian | InverseGaussian:
+    return type(classes[0])(*map(torch.stack, zip(*classes, strict=True)))
 
 
 def _check_distance(distance: str) -> None:
@@ -136,16 +162,36 @@ def _check_distance(distance: str) -> None:
         raise ValueError(f"unknown distance {distance!r}; expected one of {', '.join(DISTANCES)}")
 
 
-def _gaussian(descriptors: Tensor) -> Gaussian:
+def _gaussian(descriptors: Tensor, shrinkage: str) -> Gaussian:
     """Descriptors in columns, (..., C, M), to their Gaussian."""
-    channels, count = descriptors.shape[-2:]
+    if shrinkage not in SHRINKAGES:
+        raise ValueError(f"unknown shrinkage {shrinkage!r}; expected one of {', '.join(SHRINKAGES)}")
+    count = descriptors.shape[-1]
     if count < 2:
         raise ValueError("the distribution level needs maps of at least two positions, got one")
     descriptors = descriptors.double()
     mean = descriptors.mean(-1)
     centred = descriptors - mean[..., None]
-    ridge = _RIDGE * torch.eye(channels, dtype=torch.float64, device=descriptors.device)
-    return Gaussian(mean, centred @ centred.mT / (count - 1) + ridge)
+    return Gaussian(mean, SHRINKAGES[shrinkage](centred @ centred.mT / (count - 1), count))
+
+
+def _ridge(covariance: Tensor, count: int) -> Tensor:
+    return covariance + _RIDGE * _identity_like(covariance)
+
+
+def _oas(covariance: Tensor, count: int) -> Tensor:
+    channels = covariance.shape[-1]
+    variance = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)
+    energy = covariance.square().mean((-2, -1))
+    numerator = energy + variance.square()
+    denominator = (count + 1) * (energy - variance.square() / channels)
+    rho = torch.where(denominator > numerator, numerator / denominator, 1.0)[..., None, None]
+    target = (rho * variance[..., None, None] + _FLOOR) * _identity_like(covariance)
+    return (1 - rho) * covariance + target
+
+
+def _identity_like(covariance: Tensor) -> Tensor:
+    return torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
 
 
 def _wasserstein(query: Gaussian, classes: Gaussian) -> Tensor:
@@ -209,3 +255,5 @@ DISTANCES: dict[str, Callable[[Gaussian, Any], Tensor]] = {
     "log_kl": _log_kl,
     "bures": _bures,
 }
+
+SHRINKAGES: dict[str, Callable[[Tensor, int], Tensor]] = {"ridge": _ridge, "oas": _oas}
