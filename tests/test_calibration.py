@@ -6,7 +6,15 @@ import torch
 from photos import photo
 
 from triptych import Recognizer
-from triptych.calibration import Calibration, _temperature, calibration_error, even_shares, knownness, leave_one_out
+from triptych.calibration import (
+    Calibration,
+    _temperature,
+    calibration_error,
+    even_shares,
+    knownness,
+    learn_fusion,
+    leave_one_out,
+)
 
 
 @pytest.mark.parametrize("views", [1, 2])
@@ -97,3 +105,29 @@ def test_calibration_error_of_a_calibrated_forecast_is_small() -> None:
 )
 def test_shares_are_even(counts: list[int], limit: int, expected: list[int]) -> None:
     assert even_shares(counts, limit) == expected
+
+
+def _levels(
+    photos: int, noise: dict[str, float], scale: dict[str, float]
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.arange(photos) % 4
+    right = torch.nn.functional.one_hot(truth, 4).float()
+    return {
+        name: scale[name] * (right + noise[name] * torch.randn(photos, 4, generator=generator)) for name in noise
+    }, truth
+
+
+def test_levels_of_any_scale_weigh_by_what_they_tell() -> None:
+    noise = {"good": 0.5, "bad": 50.0}
+    fusions = [learn_fusion(*_levels(200, noise, {"good": scale, "bad": 1 / scale})) for scale in (1.0, 1e4)]
+    weights = [fusion.log_weight.exp() for fusion in fusions]
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-2, atol=1e-2)
+    assert weights[0][0] > 10 * weights[0][1]
+    assert fusions[1].trained
+
+
+def test_a_few_photos_hardly_move_the_weights() -> None:
+    levels, truth = _levels(4, {"good": 0.5, "bad": 50.0}, {"good": 1.0, "bad": 1.0})
+    weights = learn_fusion(levels, truth).log_weight.exp()
+    assert ((weights / 0.5).log().abs() < np.log(4)).all()

@@ -6,24 +6,33 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
-from triptych.fusion import Levels
+from triptych.fusion import Fusion, LevelFusion, Levels
 from triptych.methods import MML
 from triptych.progress import track
 from triptych.support import Support, without
 
-__all__ = ["Calibration", "calibrate", "calibration_error", "even_shares", "knownness", "leave_one_out"]
+__all__ = [
+    "Calibration",
+    "calibrate",
+    "calibration_error",
+    "even_shares",
+    "knownness",
+    "learn_fusion",
+    "leave_one_out",
+]
 
 # A user has tens of photos, not thousands: the temperature is held near 1, where training has put it, by a
-# log-normal prior as wide as a factor of two.
+# log-normal prior as wide as a factor of two; so are the weights of levels that no training has weighed near equality.
 _PRIOR_WIDTH = float(np.log(2.0))
 _RIVALS = 5
 _SEARCHED = (-4.0, 4.0)  # of the temperature's logarithm
 _MOST_LEFT_OUT = 256
 _LEAST_LEFT_OUT = 32
 _COMPARISONS = 60_000  # photos left out times photos there are: about a quarter of a minute of Conv-64F on two cores
+_CONV64F = (64, 441)  # channels and positions of its maps
 
 
 @dataclass(frozen=True)
@@ -66,31 +75,91 @@ class Calibration:
 
 
 @torch.no_grad()
-def calibrate(method: MML, supports: Sequence[Support]) -> Calibration | None:
-    """Calibrate on the photos of the classes; None if every class has a single one.
+def calibrate(method: MML, supports: Sequence[Support]) -> tuple[Fusion, Calibration | None]:
+    """The fusion, and its calibration, on the photos of the classes; no calibration if every class has a single one.
+
+    The fusion is the method's own where that was trained; otherwise see ``learn_fusion``.
 
     >>> import numpy as np
     >>> from triptych import Recognizer
     >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
     >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
     >>> from triptych.calibration import calibrate
-    >>> calibration = calibrate(recognizer.method_, list(recognizer.support_.values()))
+    >>> fusion, calibration = calibrate(recognizer.method_, list(recognizer.support_.values()))
     >>> len(calibration.known), calibration.temperature > 0
     (4, True)
     """
-    levels, truth = leave_one_out(method, supports, _limit(sum(map(len, supports))))
+    levels, truth = leave_one_out(method, supports, _limit(supports))
     if not len(truth):
-        return None
-    logits = method.fusion(levels).double()
+        return method.fusion if method.fusion.trained else _fusion_of_strangers(method, supports), None
+    fusion = method.fusion if method.fusion.trained else learn_fusion(levels, truth)
+    logits = fusion(levels).double()
     temperature = _temperature(logits, truth)
     before, after = (_probabilities(logits * factor) for factor in (1.0, temperature))
-    return Calibration(
+    calibration = Calibration(
         temperature=temperature,
         known=tuple(sorted(knownness(logits).tolist())),
         accuracy=float((logits.argmax(1) == truth).double().mean()),
         error_before=calibration_error(before, truth.cpu().numpy()),
         error=calibration_error(after, truth.cpu().numpy()),
     )
+    return fusion, calibration
+
+
+@torch.no_grad()
+def learn_fusion(levels: Levels, truth: Int64[Tensor, " R"]) -> LevelFusion:
+    r"""A fusion for levels that no training has weighed, from the similarities of photos left out.
+
+    The spread :math:`\sigma` of each level is theirs; the weights :math:`w` are the most probable under a log-normal
+    prior around equal ones:
+
+    .. math:: \arg\min_w \; -\sum_r \log \mathrm{softmax}\Big(\sum_l w_l \, s_l(r, \cdot) / \sigma_l\Big)_{t_r}
+        + \sum_l \frac{(\log w_l - \log (1 / L))^2}{2 (\log 2)^2}
+
+    so that a few photos hardly move them.
+
+    Args:
+        levels: level -> (R, N) similarities.
+        truth: (R,) the class of each photo.
+
+    >>> import torch
+    >>> from triptych.calibration import learn_fusion
+    >>> truth = torch.arange(100) % 2
+    >>> telling = torch.nn.functional.one_hot(truth).float()
+    >>> silent = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]).repeat(25, 1)
+    >>> weights = learn_fusion({"telling": telling, "silent": silent}, truth).log_weight.exp()
+    >>> bool(weights[0] > 5 * weights[1])
+    True
+    """
+    fusion = LevelFusion(tuple(levels)).to(truth.device)
+    fusion.observe(levels)
+    start = fusion.log_weight.double().cpu().numpy()
+    scaled = torch.stack([one.double() for one in fusion.calibrated(levels).values()])  # (L, R, N)
+
+    def cost(log_weights: np.ndarray) -> float:
+        logits = torch.einsum("l,lrn->rn", torch.from_numpy(np.exp(log_weights)).to(scaled), scaled)
+        loss = torch.nn.functional.cross_entropy(logits, truth, reduction="sum")
+        return float(loss) + float((((log_weights - start) / _PRIOR_WIDTH) ** 2).sum()) / 2
+
+    found = minimize(cost, start, method="L-BFGS-B", bounds=[_SEARCHED] * len(start)).x
+    fusion.log_weight.copy_(torch.from_numpy(found))
+    return fusion
+
+
+def _fusion_of_strangers(method: MML, supports: Sequence[Support]) -> LevelFusion:
+    """Equal weights, and the spread of single photos' similarities to the classes that are not theirs.
+
+    Of two classes only one is not a photo's own, which has no spread; then its own counts too.
+    """
+    summaries = [support.summary for support in supports]
+    rows = [method.compare(support.maps[:1, 0].float(), summaries) for support in supports]
+    own = torch.eye(len(supports), dtype=torch.bool, device=supports[0].maps.device)
+    fusion = LevelFusion(method.config.levels).to(own.device)
+    levels = {level: torch.cat([scores[level] for scores in rows]) for level in method.config.levels}
+    if len(supports) > 2:
+        levels = {level: scores[~own].view(len(supports), -1) for level, scores in levels.items()}
+    fusion.observe(levels)
+    return fusion
 
 
 def knownness(logits: Float[Tensor, "Q N"]) -> Float[Tensor, " Q"]:
@@ -193,6 +262,13 @@ def _probabilities(logits: Tensor) -> np.ndarray:
     return logits.softmax(1).cpu().numpy()
 
 
-def _limit(photos: int) -> int:
+def _limit(supports: Sequence[Support]) -> int:
     """How many photos to leave out, so that the time does not grow with the square of their number."""
-    return max(_LEAST_LEFT_OUT, min(_MOST_LEFT_OUT, _COMPARISONS // max(photos, 1)))
+    channels, positions = supports[0].maps.shape[2], supports[0].maps.shape[3:].numel()
+    budget = _COMPARISONS * _products(*_CONV64F) // _products(channels, positions)
+    return max(_LEAST_LEFT_OUT, min(_MOST_LEFT_OUT, budget // sum(map(len, supports))))
+
+
+def _products(channels: int, positions: int) -> int:
+    """Of numbers, in comparing two maps patch by patch and part by part."""
+    return channels * positions * (channels + positions)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triptych.fusion import Fusion
 from triptych.matching import Match, margins_of, matches_of, naming_order
 from triptych.methods import MML
 from triptych.similarity import part_class, pixel_class
@@ -218,9 +219,15 @@ class Explanation:
 
 @torch.no_grad()
 def explain(
-    method: MML, pixels: np.ndarray, labels: Sequence[Any], supports: Sequence[Support], top: int, temperature: float
+    method: MML,
+    fusion: Fusion,
+    pixels: np.ndarray,
+    labels: Sequence[Any],
+    supports: Sequence[Support],
+    top: int,
+    temperature: float,
 ) -> Explanation:
-    """Explain one photo (side, side, 3) against labelled classes.
+    """Explain one photo (side, side, 3) against labelled classes, by the levels of ``method`` and a fusion of them.
 
     >>> import numpy as np
     >>> from triptych.evidence import explain
@@ -229,15 +236,15 @@ def explain(
     >>> photos = np.random.default_rng(0).integers(0, 256, (2, 84, 84, 3), dtype=np.uint8)
     >>> method = load_method("mml-conv64f")
     >>> supports = grow(method, read_class_photos(list(photos), ["a", "b"], 84), {}, views=1, thumbnails=False)
-    >>> explain(method, photos[1], list(supports), list(supports.values()), top=1, temperature=1.0).label
+    >>> explain(method, method.fusion, photos[1], list(supports), list(supports.values()), top=1, temperature=1.0).label
     'b'
     """
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}")
     query = encode(method, pixels[None])
     levels = method.compare(query, [support.summary for support in supports])
-    contributions = {level: temperature * part for level, part in method.fusion.contributions(levels).items()}
-    probabilities = (temperature * method.fusion(levels)[0].double()).softmax(0)
+    contributions = {level: temperature * part for level, part in fusion.contributions(levels).items()}
+    probabilities = (temperature * fusion(levels)[0].double()).softmax(0)
     config = method.config
     patches = parts = None
     if "pixel" in levels:

@@ -29,6 +29,11 @@ class Fusion(nn.Module, ABC):
     def contributions(self, levels: Levels) -> dict[str, Tensor]:
         """What each level adds to the logits, (Q, N) each."""
 
+    @property
+    @abstractmethod
+    def trained(self) -> bool:
+        """Whether it has learned anything; if not, its scores are not yet comparable between levels."""
+
     def observe(self, levels: Levels) -> None:
         """Learn statistics from one training episode, where a fusion keeps them outside its forward pass."""
 
@@ -76,6 +81,10 @@ class LevelFusion(Fusion):
         self.register_buffer("observed", torch.zeros((), dtype=torch.int64))
         self.log_temperature = nn.Parameter(torch.zeros(len(levels)))
         self.log_weight = nn.Parameter(torch.full((len(levels),), 1.0 / len(levels)).log())
+
+    @property
+    def trained(self) -> bool:
+        return bool(self.observed > 0)
 
     @torch.no_grad()
     def observe(self, levels: Levels) -> None:
@@ -126,6 +135,10 @@ class SlotFusion(Fusion):
         self.way = way
         self.norm = nn.BatchNorm1d(len(levels) * way)
         self.weight = nn.Parameter(torch.ones(len(levels)))
+
+    @property
+    def trained(self) -> bool:
+        return True
 
     def contributions(self, levels: Levels) -> dict[str, Tensor]:
         joined = torch.cat([levels[name] for name in self.names], dim=1)  # (Q, L*N)

@@ -16,14 +16,26 @@ from torch import Tensor
 from triptych.calibration import Calibration, calibrate, knownness
 from triptych.data.images import ImageError, ImageSource
 from triptych.evidence import Explanation, explain
+from triptych.fusion import Fusion
 from triptych.inputs import LabelledPhotos, as_photos, labelled_photos
-from triptych.methods import MML, load_method
+from triptych.methods import MML, load_method, pretrained_method
 from triptych.progress import track
-from triptych.support import Photo, Support, Unreadable, encode, grow, read_class_photos, read_photos, without
+from triptych.support import (
+    Photo,
+    Support,
+    Unreadable,
+    encode,
+    grow,
+    read_class_photos,
+    read_photos,
+    reduced_to,
+    without,
+)
 
 __all__ = ["QUERY_BATCH", "Answer", "Recognizer"]
 
 QUERY_BATCH = 32  # photos that are compared at once
+_DEFAULT_METHOD = "mml-conv64f"
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,11 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             of it. For classes of very few photos; time and memory grow with it.
         calibrate: let probabilities follow how often the recogniser is right on its own photos, each left out.
         thumbnails: keep a small JPEG of each photo, so that evidence can be drawn.
+        backbone: a vision model of the transformers library to recognise by, in place of ``method``: its name on
+            the hub or its folder; see ``pretrained_method``.
+        components: reduce descriptors to so many principal components, those of the photos given to ``fit``.
+            ``add`` and ``remove`` keep them, so that their result is no longer that of ``fit`` on all photos, but
+            that of ``Recognizer(fitted.method_).fit`` on all photos.
 
     Attributes:
         classes_: (N,) the labels, sorted where they can be, in the caller's dtype.
@@ -84,21 +101,25 @@ class Recognizer(ClassifierMixin, BaseEstimator):
     classes_: np.ndarray
     method_: MML
     support_: dict[Any, Support]
-    _calibration: tuple[Calibration | None] | None  # None until it is asked for
+    _learnt: tuple[Fusion, Calibration | None] | None  # None until it is asked for
 
     def __init__(
         self,
-        method: str | PathLike[str] | MML = "mml-conv64f",
+        method: str | PathLike[str] | MML = _DEFAULT_METHOD,
         device: str = "cpu",
         views: int = 1,
         calibrate: bool = True,
         thumbnails: bool = True,
+        backbone: str | PathLike[str] | None = None,
+        components: int | None = None,
     ) -> None:
         self.method = method
         self.device = device
         self.views = views
         self.calibrate = calibrate
         self.thumbnails = thumbnails
+        self.backbone = backbone
+        self.components = components
 
     def fit(self, images: LabelledPhotos, labels: Iterable[Hashable] | None = None) -> Self:
         """Learn the classes of labelled photos.
@@ -134,17 +155,20 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             )
         if not isinstance(self.views, int) or self.views < 1:
             raise ValueError(f"views must be at least 1, got {self.views!r}")
-        method = self.method if isinstance(self.method, MML) else load_method(self.method)
-        method = method.eval().to(self.device)
+        method = self._load_method().eval().to(self.device)
         read = track(read_class_photos(photos, names, method.preprocess.side), "learning", total=len(photos))
+        if self.components is not None:
+            decoded = list(read)
+            method = reduced_to(method, [photo for _, photo in decoded], self.components)
+            read = iter(decoded)
         support = grow(method, read, {}, self.views, self.thumbnails)
         return self._restore(method, support, dtype)
 
     def add(self, images: Iterable[ImageSource], label: Hashable) -> Self:
         """Add photos to a class, or a new class, without touching the others.
 
-        The result is that of ``fit`` on all photos, bit for bit. The errors are those of ``fit``; after one,
-        nothing has changed.
+        The result is that of ``fit`` on all photos, bit for bit (with ``components``: see there). The errors are
+        those of ``fit``; after one, nothing has changed.
 
         >>> import numpy as np
         >>> from triptych import Recognizer
@@ -227,10 +251,21 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> 0 <= recognizer.calibration_.accuracy <= 1
         True
         """
+        return self._learn()[1]
+
+    @property
+    def fusion_(self) -> Fusion:
+        """What weighs the levels: the method's fusion or, where that was never trained, one learnt from the photos.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> recognizer.fusion_ is recognizer.method_.fusion
+        True
+        """
         self._check_fitted()
-        if self._calibration is None:
-            self._calibration = (calibrate(self.method_, [self.support_[label] for label in self._order]),)
-        return self._calibration[0]
+        return self.method_.fusion if self.method_.fusion.trained else self._learn()[0]
 
     def predict(
         self, images: Iterable[ImageSource], unknown: Hashable | None = None, false_alarm: float = 0.05
@@ -357,7 +392,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         """
         photo = self._read_one(image)
         supports = [self.support_[label] for label in self._order]
-        return explain(self.method_, photo.pixels, self._order, supports, top, self._temperature())
+        return explain(self.method_, self.fusion_, photo.pixels, self._order, supports, top, self._temperature())
 
     def knows(self, image: ImageSource) -> bool:
         """Whether a photo is one of those it was fitted on, so that its answer proves nothing.
@@ -425,7 +460,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         except TypeError:  # labels of mixed types have no order but that of their arrival
             self._order = labels
         self.method_, self.support_, self._label_dtype = method, support, dtype
-        self._calibration = None
+        self._learnt = None
         self.classes_ = self._label_array(self._order)
         return self
 
@@ -456,7 +491,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
     @torch.no_grad()
     def _logits(self, levels: dict[str, Tensor]) -> Tensor:
-        return self.method_.fusion(levels).double()
+        return self.fusion_(levels).double()
 
     def _probabilities(self, logits: Tensor) -> np.ndarray:
         return (logits * self._temperature()).softmax(dim=1).cpu().numpy()
@@ -469,6 +504,19 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         if self.calibration_ is None:
             raise ValueError("unknowns cannot be told: every class has a single photo; add a second one to some class")
         return self.calibration_.threshold(false_alarm)
+
+    def _learn(self) -> tuple[Fusion, Calibration | None]:
+        self._check_fitted()
+        if self._learnt is None:
+            self._learnt = calibrate(self.method_, [self.support_[label] for label in self._order])
+        return self._learnt
+
+    def _load_method(self) -> MML:
+        if self.backbone is not None:
+            if self.method != _DEFAULT_METHOD:
+                raise ValueError("method and backbone are both given; give one, or a method over the backbone")
+            return pretrained_method(self.backbone)
+        return self.method if isinstance(self.method, MML) else load_method(self.method)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "support_"):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from triptych.calibration import Calibration
 from triptych.files import pack, turn_to_write, unpack, write_whole
+from triptych.fusion import Fusion, LevelFusion
 from triptych.methods import MML, method_from_bytes, method_to_bytes
 from triptych.recognizer import Recognizer
 from triptych.support import Support, summarised
@@ -23,9 +24,10 @@ from triptych.support import Support, summarised
 __all__ = ["changing", "fingerprint", "plain_label", "read_recognizer", "write_recognizer"]
 
 _FORMAT = "triptych-recognizer"
-_VERSION = 2
+_VERSION = 3
+_OLDEST = 2  # without the fusion
 _SETTINGS = ("views", "calibrate", "thumbnails")
-_TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings")
+_TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings", "fusion")
 _TENSORS = {
     "method": torch.uint8,
     "maps": torch.float16,
@@ -57,7 +59,7 @@ def read_recognizer(path: str | PathLike[str], device: str = "cpu") -> Recognize
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
     tensors, content = unpack(data, _FORMAT, _VERSION, str(path))
-    if content["version"] < _VERSION:
+    if content["version"] < _OLDEST:
         raise ValueError(f"{path}: written by an early triptych whose files hold too little; fit it anew")
     if {name: tensor.dtype for name, tensor in tensors.items()} != _TENSORS:
         raise ValueError(f"{path}: damaged: its contents are not those of a .triptych file; fit it anew")
@@ -123,7 +125,7 @@ def _contents(recognizer: Recognizer) -> tuple[dict[str, Tensor], dict[str, Any]
         "thumbnails": _bytes_tensor(b"".join(thumbnails)),
         "thumbnail_sizes": torch.tensor([len(thumbnail) for thumbnail in thumbnails]),
     }
-    dtype, calibration = recognizer._label_dtype, recognizer.calibration_
+    dtype, calibration, fusion = recognizer._label_dtype, recognizer.calibration_, recognizer.fusion_
     content = {
         "labels": labels,
         "dtype": None if dtype is None else dtype.str,
@@ -131,6 +133,7 @@ def _contents(recognizer: Recognizer) -> tuple[dict[str, Tensor], dict[str, Any]
         "ids": [photo for support in kept for photo in support.ids],
         "calibration": None if calibration is None else asdict(calibration),
         "settings": {name: getattr(recognizer, name) for name in _SETTINGS},
+        "fusion": None if fusion is recognizer.method_.fusion else _fusion_as_text(fusion),
     }
     content["checksum"] = _checksum(tensors, content)
     return tensors, content
@@ -143,7 +146,7 @@ def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -
     thumbnails = _cut(tensors["thumbnails"].numpy().tobytes(), tensors["thumbnail_sizes"].tolist())
     if not len(maps) == len(owners) == len(names) == len(ids) == len(thumbnails) or not maps.isfinite().all():
         raise ValueError("photos, names and maps disagree")
-    if maps.ndim != 5 or maps.shape[2] != method.backbone.channels:
+    if maps.ndim != 5 or maps.shape[2] != method.channels:
         raise ValueError(f"maps of shape {tuple(maps.shape)} are not those of its backbone")
     support = {}
     for number, label in enumerate(content["labels"]):
@@ -162,8 +165,21 @@ def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -
     if calibration is not None:
         calibration = Calibration(**{**calibration, "known": tuple(calibration["known"])})
     recognizer = Recognizer(method, str(device), **settings)._restore(method, support, dtype)
-    recognizer._calibration = (calibration,)
+    if content.get("fusion") is not None:
+        recognizer._learnt = (_fusion_from_text(content["fusion"], method), calibration)
+    elif method.fusion.trained:
+        recognizer._learnt = (method.fusion, calibration)
     return recognizer
+
+
+def _fusion_as_text(fusion: Fusion) -> dict[str, Any]:
+    return {name: value.tolist() for name, value in fusion.state_dict().items()}
+
+
+def _fusion_from_text(text: dict[str, Any], method: MML) -> Fusion:
+    fusion = LevelFusion(method.config.levels)
+    fusion.load_state_dict({name: torch.tensor(value) for name, value in text.items()})
+    return fusion.to(next(method.parameters()).device)
 
 
 def _cut(data: bytes, sizes: list[int]) -> list[bytes]:
@@ -174,7 +190,7 @@ def _cut(data: bytes, sizes: list[int]) -> list[bytes]:
 
 
 def _checksum(tensors: dict[str, Tensor], content: dict[str, Any]) -> str:
-    text = {name: content.get(name) for name in _TEXTS}
+    text = {name: content[name] for name in _TEXTS if name in content}
     whole = hashlib.sha256(json.dumps(text, sort_keys=True).encode())
     for name in sorted(tensors):
         whole.update(f"{name} {tuple(tensors[name].shape)}".encode())

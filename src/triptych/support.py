@@ -28,6 +28,7 @@ __all__ = [
     "grow",
     "read_class_photos",
     "read_photos",
+    "reduced_to",
     "summarised",
     "thumbnail",
     "views_of",
@@ -37,6 +38,7 @@ __all__ = [
 _READ_AHEAD = 64  # decoded photos that may wait for the network
 _THUMBNAIL = 112
 _CROP = 0.8
+_COMPONENT_PHOTOS = 256  # of which principal components are learnt: tens of thousands of descriptors
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,14 @@ def grow(
             names, small = old.names + names, old.thumbnails + small
         support[label] = _ordered(method, Support(maps, ids, names, small, {}))
     return support
+
+
+@torch.no_grad()
+def reduced_to(method: MML, photos: Iterable[Photo], components: int) -> MML:
+    """The method over the principal components of the photos' descriptors, whatever the order of the photos."""
+    pixels = {photo.id: photo.pixels for photo in photos}
+    sample = sorted(pixels)[:_COMPONENT_PHOTOS]  # ids are hashes: a sample that is random, and always the same
+    return method.reduced(encode(method, np.stack([pixels[one] for one in sample])), components)
 
 
 @torch.no_grad()

@@ -1,12 +1,14 @@
 """Backbones: images (B, 3, h, w) -> feature maps (B, C, H, W)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from triptych.backbones.base import Backbone
 from triptych.backbones.conv64f import Conv64F
+from triptych.backbones.pretrained import Pretrained
 from triptych.backbones.resnet12 import ResNet12
 
-__all__ = ["BACKBONES", "Backbone", "Conv64F", "ResNet12", "build_backbone"]
+__all__ = ["BACKBONES", "Backbone", "Conv64F", "Pretrained", "ResNet12", "build_backbone"]
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "conv64f": Conv64F,
@@ -15,8 +17,8 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
 }
 
 
-def build_backbone(name: str) -> Backbone:
-    """Return a freshly initialised backbone by its registry name.
+def build_backbone(name: str, architecture: Mapping[str, Any] | None = None) -> Backbone:
+    """Return a freshly initialised backbone by its registry name, or a ``Pretrained`` one by its architecture.
 
     Raises:
         ValueError: no such backbone.
@@ -26,6 +28,8 @@ def build_backbone(name: str) -> Backbone:
     >>> build_backbone("conv64f").eval()(torch.zeros(1, 3, 84, 84)).shape
     torch.Size([1, 64, 21, 21])
     """
+    if architecture is not None:
+        return Pretrained(architecture)
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone {name!r}; expected one of {', '.join(sorted(BACKBONES))}")
     return BACKBONES[name]()

@@ -19,6 +19,10 @@ def fit(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .triptych file to write.")],
     method: Method = "mml-conv64f",
+    backbone: Annotated[
+        str | None, typer.Option(help="A transformers vision model to use instead: its name on the hub, or its folder.")
+    ] = None,
+    components: Annotated[int | None, typer.Option(help="Reduce descriptors to so many components.", min=1)] = None,
     views: Annotated[
         int, typer.Option(help="Views of each photo: 2 adds its mirror image, more add crops. For very few photos.")
     ] = 1,
@@ -31,7 +35,7 @@ def fit(
 
     if out.is_dir() or not out.parent.is_dir():
         raise ValueError(f"{out}: expected a file in a folder that exists")
-    recognizer = Recognizer(method, views=views).fit(photos)
+    recognizer = Recognizer(method, views=views, backbone=backbone, components=components).fit(photos)
     counts = {str(label): len(recognizer.support_[label]) for label in recognizer.classes_}
     for label, count in counts.items():
         if count < min_shot:
@@ -39,7 +43,9 @@ def fit(
     recognizer.save(out)
     calibration = describe_calibration(recognizer.calibration_)
     if as_json:
-        return print_json({"file": str(out), "classes": counts, "method": method, "calibration": calibration})
+        return print_json(
+            {"file": str(out), "classes": counts, "method": backbone or method, "calibration": calibration}
+        )
     print(f"{out}: {_summary(list(counts.values()))}\n{_trust(calibration)}")
     return None
 

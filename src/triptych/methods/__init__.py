@@ -3,6 +3,7 @@
 from triptych.methods.base import ClassSummary, Method, Preprocessing
 from triptych.methods.files import EMBEDDED, load_method, method_from_bytes, method_to_bytes, save_method
 from triptych.methods.mml import LEVELS, MML, MMLConfig
+from triptych.methods.pretrained import pretrained_method
 
 __all__ = [
     "EMBEDDED",
@@ -17,6 +18,7 @@ __all__ = [
     "load_method",
     "method_from_bytes",
     "method_to_bytes",
+    "pretrained_method",
     "save_method",
 ]
 

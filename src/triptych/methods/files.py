@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from triptych.backbones.pretrained import check_weights
 from triptych.files import pack, unpack, write_whole
 from triptych.methods.mml import MML, MMLConfig
 
@@ -26,6 +27,7 @@ __all__ = [
 EMBEDDED = ("mml-conv64f",)
 _FORMAT = "triptych-method"
 _VERSION = 1
+_NETWORK = "backbone.network."
 
 
 def load_method(name: str | PathLike[str], device: str | torch.device = "cpu") -> MML:
@@ -108,7 +110,11 @@ def method_from_bytes(data: bytes, name: str) -> MML:
     """
     state, content = unpack(data, _FORMAT, _VERSION, name)
     try:
-        method = MML(MMLConfig.from_dict(content["config"]))
+        config = MMLConfig.from_dict(content["config"])
+        if config.architecture is not None:
+            network = {key.removeprefix(_NETWORK): value for key, value in state.items() if key.startswith(_NETWORK)}
+            check_weights(config.architecture, network)
+        method = MML(config)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name}: its configuration cannot be read ({error})") from error
     load_state(method, state, name)

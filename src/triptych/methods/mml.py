@@ -1,18 +1,20 @@
 """Multi-level metric learning (MML), and the methods that are a part of it (DN4, ADM)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from triptych.backbones import build_backbone
+from triptych.backbones import Backbone, build_backbone
 from triptych.fusion import LevelFusion, SlotFusion
 from triptych.methods.base import ClassSummary, Method, Preprocessing
 from triptych.similarity import (
     DISTANCES,
+    SHRINKAGES,
     distribution_class,
     distribution_to_classes,
     global_class,
@@ -28,6 +30,7 @@ __all__ = ["LEVELS", "MML", "MMLConfig"]
 LEVELS = ("distribution", "pixel", "part")  # the order of the release
 _KNOWN = (*LEVELS, "global")
 _SIDES = (16, 2048)
+_MOST_COMPONENTS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,15 @@ class MMLConfig:
     """Everything that shapes an MML model but its weights.
 
     Attributes:
-        backbone: name of the backbone.
+        backbone: name of the backbone; where ``architecture`` is given, what it is called and nothing more.
+        architecture: of a ``Pretrained`` backbone: the configuration of its transformers model; see there.
+        components: principal components to which descriptors are reduced; None for the backbone's own channels.
         levels: which of "distribution", "pixel", "part" and "global" are compared.
         pixel_k: nearest descriptors that count at the pixel level.
         part_k: nearest parts that count at the part level.
         part_normalize: compare parts by true cosine; the release does not.
         distance: distance of the distribution level.
+        shrinkage: of its covariances; see ``distribution_similarity``.
         side: image side in pixels.
         mean: per-channel mean that is subtracted from images in [0, 1].
         std: per-channel divisor after that.
@@ -60,16 +66,23 @@ class MMLConfig:
     part_k: int = 1
     part_normalize: bool = True
     distance: str = "kl"
+    shrinkage: str = "ridge"
     side: int = 84
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     slots: int | None = None
+    architecture: dict[str, Any] | None = field(default=None, hash=False)
+    components: int | None = None
 
     def __post_init__(self) -> None:
         if not self.levels or not set(self.levels) <= set(_KNOWN):
             raise ValueError(f"unknown levels {self.levels}; expected some of {', '.join(_KNOWN)}")
         if self.distance not in DISTANCES:
             raise ValueError(f"unknown distance {self.distance!r}; expected one of {', '.join(DISTANCES)}")
+        if self.shrinkage not in SHRINKAGES:
+            raise ValueError(f"unknown shrinkage {self.shrinkage!r}; expected one of {', '.join(SHRINKAGES)}")
+        if self.components is not None and not 1 <= self.components <= _MOST_COMPONENTS:
+            raise ValueError(f"components must be 1 to {_MOST_COMPONENTS}, got {self.components}")
         if not _SIDES[0] <= self.side <= _SIDES[1]:  # a stranger's file must not ask for a giant image
             raise ValueError(f"image side must be {_SIDES[0]} to {_SIDES[1]} pixels, got {self.side}")
 
@@ -90,6 +103,10 @@ class MML(Method):
     arXiv 2103.11383v1. With the levels ("pixel",) it is DN4, with ("distribution", "pixel") ADM, with ("global",)
     a prototypical network.
 
+    Args:
+        config: all that shapes it.
+        backbone: the backbone of ``config``, to share one that is there; by default a freshly initialised one.
+
     >>> import torch
     >>> from triptych.methods import MML, MMLConfig
     >>> method = MML(MMLConfig(side=32)).eval()
@@ -98,11 +115,46 @@ class MML(Method):
     torch.Size([4, 2])
     """
 
-    def __init__(self, config: MMLConfig = MMLConfig()) -> None:
+    def __init__(self, config: MMLConfig = MMLConfig(), backbone: Backbone | None = None) -> None:
         fusion = LevelFusion(config.levels) if config.slots is None else SlotFusion(config.levels, config.slots)
         preprocess = Preprocessing(config.side, config.mean, config.std)
-        super().__init__(build_backbone(config.backbone), fusion, preprocess)
+        super().__init__(backbone or build_backbone(config.backbone, config.architecture), fusion, preprocess)
         self.config = config
+        self.projection = _Projection(self.backbone.channels, config.components) if config.components else None
+
+    @property
+    def channels(self) -> int:
+        """C of the maps that ``encode`` gives."""
+        return self.config.components or self.backbone.channels
+
+    def encode(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B C H W"]:
+        maps = super().encode(images)
+        return maps if self.projection is None else self.projection(maps)
+
+    def reduced(self, maps: Float[Tensor, "B C H W"], components: int) -> "MML":
+        """This method over the principal components of the descriptors in ``maps``; its fusion is untrained.
+
+        The backbone is shared. Source: scikit-learn's PCA.
+
+        Raises:
+            ValueError: more components than channels or descriptors, or the method is already reduced.
+        """
+        from sklearn.decomposition import PCA
+
+        if self.projection is not None:
+            raise ValueError(f"the method already reduces descriptors to {self.config.components} components")
+        descriptors = maps.detach().permute(0, 2, 3, 1).flatten(0, 2).float().cpu().numpy()  # (D, C)
+        if not 1 <= components <= min(descriptors.shape):
+            raise ValueError(
+                f"components must be 1 to {min(descriptors.shape)}, for {descriptors.shape[0]} descriptors of "
+                f"{descriptors.shape[1]} channels; got {components}"
+            )
+        pca = PCA(components, svd_solver="covariance_eigh").fit(descriptors)
+        method = MML(replace(self.config, components=components, slots=None), self.backbone)
+        assert method.projection is not None
+        method.projection.mean.copy_(torch.from_numpy(pca.mean_))
+        method.projection.axes.copy_(torch.from_numpy(pca.components_))
+        return method.train(self.training).to(maps.device)
 
     def summarise(self, maps: Float[Tensor, "K C H W"]) -> ClassSummary:
         return {level: self._summarise(level, maps) for level in self.config.levels}
@@ -122,7 +174,7 @@ class MML(Method):
             return part_class(maps, self.config.part_normalize)
         if level == "global":
             return global_class(maps)
-        return distribution_class(maps, self.config.distance)
+        return distribution_class(maps, self.config.distance, self.config.shrinkage)
 
     def _compare(self, level: str, query: Tensor, summaries: Sequence[Any], search_dtype: torch.dtype | None) -> Tensor:
         config = self.config
@@ -132,4 +184,19 @@ class MML(Method):
             return part_to_classes(query, summaries, config.part_k, config.part_normalize)
         if level == "global":
             return global_to_classes(query, summaries)
-        return distribution_to_classes(query, summaries, config.distance)
+        return distribution_to_classes(query, summaries, config.distance, config.shrinkage)
+
+
+class _Projection(nn.Module):
+    """Descriptors, less their mean, along principal axes."""
+
+    mean: Tensor
+    axes: Tensor
+
+    def __init__(self, channels: int, components: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("axes", torch.zeros(components, channels))
+
+    def forward(self, maps: Float[Tensor, "B C H W"]) -> Float[Tensor, "B components H W"]:
+        return functional.conv2d(maps - self.mean[:, None, None], self.axes[:, :, None, None])
