@@ -25,7 +25,6 @@ __all__ = ["changing", "fingerprint", "plain_label", "read_recognizer", "write_r
 
 _FORMAT = "triptych-recognizer"
 _VERSION = 3
-_OLDEST = 2  # without the fusion
 _SETTINGS = ("views", "calibrate", "thumbnails")
 _TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings", "fusion")
 _TENSORS = {
@@ -59,7 +58,7 @@ def read_recognizer(path: str | PathLike[str], device: str = "cpu") -> Recognize
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
     tensors, content = unpack(data, _FORMAT, _VERSION, str(path))
-    if content["version"] < _OLDEST:
+    if content["version"] < _VERSION:
         raise ValueError(f"{path}: written by an early triptych whose files hold too little; fit it anew")
     if {name: tensor.dtype for name, tensor in tensors.items()} != _TENSORS:
         raise ValueError(f"{path}: damaged: its contents are not those of a .triptych file; fit it anew")
@@ -165,7 +164,7 @@ def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -
     if calibration is not None:
         calibration = Calibration(**{**calibration, "known": tuple(calibration["known"])})
     recognizer = Recognizer(method, str(device), **settings)._restore(method, support, dtype)
-    if content.get("fusion") is not None:
+    if content["fusion"] is not None:
         recognizer._learnt = (_fusion_from_text(content["fusion"], method), calibration)
     elif method.fusion.trained:
         recognizer._learnt = (method.fusion, calibration)
@@ -190,7 +189,7 @@ def _cut(data: bytes, sizes: list[int]) -> list[bytes]:
 
 
 def _checksum(tensors: dict[str, Tensor], content: dict[str, Any]) -> str:
-    text = {name: content[name] for name in _TEXTS if name in content}
+    text = {name: content.get(name) for name in _TEXTS}
     whole = hashlib.sha256(json.dumps(text, sort_keys=True).encode())
     for name in sorted(tensors):
         whole.update(f"{name} {tuple(tensors[name].shape)}".encode())

@@ -68,6 +68,12 @@ class Pretrained(Backbone):
     Raises:
         ValueError: not the configuration of a model in ``FAMILIES``.
         RuntimeError: transformers is not installed.
+
+    >>> import torch
+    >>> from triptych.backbones import Pretrained
+    >>> shape = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}
+    >>> Pretrained(shape).eval()(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 16, 8, 8])
     """
 
     def __init__(self, architecture: Mapping[str, Any]) -> None:

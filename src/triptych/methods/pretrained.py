@@ -17,9 +17,8 @@ from triptych.methods.mml import MML, MMLConfig
 
 __all__ = ["PRETRAINED", "pretrained_method"]
 
-PRETRAINED = MMLConfig(
-    distance="log_kl", shrinkage="oas"
-)  # a Gaussian of hundreds of channels from as many descriptors
+# A Gaussian of hundreds of channels from as many descriptors needs shrinkage.
+PRETRAINED = MMLConfig(distance="log_kl", shrinkage="oas")
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
