@@ -151,13 +151,13 @@ def _fusion_of_strangers(method: MML, supports: Sequence[Support]) -> LevelFusio
 
     Of two classes only one is not a photo's own, which has no spread; then its own counts too.
     """
-    summaries = [support.summary for support in supports]
-    rows = [method.compare(support.maps[:1, 0].float(), summaries) for support in supports]
-    own = torch.eye(len(supports), dtype=torch.bool, device=supports[0].maps.device)
-    fusion = LevelFusion(method.config.levels).to(own.device)
-    levels = {level: torch.cat([scores[level] for scores in rows]) for level in method.config.levels}
+    asked = supports[: _limit(supports)]
+    queries = torch.cat([support.maps[:1, 0] for support in asked]).float()  # (R, C, H, W)
+    levels = method.compare(queries, [support.summary for support in supports])
+    fusion = LevelFusion(method.config.levels).to(queries.device)
     if len(supports) > 2:
-        levels = {level: scores[~own].view(len(supports), -1) for level, scores in levels.items()}
+        others = ~torch.eye(len(asked), len(supports), dtype=torch.bool, device=queries.device)
+        levels = {level: scores[others].view(len(asked), -1) for level, scores in levels.items()}
     fusion.observe(levels)
     return fusion
 
