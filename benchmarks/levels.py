@@ -44,8 +44,8 @@ class Contender:
 
 CONTENDERS = {
     "global": Contender("global level alone (ProtoNet)", METHODS["protonet-conv64f"]),
-    "part": Contender("part level alone", MMLConfig(levels=("part",))),
-    "distribution": Contender("distribution level alone", MMLConfig(levels=("distribution",))),
+    "part": Contender("part level alone", replace(METHODS["mml-conv64f"], levels=("part",))),
+    "distribution": Contender("distribution level alone", replace(METHODS["mml-conv64f"], levels=("distribution",))),
     "pixel": Contender("pixel level alone (DN4)", METHODS["dn4-conv64f"]),
     "adm": Contender("pixel + distribution (ADM)", replace(METHODS["adm-conv64f"], slots=5)),
     "paper": Contender("pixel + part + distribution (MML, paper)", replace(METHODS["mml-paper-conv64f"], slots=5)),
