@@ -118,11 +118,11 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     # arXiv 2103.11383v1, section 4.2: 50 epochs of 10,000 episodes, 4 a step, halved every 10 epochs.
     "paper": Preset(pretrain=None, train=TrainSettings()),
-    # Sized for two CPU cores: under an hour of pre-training, then an hour and a half of episodes.
+    # Sized for two CPU cores: under an hour of pre-training, then an hour of episodes.
     "fast": Preset(
         pretrain=PretrainSettings(epochs=42, sides=(56, 68, 84)),
         train=TrainSettings(
-            steps=16_000,
+            steps=14_000,
             episodes_per_step=1,
             way=10,
             shots=(1, 3),
