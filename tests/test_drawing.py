@@ -1,6 +1,7 @@
 """The picture of the evidence: always drawn, whatever the labels, the method, the grid and the user's settings are."""
 
 import io
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -114,6 +115,24 @@ def test_methods_without_some_levels(levels: tuple[str, ...]) -> None:
 def test_without_thumbnails(one: Explanation) -> None:
     bare = replace(one.classes[0], thumbnails=(b"",) * 2)
     assert size(draw_explanation(replace(one, classes=[bare]))) == size(draw_explanation(one))
+
+
+@pytest.mark.parametrize("written", ["EPS", "PNG", "damaged"])
+def test_thumbnails_that_are_no_jpeg_are_not_opened(
+    one: Explanation, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = io.BytesIO(b"damaged")
+    if written != "damaged":
+        photo(0, 0).save(encoded, written)
+    program = tmp_path / "gs"  # what Pillow opens an EPS file with
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/was-run\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # is looked for anew
+    classes = [replace(one.classes[0], thumbnails=(encoded.getvalue(),) * len(one.classes[0].thumbnails))]
+    without = [replace(one.classes[0], thumbnails=(b"",) * len(one.classes[0].thumbnails))]
+    assert draw_explanation(replace(one, classes=classes)) == draw_explanation(replace(one, classes=without))
+    assert not (tmp_path / "was-run").exists()
 
 
 def test_a_thousand_classes() -> None:

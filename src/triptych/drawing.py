@@ -29,6 +29,7 @@ _AGAINST, _FOR = "#2166ac", "#d6301d"
 _LEVEL_COLOURS = {"pixel": "#3b6ea5", "part": "#c98a1b", "distribution": "#3f8f6b", "global": "#7a5ea8"}
 _OPACITY = 0.8  # of the strongest margin
 _BOX_CELLS = 3  # side of a box: the patch and its neighbours
+_THUMBNAIL = 224  # pixels to a side that a picture has use for
 
 
 def draw_explanation(explanation: Explanation) -> bytes:
@@ -287,7 +288,15 @@ def _halo(width: float) -> list[Any]:
 
 
 def _thumbnail(encoded: bytes) -> np.ndarray | None:
-    return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")) if encoded else None
+    """A kept JPEG, of whoever wrote the file: no other format, as Pillow runs a program for some, and never large."""
+    if not encoded:
+        return None
+    try:
+        image = Image.open(io.BytesIO(encoded), formats=["JPEG"])
+        image.draft("RGB", (_THUMBNAIL, _THUMBNAIL))
+        return np.asarray(image.convert("RGB"))
+    except Exception:  # a decoder fed a damaged file may raise anything
+        return None
 
 
 def _response(values: np.ndarray) -> np.ndarray:
