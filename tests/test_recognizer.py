@@ -99,6 +99,21 @@ def test_numpy_labels_keep_their_dtype() -> None:
     assert answers.dtype == np.int16
 
 
+@pytest.mark.parametrize(
+    ("labels", "new", "dtype"),
+    [
+        (np.array([3, 7], np.uint8), 9, np.uint8),
+        (np.array([3, 7], np.int8), 300, object),
+        (np.array([b"ab", b"cd"]), b"quince", np.dtype("S6")),
+        (np.array(["ab", "cd"]), 3, object),
+    ],
+)
+def test_a_new_label_is_never_cut_or_refused(labels: np.ndarray, new: object, dtype: object) -> None:
+    recognizer = Recognizer().fit([photo(0, 0), photo(1, 0)], labels).add([photo(2, 0)], new)
+    assert set(recognizer.classes_.tolist()) == {*labels.tolist(), new}
+    assert recognizer.classes_.dtype == dtype
+
+
 def test_add_and_remove_equal_fitting_from_scratch(fitted: Recognizer, queries: list[Image.Image]) -> None:
     images, labels = support()
     grown = Recognizer().fit(images[:1] + images[4:], labels[:1] + labels[4:])

@@ -468,8 +468,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         """Labels in the caller's dtype, as objects where they do not fit it."""
         dtype = self._label_dtype
         if dtype is not None and all(_fits(dtype, label) for label in labels):
-            # A fixed-width string type must grow with a longer name.
-            return np.array(labels, dtype=str if dtype.kind == "U" else dtype)
+            # A type of fixed width must grow with a longer name.
+            return np.array(labels, dtype=dtype.kind if dtype.kind in "US" else dtype)
         array = np.empty(len(labels), dtype=object)
         array[:] = labels
         return array
@@ -535,4 +535,7 @@ def _in_batches(photos: Iterator[Photo | Unreadable]) -> Iterator[list[Photo | U
 
 
 def _fits(dtype: np.dtype, label: Any) -> bool:
-    return np.asarray(label).dtype.kind == dtype.kind
+    kind = np.asarray(label).dtype.kind
+    if dtype.kind in "iu" and kind in "iu":
+        return np.iinfo(dtype).min <= label <= np.iinfo(dtype).max
+    return kind == dtype.kind
