@@ -112,3 +112,11 @@ def test_a_bad_table_is_named(tmp_path: Path, text: str | bytes, message: str) -
 
 def test_a_generator_of_photos_is_listed() -> None:
     assert as_photos(path for path in ("a", "b")) == ["a", "b"]
+
+
+def test_unknowns_are_asked_for_in_the_same_forms(frame: pd.DataFrame) -> None:
+    recognizer = Recognizer().fit(frame)
+    assert_array_equal(recognizer.predict(frame, unknown="none"), recognizer.predict(list(frame["path"]), "none"))
+    for ask in (recognizer.answers, lambda one: recognizer.predict(one, unknown="none")):
+        with pytest.raises(ValueError, match="wrap it in a list"):
+            ask(frame["path"][0])

@@ -13,7 +13,7 @@ from PIL import Image
 from triptych.data.images import ImageSource
 from triptych.data.listing import list_folder
 
-__all__ = ["LabelledPhotos", "as_photos", "labelled_photos"]
+__all__ = ["LabelledPhotos", "as_photos", "labelled_photos", "photo_stream"]
 
 LabelledPhotos: TypeAlias = "str | PathLike[str] | Iterable[ImageSource]"
 
@@ -35,7 +35,7 @@ def labelled_photos(
     """
     if labels is None:
         images, labels = _described(images)
-    photos, names = as_photos(images), _as_list(labels, "labels")
+    photos, names = as_photos(images), list(_sequence(labels, "labels"))
     if len(photos) != len(names):
         raise ValueError(f"expected one label per image, got {len(photos)} images and {len(names)} labels")
     return photos, names, _dtype_of(labels, names)
@@ -51,11 +51,21 @@ def as_photos(images: LabelledPhotos) -> list[ImageSource]:
     Traceback (most recent call last):
     ValueError: expected a sequence of images, got a single str; wrap it in a list
     """
+    return list(photo_stream(images))
+
+
+def photo_stream(images: LabelledPhotos) -> Iterable[ImageSource]:
+    """``as_photos`` for any number of photos: a generator stays one.
+
+    >>> from triptych.inputs import photo_stream
+    >>> next(photo_stream(path for path in ("1.jpg", "2.jpg")))
+    '1.jpg'
+    """
     if _is_frame(images):
-        return list(images[_path_column(images)])  # type: ignore[index,call-overload]
+        return images[_path_column(images)]  # type: ignore[index,call-overload]
     if isinstance(images, np.ndarray) and (images.ndim == 2 or (images.ndim == 3 and images.shape[2] in {3, 4})):
         raise ValueError(f"expected a sequence of images, got a single array of shape {images.shape}")
-    return _as_list(images, "images")
+    return _sequence(images, "images")
 
 
 def _described(images: Any) -> tuple[Iterable[ImageSource], Iterable[Hashable]]:
@@ -111,10 +121,10 @@ def _path_column(frame: Any) -> str:
     raise ValueError(f"the frame has the columns {columns}; expected one named path")
 
 
-def _as_list(values: Any, what: str) -> list[Any]:
+def _sequence(values: Any, what: str) -> Iterable[Any]:
     if isinstance(values, str | PathLike | bytes | Image.Image) or not isinstance(values, Iterable):
         raise ValueError(f"expected a sequence of {what}, got a single {type(values).__name__}; wrap it in a list")
-    return list(values)
+    return values
 
 
 def _dtype_of(labels: Any, names: list[Any]) -> np.dtype | None:

@@ -17,7 +17,7 @@ from triptych.calibration import Calibration, calibrate, knownness
 from triptych.data.images import ImageError, ImageSource
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
-from triptych.inputs import LabelledPhotos, as_photos, labelled_photos
+from triptych.inputs import LabelledPhotos, as_photos, labelled_photos, photo_stream
 from triptych.methods import MML, load_method, pretrained_method
 from triptych.progress import track
 from triptych.support import (
@@ -334,7 +334,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         self._check_fitted()
         least = -np.inf if unknown is None else self._threshold(false_alarm)
         known_ids = {photo for kept in self.support_.values() for photo in kept.ids}
-        return self._answers(images, unknown, least, known_ids)
+        return self._answers(photo_stream(images), unknown, least, known_ids)
 
     def _answers(
         self, images: Iterable[ImageSource], unknown: Any, least: float, known_ids: set[str]
@@ -476,7 +476,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
     def _batches(self, images: Iterable[ImageSource]) -> Iterator[tuple[list[Photo], dict[str, Tensor]]]:
         self._check_fitted()
-        for photos in _in_batches(read_photos(as_photos(images), self.method_.preprocess.side)):
+        for photos in _in_batches(read_photos(photo_stream(images), self.method_.preprocess.side)):
             read = [_readable(photo) for photo in photos]
             yield read, self._compare(read)
 
