@@ -395,6 +395,11 @@ def test_an_unknown_of_another_type_gives_objects() -> None:
     assert recognizer.predict([noise], unknown="none").tolist() == ["none"]
 
 
+def test_unknowns_are_not_called_as_a_class(fitted: Recognizer, queries: list[Image.Image]) -> None:
+    with pytest.raises(ValueError, match="'a', which is a class"):
+        fitted.predict(queries, unknown="a")
+
+
 def test_unknowns_need_a_class_of_two_photos() -> None:
     recognizer = Recognizer().fit([photo(0, 0), photo(1, 0)], ["a", "b"])
     assert recognizer.calibration_ is None

@@ -72,7 +72,7 @@ def predict_folder(
 
     Raises:
         ValueError: no such folder, or no files in it; a file that exists, or has another ending; ``NAME.partial``
-            holds answers of another recogniser, folder or setting; unknowns cannot be told.
+            holds answers of another recogniser, folder or setting; unknowns cannot be told, or a class is called so.
         RuntimeError: another process is writing the same file.
         OSError: the file cannot be written.
 

@@ -281,7 +281,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         Raises:
             ImageError: a photo cannot be read; it is named.
             NotFittedError: before ``fit``.
-            ValueError: unknowns are asked for, and every class has a single photo.
+            ValueError: unknowns are asked for, and every class has a single photo, or a class is called ``unknown``.
 
         >>> import numpy as np
         >>> from triptych import Recognizer
@@ -332,6 +332,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         None missing.jpg: No such file or directory; expected an image file
         """
         self._check_fitted()
+        if unknown is not None and unknown in self.support_:
+            raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
         least = -np.inf if unknown is None else self._threshold(false_alarm)
         known_ids = {photo for kept in self.support_.values() for photo in kept.ids}
         return self._answers(photo_stream(images), unknown, least, known_ids)
