@@ -120,3 +120,11 @@ def test_unknowns_are_asked_for_in_the_same_forms(frame: pd.DataFrame) -> None:
     for ask in (recognizer.answers, lambda one: recognizer.predict(one, unknown="none")):
         with pytest.raises(ValueError, match="wrap it in a list"):
             ask(frame["path"][0])
+
+
+@pytest.mark.parametrize("nothing", [np.nan, pd.NA, pd.NaT])
+def test_a_label_that_is_missing_is_no_class(frame: pd.DataFrame, nothing: object) -> None:
+    labels = frame["label"].astype(object)
+    labels[2] = nothing
+    with pytest.raises(ValueError, match="1 images have NaN as their label, the first is number 2"):
+        Recognizer().fit(frame["path"], labels)

@@ -26,8 +26,8 @@ def labelled_photos(
     """Photos, their labels, and the dtype in which labels are returned (None for any object).
 
     Raises:
-        ValueError: different numbers of photos and labels, or what holds no labelled photos; the message says
-            what was expected.
+        ValueError: different numbers of photos and labels, NaN for a label, or what holds no labelled photos; the
+            message says what was expected.
 
     >>> from triptych.inputs import labelled_photos
     >>> labelled_photos(["1.jpg", "2.jpg"], ["plum", "lemon"])
@@ -38,6 +38,8 @@ def labelled_photos(
     photos, names = as_photos(images), list(_sequence(labels, "labels"))
     if len(photos) != len(names):
         raise ValueError(f"expected one label per image, got {len(photos)} images and {len(names)} labels")
+    if missing := [number for number, label in enumerate(names) if _is_missing(label)]:
+        raise ValueError(f"{len(missing)} images have NaN as their label, the first is number {missing[0]}; label them")
     return photos, names, _dtype_of(labels, names)
 
 
@@ -125,6 +127,14 @@ def _sequence(values: Any, what: str) -> Iterable[Any]:
     if isinstance(values, str | PathLike | bytes | Image.Image) or not isinstance(values, Iterable):
         raise ValueError(f"expected a sequence of {what}, got a single {type(values).__name__}; wrap it in a list")
     return values
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether it is what frames and arrays write for a value that is not there."""
+    try:
+        return bool(label != label)
+    except TypeError:  # pandas' NA
+        return True
 
 
 def _dtype_of(labels: Any, names: list[Any]) -> np.dtype | None:
