@@ -164,3 +164,10 @@ def test_folds_in_two_processes(frame: pd.DataFrame) -> None:
         warnings.simplefilter("default")  # of the processes' pool, in Python 3.12 and later
         together = cross_val_score(Recognizer(), frame["path"], frame["label"], cv=2, n_jobs=2, error_score="raise")
     assert_array_equal(together, cross_val_score(Recognizer(), frame["path"], frame["label"], cv=2))
+
+
+def test_settings_of_numpy_are_taken_and_saved(frame: pd.DataFrame, tmp_path: Path) -> None:
+    """As a search over np.arange sets them."""
+    settings = {"views": np.int64(2), "calibrate": np.True_, "thumbnails": np.False_, "components": np.int64(4)}
+    Recognizer(**settings).fit(frame).save(tmp_path / "x.triptych")
+    assert Recognizer.load(tmp_path / "x.triptych").views == 2

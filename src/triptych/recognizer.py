@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from numbers import Integral
 from os import PathLike
 from typing import Any, Self
 
@@ -153,15 +154,15 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"expected photos of at least two classes, got {len(dict.fromkeys(names))}; recognition is a choice"
             )
-        if not isinstance(self.views, int) or self.views < 1:
-            raise ValueError(f"views must be at least 1, got {self.views!r}")
+        views = _whole("views", self.views)
+        components = None if self.components is None else _whole("components", self.components)
         method = self._load_method().eval().to(self.device)
         read = track(read_class_photos(photos, names, method.preprocess.side), "learning", total=len(photos))
-        if self.components is not None:
+        if components is not None:
             decoded = list(read)
-            method = reduced_to(method, [photo for _, photo in decoded], self.components)
+            method = reduced_to(method, [photo for _, photo in decoded], components)
             read = iter(decoded)
-        support = grow(method, read, {}, self.views, self.thumbnails)
+        support = grow(method, read, {}, views, self.thumbnails)
         return self._restore(method, support, dtype)
 
     def add(self, images: Iterable[ImageSource], label: Hashable) -> Self:
@@ -523,6 +524,13 @@ class Recognizer(ClassifierMixin, BaseEstimator):
     def _check_fitted(self) -> None:
         if not hasattr(self, "support_"):
             raise NotFittedError("this Recognizer knows no classes yet; call fit(images, labels) first")
+
+
+def _whole(name: str, value: Any) -> int:
+    """A setting that counts something; a search over an array sets NumPy's numbers."""
+    if not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value!r}")
+    return int(value)
 
 
 def _readable(photo: Photo | Unreadable) -> Photo:

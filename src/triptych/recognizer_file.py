@@ -25,7 +25,7 @@ __all__ = ["changing", "fingerprint", "plain_label", "read_recognizer", "write_r
 
 _FORMAT = "triptych-recognizer"
 _VERSION = 3
-_SETTINGS = ("views", "calibrate", "thumbnails")
+_SETTINGS = {"views": int, "calibrate": bool, "thumbnails": bool}
 _TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings", "fusion")
 _TENSORS = {
     "method": torch.uint8,
@@ -131,7 +131,7 @@ def _contents(recognizer: Recognizer) -> tuple[dict[str, Tensor], dict[str, Any]
         "names": [name for support in kept for name in support.names],
         "ids": [photo for support in kept for photo in support.ids],
         "calibration": None if calibration is None else asdict(calibration),
-        "settings": {name: getattr(recognizer, name) for name in _SETTINGS},
+        "settings": {name: kind(getattr(recognizer, name)) for name, kind in _SETTINGS.items()},
         "fusion": None if fusion is recognizer.method_.fusion else _fusion_as_text(fusion),
     }
     content["checksum"] = _checksum(tensors, content)
