@@ -17,7 +17,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 
 from triptych import ImageError, Recognizer
+from triptych.files import unpack
 from triptych.methods import build_method
+from triptych.recognizer_file import _checksum
 from triptych.support import read_photos
 
 SHOTS = {"a": 3, "b": 1, "c": 2}
@@ -323,6 +325,34 @@ def test_another_kind_of_file_is_refused(saved: Path) -> None:
 def test_altered_names_are_noticed(saved: Path) -> None:
     with pytest.raises(ValueError, match="damaged or altered"):
         Recognizer.load(rewritten(saved, labels=["b", "a", "c"]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": ["a", "a", "a"]}, "two classes or more"),
+        ({"ids": ["zz"] * 6}, "not 32 hexadecimal digits"),
+        ({"settings": {"views": 3, "calibrate": True, "thumbnails": True}}, "there are 1 views of each photo"),
+        ({"calibration": {"known": [], "temperature": 1.0}}, "calibration"),
+        ({"calibration": {"known": [1.0], "temperature": "warm"}}, "do not fit together"),
+        ({"calibration": {"known": [1.0], "temperature": float("nan")}}, "calibration"),
+    ],
+    ids=str,
+)
+def test_a_file_with_a_true_checksum_and_false_contents_is_refused(saved: Path, changes: dict, message: str) -> None:
+    data = rewritten(saved, **changes).read_bytes()
+    tensors, content = unpack(data, "triptych-recognizer", 3, "x")
+    rewritten(saved, checksum=_checksum(tensors, content))
+    with pytest.raises(ValueError, match=rf"x\.triptych: damaged: .*{message}"):
+        Recognizer.load(saved)
+
+
+def test_views_set_after_fitting_count_from_the_next_fit_on(tmp_path: Path) -> None:
+    images, labels = support()
+    recognizer = Recognizer().fit(images, labels).set_params(views=2).add([photo(0, 50)], "a")
+    recognizer.save(tmp_path / "x.triptych")
+    assert Recognizer.load(tmp_path / "x.triptych").views == 1
+    assert recognizer.fit(images, labels).support_["a"].maps.shape[1] == 2
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -184,7 +184,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")
         read = read_class_photos(photos, [label] * len(photos), self.method_.preprocess.side)
         read = track(read, "learning", total=len(photos))
-        support = grow(self.method_, read, self.support_, self.views, self.thumbnails)
+        views = next(iter(self.support_.values())).maps.shape[1]  # as many as there are of the others
+        support = grow(self.method_, read, self.support_, views, self.thumbnails)
         dtype = self._label_dtype
         return self._restore(self.method_, support, dtype if dtype is not None and _fits(dtype, label) else None)
 

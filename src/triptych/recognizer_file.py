@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -26,6 +27,7 @@ __all__ = ["changing", "fingerprint", "plain_label", "read_recognizer", "write_r
 _FORMAT = "triptych-recognizer"
 _VERSION = 3
 _SETTINGS = {"views": int, "calibrate": bool, "thumbnails": bool}
+_ID = re.compile("[0-9a-f]{32}")
 _TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings", "fusion")
 _TENSORS = {
     "method": torch.uint8,
@@ -131,7 +133,9 @@ def _contents(recognizer: Recognizer) -> tuple[dict[str, Tensor], dict[str, Any]
         "names": [name for support in kept for name in support.names],
         "ids": [photo for support in kept for photo in support.ids],
         "calibration": None if calibration is None else asdict(calibration),
-        "settings": {name: kind(getattr(recognizer, name)) for name, kind in _SETTINGS.items()},
+        # The views are those that there are, whatever has been set since.
+        "settings": {name: kind(getattr(recognizer, name)) for name, kind in _SETTINGS.items()}
+        | {"views": kept[0].maps.shape[1]},
         "fusion": None if fusion is recognizer.method_.fusion else _fusion_as_text(fusion),
     }
     content["checksum"] = _checksum(tensors, content)
@@ -147,6 +151,7 @@ def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -
         raise ValueError("photos, names and maps disagree")
     if maps.ndim != 5 or maps.shape[2] != method.channels:
         raise ValueError(f"maps of shape {tuple(maps.shape)} are not those of its backbone")
+    _check_values(content, views=maps.shape[1])
     support = {}
     for number, label in enumerate(content["labels"]):
         mine = torch.nonzero(owners == number).flatten()
@@ -169,6 +174,21 @@ def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -
     elif method.fusion.trained:
         recognizer._learnt = (method.fusion, calibration)
     return recognizer
+
+
+def _check_values(content: dict[str, Any], views: int) -> None:
+    """Refuse what would fail only when it is used: a checksum says nothing of who wrote the file."""
+    calibration = content["calibration"]
+    if len(set(content["labels"])) < 2:
+        raise ValueError(f"labels are {content['labels']}; expected two classes or more")
+    if not all(_ID.fullmatch(photo) for photo in content["ids"]):
+        raise ValueError("an id of a photo is not 32 hexadecimal digits")
+    if content["settings"]["views"] != views:
+        raise ValueError(f"there are {views} views of each photo, and not {content['settings']['views']}")
+    if calibration is not None and not (
+        calibration["known"] and np.isfinite(calibration["known"]).all() and 0 < calibration["temperature"] < np.inf
+    ):
+        raise ValueError("its calibration holds no numbers")
 
 
 def _fusion_as_text(fusion: Fusion) -> dict[str, Any]:
