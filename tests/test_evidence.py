@@ -1,5 +1,6 @@
 """Evidence accounts for the answer, and points at the places that it names."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -177,3 +178,9 @@ def test_evidence_of_a_loaded_recognizer_is_the_same(fitted: Recognizer, tmp_pat
     assert before.classes == after.classes
     assert np.array_equal(before.image, after.image)
     assert torch.equal(torch.from_numpy(before.responses), torch.from_numpy(after.responses))
+
+
+def test_a_summary_is_json_whatever_array_the_labels_came_in() -> None:
+    recognizer = Recognizer().fit([photo(0, 0), photo(1, 0)], np.array([3, 7], np.int16))
+    summary = recognizer.explain(photo(1, 1)).summary(matches=1)
+    assert json.loads(json.dumps(summary))["label"] == 7

@@ -171,11 +171,11 @@ class Explanation:
         ('a', 3)
         """
         return {
-            "label": self.label,
+            "label": _plain(self.label),
             "grid": list(self.grid),
             "classes": [
                 {
-                    "label": evidence.label,
+                    "label": _plain(evidence.label),
                     "probability": evidence.probability,
                     "similarities": evidence.similarities,
                     "contributions": evidence.contributions,
@@ -265,6 +265,10 @@ def explain(
         for n in probabilities.argsort(descending=True, stable=True)[:top].tolist()
     ]
     return Explanation(pixels, grid, evidence, query[0].float().cpu().numpy())
+
+
+def _plain(label: Any) -> Any:
+    return label.item() if isinstance(label, np.generic) else label
 
 
 class _Compared:
