@@ -320,9 +320,14 @@ def test_oas_takes_fewer_descriptors_than_channels_and_maps_without_variance(dis
     maps = torch.randn(4, 50, 3, 3)
     maps[3] = 1.0
     labels = torch.tensor([0, 1, 2, 3])
-    scores = distribution_similarity(maps, maps, labels, distance, "oas")
-    assert scores.isfinite().all()
-    assert scores.argmax(1).tolist() == [0, 1, 2, 3]
+    for channels in (50, 1):
+        query, support = (maps[:, :channels].clone().requires_grad_() for _ in range(2))
+        scores = distribution_similarity(query, support, labels, distance, "oas")
+        scores.sum().backward()
+        assert scores.isfinite().all()
+        assert scores.argmax(1).tolist() == [0, 1, 2, 3]
+        assert query.grad.isfinite().all()
+        assert support.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("distance", DISTANCES)

@@ -185,7 +185,9 @@ def _oas(covariance: Tensor, count: int) -> Tensor:
     energy = covariance.square().mean((-2, -1))
     numerator = energy + variance.square()
     denominator = (count + 1) * (energy - variance.square() / channels)
-    rho = torch.where(denominator > numerator, numerator / denominator, 1.0)[..., None, None]
+    shrunk = denominator > numerator
+    # The divisor is chosen before the quotient: where it were zero, the gradient of both choices would be NaN.
+    rho = torch.where(shrunk, numerator / torch.where(shrunk, denominator, 1.0), 1.0)[..., None, None]
     target = (rho * variance[..., None, None] + _FLOOR) * _identity_like(covariance)
     return (1 - rho) * covariance + target
 
