@@ -134,6 +134,7 @@ def test_a_photo_that_is_there_already_is_counted_once(command: Command, shelf: 
         (("add", "SHELF"), "expected a label and photos of it, or --from"),
         (("add", "SHELF", "class0", "class0.png", "--from", "."), "expected a label and photos of it, or --from"),
         (("add", "SHELF", "class0", "empty"), "empty: no files in the folder"),
+        (("add", "SHELF", "class9", "class0.png", "empty"), "empty: no files in the folder"),
         (("add", "SHELF", "--from", "nowhere"), "nowhere: no such file or folder"),
         (("add", "none.triptych", "class0", "class0.png"), "none.triptych: No such file"),
         (("add", "class0.png", "class0", "class0.png"), "class0.png: truncated, damaged or not"),

@@ -168,9 +168,10 @@ def _files(photos: list[Path]) -> list[Path]:
 
     found = []
     for path in photos:
-        found += sorted(files_below(path)) if path.is_dir() else [path]
-        if path.is_dir() and not found:
+        mine = sorted(files_below(path)) if path.is_dir() else [path]
+        if not mine:
             raise ValueError(f"{path}: no files in the folder; expected photos")
+        found += mine
     return found
 
 
