@@ -42,7 +42,9 @@ def left_out(
     seed: int = 0,
     search_dtype: torch.dtype = torch.float32,
 ) -> LeftOut:
-    """Recognise each photo by a panel of the others: as many of each class, of its own without itself.
+    """Recognise each photo by a panel of the others, of its own class without itself.
+
+    Every class lacks a photo, so that a photo's own is at no disadvantage: see ``calibration.leave_one_out``.
 
     Args:
         method: what recognises them.
@@ -58,20 +60,21 @@ def left_out(
     size = max(1, min(most, comparisons // (len(labels) * len(members))))
     counts = [len(mine) if len(mine) > 1 else 0 for mine in members]
     shares = even_shares(counts, comparisons // (size * len(members)))
-    summaries = [method.summarise(maps[mine[:size]].float()) for mine in members]
+    sizes = [min(size, max(1, len(mine) - 1)) for mine in members]
+    summaries = [method.summarise(maps[mine[:n]].float()) for mine, n in zip(members, sizes, strict=True)]
     taken, logits = [], []
     for n in track(np.flatnonzero(shares), "leaving out", total=len(members)):
         photos = members[n][: shares[n]]
         levels = method.compare(maps[photos].float(), summaries, search_dtype)
-        for row, photo in enumerate(photos[:size]):
-            others = members[n][: size + 1]
+        for row, photo in enumerate(photos[: sizes[n]]):
+            others = members[n][: sizes[n] + 1]
             rest = method.summarise(maps[others[others != photo]].float())
             for level, similarity in method.compare(maps[photo, None].float(), [rest], search_dtype).items():
                 levels[level][row, n] = similarity[0, 0]
         taken.append(photos)
         logits.append(method.fusion(levels).double().cpu().numpy())
-    which = np.concatenate(taken)
-    return _judged(which, labels[which], np.concatenate(logits), [mine[:size] for mine in members])
+    which, panel = np.concatenate(taken), [mine[:n] for mine, n in zip(members, sizes, strict=True)]
+    return _judged(which, labels[which], np.concatenate(logits), panel)
 
 
 def _judged(photos: np.ndarray, own: np.ndarray, logits: np.ndarray, panel: list[np.ndarray]) -> LeftOut:
