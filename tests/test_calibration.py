@@ -8,6 +8,7 @@ from photos import photo
 from triptych import Recognizer
 from triptych.calibration import (
     Calibration,
+    _limit,
     _temperature,
     calibration_error,
     even_shares,
@@ -15,6 +16,7 @@ from triptych.calibration import (
     learn_fusion,
     leave_one_out,
 )
+from triptych.support import Support
 
 
 @pytest.mark.parametrize("views", [1, 2])
@@ -46,6 +48,13 @@ def test_a_class_of_one_photo_is_not_left_out() -> None:
     recognizer = Recognizer().fit(images, ["one", "two", "two"])
     supports = [recognizer.support_[label] for label in recognizer.classes_]
     assert leave_one_out(recognizer.method_, supports, 10)[1].tolist() == [1, 1]
+
+
+def test_more_views_leave_out_fewer_photos() -> None:
+    supports = [
+        Support(torch.zeros(400, views, 64, 21, 21, device="meta"), ("x",) * 400, (), (), {}) for views in (1, 4)
+    ]
+    assert [_limit([one]) for one in supports] == [150, 37]
 
 
 def test_what_resembles_many_classes_is_less_known_than_what_resembles_one() -> None:

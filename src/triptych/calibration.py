@@ -266,7 +266,8 @@ def _limit(supports: Sequence[Support]) -> int:
     """How many photos to leave out, so that the time does not grow with the square of their number."""
     channels, positions = supports[0].maps.shape[2], supports[0].maps.shape[3:].numel()
     budget = _COMPARISONS * _products(*_CONV64F) // _products(channels, positions)
-    return max(_LEAST_LEFT_OUT, min(_MOST_LEFT_OUT, budget // sum(map(len, supports))))
+    compared = sum(len(support) * support.maps.shape[1] for support in supports)  # every view
+    return max(_LEAST_LEFT_OUT, min(_MOST_LEFT_OUT, budget // compared))
 
 
 def _products(channels: int, positions: int) -> int:
