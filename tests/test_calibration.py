@@ -116,6 +116,14 @@ def test_shares_are_even(counts: list[int], limit: int, expected: list[int]) -> 
     assert even_shares(counts, limit) == expected
 
 
+def test_of_too_many_classes_some_of_all_are_asked() -> None:
+    shares = even_shares([2] * 500 + [0] * 100 + [9] * 500, limit=40)
+    assert sum(shares) == 40
+    assert max(shares) == 1
+    assert 10 < sum(shares[:500]) < 30
+    assert even_shares([3, 3], limit=0) == [0, 0]
+
+
 def _levels(
     photos: int, noise: dict[str, float], scale: dict[str, float]
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:

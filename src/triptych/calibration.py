@@ -236,12 +236,18 @@ def calibration_error(probabilities: Float[np.ndarray, "B N"], truth: Int64[np.n
 def even_shares(counts: Sequence[int], limit: int) -> list[int]:
     """How many of each class to take so that the sum is at most ``limit``, as even as the classes allow.
 
+    With more classes than ``limit``, one of some of them, chosen at random but always the same.
+
     >>> from triptych.calibration import even_shares
     >>> even_shares([1, 9, 9], limit=7)
     [1, 3, 3]
     """
     order = sorted(range(len(counts)), key=lambda n: counts[n])
     shares, left = [0] * len(counts), limit
+    if len(asked := [n for n in order if counts[n]]) > limit:
+        for n in np.random.default_rng(0).permutation(asked)[:limit]:
+            shares[n] = 1
+        return shares
     for position, n in enumerate(order):
         shares[n] = min(counts[n], left // (len(counts) - position))
         left -= shares[n]
