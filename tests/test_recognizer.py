@@ -372,6 +372,14 @@ def test_any_method_works_in_it() -> None:
     assert set(recognizer.predict(images)) <= set(labels)
 
 
+def test_a_network_of_too_large_numbers_is_named() -> None:
+    method = build_method("dn4-conv64f")
+    for weights in method.backbone.parameters():
+        weights.data.mul_(100)
+    with pytest.raises(ValueError, match="above 65504"):
+        Recognizer(method).fit(*support())
+
+
 def test_ordinary_use_warns_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -25,6 +25,7 @@ __all__ = [
     "Unreadable",
     "View",
     "encode",
+    "encode_to_keep",
     "grow",
     "read_class_photos",
     "read_photos",
@@ -176,7 +177,7 @@ def grow(
     """``before`` with the photos added; only the classes that change are summarised.
 
     Raises:
-        ValueError: the same photo in two classes; nothing has changed then.
+        ValueError: the same photo in two classes, or as ``encode_to_keep``; nothing has changed then.
     """
     owners = {photo: label for label, kept in before.items() for photo in kept.ids}
     fresh: dict[Any, list[tuple[str, str, Tensor, bytes]]] = {}
@@ -185,8 +186,7 @@ def grow(
             _refuse_conflict(owners[photo.id], label, photo.name)
             continue
         owners[photo.id] = label
-        # float16 from the start, so that a loaded file answers exactly as the recogniser that wrote it.
-        maps = encode(method, _views(photo, views)).half()
+        maps = encode_to_keep(method, _views(photo, views))
         jpeg = thumbnail(photo.pixels) if thumbnails else b""
         fresh.setdefault(label, []).append((photo.id, Path(photo.name).name, maps, jpeg))
     support = dict(before)
@@ -220,6 +220,18 @@ def encode(method: MML, pixels: np.ndarray) -> Tensor:
     device = next(method.parameters()).device
     batch = torch.from_numpy(pixels).to(device)
     return torch.cat([method.encode(method.preprocess.normalise(image[None])) for image in batch]).contiguous()
+
+
+def encode_to_keep(method: MML, pixels: np.ndarray) -> Tensor:
+    """``encode`` in float16, as support is kept: a loaded file answers exactly as the recogniser that wrote it.
+
+    Raises:
+        ValueError: a map holds what float16 does not.
+    """
+    maps = encode(method, pixels).half()
+    if not maps.isfinite().all():
+        raise ValueError("the network gives numbers that are not finite or above 65504; expected another network")
+    return maps
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:

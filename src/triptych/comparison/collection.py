@@ -17,7 +17,7 @@ from triptych.calibration import even_shares
 from triptych.inputs import LabelledPhotos, labelled_photos
 from triptych.methods import MML
 from triptych.progress import track
-from triptych.support import Photo, Unreadable, encode, read_photos, thumbnail
+from triptych.support import Photo, Unreadable, encode_to_keep, read_photos, thumbnail
 
 __all__ = ["Collection", "collect", "same_photos"]
 
@@ -137,8 +137,7 @@ class _Encoded:
 
     @classmethod
     def of(cls, method: MML, photo: Photo) -> "_Encoded":
-        # float16, so that answers are exactly those of a Recognizer that learnt from the same photos.
-        encoded = encode(method, photo.pixels[None])[0].half()
+        encoded = encode_to_keep(method, photo.pixels[None])[0]
         small = Image.fromarray(photo.pixels).resize((_SMALL, _SMALL), Image.Resampling.BOX)
         vector = np.asarray(small, dtype=np.float64).ravel()
         return cls(photo.name, photo.id, encoded, thumbnail(photo.pixels), vector)
