@@ -8,13 +8,19 @@ from photos import photo
 from triptych import Recognizer, load_method
 from triptych.comparison.baselines import BASELINES, baseline_answers, pooled
 from triptych.comparison.collection import collect
-from triptych.comparison.contest import FUSED, contest
+from triptych.comparison.contest import FUSED, _fusion, contest
 from triptych.episodes import Episode, EpisodeSampler
 from triptych.methods import LEVELS, MML, MMLConfig
 
 
-def test_answers_are_those_of_a_recogniser_and_of_the_baselines() -> None:
-    method = load_method("mml-conv64f")
+@pytest.fixture(params=["trained", "untrained"])
+def method(request: pytest.FixtureRequest) -> MML:
+    """The fusion of the second was never trained, as that over a pretrained backbone."""
+    trained = load_method("mml-conv64f")
+    return trained if request.param == "trained" else MML(trained.config, trained.backbone).eval()
+
+
+def test_answers_are_those_of_a_recogniser_and_of_the_baselines(method: MML) -> None:
     images = [photo(kind, number) for kind in range(4) for number in range(4)]
     collection = collect(method, images, [kind for kind in range(4) for _ in range(4)])
     episode = EpisodeSampler(collection.labels, way=4, shot=2, queries=2)[0]
@@ -30,6 +36,18 @@ def test_answers_are_those_of_a_recogniser_and_of_the_baselines() -> None:
     plain = baseline_answers(vectors[episode.support], episode.support_labels, vectors[episode.query])
     for name, own in plain.items():
         assert answers[name].tolist() == own.tolist()
+
+
+def test_a_fusion_that_was_never_trained_is_learnt_from_the_support(method: MML) -> None:
+    images = [photo(kind, number) for kind in range(3) for number in range(4)]
+    collection = collect(method, images, [kind for kind in range(3) for _ in range(4)])
+    support = np.arange(12)
+    labels = torch.from_numpy(collection.labels)
+    learnt = _fusion(method, collection.maps[support], labels)
+    assert (learnt is method.fusion) == method.fusion.trained
+    fitted = Recognizer(method).fit(images, collection.labels).fusion_
+    torch.testing.assert_close(learnt.log_weight, fitted.log_weight, rtol=0, atol=0.1)
+    torch.testing.assert_close(learnt.spread, fitted.spread, rtol=0.1, atol=0)
 
 
 @pytest.mark.parametrize("levels", [("pixel",), ("global", "pixel")])

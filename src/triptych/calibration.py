@@ -19,6 +19,7 @@ __all__ = [
     "calibrate",
     "calibration_error",
     "even_shares",
+    "fusion_of",
     "knownness",
     "learn_fusion",
     "leave_one_out",
@@ -90,9 +91,9 @@ def calibrate(method: MML, supports: Sequence[Support]) -> tuple[Fusion, Calibra
     (4, True)
     """
     levels, truth = leave_one_out(method, supports, _limit(supports))
+    fusion = method.fusion if method.fusion.trained else _learnt(method, supports, levels, truth)
     if not len(truth):
-        return method.fusion if method.fusion.trained else _fusion_of_strangers(method, supports), None
-    fusion = method.fusion if method.fusion.trained else learn_fusion(levels, truth)
+        return fusion, None
     logits = fusion(levels).double()
     temperature = _temperature(logits, truth)
     before, after = (_probabilities(logits * factor) for factor in (1.0, temperature))
@@ -104,6 +105,27 @@ def calibrate(method: MML, supports: Sequence[Support]) -> tuple[Fusion, Calibra
         error=calibration_error(after, truth.cpu().numpy()),
     )
     return fusion, calibration
+
+
+@torch.no_grad()
+def fusion_of(method: MML, supports: Sequence[Support]) -> Fusion:
+    """The fusion of ``calibrate`` alone: the method's own or, where that was never trained, one learnt from the photos.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> from triptych.calibration import fusion_of
+    >>> fusion_of(recognizer.method_, list(recognizer.support_.values())) is recognizer.method_.fusion
+    True
+    """
+    if method.fusion.trained:
+        return method.fusion
+    return _learnt(method, supports, *leave_one_out(method, supports, _limit(supports)))
+
+
+def _learnt(method: MML, supports: Sequence[Support], levels: Levels, truth: Tensor) -> LevelFusion:
+    return learn_fusion(levels, truth) if len(truth) else _fusion_of_strangers(method, supports)
 
 
 @torch.no_grad()

@@ -31,6 +31,7 @@ __all__ = [
     "read_photos",
     "reduced_to",
     "summarised",
+    "support_of_maps",
     "thumbnail",
     "views_of",
     "without",
@@ -129,6 +130,12 @@ def views_of(photo: str, count: int, side: int) -> list[View]:
         top, left = rng.integers(0, side - size + 1, 2).tolist()
         views.append(View(top, left, size, mirrored=number % 2 == 1))
     return views
+
+
+def support_of_maps(method: MML, maps: Tensor) -> Support:
+    """A class of maps (K, V, C, H, W) whose photos have neither ids nor names."""
+    count = len(maps)
+    return Support(maps, ("",) * count, ("",) * count, (b"",) * count, summarised(method, maps))
 
 
 def summarised(method: MML, maps: Tensor) -> ClassSummary:

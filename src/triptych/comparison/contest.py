@@ -5,9 +5,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from triptych.calibration import fusion_of
 from triptych.comparison.baselines import baseline_answers
 from triptych.episodes import Episode
+from triptych.fusion import Fusion
 from triptych.methods import MML
+from triptych.similarity._common import split_classes
+from triptych.support import support_of_maps
 
 __all__ = ["FUSED", "contest"]
 
@@ -25,7 +29,8 @@ def contest(
     """What every contender answers for the queries of one episode, all from the same feature maps.
 
     Args:
-        method: whose levels and fusion contend.
+        method: whose levels and fusion contend; one that was never trained is learnt from the support, as a
+            ``Recognizer`` does.
         maps: the feature maps of all images, in any precision; an episode indexes them.
         vectors: the same maps as ``baselines.pooled`` makes them.
         episode: support and queries.
@@ -36,9 +41,14 @@ def contest(
     """
     labels = torch.from_numpy(episode.support_labels).to(maps.device)
     levels = method.compare_maps(maps[episode.query].float(), maps[episode.support].float(), labels, search_dtype)
-    scores = {FUSED: method.fusion(levels), **(levels if len(levels) > 1 else {})}
+    fusion = method.fusion if method.fusion.trained else _fusion(method, maps[episode.support], labels)
+    scores = {FUSED: fusion(levels), **(levels if len(levels) > 1 else {})}
     answers = {name: one.argmax(1).cpu().numpy() for name, one in scores.items()}
     return {
         **answers,
         **baseline_answers(vectors[episode.support], episode.support_labels, vectors[episode.query]),
     }
+
+
+def _fusion(method: MML, support: Tensor, labels: Tensor) -> Fusion:
+    return fusion_of(method, [support_of_maps(method, mine[:, None]) for mine in split_classes(support, labels)])

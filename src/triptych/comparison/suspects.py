@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.calibration import even_shares
+from triptych.calibration import even_shares, learn_fusion
 from triptych.methods import MML
 from triptych.progress import track
 
@@ -62,7 +62,7 @@ def left_out(
     shares = even_shares(counts, comparisons // (size * len(members)))
     sizes = [min(size, max(1, len(mine) - 1)) for mine in members]
     summaries = [method.summarise(maps[mine[:n]].float()) for mine, n in zip(members, sizes, strict=True)]
-    taken, logits = [], []
+    taken, rows = [], []
     for n in track(np.flatnonzero(shares), "leaving out", total=len(members)):
         photos = members[n][: shares[n]]
         levels = method.compare(maps[photos].float(), summaries, search_dtype)
@@ -72,9 +72,12 @@ def left_out(
             for level, similarity in method.compare(maps[photo, None].float(), [rest], search_dtype).items():
                 levels[level][row, n] = similarity[0, 0]
         taken.append(photos)
-        logits.append(method.fusion(levels).double().cpu().numpy())
+        rows.append(levels)
     which, panel = np.concatenate(taken), [mine[:n] for mine, n in zip(members, sizes, strict=True)]
-    return _judged(which, labels[which], np.concatenate(logits), panel)
+    scores = {level: torch.cat([levels[level] for levels in rows]) for level in rows[0]}
+    trained = method.fusion.trained
+    fusion = method.fusion if trained else learn_fusion(scores, torch.from_numpy(labels[which]).to(maps.device))
+    return _judged(which, labels[which], fusion(scores).double().cpu().numpy(), panel)
 
 
 def _judged(photos: np.ndarray, own: np.ndarray, logits: np.ndarray, panel: list[np.ndarray]) -> LeftOut:
