@@ -60,7 +60,7 @@ def recogniser(
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Figures of a fitted recogniser, and its probabilities for the known photos before and after calibration."""
     levels = {name: torch.from_numpy(one) for name, one in recognizer.levels(known + others).items()}
-    logits = recognizer.method_.fusion(levels).double()
+    logits = recognizer.fusion_(levels).double()
     own, calibration = logits[: len(known)], recognizer.calibration_
     assert calibration is not None
     before, after = ((own * factor).softmax(1).numpy() for factor in (1.0, calibration.temperature))
@@ -130,8 +130,15 @@ def measure(method: MML, draws: Draw) -> tuple[dict[str, dict[str, float]], dict
     return {"recogniser": figures, **baselines(recognizer, support, labels, queries, truth, others)}, forecast
 
 
-def summary(rows: list[dict[str, Any]], forecasts: list[dict[str, np.ndarray]]) -> dict[str, Any]:
-    """shot -> contender -> figure -> mean and 95% interval over the seeds.
+def over_draws(values: list[float], asked: float) -> dict[str, float]:
+    """Mean and 95% interval over draws that share photos, of which each asks about a share; no interval of one draw."""
+    if len(values) < 2:
+        return {"mean": values[0]}
+    return asdict(Accuracy.over_splits(np.array(values), asked))
+
+
+def summary(rows: list[dict[str, Any]], forecasts: list[dict[str, np.ndarray]], photos: int) -> dict[str, Any]:
+    """shot -> contender -> figure -> mean and 95% interval over the seeds, which draw from so many photos.
 
     The calibration error is that of all seeds together, without an interval: of a single seed's photos it is mostly
     chance, and chance only adds to it.
@@ -140,11 +147,9 @@ def summary(rows: list[dict[str, Any]], forecasts: list[dict[str, np.ndarray]]) 
     for shot in sorted({row["shot"] for row in rows}):
         mine = [i for i, row in enumerate(rows) if row["shot"] == shot]
         figures = [rows[i]["figures"] for i in mine]
+        asked = (rows[mine[0]]["known"] + rows[mine[0]]["unknown"]) / photos
         found[str(shot)] = {
-            name: {
-                figure: asdict(Accuracy.over(np.array([one[name][figure] for one in figures])))
-                for figure in figures[0][name]
-            }
+            name: {figure: over_draws([one[name][figure] for one in figures], asked) for figure in figures[0][name]}
             for name in figures[0]
         }
         before, after, truth = (
@@ -193,7 +198,8 @@ def main() -> None:
         "method": given.method,
         "weights_sha256": weights_hash(method),
         "data": given.photos.name,
-        "data_fingerprint": (listing := list_folder(given.photos)).fingerprint(listing.digests()),
+        "photos": len((listing := list_folder(given.photos)).labels),
+        "data_fingerprint": listing.fingerprint(listing.digests()),
         "machine": machine(torch.device("cpu")),
         "versions": {**versions(), "scikit-learn": sklearn.__version__},
     }
@@ -206,7 +212,13 @@ def main() -> None:
             )
             forecasts.append(forecast)
         seconds = round(time.perf_counter() - start, 1)
-        result = {"summary": summary(rows, forecasts), "rows": rows, "seeds": seed + 1, **about, "seconds": seconds}
+        result = {
+            "summary": summary(rows, forecasts, about["photos"]),
+            "rows": rows,
+            "seeds": seed + 1,
+            **about,
+            "seconds": seconds,
+        }
         if given.json:  # after every seed, as a run takes long
             write_whole(given.json, (json.dumps(result, indent=1) + "\n").encode())
     print(table(result["summary"]))

@@ -92,7 +92,7 @@ def test_all_contenders_have_the_same_budget() -> None:
 def test_the_benchmark_of_unknowns_on_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    from unknown import draw, main, unknown_figures
+    from unknown import draw, main, over_draws, unknown_figures
 
     folder = class_folders(tmp_path / "photos", classes=4, each=5)
     support, labels, known, truth, others = draw(folder, seed=1, shot=2, known=3, asked=2, strange=4)
@@ -106,6 +106,11 @@ def test_the_benchmark_of_unknowns_on_a_folder(
         "false_reject": 0.5,
         "false_accept": 0.5,
     }
+    assert over_draws([0.5], asked=0.2) == {"mean": 0.5}
+    # Of three draws: 4.3 deviations, times the root of 1/3 for the draws and 1/4 for the photos that they share.
+    assert over_draws([0.4, 0.5, 0.6], asked=0.2)["ci95"] == pytest.approx(
+        4.303 * 0.1 * (1 / 3 + 1 / 4) ** 0.5, rel=1e-3
+    )
     arguments = [
         "--seeds",
         "2",
