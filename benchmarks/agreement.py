@@ -1,6 +1,6 @@
 """Do fast searches give the same answers? Predictions in bf16 beside those in float32, on real episodes.
 
-python benchmarks/agreement.py ../shared/data/miniimagenet --json benchmarks/results/agreement.json
+python benchmarks/agreement.py DATA --json benchmarks/results/agreement.json
 """
 
 import argparse

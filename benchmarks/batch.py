@@ -1,6 +1,6 @@
 """Many photos: seconds to learn from them, and images per second into a file beside what each step alone could do.
 
-    python benchmarks/batch.py ../shared/data/grocery --json benchmarks/results/batch-cpu.json
+    python benchmarks/batch.py PHOTOS_DIR --json benchmarks/results/batch-cpu.json
 
 Processor time is given beside wall time: the two differ where other work shares the machine.
 """

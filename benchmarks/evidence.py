@@ -5,7 +5,7 @@ winner, which are that many patches, are covered with the photo's mean colour, o
 are, in other copies of the photo, as many cells chosen at random, and the named cells moved together to a random
 place (round the edge): these are as scattered as the named ones. The winner's score should fall most in the first.
 
-python benchmarks/evidence.py ../shared/data/grocery --json benchmarks/results/evidence-grocery.json
+python benchmarks/evidence.py PHOTOS_DIR --json benchmarks/results/evidence-grocery.json
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """A domain the weights have not seen: all levels, each alone, and plain classifiers of the same features, on groceries.
 
-python benchmarks/grocery.py ../shared/data/grocery --json benchmarks/results/grocery.json
+python benchmarks/grocery.py PHOTOS_DIR --json benchmarks/results/grocery.json
 
 Few classes: episodes of five. All classes: repeated splits, as `triptych compare` makes them. Every contender answers
 the same queries from the same feature maps; the difference of each to all levels is paired.

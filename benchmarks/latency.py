@@ -1,6 +1,6 @@
 """How long a user waits: one photo against a fitted recogniser, and the commands from a cold start.
 
-python benchmarks/latency.py ../shared/data/grocery --json benchmarks/results/latency.json
+python benchmarks/latency.py PHOTOS_DIR --json benchmarks/results/latency.json
 """
 
 import argparse

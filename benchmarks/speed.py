@@ -1,6 +1,6 @@
 """How fast and how small: Triptych beside a plain implementation and this machine's own matrix product.
 
-    python benchmarks/speed.py ../shared/data/miniimagenet --json benchmarks/results/speed-cpu.json
+    python benchmarks/speed.py DATA --json benchmarks/results/speed-cpu.json
 
 Evaluation episodes and training steps, stage by stage. The two implementations take turns in one process, as machines
 drift; peak memory is that of a fresh process that does one thing. ``plain.py`` says what the baseline is.

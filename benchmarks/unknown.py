@@ -1,6 +1,6 @@
 """Calibration and "none of these": 30 known and 11 unknown classes of a folder, drawn anew for each seed.
 
-python benchmarks/unknown.py ../shared/data/grocery --json benchmarks/results/unknown-grocery.json
+python benchmarks/unknown.py PHOTOS_DIR --json benchmarks/results/unknown-grocery.json
 
 The recogniser is fitted on 5 and on 10 photos of each known class and asked about other photos of them and about the
 unknown classes. Beside it: the nearest class mean and the nearest neighbour on the pooled features of the same maps,
