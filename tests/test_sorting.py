@@ -12,7 +12,7 @@ from photos import photo
 from PIL import Image
 
 from triptych import Recognizer
-from triptych.files import copy_new
+from triptych.files import copy_new, part_beside, remove_abandoned
 from triptych.sorting import UNREADABLE, folder_names, sort_photos
 
 
@@ -161,3 +161,18 @@ def test_the_command_reports_and_exits_with_1(
         ended = command("sort", file, tmp_path / "nowhere" if message.startswith("nowhere") else incoming, out)
         assert (ended.code, ended.out) == (2, "")
         assert message in ended.err
+
+
+def test_the_copy_of_an_old_photo_is_not_taken_for_abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = tmp_path / "old.jpg", tmp_path / "new.jpg"
+    source.write_bytes(b"photo")
+    os.utime(source, (10**9, 10**9))
+    link = os.link
+
+    def while_another_starts(part: Path, to: Path) -> None:
+        remove_abandoned(tmp_path / "copy")
+        link(part, to)
+
+    monkeypatch.setattr(os, "link", while_another_starts)
+    assert copy_new(source, target, part_beside(tmp_path / "copy"))
+    assert (target.read_bytes(), target.stat().st_mtime) == (b"photo", 10**9)

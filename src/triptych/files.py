@@ -148,8 +148,11 @@ def copy_new(source: Path, target: Path, part: Path) -> bool:
     """
     try:
         try:
-            shutil.copy2(source, part)
-            return _move_new(part, target)
+            shutil.copyfile(source, part)
+            if not _move_new(part, target):
+                return False
+            shutil.copystat(source, target)  # not before: a part as old as its source looks abandoned
+            return True
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
