@@ -463,6 +463,29 @@ def test_without_a_network_the_command_says_how_to_go_on(tmp_path: Path) -> None
     assert not (tmp_path / "x.triptych").exists()
 
 
+@pytest.mark.parametrize("known_to_have_none", [False, True])
+def test_without_a_network_a_cached_model_needs_its_cached_processor(tmp_path: Path, known_to_have_none: bool) -> None:
+    """As other programs leave it that loaded the model alone: its normalisation is not guessed."""
+    cached = tmp_path / "hub" / "models--a--model"
+    snapshot = save_model(cached / "snapshots" / ("0" * 40))
+    (snapshot / "preprocessor_config.json").unlink()
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0" * 40)
+    if known_to_have_none:
+        for name in ("preprocessor_config.json", "processor_config.json"):
+            mark = cached / ".no_exist" / ("0" * 40) / name
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+    photos = class_folders(tmp_path / "photos", classes=2, each=1)
+    arguments = ("fit", str(photos), "-o", str(tmp_path / "x.triptych"), "--backbone", "a/model")
+    done = run(*arguments, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
+    if known_to_have_none:
+        assert (done.returncode, "assuming the normalisation of ImageNet" in done.stderr) == (0, True)
+    else:
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: a/model: no such folder, and the Hugging Face hub cannot be reached")
+
+
 def test_a_missing_library_says_what_to_install(dinov2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(RuntimeError, match=r"pip install 'triptych\[pretrained\]'"):

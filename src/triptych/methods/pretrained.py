@@ -129,14 +129,18 @@ def _processor(name: str) -> dict[str, Any] | None:
 
 
 def _file(name: str, file: str) -> Path | None:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     if Path(name).is_dir():
         path = Path(name) / file
         return path if path.is_file() else None
     try:
         return Path(hf_hub_download(name, file))
+    except LocalEntryNotFoundError:  # the hub cannot be asked whether there is one
+        if try_to_load_from_cache(name, file) is _CACHED_NO_EXIST:
+            return None
+        raise
     except EntryNotFoundError:
         return None
 
@@ -154,7 +158,7 @@ def _explained(name: str) -> Iterator[None]:
             raise ValueError(
                 f"{name}: the model's owner asks for consent; give it on its page, then log in with: hf auth login"
             ) from error
-        if isinstance(cause, LocalEntryNotFoundError):
+        if isinstance(error, LocalEntryNotFoundError) or isinstance(cause, LocalEntryNotFoundError):
             raise OSError(
                 f"{name}: no such folder, and the Hugging Face hub cannot be reached; download the model where it can "
                 f"be (hf download {name} --local-dir FOLDER) and give that folder"
