@@ -133,6 +133,8 @@ def rewrite(path: Path, drop: str | None = None, **changes: object) -> None:
         ({"config": {"levels": ["smell"]}}, "unknown levels"),
         ({"config": {"distance": "far"}}, "unknown distance"),
         ({"config": {"side": 10**9}}, "image side must be 16 to 2048"),
+        ({"config": {"slots": 10**9}}, "slots must be 1 to 16384"),
+        ({"config": {"slots": -1}}, "slots must be 1 to 16384"),
         ({"config": {"backbone": "resnet12"}}, "do not fit"),
         ({"drop": "fusion.spread"}, "fusion.spread"),
     ],

@@ -31,6 +31,7 @@ LEVELS = ("distribution", "pixel", "part")  # the order of the release
 _KNOWN = (*LEVELS, "global")
 _SIDES = (16, 2048)
 _MOST_COMPONENTS = 1 << 14
+_MOST_SLOTS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class MMLConfig:
             raise ValueError(f"unknown shrinkage {self.shrinkage!r}; expected one of {', '.join(SHRINKAGES)}")
         if self.components is not None and not 1 <= self.components <= _MOST_COMPONENTS:
             raise ValueError(f"components must be 1 to {_MOST_COMPONENTS}, got {self.components}")
+        if self.slots is not None and not 1 <= self.slots <= _MOST_SLOTS:
+            raise ValueError(f"slots must be 1 to {_MOST_SLOTS}, got {self.slots}")
         if not _SIDES[0] <= self.side <= _SIDES[1]:  # a stranger's file must not ask for a giant image
             raise ValueError(f"image side must be {_SIDES[0]} to {_SIDES[1]} pixels, got {self.side}")
 
