@@ -277,8 +277,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         Args:
             images: photos.
             unknown: what to answer where a photo is of none of the classes; None to choose a class always.
-            false_alarm: the share of photos of known classes that may be called unknown; see
-                ``Calibration.threshold``.
+            false_alarm: the share of photos of known classes that may be called unknown, about; of R photos left
+                out no less than 1 / (R + 1) can be kept: see ``Calibration.threshold``.
 
         Raises:
             ImageError: a photo cannot be read; it is named.
