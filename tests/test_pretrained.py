@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from commands import Command
 from models import PROCESSOR, SIDE, TINY, save_model, side_of, tiny_model
 from numpy.testing import assert_array_equal
 from photos import class_folders, photo
@@ -408,6 +409,17 @@ def test_the_command_fits_over_a_folder(dinov2: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["method"] == str(dinov2)
     assert Recognizer.load(out).method_.config.components == 8
+
+
+def test_it_is_compared_with_plain_classifiers_of_its_own_features(
+    command: Command, dinov2: Path, tmp_path: Path
+) -> None:
+    photos, page = class_folders(tmp_path / "photos", classes=3, each=4), tmp_path / "page.html"
+    ended = command("compare", photos, "-o", page, "--backbone", dinov2, "--repeats", 2, "--json")
+    assert ended.code == 0, ended.err
+    assert (ended.json["method"], ended.json["backbone"]) == (str(dinov2), str(dinov2))
+    assert all(figure["mean"] > 0.5 for figure in ended.json["curve"][-1]["contenders"].values())
+    assert f"triptych compare {photos} --backbone {dinov2} --repeats 2" in page.read_text()
 
 
 class _Hub(BaseHTTPRequestHandler):

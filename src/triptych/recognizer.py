@@ -19,7 +19,7 @@ from triptych.data.images import ImageError, ImageSource
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
 from triptych.inputs import LabelledPhotos, as_photos, labelled_photos, photo_stream
-from triptych.methods import MML, load_method, pretrained_method
+from triptych.methods import MML, chosen_method
 from triptych.progress import track
 from triptych.support import (
     Photo,
@@ -36,7 +36,6 @@ from triptych.support import (
 __all__ = ["QUERY_BATCH", "Answer", "Recognizer"]
 
 QUERY_BATCH = 32  # photos that are compared at once
-_DEFAULT_METHOD = "mml-conv64f"
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        method: str | PathLike[str] | MML = _DEFAULT_METHOD,
+        method: str | PathLike[str] | MML = "mml-conv64f",
         device: str = "cpu",
         views: int = 1,
         calibrate: bool = True,
@@ -156,7 +155,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             )
         views = _whole("views", self.views)
         components = None if self.components is None else _whole("components", self.components)
-        method = self._load_method().eval().to(self.device)
+        method = chosen_method(self.method, self.backbone).eval().to(self.device)
         read = track(read_class_photos(photos, names, method.preprocess.side), "learning", total=len(photos))
         if components is not None:
             decoded = list(read)
@@ -514,13 +513,6 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         if self._learnt is None:
             self._learnt = calibrate(self.method_, [self.support_[label] for label in self._order])
         return self._learnt
-
-    def _load_method(self) -> MML:
-        if self.backbone is not None:
-            if self.method != _DEFAULT_METHOD:
-                raise ValueError("method and backbone are both given; give one, or a method over the backbone")
-            return pretrained_method(self.backbone)
-        return self.method if isinstance(self.method, MML) else load_method(self.method)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "support_"):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["AsJson", "Method", "app", "complain", "main", "print_json"]
+__all__ = ["AsJson", "Backbone", "Method", "app", "complain", "main", "print_json"]
 
 app = typer.Typer(
     help="Few-shot image recognition that shows its evidence.",
@@ -18,6 +18,9 @@ app = typer.Typer(
 )
 
 Method = Annotated[str, typer.Option(help="An embedded name, a .safetensors file, or a published checkpoint.")]
+Backbone = Annotated[
+    str | None, typer.Option(help="A transformers vision model to use instead: its name on the hub, or its folder.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from triptych.cli.app import AsJson, Method, app, print_json
+from triptych.cli.app import AsJson, Backbone, Method, app, print_json
 
 __all__ = ["add", "fit", "remove", "show"]
 
@@ -19,9 +19,7 @@ def fit(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .triptych file to write.")],
     method: Method = "mml-conv64f",
-    backbone: Annotated[
-        str | None, typer.Option(help="A transformers vision model to use instead: its name on the hub, or its folder.")
-    ] = None,
+    backbone: Backbone = None,
     components: Annotated[int | None, typer.Option(help="Reduce descriptors to so many components.", min=1)] = None,
     views: Annotated[
         int, typer.Option(help="Views of each photo: 2 adds its mirror image, more add crops. For very few photos.")

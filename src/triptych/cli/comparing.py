@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from triptych.cli.app import AsJson, Method, app, print_json
+from triptych.cli.app import AsJson, Backbone, Method, app, print_json
 
 __all__ = ["compare"]
 
@@ -15,6 +15,7 @@ def compare(
     photos: Annotated[Path, typer.Argument(help="A folder with one sub-folder of photos per class, or a CSV file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("triptych-compare.html"),
     method: Method = "mml-conv64f",
+    backbone: Backbone = None,
     repeats: Annotated[int, typer.Option(help="Random splits.", min=2)] = 10,
     queries: Annotated[int, typer.Option(help="Photos of each class asked about in a split, at most.", min=1)] = 5,
     seed: Annotated[int, typer.Option(help="Of the splits.", min=0)] = 0,
@@ -30,7 +31,15 @@ def compare(
     if out.is_dir() or not out.parent.is_dir():  # known before minutes of work
         raise ValueError(f"{out}: expected a file in a folder that exists")
     record = run_comparison(
-        photos, None, method, repeats, queries=queries, seed=seed, precision=precision, device=device
+        photos,
+        None,
+        method,
+        repeats,
+        queries=queries,
+        seed=seed,
+        precision=precision,
+        device=device,
+        backbone=backbone,
     )
     write_whole(out, comparison_page(record).encode())
     if as_json:

@@ -226,7 +226,8 @@ def _list(lines: list[str]) -> str:
 
 def _settings(record: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     if record["data"] is not None:
-        options = {"method": record["method"], "repeats": record["repeats"], "seed": record["seed"]}
+        options = {"method" if record["backbone"] is None else "backbone": record["method"]}
+        options |= {"repeats": record["repeats"], "seed": record["seed"]}
         options |= {"queries": record["queries"], "precision": record["precision"]}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         yield "command", shlex.join(["triptych", "compare", record["data"], *words])

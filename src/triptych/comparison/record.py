@@ -20,7 +20,7 @@ from triptych.episodes import Episode
 from triptych.evaluation import Accuracy, versions
 from triptych.inputs import LabelledPhotos
 from triptych.memory import keep_freed_memory
-from triptych.methods import MML, load_method
+from triptych.methods import MML, chosen_method
 from triptych.methods.files import weights_hash
 from triptych.progress import track
 
@@ -56,6 +56,7 @@ def compare(
     seed: int = 0,
     precision: str = "32",
     device: str = "cpu",
+    backbone: str | PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Compare a method, each of its levels and plain classifiers of the same features on a user's own photos.
 
@@ -74,6 +75,8 @@ def compare(
         seed: of the splits.
         precision: "32", or "bf16-search" to seek nearest neighbours in bfloat16, faster where the processor has it.
         device: where it computes.
+        backbone: a vision model of the transformers library in place of ``method``; see ``pretrained_method``. Its
+            fusion is learnt from the photos of each split, as a ``Recognizer`` learns it.
 
     Returns:
         A JSON-serialisable record: accuracy and interval of every contender at every shot and its paired difference
@@ -99,13 +102,14 @@ def compare(
         raise ValueError(f"repeats must be at least 2, as an interval needs two splits; got {repeats}")
     started = time.perf_counter()
     keep_freed_memory()
-    model = method.eval().to(device) if isinstance(method, MML) else load_method(method, device)
+    model = chosen_method(method, backbone).eval().to(device)
     collection = collect(model, photos, labels, seed=seed)
     record = {
         **_described(collection),
         **_measured(model, collection, _sampler(collection, repeats, shots, queries, seed), repeats, precision),
         "data": str(photos) if isinstance(photos, str | PathLike) else None,
-        "method": str(method) if isinstance(method, str | PathLike) else model.config.backbone,
+        "method": str(backbone or method) if not isinstance(method, MML) else model.config.backbone,
+        "backbone": None if backbone is None else str(backbone),
         "config": asdict(model.config),
         "weights_sha256": weights_hash(model),
         "repeats": repeats,

@@ -3,7 +3,7 @@
 from triptych.methods.base import ClassSummary, Method, Preprocessing
 from triptych.methods.files import EMBEDDED, load_method, method_from_bytes, method_to_bytes, save_method
 from triptych.methods.mml import LEVELS, MML, MMLConfig
-from triptych.methods.pretrained import pretrained_method
+from triptych.methods.pretrained import chosen_method, pretrained_method
 
 __all__ = [
     "EMBEDDED",
@@ -15,6 +15,7 @@ __all__ = [
     "Method",
     "Preprocessing",
     "build_method",
+    "chosen_method",
     "load_method",
     "method_from_bytes",
     "method_to_bytes",

@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from triptych.backbones.pretrained import architecture_of, require_transformers
+from triptych.methods.files import EMBEDDED, load_method
 from triptych.methods.mml import MML, MMLConfig
 
-__all__ = ["PRETRAINED", "pretrained_method"]
+__all__ = ["PRETRAINED", "chosen_method", "pretrained_method"]
 
 # A Gaussian of hundreds of channels from as many descriptors needs shrinkage.
 PRETRAINED = MMLConfig(distance="log_kl", shrinkage="oas")
@@ -70,6 +71,23 @@ def pretrained_method(name: str | PathLike[str], settings: MMLConfig = PRETRAINE
     own.load_state_dict(network.state_dict())
     _complete(method, own, set(report["missing_keys"]), name)
     return method
+
+
+def chosen_method(method: str | PathLike[str] | MML, backbone: str | PathLike[str] | None) -> MML:
+    """A method as ``load_method`` takes it, or one over a pretrained backbone; what is a method already stays it.
+
+    Raises:
+        ValueError: both are given, or one cannot be had.
+
+    >>> from triptych.methods import chosen_method
+    >>> chosen_method("mml-conv64f", backbone=None).config.backbone
+    'conv64f'
+    """
+    if backbone is not None:
+        if method != EMBEDDED[0]:
+            raise ValueError("method and backbone are both given; give one, or a method over the backbone")
+        return pretrained_method(backbone)
+    return method if isinstance(method, MML) else load_method(method)
 
 
 def _complete(method: MML, network: nn.Module, missing: set[str], name: str) -> None:
