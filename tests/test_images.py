@@ -1,6 +1,7 @@
 """Reading one photo: what a person sees comes out, and what cannot be read is refused with a mend."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -366,3 +367,15 @@ def test_messages_name_every_kind_of_source(tmp_path):
     assert source_name(b"abc") == "3 bytes"
     assert source_name(noise()) == "PIL image 80x64"
     assert source_name(np.zeros((2, 3))) == "array of shape (2, 3)"
+
+
+def test_postscript_is_refused_whatever_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "gs"  # what Pillow would run
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/was-run\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # is looked for anew
+    Image.new("RGB", (40, 40)).save(tmp_path / "photo.jpg", "EPS")
+    with pytest.raises(ImageError, match=r"photo.jpg: PostScript, which is a program"):
+        read_image(tmp_path / "photo.jpg", side=84)
+    assert not (tmp_path / "was-run").exists()

@@ -104,13 +104,16 @@ def source_name(source: ImageSource) -> str:
 
 def _open(data: bytes, name: str) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data))
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"{name}: not an image that Pillow can read; replace or remove it") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: too large to be decoded safely ({error}); scale it down or remove it") from error
     except Exception as error:  # a decoder fed a damaged file may raise anything
         raise ImageError(f"{name}: damaged image ({error}); replace or remove the file") from error
+    if image.format == "EPS":  # whatever the file is called: Pillow would run a program to draw it
+        raise ImageError(f"{name}: PostScript, which is a program and no photo; convert or remove it")
+    return image
 
 
 def _from_array(array: np.ndarray, name: str) -> Image.Image:
