@@ -21,7 +21,7 @@ from sklearn.metrics import pairwise_distances, roc_auc_score
 from speed import machine
 
 from triptych import Recognizer, load_method
-from triptych.calibration import Calibration, calibration_error, knownness
+from triptych.calibration import Calibration, calibration_error, known_score
 from triptych.comparison.baselines import pooled, prepared
 from triptych.data import list_folder
 from triptych.evaluation import Accuracy, versions
@@ -63,10 +63,10 @@ def recogniser(
     logits = recognizer.fusion_(levels).double()
     own, calibration = logits[: len(known)], recognizer.calibration_
     assert calibration is not None
-    before, after = ((own * factor).softmax(1).numpy() for factor in (1.0, calibration.temperature))
+    before, after = ((own / divisor).softmax(1).numpy() for divisor in (1.0, calibration.temperature))
     figures = {
         "accuracy": float((before.argmax(1) == truth).mean()),
-        **unknown_figures(knownness(logits).numpy(), len(known), calibration.threshold(FALSE_ALARM)),
+        **unknown_figures(known_score(logits).numpy(), len(known), calibration.threshold(FALSE_ALARM)),
         "confidence_before": float(before.max(1).mean()),
         "confidence_after": float(after.max(1).mean()),
         "temperature": calibration.temperature,
@@ -91,7 +91,7 @@ def baselines(
     truth: np.ndarray,
     others: list[str],
 ) -> dict[str, dict[str, float]]:
-    """Figures of nearest class mean and nearest neighbour; knownness is minus the distance to the nearest."""
+    """Figures of nearest class mean and nearest neighbour; their known score is minus the distance to the nearest."""
     vectors = vectors_of(recognizer, support + known + others)
     learnt, asked = prepared(vectors[: len(support)], vectors[len(support) :])
     to_photos, among = pairwise_distances(asked, learnt), pairwise_distances(learnt)

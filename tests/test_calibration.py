@@ -12,7 +12,7 @@ from triptych.calibration import (
     _temperature,
     calibration_error,
     even_shares,
-    knownness,
+    known_score,
     learn_fusion,
     leave_one_out,
 )
@@ -61,28 +61,28 @@ def test_what_resembles_many_classes_is_less_known_than_what_resembles_one() -> 
     many, one, shifted = torch.randn(3, 30).clamp(-1, 1).double()
     many[:6], one[:1] = 5.0, 5.0
     shifted = one + 100
-    alike, clear, moved = knownness(torch.stack([many, one, shifted])).tolist()
+    alike, clear, moved = known_score(torch.stack([many, one, shifted])).tolist()
     assert alike < 0.5 < 3 < clear == pytest.approx(moved)
     # What it has nothing in common with does not count: more such classes change nothing.
-    assert knownness(torch.cat([one, torch.full((50,), -9.0)])[None]).item() == pytest.approx(clear)
-    assert knownness(torch.tensor([[3.0, 1.0]])).item() == 2.0
+    assert known_score(torch.cat([one, torch.full((50,), -9.0)])[None]).item() == pytest.approx(clear)
+    assert known_score(torch.tensor([[3.0, 1.0]])).item() == 2.0
 
 
 def test_temperature_finds_the_scale_of_the_logits() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(20_000, 4, generator=generator, dtype=torch.float64)
-    truth = torch.multinomial((logits * 2.5).softmax(1), 1, generator=generator)[:, 0]
-    assert _temperature(logits, truth) == pytest.approx(2.5, rel=0.05)
+    truth = torch.multinomial((logits / 0.4).softmax(1), 1, generator=generator)[:, 0]
+    assert _temperature(logits, truth) == pytest.approx(0.4, rel=0.05)
 
 
 def test_a_few_perfect_photos_do_not_make_it_sure_of_everything() -> None:
     logits = torch.eye(2, dtype=torch.float64) * 10
-    assert _temperature(logits, torch.tensor([0, 1])) < 3
+    assert _temperature(logits, torch.tensor([0, 1])) > 1 / 3
 
 
 def test_temperature_of_many_is_hardly_held_back() -> None:
     logits = torch.eye(2, dtype=torch.float64).repeat(500, 1) * 3
-    assert _temperature(logits, torch.tensor([0, 1] * 500)) > 2
+    assert _temperature(logits, torch.tensor([0, 1] * 500)) < 1 / 2
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(0.05, 4.0), (0.1, 9.0), (0.001, 0.0), (0.999, 98.0)])

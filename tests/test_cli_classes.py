@@ -60,7 +60,7 @@ def test_fit_says_what_was_learnt_and_how_far_it_can_be_trusted(command: Command
     result = command("fit", folder, "-o", tmp_path / "x.triptych", "--json").json
     assert result["classes"] == {"class0": 3, "class1": 3, "class2": 3}
     assert result["calibration"]["left_out"] == 9
-    assert 0 <= result["calibration"]["error"] <= 1
+    assert 0 <= result["calibration"]["ece"] <= 1
 
 
 def test_fit_reads_nested_folders_and_tables_alike(command: Command, folder: Path, tmp_path: Path) -> None:

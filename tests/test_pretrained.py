@@ -260,7 +260,7 @@ def test_a_trained_fusion_is_left_alone() -> None:
     recognizer = Recognizer().fit(TRAINING, LABELS)
     assert recognizer.fusion_ is recognizer.method_.fusion
     levels = {name: torch.from_numpy(scores) for name, scores in recognizer.levels(QUERIES).items()}
-    logits = recognizer.method_.fusion(levels).double() * recognizer.calibration_.temperature
+    logits = recognizer.method_.fusion(levels).double() / recognizer.calibration_.temperature
     np.testing.assert_allclose(recognizer.predict_proba(QUERIES), logits.softmax(1).detach(), rtol=1e-5)
 
 

@@ -453,7 +453,7 @@ def test_calibration_changes_probabilities_and_no_answer(fitted: Recognizer, que
     before, after = raw.predict_proba(queries), fitted.predict_proba(queries)
     assert_array_equal(before.argmax(1), after.argmax(1))
     ratio = np.log(after[:, 0] / after[:, 1]) / np.log(before[:, 0] / before[:, 1])
-    np.testing.assert_allclose(ratio, fitted.calibration_.temperature, rtol=1e-4)
+    np.testing.assert_allclose(ratio, 1 / fitted.calibration_.temperature, rtol=1e-4)
 
 
 def test_a_file_keeps_calibration_and_settings(queries: list[Image.Image], tmp_path: Path) -> None:

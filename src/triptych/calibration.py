@@ -20,7 +20,7 @@ __all__ = [
     "calibration_error",
     "even_shares",
     "fusion_of",
-    "knownness",
+    "known_score",
     "learn_fusion",
     "leave_one_out",
 ]
@@ -41,14 +41,14 @@ class Calibration:
     """How far a recogniser's answers can be trusted, measured on its own photos, each left out in turn.
 
     Attributes:
-        temperature: factor of the logits; below 1 where the method was too sure of itself.
-        known: (R,) the sorted knownness of the photos left out, all of known classes.
+        temperature: divides the logits (Guo et al., ICML 2017); above 1 where the method was too sure of itself.
+        known: (R,) the sorted scores (``known_score``) of the photos left out, all of known classes.
         accuracy: share of them recognised.
-        error_before: expected calibration error without the temperature.
-        error: expected calibration error with it. The temperature was fitted on the same photos.
+        ece_before: expected calibration error without the temperature.
+        ece: expected calibration error with it. The temperature was fitted on the same photos.
 
     >>> from triptych.calibration import Calibration
-    >>> calibration = Calibration(0.8, known=(1.0, 2.0, 3.0, 4.0), accuracy=1.0, error_before=0.1, error=0.0)
+    >>> calibration = Calibration(0.8, known=(1.0, 2.0, 3.0, 4.0), accuracy=1.0, ece_before=0.1, ece=0.0)
     >>> calibration.threshold(false_alarm=0.4)
     2.0
     """
@@ -56,11 +56,11 @@ class Calibration:
     temperature: float
     known: tuple[float, ...]
     accuracy: float
-    error_before: float
-    error: float
+    ece_before: float
+    ece: float
 
     def threshold(self, false_alarm: float) -> float:
-        """The knownness below which a photo is "none of these".
+        """The score below which a photo is "none of these".
 
         About ``false_alarm`` of new photos of known classes fall below it, if they come from where the fitted
         photos came from (a conformal quantile: Vovk et al., Algorithmic Learning in a Random World, 2005). With
@@ -96,13 +96,13 @@ def calibrate(method: MML, supports: Sequence[Support]) -> tuple[Fusion, Calibra
         return fusion, None
     logits = fusion(levels).double()
     temperature = _temperature(logits, truth)
-    before, after = (_probabilities(logits * factor) for factor in (1.0, temperature))
+    before, after = (_probabilities(logits / divisor) for divisor in (1.0, temperature))
     calibration = Calibration(
         temperature=temperature,
-        known=tuple(sorted(knownness(logits).tolist())),
+        known=tuple(sorted(known_score(logits).tolist())),
         accuracy=float((logits.argmax(1) == truth).double().mean()),
-        error_before=calibration_error(before, truth.cpu().numpy()),
-        error=calibration_error(after, truth.cpu().numpy()),
+        ece_before=calibration_error(before, truth.cpu().numpy()),
+        ece=calibration_error(after, truth.cpu().numpy()),
     )
     return fusion, calibration
 
@@ -184,15 +184,15 @@ def _fusion_of_strangers(method: MML, supports: Sequence[Support]) -> LevelFusio
     return fusion
 
 
-def knownness(logits: Float[Tensor, "Q N"]) -> Float[Tensor, " Q"]:
+def known_score(logits: Float[Tensor, "Q N"]) -> Float[Tensor, " Q"]:
     """How far the best class stands out from those that come next, at most five: low for what is none of them.
 
     What is unknown resembles several classes about as much. Classes that it resembles in nothing say little, and
     what a photo scores with any class at all, such as a plain background, nothing.
 
     >>> import torch
-    >>> from triptych.calibration import knownness
-    >>> knownness(torch.tensor([[9.0, 1.0, 2.0], [9.0, 8.0, 8.0]]))
+    >>> from triptych.calibration import known_score
+    >>> known_score(torch.tensor([[9.0, 1.0, 2.0], [9.0, 8.0, 8.0]]))
     tensor([7.5000, 1.0000])
     """
     best = logits.topk(min(_RIVALS + 1, logits.shape[1]), dim=1).values
@@ -277,11 +277,11 @@ def even_shares(counts: Sequence[int], limit: int) -> list[int]:
 
 
 def _temperature(logits: Tensor, truth: Tensor) -> float:
-    """The factor of the logits with the highest posterior."""
+    """The divisor of the logits with the highest posterior."""
 
-    def cost(log_factor: float) -> float:
-        loss = torch.nn.functional.cross_entropy(logits * float(np.exp(log_factor)), truth, reduction="sum")
-        return float(loss) + (log_factor / _PRIOR_WIDTH) ** 2 / 2
+    def cost(log_temperature: float) -> float:
+        loss = torch.nn.functional.cross_entropy(logits / float(np.exp(log_temperature)), truth, reduction="sum")
+        return float(loss) + (log_temperature / _PRIOR_WIDTH) ** 2 / 2
 
     return float(np.exp(minimize_scalar(cost, bounds=_SEARCHED, method="bounded").x))
 

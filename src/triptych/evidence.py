@@ -243,8 +243,8 @@ def explain(
         raise ValueError(f"top must be at least 1, got {top}")
     query = encode(method, pixels[None])
     levels = method.compare(query, [support.summary for support in supports])
-    contributions = {level: temperature * part for level, part in fusion.contributions(levels).items()}
-    probabilities = (temperature * fusion(levels)[0].double()).softmax(0)
+    contributions = {level: part / temperature for level, part in fusion.contributions(levels).items()}
+    probabilities = (fusion(levels)[0].double() / temperature).softmax(0)
     config = method.config
     patches = parts = None
     if "pixel" in levels:

@@ -80,8 +80,8 @@ def describe_calibration(calibration: Calibration | None) -> dict[str, float] | 
     return {
         "left_out": len(calibration.known),
         "accuracy": calibration.accuracy,
-        "error_before": calibration.error_before,
-        "error": calibration.error,
+        "ece_before": calibration.ece_before,
+        "ece": calibration.ece,
         "temperature": calibration.temperature,
     }
 

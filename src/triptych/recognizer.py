@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from triptych.calibration import Calibration, calibrate, knownness
+from triptych.calibration import Calibration, calibrate, known_score
 from triptych.data.images import ImageError, ImageSource
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
@@ -345,7 +345,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         for photos in _in_batches(read_photos(images, self.method_.preprocess.side)):
             read = [photo for photo in photos if isinstance(photo, Photo)]
             logits = self._logits(self._compare(read)) if read else torch.empty(0, len(self._order))
-            rows = iter(zip(self._probabilities(logits), knownness(logits).tolist(), strict=True))
+            rows = iter(zip(self._probabilities(logits), known_score(logits).tolist(), strict=True))
             for photo in photos:
                 if isinstance(photo, Unreadable):
                     nothing = np.full(len(self._order), np.nan)
@@ -497,7 +497,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         return self.fusion_(levels).double()
 
     def _probabilities(self, logits: Tensor) -> np.ndarray:
-        return (logits * self._temperature()).softmax(dim=1).cpu().numpy()
+        return (logits / self._temperature()).softmax(dim=1).cpu().numpy()
 
     def _temperature(self) -> float:
         calibration = self.calibration_ if self.calibrate else None

@@ -142,7 +142,7 @@ def _trust(calibration: dict[str, Any] | None) -> str:
         return "every class has a single photo: nothing to measure its answers by"
     return (
         f"of its own photos, each left out ({calibration['left_out']}): {calibration['accuracy']:.1%} recognised, "
-        f"expected calibration error {calibration['error']:.1%}"
+        f"expected calibration error {calibration['ece']:.1%}"
     )
 
 
