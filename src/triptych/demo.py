@@ -15,7 +15,7 @@ from triptych.files import write_whole
 from triptych.progress import track
 from triptych.recognizer import Recognizer
 
-__all__ = ["Answer", "demo", "demo_page"]
+__all__ = ["DemoAnswer", "demo", "demo_page"]
 
 _PAGE = Template(
     """<!doctype html>
@@ -43,12 +43,12 @@ $sections
 
 
 @dataclass(frozen=True)
-class Answer:
+class DemoAnswer:
     """What was answered for one photo.
 
     >>> from pathlib import Path
-    >>> from triptych.demo import Answer
-    >>> Answer(Path("1.jpg"), truth="Lemon", label="Lemon", probability=0.9).label
+    >>> from triptych.demo import DemoAnswer
+    >>> DemoAnswer(Path("1.jpg"), truth="Lemon", label="Lemon", probability=0.9).label
     'Lemon'
     """
 
@@ -109,14 +109,14 @@ def demo(page: str | Path, shot: int = 5, method: str = "mml-conv64f") -> dict[s
     }
 
 
-def demo_page(support: list[tuple[Path, str]], answers: list[Answer], shot: int, method: str) -> str:
+def demo_page(support: list[tuple[Path, str]], answers: list[DemoAnswer], shot: int, method: str) -> str:
     """One self-contained HTML page: per class, the photos learnt from and the answers with their confidence.
 
     >>> from importlib import resources
-    >>> from triptych.demo import Answer, demo_page
+    >>> from triptych.demo import DemoAnswer, demo_page
     >>> with resources.as_file(resources.files("triptych.samples")) as folder:
     ...     first, second = sorted((folder / "Lemon").iterdir())[:2]
-    ...     page = demo_page([(first, "Lemon")], [Answer(second, "Lemon", "Lemon", 0.9)], 1, "mml-conv64f")
+    ...     page = demo_page([(first, "Lemon")], [DemoAnswer(second, "Lemon", "Lemon", 0.9)], 1, "mml-conv64f")
     >>> "1 of 1 photos recognised" in page
     True
     """
@@ -154,13 +154,13 @@ def _divide(labels: np.ndarray, shot: int) -> tuple[list[int], list[int]]:
     return known, asked
 
 
-def _answer(recognizer: Recognizer, path: Path, truth: str) -> Answer:
+def _answer(recognizer: Recognizer, path: Path, truth: str) -> DemoAnswer:
     probabilities = recognizer.predict_proba([path])[0]
     best = int(probabilities.argmax())
-    return Answer(path, truth, str(recognizer.classes_[best]), float(probabilities[best]))
+    return DemoAnswer(path, truth, str(recognizer.classes_[best]), float(probabilities[best]))
 
 
-def _answer_figure(answer: Answer) -> str:
+def _answer_figure(answer: DemoAnswer) -> str:
     percent = f"{answer.probability:.0%}"
     caption = (
         f"<figcaption>{html.escape(answer.label)} {percent}"
