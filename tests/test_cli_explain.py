@@ -75,7 +75,10 @@ def test_a_photo_that_was_learnt_from_is_said_to_be(
     [
         (["bad.png"], "bad.png: not an image"),
         (["none.png"], "none.png: No such file"),
-        (["new.png", "--out", "no/such/folder/why.png"], "why.png: expected a file in a folder that exists"),
+        (
+            ["new.png", "--out", "no/such/folder/why.png"],
+            "why.png: expected the name of a .png file in a folder that exists",
+        ),
         (["new.png", "--top", "0"], "equal to 1"),
     ],
 )

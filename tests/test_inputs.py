@@ -128,3 +128,15 @@ def test_a_label_that_is_missing_is_no_class(frame: pd.DataFrame, nothing: objec
     labels[2] = nothing
     with pytest.raises(ValueError, match="1 images have NaN as their label, the first is number 2"):
         Recognizer().fit(frame["path"], labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["a", ""], "a label is empty"),
+        (np.array([["a"], ["b"]]), r"label array\(\['a'\].* expected a text or a number"),
+    ],
+)
+def test_what_names_no_class_is_refused(labels: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        labelled_photos(["1.jpg", "2.jpg"], labels)

@@ -464,3 +464,16 @@ def test_a_file_keeps_calibration_and_settings(queries: list[Image.Image], tmp_p
     assert (loaded.views, loaded.thumbnails, loaded.calibrate) == (2, False, True)
     assert loaded.support_["a"].thumbnails == (b"", b"", b"")
     assert_array_equal(loaded.predict_proba(queries), recognizer.predict_proba(queries))
+
+
+@pytest.mark.parametrize("device", ["nowhere", "mps:7"])
+def test_a_device_that_is_not_there_is_named(device: str) -> None:
+    with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
+        Recognizer(device=device).fit(*support())
+
+
+def test_a_class_needs_a_name() -> None:
+    recognizer = Recognizer().fit(*support())
+    with pytest.raises(ValueError, match="a label is empty"):
+        recognizer.add([photo(9, 0)], "")
+    assert recognizer.classes_.tolist() == ["a", "b", "c"]

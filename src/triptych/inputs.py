@@ -13,7 +13,7 @@ from PIL import Image
 from triptych.data.images import ImageSource
 from triptych.data.listing import list_folder
 
-__all__ = ["LabelledPhotos", "as_photos", "labelled_photos", "photo_stream"]
+__all__ = ["LabelledPhotos", "as_photos", "check_label", "labelled_photos", "photo_stream"]
 
 LabelledPhotos: TypeAlias = "str | PathLike[str] | Iterable[ImageSource]"
 
@@ -40,7 +40,28 @@ def labelled_photos(
         raise ValueError(f"expected one label per image, got {len(photos)} images and {len(names)} labels")
     if missing := [number for number, label in enumerate(names) if _is_missing(label)]:
         raise ValueError(f"{len(missing)} images have NaN as their label, the first is number {missing[0]}; label them")
+    for label in names:
+        check_label(label)
     return photos, names, _dtype_of(labels, names)
+
+
+def check_label(label: Any) -> None:
+    """Refuse what names no class.
+
+    Raises:
+        ValueError: an empty text, or what cannot be hashed.
+
+    >>> from triptych.inputs import check_label
+    >>> check_label("")
+    Traceback (most recent call last):
+    ValueError: a label is empty; expected the name of a class
+    """
+    try:
+        hash(label)
+    except TypeError as error:
+        raise ValueError(f"label {label!r} is a {type(label).__name__}; expected a text or a number") from error
+    if isinstance(label, str | bytes) and not label:
+        raise ValueError("a label is empty; expected the name of a class")
 
 
 def as_photos(images: LabelledPhotos) -> list[ImageSource]:

@@ -86,9 +86,10 @@ def _read(path: str | Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # torch remarks on how the pickle was written
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, BadZipFile, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # Without PyTorch's own words, which advise to run the file.
         raise ValueError(
-            f"{path}: damaged, or holds more than weights, which triptych refuses to run ({reason})"
+            f"{path}: damaged, no checkpoint, or holds more than weights, which triptych refuses to run "
+            f"({type(error).__name__})"
         ) from error
     state = checkpoint.get("state_dict", checkpoint.get("model")) if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from triptych.calibration import Calibration, calibrate, known_score
 from triptych.data.images import ImageError, ImageSource
+from triptych.devices import usable_device
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
-from triptych.inputs import LabelledPhotos, as_photos, labelled_photos, photo_stream
+from triptych.inputs import LabelledPhotos, as_photos, check_label, labelled_photos, photo_stream
 from triptych.methods import MML, chosen_method
 from triptych.progress import track
 from triptych.support import (
@@ -155,7 +156,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             )
         views = _whole("views", self.views)
         components = None if self.components is None else _whole("components", self.components)
-        method = chosen_method(self.method, self.backbone).eval().to(self.device)
+        method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
         read = track(read_class_photos(photos, names, method.preprocess.side), "learning", total=len(photos))
         if components is not None:
             decoded = list(read)
@@ -178,6 +179,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         array(['a', 'c'], dtype='<U1')
         """
         self._check_fitted()
+        check_label(label)
         photos = as_photos(images)
         if not photos:
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")

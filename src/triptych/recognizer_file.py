@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from triptych.calibration import Calibration
+from triptych.devices import usable_device
 from triptych.files import pack, turn_to_write, unpack, write_whole
 from triptych.fusion import Fusion, LevelFusion
 from triptych.methods import MML, method_from_bytes, method_to_bytes
@@ -66,7 +67,7 @@ def read_recognizer(path: str | PathLike[str], device: str = "cpu") -> Recognize
         raise ValueError(f"{path}: damaged: its contents are not those of a .triptych file; fit it anew")
     if _checksum(tensors, content) != content.get("checksum"):
         raise ValueError(f"{path}: damaged or altered since it was written; fit it anew or fetch it again")
-    method = method_from_bytes(tensors["method"].numpy().tobytes(), f"{path} (its method)").to(device)
+    method = method_from_bytes(tensors["method"].numpy().tobytes(), f"{path} (its method)").to(usable_device(device))
     try:
         return _restore(method, tensors, content)
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:

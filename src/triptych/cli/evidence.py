@@ -22,8 +22,8 @@ def explain(
     """Show why a photo is recognised as what it is: the levels, the patches and the parts that match."""
     from triptych.recognizer import Recognizer
 
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise ValueError(f"{out}: expected a file in a folder that exists")
+    if out is not None and (out.is_dir() or not out.parent.is_dir() or out.suffix.lower() != ".png"):
+        raise ValueError(f"{out}: expected the name of a .png file in a folder that exists")
     recognizer = Recognizer.load(file)
     why = recognizer.explain(photo, top)
     known = recognizer.knows(photo)

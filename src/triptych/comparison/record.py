@@ -16,6 +16,7 @@ from triptych.comparison.collection import Collection, collect
 from triptych.comparison.contest import FUSED, contest
 from triptych.comparison.splits import SplitSampler, usable_shots
 from triptych.comparison.suspects import LeftOut, left_out
+from triptych.devices import usable_device
 from triptych.episodes import Episode
 from triptych.evaluation import Accuracy, versions
 from triptych.inputs import LabelledPhotos
@@ -102,7 +103,7 @@ def compare(
         raise ValueError(f"repeats must be at least 2, as an interval needs two splits; got {repeats}")
     started = time.perf_counter()
     keep_freed_memory()
-    model = chosen_method(method, backbone).eval().to(device)
+    model = chosen_method(method, backbone).eval().to(usable_device(device))
     collection = collect(model, photos, labels, seed=seed)
     record = {
         **_described(collection),

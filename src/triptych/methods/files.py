@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from triptych.backbones.pretrained import check_weights
+from triptych.devices import usable_device
 from triptych.files import pack, unpack, write_whole
 from triptych.methods.mml import MML, MMLConfig
 
@@ -67,7 +68,7 @@ def load_method(name: str | PathLike[str], device: str | torch.device = "cpu") -
         from triptych.interop import import_checkpoint
 
         method = import_checkpoint(path)
-    return method.eval().to(device)
+    return method.eval().to(usable_device(device))
 
 
 def save_method(method: MML, path: str | PathLike[str]) -> None:
