@@ -46,6 +46,7 @@ def test_a_fusion_that_was_never_trained_is_learnt_from_the_support(method: MML)
     learnt = _fusion(method, collection.maps[support], labels)
     assert (learnt is method.fusion) == method.fusion.trained
     fitted = Recognizer(method).fit(images, collection.labels).fusion_
+    # A recogniser orders photos by their ids, so that another one is taken out of the classes compared with.
     torch.testing.assert_close(learnt.log_weight, fitted.log_weight, rtol=0, atol=0.1)
     torch.testing.assert_close(learnt.spread, fitted.spread, rtol=0.1, atol=0)
 
