@@ -55,7 +55,7 @@ CONTENDERS = {
 
 def settings(contender: Contender, shot: int, steps: int, sides: tuple[int, ...], seed: int) -> TrainSettings:
     """The budget of all, 70 to 90 images a step, and what a contender's fusion needs besides."""
-    common = replace(PRESETS["fast"].train, steps=steps, sides=sides, seed=seed, validate_every=steps)
+    common = replace(PRESETS["fast"].train, steps=steps, sides=sides, seed=seed, average=0.995, validate_every=steps)
     if contender.config.slots is None:
         return common
     return replace(common, way=contender.config.slots, shots=(shot,), queries=13 if shot == 1 else 10, level_loss=0.0)
@@ -146,7 +146,7 @@ def main() -> None:
     training = commands.add_parser("train")
     training.add_argument("data")
     training.add_argument("--out", type=Path, default=Path("runs/levels"))
-    training.add_argument("--steps", type=int, default=4_000)
+    training.add_argument("--steps", type=int, default=2_000)
     training.add_argument("--sides", type=int, nargs="*", default=PRESETS["fast"].train.sides)
     evaluation = commands.add_parser("table")
     evaluation.add_argument("data")

@@ -74,6 +74,30 @@ def test_a_crop_larger_than_the_image_is_refused():
         random_crop_flip(photos(side=12), 13, np.random.default_rng(0))
 
 
+def test_padding_reflects_the_image_about_its_outermost_pixels():
+    images = photos(256)
+    reflected = np.pad(images.numpy(), [(0, 0), (3, 3), (3, 3), (0, 0)], mode="reflect")
+    crops = random_crop_flip(images, 12, np.random.default_rng(1), padding=3).numpy()
+    places = set()
+    for image, crop in zip(reflected, crops, strict=True):
+        found = [
+            (row, column)
+            for row in range(7)
+            for column in range(7)
+            for window in [image[row : row + 12, column : column + 12]]
+            if (crop == window).all() or (crop == window[:, ::-1]).all()
+        ]
+        assert len(found) == 1
+        places.update(found)
+    assert {row for row, _ in places} == {column for _, column in places} == set(range(7))
+
+
+@pytest.mark.parametrize("padding", [-1, 12])
+def test_padding_wider_than_the_image_is_refused(padding):
+    with pytest.raises(ValueError, match=f"padding must be 0 to 11 .* got {padding}"):
+        random_crop_flip(photos(side=12), 8, np.random.default_rng(0), padding)
+
+
 @pytest.mark.parametrize(
     "augment",
     [lambda x, rng: random_crop_flip(x, 8, rng), lambda x, rng: colour_jitter(x, 0.4, rng)],

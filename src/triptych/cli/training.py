@@ -103,6 +103,9 @@ def train(
     ] = None,
     queries: Annotated[int | None, typer.Option(help="Query images of each class.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the episodes.")] = None,
+    side: Annotated[
+        list[int] | None, typer.Option(help="Image sides of the episodes, each for an equal share of the steps.")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="auto, bf16-mixed or 32-true.")] = None,
     seed: Seed = None,
     resume: Resume = False,
@@ -121,6 +124,7 @@ def train(
         validation_shots=shots,
         queries=queries,
         learning_rate=learning_rate,
+        sides=tuple(side) if side else None,
         precision=precision,
         seed=seed,
     )

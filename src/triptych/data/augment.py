@@ -16,12 +16,18 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's gre
 
 
 def random_crop_flip(
-    images: UInt8[Tensor, "B side side 3"], crop: int, rng: np.random.Generator
+    images: UInt8[Tensor, "B side side 3"], crop: int, rng: np.random.Generator, padding: int = 0
 ) -> UInt8[Tensor, "B crop crop 3"]:
     """Cut a random (crop, crop) window from each image and mirror half of them.
 
+    Args:
+        images: a batch.
+        crop: the side of the window.
+        rng: where it lies, and which images are mirrored.
+        padding: how far a window may reach beyond each edge, where it sees the image reflected.
+
     Raises:
-        ValueError: the crop is larger than the images.
+        ValueError: the crop does not fit, or the padding is as wide as the images.
 
     >>> import numpy as np
     >>> import torch
@@ -30,12 +36,16 @@ def random_crop_flip(
     torch.Size([2, 84, 84, 3])
     """
     count, side = images.shape[:2]
-    if crop > side:
-        raise ValueError(f"a crop of {crop} pixels does not fit images of {side}; expected at most {side}")
-    offsets = rng.integers(0, side - crop + 1, size=(2, count, 1))
+    if not 0 <= padding < side:
+        raise ValueError(f"padding must be 0 to {side - 1} for images of {side} pixels, got {padding}")
+    if crop > side + 2 * padding:
+        raise ValueError(
+            f"a crop of {crop} pixels does not fit images of {side}; expected at most {side + 2 * padding}"
+        )
+    offsets = rng.integers(-padding, side + padding - crop + 1, size=(2, count, 1))
     span = np.arange(crop)
-    rows = offsets[0] + span  # (B, crop)
-    columns = offsets[1] + np.where(rng.random((count, 1)) < 0.5, span, span[::-1])  # (B, crop)
+    rows = _reflected(offsets[0] + span, side)  # (B, crop)
+    columns = _reflected(offsets[1] + np.where(rng.random((count, 1)) < 0.5, span, span[::-1]), side)  # (B, crop)
     device = images.device
     batch = torch.arange(count, device=device)[:, None, None]
     return images[
@@ -43,6 +53,12 @@ def random_crop_flip(
         torch.from_numpy(rows).to(device)[:, :, None],
         torch.from_numpy(columns).to(device)[:, None, :],
     ]
+
+
+def _reflected(positions: np.ndarray, side: int) -> np.ndarray:
+    """Positions beyond an edge, mirrored about the outermost pixel, which is not repeated."""
+    inside = np.abs(positions)
+    return np.minimum(inside, 2 * (side - 1) - inside)
 
 
 def normalise(

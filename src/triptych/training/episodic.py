@@ -75,7 +75,7 @@ def train(
     model = build_method(method)
     if init is not None:
         model.backbone.load_state_dict(load_method(init).backbone.state_dict())
-    train_store = open_store(data, "train", settings.store_side).to(fabric.device)
+    train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
@@ -142,7 +142,8 @@ def episode_loss(model: MML, maps: Tensor, episode: Episode, level_loss: float) 
 
 def _pixels(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:
     rng = np.random.default_rng([settings.seed, _AUGMENTATION, number])
-    return colour_jitter(random_crop_flip(store[episode.images], crop, rng), settings.jitter, rng)
+    crops = random_crop_flip(store[episode.images], crop, rng, settings.padding)
+    return colour_jitter(crops, settings.jitter, rng)
 
 
 def _learning_rate(step: int, settings: TrainSettings) -> float:

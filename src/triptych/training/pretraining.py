@@ -64,7 +64,7 @@ def pretrain(
     fabric = start_fabric(settings.precision)
     torch.manual_seed(settings.seed)
     model = build_method(method)
-    train_store = open_store(data, "train", settings.store_side).to(fabric.device)
+    train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     heads = Heads(model.backbone.channels, len(train_store.classes))
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -113,7 +113,8 @@ def _batch(
     order = np.random.default_rng([settings.seed, _ORDER, epoch]).permutation(len(store))
     chosen = order[position * settings.batch : (position + 1) * settings.batch]
     rng = np.random.default_rng([settings.seed, _AUGMENTATION, epoch, position])
-    images = colour_jitter(random_crop_flip(store[chosen], crop, rng), settings.jitter, rng)
+    crops = random_crop_flip(store[chosen], crop, rng, settings.padding)
+    images = colour_jitter(crops, settings.jitter, rng)
     return images, torch.from_numpy(store.labels[chosen]).to(images.device)
 
 

@@ -16,7 +16,9 @@ class PretrainSettings:
         warmup: share of the steps over which the learning rate rises to its peak.
         weight_decay: L2 penalty.
         dense_weight: weight of the loss that classifies every local descriptor, beside the pooled one.
-        store_side: images are decoded to this side, from which crops are cut.
+        store_side: images are decoded to this side, from which crops are cut; None for the method's own, so that
+            training sees the pixels that tests see. Scaling up blurs: see benchmarks/LOG.md.
+        padding: how far crops may reach beyond the image, which is reflected there.
         sides: crops are scaled to these sides in turn, each for an equal share of the epochs: early epochs on
             small images cost a fraction. Empty for the method's own side throughout.
         jitter: strength of the colour jitter; 0 is off.
@@ -35,7 +37,8 @@ class PretrainSettings:
     warmup: float = 0.1
     weight_decay: float = 5e-4
     dense_weight: float = 1.0
-    store_side: int = 92
+    store_side: int | None = None
+    padding: int = 4
     sides: tuple[int, ...] = ()
     jitter: float = 0.0
     precision: str = "auto"
@@ -61,7 +64,9 @@ class TrainSettings:
         level_loss: weight of each level's own cross-entropy beside the fused one, where the fusion has it.
         average: decay, per step, of the moving average of the weights that is validated and kept; 0 is none.
         freeze_norm_after: step from which BatchNorm statistics stay as they are; None for never.
-        store_side: images are decoded to this side, from which crops are cut.
+        store_side: images are decoded to this side, from which crops are cut; None for the method's own, so that
+            training sees the pixels that tests see. Scaling up blurs: see benchmarks/LOG.md.
+        padding: how far crops may reach beyond the image, which is reflected there.
         sides: crops are scaled to these sides in turn, each for an equal share of the steps; as in pre-training.
         jitter: strength of the colour jitter; 0 is off.
         validate_every: steps between two validations.
@@ -89,7 +94,8 @@ class TrainSettings:
     level_loss: float = 0.0
     average: float = 0.0
     freeze_norm_after: int | None = 2_500
-    store_side: int = 100
+    store_side: int | None = 100
+    padding: int = 0
     sides: tuple[int, ...] = ()
     jitter: float = 0.4
     validate_every: int = 2_500
@@ -133,7 +139,8 @@ PRESETS: dict[str, Preset] = {
             level_loss=1.0,
             average=0.999,
             freeze_norm_after=None,
-            store_side=92,
+            store_side=None,
+            padding=4,
             sides=(56, 68, 84),
             jitter=0.0,
             validate_every=2_000,
