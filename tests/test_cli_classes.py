@@ -159,6 +159,14 @@ def test_wrong_input_is_one_line_and_changes_nothing(
     assert shelf.read_bytes() == before
 
 
+def test_one_photo_is_not_called_photos(command: Command, shelf: Path, tmp_path: Path) -> None:
+    new = more(tmp_path / "new", 7, 0)
+    assert "1 photo added" in command("add", shelf, "quince", *new).out
+    answered = command("predict", shelf, tmp_path / "new", "--out", tmp_path / "x.csv")
+    assert "1 photo, 0 unreadable" in answered.out
+    assert "1 photo removed" in command("remove", shelf, "--label", "quince").out
+
+
 def test_remove_forgets_classes_and_photos(command: Command, shelf: Path) -> None:
     known = command("show", shelf, "--json").json
     photos = {one["label"]: one["photos"] for one in known["classes"]}

@@ -211,7 +211,7 @@ def test_not_fitted_says_so() -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        ([photo(0, 0)], ["a", "b"], "one label per image, got 1 images and 2 labels"),
+        ([photo(0, 0)], ["a", "b"], "one label per image, got 1 image and 2 labels"),
         ([photo(0, 0), photo(0, 1)], ["a", "a"], "at least two classes, got 1"),
         ([], [], "at least two classes, got 0"),
         ("photo.jpg", ["a"], "a single str; wrap it in a list"),
@@ -231,7 +231,7 @@ def test_unreadable_photos_are_skipped_while_others_of_their_class_remain(tmp_pa
     folder = class_folders(tmp_path, classes=2, each=2)
     (folder / "class0" / "broken.jpg").write_bytes(b"")
     paths = sorted(folder.rglob("*.*"))
-    with pytest.warns(UserWarning, match=r"skipped 1 unreadable photos:\n.*broken.jpg: the file is empty"):
+    with pytest.warns(UserWarning, match=r"skipped 1 unreadable photo:\n.*broken.jpg: the file is empty"):
         recognizer = Recognizer().fit(paths, [path.parent.name for path in paths])
     assert {label: len(kept) for label, kept in recognizer.support_.items()} == {"class0": 2, "class1": 2}
 

@@ -14,6 +14,7 @@ from triptych.data import list_folder
 from triptych.files import write_whole
 from triptych.progress import track
 from triptych.recognizer import Recognizer
+from triptych.wording import counted
 
 __all__ = ["DemoAnswer", "demo", "demo_page"]
 
@@ -33,7 +34,7 @@ img { width: 100%; height: 8.2rem; object-fit: cover; border-radius: 6px; displa
 .wrong .bar i { background: #c2362b }
 </style></head><body>
 <h1>$right of $total photos recognised</h1>
-<p class="lead">$accuracy accuracy over $classes classes (chance: $chance), after seeing $shot photos of each class.
+<p class="lead">$accuracy accuracy over $classes classes (chance: $chance), after seeing $photos of each class.
 Recognised with $method; the network was never trained on these classes.</p>
 $sections
 <p class="lead">Photos: Grocery Store dataset, Klasson et al., WACV 2019, MIT licence.</p>
@@ -136,7 +137,7 @@ def demo_page(support: list[tuple[Path, str]], answers: list[DemoAnswer], shot: 
         accuracy=f"{right / len(answers):.0%}",
         chance=f"{1 / len(classes):.0%}",
         classes=len(classes),
-        shot=shot,
+        photos=counted(shot, "photo"),
         method=html.escape(method),
         sections="\n".join(sections),
     )

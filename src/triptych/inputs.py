@@ -12,6 +12,7 @@ from PIL import Image
 
 from triptych.data.images import ImageSource
 from triptych.data.listing import list_folder
+from triptych.wording import counted
 
 __all__ = ["LabelledPhotos", "as_photos", "check_label", "labelled_photos", "photo_stream"]
 
@@ -37,9 +38,10 @@ def labelled_photos(
         images, labels = _described(images)
     photos, names = as_photos(images), list(_sequence(labels, "labels"))
     if len(photos) != len(names):
-        raise ValueError(f"expected one label per image, got {len(photos)} images and {len(names)} labels")
+        given = f"{counted(len(photos), 'image')} and {counted(len(names), 'label')}"
+        raise ValueError(f"expected one label per image, got {given}")
     if missing := [number for number, label in enumerate(names) if _is_missing(label)]:
-        raise ValueError(f"{len(missing)} images have NaN as their label, the first is number {missing[0]}; label them")
+        raise ValueError(f"images without a label (NaN): {len(missing)}, the first is number {missing[0]}; label them")
     for label in names:
         check_label(label)
     return photos, names, _dtype_of(labels, names)

@@ -147,7 +147,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         array(['a', 'b'], dtype='<U1')
         >>> Recognizer().fit(photos[:2], ["a"])
         Traceback (most recent call last):
-        ValueError: expected one label per image, got 2 images and 1 labels
+        ValueError: expected one label per image, got 2 images and 1 label
         """
         photos, names, dtype = labelled_photos(images, labels)
         if len(dict.fromkeys(names)) < 2:

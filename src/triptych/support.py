@@ -18,6 +18,7 @@ from torch import Tensor
 
 from triptych.data.images import ImageError, ImageSource, read_image, source_name, squash
 from triptych.methods import MML, ClassSummary
+from triptych.wording import counted
 
 __all__ = [
     "Photo",
@@ -171,10 +172,10 @@ def read_class_photos(sources: Sequence[ImageSource], labels: Sequence[Any], sid
             yield label, photo
     for label, failed in errors.items():
         if failed and len(failed) == total[label]:
-            raise ImageError(f"class {label!r}: none of its {len(failed)} photos can be read; the first: {failed[0]}")
+            raise ImageError(f"class {label!r}: none of its photos can be read ({len(failed)}); the first: {failed[0]}")
     if failures := [message for failed in errors.values() for message in failed]:
         listed = "\n  ".join(failures)
-        warnings.warn(f"skipped {len(failures)} unreadable photos:\n  {listed}", stacklevel=3)
+        warnings.warn(f"skipped {counted(len(failures), 'unreadable photo')}:\n  {listed}", stacklevel=3)
 
 
 @torch.no_grad()

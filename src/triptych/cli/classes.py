@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import AsJson, Backbone, Method, app, print_json
+from triptych.wording import counted
 
 __all__ = ["add", "fit", "remove", "show"]
 
@@ -37,7 +38,8 @@ def fit(
     counts = {str(label): len(recognizer.support_[label]) for label in recognizer.classes_}
     for label, count in counts.items():
         if count < min_shot:
-            raise ValueError(f"class {label!r} has {count} usable photos, expected at least {min_shot}: add photos")
+            usable = counted(count, "usable photo")
+            raise ValueError(f"class {label!r} has {usable}, expected at least {min_shot}: add photos")
     recognizer.save(out)
     calibration = describe_calibration(recognizer.calibration_)
     if as_json:
@@ -71,7 +73,7 @@ def add(
     counts = [len(kept) for kept in recognizer.support_.values()]
     if as_json:
         return print_json({"file": str(file), "added": added, "classes": len(counts), "photos": sum(counts)})
-    print(f"{file}: {sum(added.values())} photos added; {_summary(counts)}")
+    print(f"{file}: {counted(sum(added.values()), 'photo')} added; {_summary(counts)}")
     return None
 
 
@@ -100,7 +102,7 @@ def remove(
     gone = before - sum(counts)
     if as_json:
         return print_json({"file": str(file), "removed": gone, "classes": len(counts), "photos": sum(counts)})
-    print(f"{file}: {gone} photos removed; {_summary(counts)}")
+    print(f"{file}: {counted(gone, 'photo')} removed; {_summary(counts)}")
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import AsJson, Method, app, complain, print_json
+from triptych.wording import counted
 
 __all__ = ["demo", "predict", "sort"]
 
@@ -34,7 +35,7 @@ def demo(
         return print_json(result)
     print(
         f"{result['right']} of {result['photos']} photos recognised ({result['accuracy']:.1%}), "
-        f"{result['classes']} classes, {shot} photos of each to learn from.\nPage: {out}"
+        f"{result['classes']} classes, {counted(shot, 'photo')} of each to learn from.\nPage: {out}"
     )
     return None
 
@@ -135,7 +136,7 @@ def _predict_folder(
         unknowns = "" if unknown is None else f", {summary.unknown} {unknown}"
         resumed = f", {summary.resumed} of them by an earlier run" if summary.resumed else ""
         print(
-            f"{out}: {summary.photos} photos{resumed}{unknowns}, {summary.unreadable} unreadable; "
+            f"{out}: {counted(summary.photos, 'photo')}{resumed}{unknowns}, {summary.unreadable} unreadable; "
             f"{summary.photos_per_second:.0f} images/s"
         )
     if summary.unreadable:

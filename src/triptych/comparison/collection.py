@@ -18,6 +18,7 @@ from triptych.inputs import LabelledPhotos, labelled_photos
 from triptych.methods import MML
 from triptych.progress import track
 from triptych.support import Photo, Unreadable, encode_to_keep, read_photos, thumbnail
+from triptych.wording import counted
 
 __all__ = ["Collection", "collect", "same_photos"]
 
@@ -173,7 +174,7 @@ def _collection(photos: list[_Encoded], names: list[Any], given: dict[Any, None]
         reasons = [*reports["unreadable"], *contested]
         raise ValueError(
             f"expected usable photos of at least two classes, got {len(present)}"
-            + (f"; {len(reasons)} photos cannot be used, the first: {reasons[0]}" if reasons else "")
+            + (f"; {counted(len(reasons), 'photo')} cannot be used, the first: {reasons[0]}" if reasons else "")
         )
     index = {name: n for n, name in enumerate(present)}
     labels = np.array([index[name] for name in names], dtype=np.int64)

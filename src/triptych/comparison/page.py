@@ -10,6 +10,7 @@ from typing import Any
 from triptych.comparison.baselines import BASELINES
 from triptych.comparison.charts import contender_title, learning_curve, matrix_picture, swatch
 from triptych.comparison.contest import FUSED
+from triptych.wording import counted
 
 __all__ = ["comparison_page", "verdicts"]
 
@@ -114,7 +115,7 @@ def verdicts(record: Mapping[str, Any]) -> list[str]:
             told = "these splits show no difference"
         else:
             told = f"MML is {'better' if gap['mean'] > 0 else 'worse'}"
-        photos = f"{point['shot']} photo{'s' if point['shot'] > 1 else ''} per class"
+        photos = f"{counted(point['shot'], 'photo')} per class"
         lines.append(
             f"{photos}: MML {own['mean']:.1%}, {contender_title(best)}, the best of the plain classifiers, "
             f"{rivals[best]['mean']:.1%}; {told} ({100 * gap['mean']:+.1f} ± {100 * gap['ci95']:.1f} points)."
