@@ -133,7 +133,10 @@ def test_train_runs_and_resumes(tmp_path: Path) -> None:
         (("fit", "nowhere", "-o", "x.triptych"), "nowhere: no such file or folder"),
         (("fit", "empty", "-o", "x.triptych"), "empty: no class folders"),
         (("fit", "one", "-o", "x.triptych"), "at least two classes, got 1"),
-        (("fit", "hollow", "-o", "x.triptych"), "b: the class folder has no files"),
+        (
+            ("fit", "hollow", "-o", "x.triptych"),
+            "hollow: class folders without files: b; put photos in them or remove them",
+        ),
         (("fit", "broken", "-o", "x.triptych"), "class 'b': none of its photos can be read (1)"),
         (("fit", "two", "-o", "nowhere/x.triptych"), "x.triptych: expected a file in a folder that exists"),
         (("fit", "two", "-o", "x.triptych", "--shot", "5"), "class 'a' has 1 usable photo, expected at least 5"),

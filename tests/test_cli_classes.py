@@ -80,6 +80,17 @@ def test_fit_reads_nested_folders_and_tables_alike(command: Command, folder: Pat
     assert (tmp_path / "nested.triptych").read_bytes() == (tmp_path / "table.csv.triptych").read_bytes()
 
 
+def test_fit_goes_on_without_what_is_no_class(command: Command, tmp_path: Path) -> None:
+    photos = class_folders(tmp_path / "photos", classes=2, each=2)
+    (photos / "empty").mkdir()
+    photo(0, 9).save(photos / "stray.png")
+    ended = command("fit", photos, "-o", tmp_path / "x.triptych")
+    assert ended.code == 0
+    assert "left out class folders without files: empty" in ended.err
+    assert "left out 1 photo beside the class folders: stray.png" in ended.err
+    assert counts(tmp_path / "x.triptych") == {"class0": 2, "class1": 2}
+
+
 def test_fit_keeps_views(command: Command, folder: Path, tmp_path: Path) -> None:
     assert command("fit", folder, "-o", tmp_path / "x.triptych", "--views", 2).code == 0
     assert Recognizer.load(tmp_path / "x.triptych").support_["class0"].maps.shape[1] == 2

@@ -111,12 +111,40 @@ def test_an_empty_folder_says_what_was_expected(tmp_path):
     assert str(tmp_path) in str(caught.value)
 
 
-def test_a_class_folder_without_files_is_named(tmp_path):
+def test_class_folders_without_files_are_all_named(tmp_path):
     write_folders(tmp_path)
-    (tmp_path / "cat").mkdir()
+    (tmp_path / "dog").mkdir()
     write(tmp_path / "cat" / ".DS_Store", b"")
-    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'cat'}: the class folder has no files; put")):
+    told = f"{tmp_path}: class folders without files: cat, dog; put photos in them or remove them"
+    with pytest.raises(ValueError, match=re.escape(told)):
         list_images(tmp_path)
+
+
+def test_class_folders_without_files_are_left_out_while_two_others_remain(tmp_path):
+    write_folders(tmp_path)
+    (tmp_path / "awl").mkdir()
+    (tmp_path / "cat").mkdir()
+    with pytest.warns(UserWarning, match="left out class folders without files: awl, cat"):
+        listing = list_folder(tmp_path, without_empty=True)
+    assert contents(listing) == [(0, "ant"), (1, "ant"), (2, "bee")]
+    assert listing.classes == ("ant", "bee")
+    for photo in (tmp_path / "ant").iterdir():
+        photo.unlink()
+    with pytest.raises(ValueError, match="without files: ant, awl, cat; put photos in them"):
+        list_folder(tmp_path, without_empty=True)
+
+
+def test_photos_beside_the_class_folders_are_named(tmp_path):
+    write_folders(tmp_path)
+    for name in ("notes.txt", ".hidden.png", "5.JPG"):
+        write(tmp_path / name, b"")
+    with pytest.warns(UserWarning, match=r"left out 1 photo beside the class folders: 5\.JPG; put each into") as caught:
+        assert len(list_images(tmp_path).labels) == 3
+    assert str(tmp_path) in str(caught[0].message)
+    for name in "1234":
+        write(tmp_path / f"{name}.webp", b"")
+    with pytest.warns(UserWarning, match=r"left out 5 photos .*: 1\.webp, 2\.webp, 3\.webp, \.\.\.; put"):
+        list_folder(tmp_path)
 
 
 def test_a_missing_path_says_what_was_expected(tmp_path):

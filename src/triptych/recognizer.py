@@ -128,7 +128,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         Args:
             images: paths, encoded bytes, PIL images or uint8 arrays (h, w, 3); classes may differ in number. Or,
                 without ``labels``: a folder with one sub-folder per class, a CSV file with the columns path and
-                label (paths relative to it), or a pandas frame with them.
+                label (paths relative to it), or a pandas frame with them. Of a folder, empty sub-folders (while two
+                others remain) and photos beside the sub-folders are left out with a warning.
             labels: the class of each photo, of any hashable type.
 
         Returns:

@@ -3,17 +3,21 @@
 import csv
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from triptych.data.images import read_bytes
+from triptych.wording import counted
 
 __all__ = ["SPLITS", "Listing", "files_below", "list_folder", "list_images"]
 
 SPLITS = ("train", "val", "test")
+_NAMED = 3  # of many files, in a message
 _SPLIT_SPELLINGS = {"val": ("val", "validation", "valid", "dev"), "train": ("train",), "test": ("test",)}
 _LAYOUTS = (
     "a folder with one sub-folder per class, images/ with train.csv, val.csv and test.csv (filename,label), "
@@ -96,8 +100,18 @@ def list_images(data: str | Path, split: str | None = None) -> Listing:
     return list_folder(below or root)
 
 
-def list_folder(root: Path) -> Listing:
+def list_folder(root: Path, without_empty: bool = False) -> Listing:
     """List a folder with one sub-folder per class; sub-folders of a class folder belong to the class.
+
+    Photos beside the class folders are left out with a warning.
+
+    Args:
+        root: the folder.
+        without_empty: leave class folders without files out, with a warning, while two others remain. Otherwise they
+            are an error: a figure must not lose a class.
+
+    Raises:
+        ValueError: there are no class folders, or some without files; the message names all of them.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -114,20 +128,46 @@ def list_folder(root: Path) -> Listing:
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
     if not folders:
         raise ValueError(f"{root}: no class folders in it; expected {_LAYOUTS}")
+    _warn_of_photos_beside(root)
+    files = {folder: sorted(files_below(folder)) for folder in folders}
+    classes = [folder for folder in folders if files[folder]]
+    if len(classes) < len(folders):
+        told = f"class folders without files: {', '.join(folder.name for folder in folders if not files[folder])}"
+        if not without_empty or len(classes) < 2:
+            raise ValueError(f"{root}: {told}; put photos in them or remove them")
+        warnings.warn(f"{root}: left out {told}", stacklevel=2)
     sources: list[Path | bytes] = []
     labels = []
-    for label, folder in enumerate(folders):
-        files = sorted(files_below(folder))
-        if not files:
-            raise ValueError(f"{folder}: the class folder has no files; put photos in it or remove it")
-        sources += files
-        labels += [label] * len(files)
-    return _listing(sources, [str(path) for path in sources], labels, [folder.name for folder in folders])
+    for label, folder in enumerate(classes):
+        sources += files[folder]
+        labels += [label] * len(files[folder])
+    return _listing(sources, [str(path) for path in sources], labels, [folder.name for folder in classes])
 
 
 def files_below(folder: Path) -> Iterator[Path]:
     """The files of a folder and its sub-folders, in any order, without what is hidden."""
     return (path for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder))
+
+
+def _warn_of_photos_beside(root: Path) -> None:
+    """Warn of photos that lie in no class folder; other files, such as notes and tables, may well lie there."""
+    endings = {
+        ending
+        for ending, kind in Image.registered_extensions().items()
+        if Image.MIME.get(kind, "").startswith("image/")
+    }
+    beside = sorted(
+        path.name
+        for path in root.iterdir()
+        if path.suffix.lower() in endings and path.is_file() and not path.name.startswith(".")
+    )
+    if beside:
+        some = ", ".join(beside[:_NAMED]) + (", ..." if len(beside) > _NAMED else "")
+        warnings.warn(
+            f"{root}: left out {counted(len(beside), 'photo')} beside the class folders: {some}; "
+            "put each into the folder of its class",
+            stacklevel=3,
+        )
 
 
 def _hidden(path: Path, folder: Path) -> bool:
