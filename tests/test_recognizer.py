@@ -243,6 +243,19 @@ def test_the_same_photo_twice_in_a_class_counts_once() -> None:
     assert len(recognizer.support_["a"]) == 3
 
 
+def test_all_photos_in_two_classes_are_named(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path, classes=3, each=2)
+    for number in range(2):
+        (folder / "class2" / f"copy{number}.png").write_bytes((folder / "class0" / f"{number}.png").read_bytes())
+    with pytest.raises(ValueError, match="the same photo is given") as caught:
+        Recognizer().fit(folder)
+    assert str(caught.value).split("\n  ") == [
+        f"{folder}/class0/{number}.png and {folder}/class2/copy{number}.png: the same photo is given as 'class0' and "
+        "as 'class2'; keep it in one class"
+        for number in range(2)
+    ]
+
+
 def test_knows_the_photos_it_was_fitted_on(fitted: Recognizer) -> None:
     assert fitted.knows(photo(0, 0))
     assert not fitted.knows(photo(0, 100))

@@ -137,8 +137,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
         Raises:
             ValueError: different numbers of images and labels, fewer than two classes, the same photo in two
-                classes, or a class of which no photo can be read. A photo that cannot be read is skipped with a
-                warning while others of its class remain.
+                classes (all such photos are named), or a class of which no photo can be read. A photo that cannot be
+                read is skipped with a warning while others of its class remain.
 
         >>> import numpy as np
         >>> from triptych import Recognizer

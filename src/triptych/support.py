@@ -185,15 +185,11 @@ def grow(
     """``before`` with the photos added; only the classes that change are summarised.
 
     Raises:
-        ValueError: the same photo in two classes, or as ``encode_to_keep``; nothing has changed then.
+        ValueError: the same photo in two classes (all such photos are named), or as ``encode_to_keep``; nothing has
+            changed then.
     """
-    owners = {photo: label for label, kept in before.items() for photo in kept.ids}
     fresh: dict[Any, list[tuple[str, str, Tensor, bytes]]] = {}
-    for label, photo in read:
-        if photo.id in owners:
-            _refuse_conflict(owners[photo.id], label, photo.name)
-            continue
-        owners[photo.id] = label
+    for label, photo in _new(read, before):
         maps = encode_to_keep(method, _views(photo, views))
         jpeg = thumbnail(photo.pixels) if thumbnails else b""
         fresh.setdefault(label, []).append((photo.id, Path(photo.name).name, maps, jpeg))
@@ -276,10 +272,26 @@ def _read(source: ImageSource, side: int) -> Photo | Unreadable:
     return Photo(name, pixels, hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest())
 
 
-def _refuse_conflict(owner: Any, label: Any, name: str) -> None:
-    if owner != label:
-        raise ValueError(f"{name}: the same photo is given as {owner!r} and as {label!r}; keep it in one class")
-    warnings.warn(f"{name}: already among the photos of {label!r}; counted once", stacklevel=4)
+def _new(read: Iterable[tuple[Any, Photo]], before: dict[Any, Support]) -> Iterator[tuple[Any, Photo]]:
+    """The photos that are neither in ``before`` nor have come already; those in two classes are an error at the end."""
+    owners = {
+        photo: (label, name) for label, kept in before.items() for photo, name in zip(kept.ids, kept.names, strict=True)
+    }
+    conflicts: list[str] = []
+    for label, photo in read:
+        if photo.id not in owners:
+            owners[photo.id] = label, photo.name
+            if not conflicts:  # else nothing more needs the network: the others are only compared
+                yield label, photo
+            continue
+        owner, first = owners[photo.id]
+        if owner == label:
+            warnings.warn(f"{photo.name}: already among the photos of {label!r}; counted once", stacklevel=4)
+        else:
+            both = " and ".join(dict.fromkeys((first, photo.name)))
+            conflicts.append(f"{both}: the same photo is given as {owner!r} and as {label!r}; keep it in one class")
+    if conflicts:
+        raise ValueError("\n  ".join(conflicts))
 
 
 def _views(photo: Photo, count: int) -> np.ndarray:
