@@ -232,6 +232,9 @@ def test_one_process_at_a_time(recognizer: Recognizer, folder: Path, tmp_path: P
             ("photos", "--out", "x.csv", "--unknown", "none", "--false-alarm", "2"),
             "false_alarm must be between 0 and 1",
         ),
+        (("photos/1.png", "--false-alarm", "0.1"), "--false-alarm 0.1: expected --unknown beside it"),
+        (("photos", "--out", "x.csv", "--false-alarm", "0.1"), "--false-alarm 0.1: expected --unknown beside it"),
+        (("photos", "--out", "x.csv", "--unknown", ""), "unknown is empty; expected what to call a photo"),
     ],
 )
 def test_wrong_input_is_one_line(

@@ -449,6 +449,8 @@ def test_an_unknown_of_another_type_gives_objects() -> None:
 def test_unknowns_are_not_called_as_a_class(fitted: Recognizer, queries: list[Image.Image]) -> None:
     with pytest.raises(ValueError, match="'a', which is a class"):
         fitted.predict(queries, unknown="a")
+    with pytest.raises(ValueError, match="unknown is empty; expected what to call"):
+        fitted.predict(queries, unknown="")
 
 
 def test_unknowns_need_a_class_of_two_photos() -> None:

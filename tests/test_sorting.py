@@ -157,6 +157,11 @@ def test_the_command_reports_and_exits_with_1(
     ended = command("sort", file, incoming, tmp_path / "sorted", "--unknown", "none", "--json")
     assert ended.code == 0
     assert ended.json["copied"] + ended.json["already_there"] == 5
+    for options, message in ((("--false-alarm", 0.1), "expected --unknown beside it"), (("--unknown", ""), "is empty")):
+        ended = command("sort", file, incoming, tmp_path / "other", *options)
+        assert (ended.code, ended.out) == (2, "")
+        assert message in ended.err
+        assert not (tmp_path / "other").exists()
     for out, message in ((incoming, "expected another folder"), (tmp_path / "x", "nowhere: no such folder")):
         ended = command("sort", file, tmp_path / "nowhere" if message.startswith("nowhere") else incoming, out)
         assert (ended.code, ended.out) == (2, "")

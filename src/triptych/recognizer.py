@@ -285,7 +285,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         Raises:
             ImageError: a photo cannot be read; it is named.
             NotFittedError: before ``fit``.
-            ValueError: unknowns are asked for, and every class has a single photo, or a class is called ``unknown``.
+            ValueError: unknowns are asked for, and every class has a single photo, or ``unknown`` is empty or a
+                class.
 
         >>> import numpy as np
         >>> from triptych import Recognizer
@@ -336,6 +337,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         None missing.jpg: No such file or directory; expected an image file
         """
         self._check_fitted()
+        if unknown == "":
+            raise ValueError("unknown is empty; expected what to call a photo of none of the classes")
         if unknown is not None and unknown in self.support_:
             raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
         least = -np.inf if unknown is None else self._threshold(false_alarm)

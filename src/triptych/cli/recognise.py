@@ -12,11 +12,17 @@ from triptych.wording import counted
 
 __all__ = ["demo", "predict", "sort"]
 
+_FALSE_ALARM = 0.05  # as in Recognizer.predict
+
 Unknown = Annotated[
     str | None, typer.Option(help="Answer this where a photo is of none of the classes.", metavar="LABEL")
 ]
 FalseAlarm = Annotated[
-    float, typer.Option(help="With --unknown: the share of photos of known classes that may be called so.")
+    float | None,
+    typer.Option(
+        help="With --unknown: the share of photos of known classes that may be called so.",
+        show_default=str(_FALSE_ALARM),
+    ),
 ]
 
 
@@ -45,7 +51,7 @@ def predict(
     recognizer: Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")],
     images: Annotated[list[Path], typer.Argument(help="Photos to recognise; with --out, a folder of them.")],
     unknown: Unknown = None,
-    false_alarm: FalseAlarm = 0.05,
+    false_alarm: FalseAlarm = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Write the answers to this .csv, .jsonl or .parquet file; goes on after a kill."),
@@ -55,6 +61,7 @@ def predict(
     """Recognise photos, or a folder of any size."""
     from triptych.recognizer import Recognizer
 
+    share = _share(unknown, false_alarm)
     folders = [image for image in images if image.is_dir()]
     if out is not None and (len(folders), len(images)) != (1, 1):
         raise ValueError(f"--out {out}: expected one folder of photos, got {', '.join(map(str, images))}")
@@ -62,8 +69,8 @@ def predict(
         raise ValueError(f"{folders[0]}: a folder; name a file for the answers to its photos with --out")
     model = Recognizer.load(recognizer)
     if out is not None:
-        return _predict_folder(model, images[0], out, unknown, false_alarm, as_json)
-    answers = model.answers(images, unknown, false_alarm)
+        return _predict_folder(model, images[0], out, unknown, share, as_json)
+    answers = model.answers(images, unknown, share)
     told = [_tell(model, answer, as_json) for answer in _tracked(answers, len(images), as_json)]
     if as_json:
         print_json(told)
@@ -78,14 +85,15 @@ def sort(
     photos: Annotated[Path, typer.Argument(help="The folder of photos to sort.", metavar="DIR")],
     out: Annotated[Path, typer.Argument(help="Gets a folder per class, with copies.", metavar="OUT_DIR")],
     unknown: Unknown = None,
-    false_alarm: FalseAlarm = 0.05,
+    false_alarm: FalseAlarm = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy photos into folders by what they are recognised as; nothing is overwritten."""
     from triptych.recognizer import Recognizer
     from triptych.sorting import sort_photos
 
-    summary = sort_photos(Recognizer.load(recognizer), photos, out, unknown, false_alarm)
+    share = _share(unknown, false_alarm)
+    summary = sort_photos(Recognizer.load(recognizer), photos, out, unknown, share)
     for name, reason in summary.unreadable.items():
         complain("error", f"{photos / name}: {reason}")
     if as_json:
@@ -96,6 +104,15 @@ def sort(
         print(f"{summary.copied} copied, {summary.already_there} already there, {len(summary.unreadable)} unreadable")
     if summary.unreadable:
         raise typer.Exit(1)
+
+
+def _share(unknown: str | None, false_alarm: float | None) -> float:
+    """The share of false alarms; where no photo is called unknown, there is none to set."""
+    if unknown is None and false_alarm is not None:
+        raise ValueError(
+            f"--false-alarm {false_alarm}: expected --unknown beside it; it says what to call unknown photos"
+        )
+    return _FALSE_ALARM if false_alarm is None else false_alarm
 
 
 def _tracked(answers: Iterator[Any], total: int, quiet: bool) -> Iterable[Any]:
