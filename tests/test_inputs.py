@@ -100,7 +100,11 @@ def test_what_holds_no_labelled_photos_is_refused(images: object, labels: object
         ("path,label\na.png,\n", "row 1 has no path or no label"),
         ("path,label\na.png\n", "row 1 has no path or no label"),
         ("", "columns are ..; expected path and label"),
-        (b"\xff\xfe\x00path", "not a CSV file in UTF-8"),
+        ("path,label\n", "no rows below the columns; add one with path and label for each photo"),
+        ("path;label\na.png;x\n", "columns are .'path;label'.; expected path and label, separated by commas"),
+        (b"\xff\xfe\x00path", "not a CSV file in UTF-8 .*; save it as such, with the columns path and label"),
+        ("path,label\nä.png,x\n".encode("latin-1"), "not a CSV file in UTF-8 .*; save it as such"),
+        ("path,label\na.png,x\n".encode("utf-16"), "not a CSV file in UTF-8 .*; save it as such"),
     ],
 )
 def test_a_bad_table_is_named(tmp_path: Path, text: str | bytes, message: str) -> None:

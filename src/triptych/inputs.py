@@ -121,10 +121,14 @@ def _read_table(path: Path) -> tuple[list[Path], list[str]]:
             columns = list(reader.fieldnames or ())
             column = next((name for name in _PATH_COLUMNS if name in columns), None)
             if column is None or "label" not in columns:
-                raise ValueError(f"{path}: columns are {columns}; expected path and label")
+                raise ValueError(f"{path}: columns are {columns}; expected path and label, separated by commas")
             rows = [(row[column], row["label"]) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a CSV file in UTF-8 ({error}); expected the columns path and label") from error
+        raise ValueError(
+            f"{path}: not a CSV file in UTF-8 ({error}); save it as such, with the columns path and label"
+        ) from error
+    if not rows:
+        raise ValueError(f"{path}: no rows below the columns; add one with path and label for each photo")
     for number, cells in enumerate(rows, start=1):
         if not all(cells):
             raise ValueError(f"{path}: row {number} has no path or no label; fill in or remove it")
