@@ -71,6 +71,29 @@ def test_sorting_again_copies_what_is_new(recognizer: Recognizer, incoming: Path
     assert set(files(out)) == {*before, "a/0-2.png"}
 
 
+def test_a_photo_in_two_folders_is_copied_once(
+    command: Command, recognizer: Recognizer, incoming: Path, tmp_path: Path
+) -> None:
+    shutil.copy(incoming / "0" / "0.png", incoming / "1" / "0.png")
+    recognizer.save(tmp_path / "x.triptych")
+    ended = command("sort", tmp_path / "x.triptych", incoming, tmp_path / "sorted")
+    assert "6 copied, 0 already there, 1 the same as another, 1 unreadable" in ended.out
+    again = sort_photos(recognizer, incoming, tmp_path / "sorted")
+    assert (again.copied, again.already_there, again.repeated) == (0, 7, 0)
+
+
+@pytest.mark.parametrize(("out", "file"), [("x", "x"), ("x/y", "x"), ("x", "x/B_C"), ("x", f"x/{UNREADABLE}")])
+def test_a_file_in_the_place_of_a_folder_is_named(
+    recognizer: Recognizer, incoming: Path, tmp_path: Path, out: str, file: str
+) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("mine")
+    with pytest.raises(ValueError, match=f"{file}: a file; move it, or name another folder for the copies"):
+        sort_photos(recognizer, incoming, tmp_path / out)
+    assert (tmp_path / file).read_text() == "mine"
+    assert files(tmp_path).keys() - {f"incoming/{name}" for name in files(incoming)} == {file}
+
+
 def test_what_is_there_is_never_overwritten(recognizer: Recognizer, incoming: Path, tmp_path: Path) -> None:
     out = tmp_path / "sorted"
     (out / "a" / "same.png").mkdir(parents=True)

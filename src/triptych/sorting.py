@@ -35,16 +35,19 @@ class SortSummary:
         folders: where they are, with the number of photos sorted into each folder.
         copied: photos that were copied.
         already_there: photos whose copy an earlier run had left.
+        repeated: photos that this run had copied already, from another sub-folder, under the same name.
         unreadable: photos that cannot be recognised, with the reason.
 
     >>> from triptych.sorting import SortSummary
-    >>> sum(SortSummary({"apple": 2, "unknown": 1}, copied=3, already_there=0, unreadable={}).folders.values())
+    >>> summary = SortSummary({"apple": 2, "unknown": 1}, copied=3, already_there=0, repeated=0, unreadable={})
+    >>> sum(summary.folders.values())
     3
     """
 
     folders: dict[str, int]
     copied: int
     already_there: int
+    repeated: int
     unreadable: dict[str, str]
 
 
@@ -69,8 +72,8 @@ def sort_photos(
         false_alarm: see ``Recognizer.predict``.
 
     Raises:
-        ValueError: no such folder, or no files in it; ``out`` is the same folder; a class is called ``unknown``;
-            unknowns cannot be told.
+        ValueError: no such folder, or no files in it; ``out`` is the same folder; a file lies where a folder is
+            needed; ``unknown`` is empty or a class; unknowns cannot be told.
         OSError: a copy cannot be written.
 
     Examples:
@@ -94,8 +97,10 @@ def sort_photos(
     asked = photos_below(folder, without=[out])
     answers = recognizer.answers([folder / name for name in asked], unknown, false_alarm)
     names = folder_names(labels if unknown is None else [*labels, unknown], taken=[UNREADABLE])
+    _refuse_files([out, *out.parents, *(out / name for name in (*names.values(), UNREADABLE))])
     sorted_into: Counter[str] = Counter()
-    copied, unreadable = 0, {}
+    made: set[Path] = set()
+    repeated, unreadable = 0, {}
     part = part_beside(out / "copy")
     remove_abandoned(out / "copy")
     for name, answer in zip(asked, track(answers, "sorting", total=len(asked)), strict=True):
@@ -105,9 +110,13 @@ def sort_photos(
             unreadable[name] = answer.error.removeprefix(f"{photo}: ")
             if not _opens(photo):
                 continue
-        copied += _copy(photo, out / place, part)
+        copy, is_new = _copy(photo, out / place, part)
+        repeated += copy in made
+        if is_new:
+            made.add(copy)
         sorted_into[place] += 1
-    return SortSummary(dict(sorted(sorted_into.items())), copied, sorted_into.total() - copied, unreadable)
+    there = sorted_into.total() - len(made) - repeated
+    return SortSummary(dict(sorted(sorted_into.items())), len(made), there, repeated, unreadable)
 
 
 def folder_names(labels: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
@@ -158,13 +167,20 @@ def _opens(photo: Path) -> bool:
     return True
 
 
-def _copy(photo: Path, folder: Path, part: Path) -> bool:
-    """Copy a photo unless it is there; whether it was copied."""
+def _refuse_files(folders: Iterable[Path]) -> None:
+    """Say before anything is copied that a file lies where a folder is needed."""
+    for folder in folders:
+        if folder.is_file():
+            raise ValueError(f"{folder}: a file; move it, or name another folder for the copies")
+
+
+def _copy(photo: Path, folder: Path, part: Path) -> tuple[Path, bool]:
+    """The copy of a photo, and whether it is new."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in count(1):
         target = folder / (photo.name if number == 1 else f"{photo.stem}-{number}{photo.suffix}")
         if target.is_file() and filecmp.cmp(photo, target, shallow=False):
-            return False
+            return target, False
         if not os.path.lexists(target) and copy_new(photo, target, part):
-            return True
+            return target, True
     raise AssertionError("numbers do not end")

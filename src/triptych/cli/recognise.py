@@ -101,7 +101,11 @@ def sort(
     else:
         for folder, count in summary.folders.items():
             print(f"{count:6}  {out / folder}")
-        print(f"{summary.copied} copied, {summary.already_there} already there, {len(summary.unreadable)} unreadable")
+        repeated = f", {summary.repeated} the same as another" if summary.repeated else ""
+        print(
+            f"{summary.copied} copied, {summary.already_there} already there{repeated}, "
+            f"{len(summary.unreadable)} unreadable"
+        )
     if summary.unreadable:
         raise typer.Exit(1)
 
