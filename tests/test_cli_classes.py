@@ -190,6 +190,13 @@ def test_remove_forgets_classes_and_photos(command: Command, shelf: Path) -> Non
     assert left[1]["photos"] == photos["class1"]
 
 
+def test_what_is_named_twice_is_removed_once(command: Command, shelf: Path) -> None:
+    gone = Recognizer.load(shelf).support_["class0"].ids[0]
+    ended = command("remove", shelf, *("--label", "class2") * 2, *("--photo", gone) * 2, "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json == {"file": str(shelf), "removed": 4, "classes": 2, "photos": 5}
+
+
 def test_labels_that_are_numbers_are_named_as_they_are_written(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "x.triptych"
     Recognizer().fit([photo(kind, i) for kind in range(3) for i in range(2)], [1, 1, 2, 2, 3, 3]).save(file)

@@ -94,9 +94,9 @@ def remove(
         raise ValueError("expected --label with a class or --photo with an id; triptych show lists them")
     with changing(file) as recognizer:
         before = sum(len(kept) for kept in recognizer.support_.values())
-        for one in photo or []:
+        for one in dict.fromkeys(photo or []):
             recognizer.remove_photo(one)
-        for name in label or []:
+        for name in dict.fromkeys(label or []):
             recognizer.remove(_known(recognizer, name))
     counts = [len(kept) for kept in recognizer.support_.values()]
     gone = before - sum(counts)
