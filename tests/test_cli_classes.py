@@ -96,7 +96,7 @@ def test_fit_keeps_views(command: Command, folder: Path, tmp_path: Path) -> None
     assert Recognizer.load(tmp_path / "x.triptych").support_["class0"].maps.shape[1] == 2
     refused = command("fit", folder, "-o", tmp_path / "y.triptych", "--views", 0)
     assert (refused.code, refused.out) == (2, "")
-    assert "views must be at least 1, got 0" in refused.err
+    assert "views must be a whole number of at least 1, got 0" in refused.err
     assert not (tmp_path / "y.triptych").exists()
 
 

@@ -297,8 +297,8 @@ def test_components_stay_when_photos_are_added(dinov2: Path) -> None:
 
 
 def test_components_that_cannot_be_are_refused(dinov2: Path) -> None:
-    for components, limit in ((0, "at least 1"), (2.5, "at least 1"), (33, "1 to 32")):
-        with pytest.raises(ValueError, match=f"components must be {limit},.* got {components}"):
+    for components, limit in ((0, "a whole number"), (2.5, "a whole number"), (33, "1 to 32")):
+        with pytest.raises(ValueError, match=f"components must be {limit}.* got {components}"):
             Recognizer(backbone=dinov2, components=components).fit(TRAINING, LABELS)
     reduced = Recognizer(backbone=dinov2, components=4).fit(TRAINING, LABELS).method_
     with pytest.raises(ValueError, match="already reduces descriptors to 4 components"):

@@ -167,8 +167,13 @@ def test_views_are_of_the_photo_and_make_it_blind_to_mirroring() -> None:
     scores, plain = (one.levels([mirrored])["pixel"][0, 0] for one in (recognizer, Recognizer().fit(images, labels)))
     assert scores == pytest.approx(21 * 21, rel=1e-3)  # every patch of the mirror image is there
     assert plain < scores - 1
-    with pytest.raises(ValueError, match="views must be at least 1, got 0"):
-        Recognizer(views=0).fit(images, labels)
+
+
+@pytest.mark.parametrize("setting", ["views", "components"])
+@pytest.mark.parametrize("value", [0, 2.5, True])
+def test_what_counts_nothing_is_refused(setting: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{setting} must be a whole number of at least 1, got {value}"):
+        Recognizer(**{setting: value}).fit(*support())
 
 
 def test_adding_does_not_touch_the_other_classes() -> None:

@@ -527,8 +527,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
 def _whole(name: str, value: Any) -> int:
     """A setting that counts something; a search over an array sets NumPy's numbers."""
-    if not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     return int(value)
 
 
