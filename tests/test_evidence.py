@@ -72,6 +72,14 @@ def test_patches_and_parts_account_for_their_levels(fitted: Recognizer) -> None:
         assert sum(m.margin for m in evidence.matches) == pytest.approx(evidence.similarities["pixel"] - mean, abs=1e-2)
 
 
+def test_evidence_is_printed_in_a_line(fitted: Recognizer) -> None:
+    why = fitted.explain(photo(2, 100), top=2)
+    first = why.classes[0]
+    assert repr(why) == f"Explanation(label='c', probability={first.probability:.3f}, classes=2)"
+    assert repr(first).startswith("ClassEvidence(label='c', probability=")
+    assert len(repr(first)) < 400
+
+
 def test_a_level_a_method_has_not_gives_no_matches() -> None:
     why = Recognizer(build_method("protonet-conv64f")).fit(*support()).explain(photo(0, 100))
     assert why.classes[0].matches == [] == why.classes[0].parts

@@ -1,7 +1,7 @@
 """Evidence: each level's share of an answer, the patches that match, and the parts that match."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import Any
 
@@ -109,9 +109,10 @@ class ClassEvidence:
     probability: float
     similarities: dict[str, float]
     contributions: dict[str, float]
-    matches: list[PatchMatch]
-    parts: list[PartMatch]
-    thumbnails: tuple[bytes, ...]
+    # Hundreds of matches, and bytes, would bury the rest when it is printed.
+    matches: list[PatchMatch] = field(repr=False)
+    parts: list[PartMatch] = field(repr=False)
+    thumbnails: tuple[bytes, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,10 @@ class Explanation:
     grid: tuple[int, int]
     classes: list[ClassEvidence]
     responses: np.ndarray
+
+    def __repr__(self) -> str:
+        probability = self.classes[0].probability
+        return f"Explanation(label={_plain(self.label)!r}, probability={probability:.3f}, classes={len(self.classes)})"
 
     @property
     def label(self) -> Any:
