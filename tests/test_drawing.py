@@ -71,6 +71,7 @@ def test_the_users_settings_do_not_change_it(one: Explanation) -> None:
         assert draw_explanation(one) == expected
 
 
+@pytest.mark.filterwarnings("ignore:no installed font")
 @pytest.mark.parametrize(
     "label",
     [
@@ -92,6 +93,15 @@ def test_any_label_is_written(one: Explanation, label: object, caplog: pytest.Lo
     named = replace(one.classes[0], label=label)
     assert size(draw_explanation(replace(one, classes=[named])))[0] > 1000
     assert not caplog.records
+
+
+def test_labels_that_no_font_can_write_are_named(why: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triptych.lettering._installed", lambda _: ())
+    labels = ["柠檬", "b", "苹果"]
+    named = [replace(one, label=label) for one, label in zip(why.classes, labels, strict=True)]
+    with pytest.warns(UserWarning, match="characters of '柠檬', '苹果': drawn with boxes; install one") as caught:
+        draw_explanation(replace(why, classes=named))
+    assert len(caught) == 1
 
 
 def test_what_no_font_has_becomes_a_box() -> None:

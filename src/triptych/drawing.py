@@ -1,6 +1,7 @@
 """Evidence as a picture: a row per class with its levels, the photo's heatmap, the matched patches and the parts."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ _AGAINST, _FOR = "#2166ac", "#d6301d"
 _LEVEL_COLOURS = {"pixel": "#3b6ea5", "part": "#c98a1b", "distribution": "#3f8f6b", "global": "#7a5ea8"}
 _OPACITY = 0.8  # of the strongest margin
 _BOX_CELLS = 3  # side of a box: the patch and its neighbours
+_TITLE = 13  # points
 _THUMBNAIL = 224  # pixels to a side that a picture has use for
 
 
@@ -36,7 +38,8 @@ def draw_explanation(explanation: Explanation) -> bytes:
     """Draw the evidence for each class as a row of panels.
 
     From the left: the class, its probability and what each level adds; the photo with the margin of each patch;
-    the photos of the class with the strongest matches, linked; the channels that match best.
+    the photos of the class with the strongest matches, linked; the channels that match best. A warning names labels
+    that no installed font can write: they have boxes in the place of characters.
 
     Args:
         explanation: what ``Recognizer.explain`` returns.
@@ -60,6 +63,7 @@ def draw_explanation(explanation: Explanation) -> bytes:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise RuntimeError("drawing needs matplotlib: pip install 'triptych[plot]'") from error
+    _warn_of_boxes([str(evidence.label) for evidence in explanation.classes])
     figure = Figure(dpi=_DPI, facecolor="white")
     figure.set_layout_engine("none")
     canvas = FigureCanvasAgg(figure)
@@ -130,9 +134,9 @@ class _Page:
             self.parts(evidence, top)
 
     def levels(self, evidence: ClassEvidence, rank: int, top: float) -> None:
-        lines = wrapped(str(evidence.label), width=17, most=2)
+        lines = _title(str(evidence.label))
         for number, line in enumerate(lines):
-            self.write(_MARGIN, top - 0.04 + 0.23 * number, line, 13, weight="bold")
+            self.write(_MARGIN, top - 0.04 + 0.23 * number, line, _TITLE, weight="bold")
         below = top + 0.23 * len(lines)
         self.write(_MARGIN, below, f"{evidence.probability:.1%}", 19, _INK if rank == 0 else _FAINT)
         count = len(evidence.contributions)
@@ -208,6 +212,22 @@ class _Page:
             )
         if self.with_parts:
             self.write(self.part_left, y, "where it responds; the photo it matches", 7.5, _FAINT)
+
+
+def _title(label: str) -> list[str]:
+    """A label in the lines that there is room for."""
+    return wrapped(label, width=17, most=2)
+
+
+def _warn_of_boxes(labels: Sequence[str]) -> None:
+    boxed = [
+        repr(label) for label in labels if any(lettering(line, _TITLE, "bold")["s"] != line for line in _title(label))
+    ]
+    if boxed:
+        warnings.warn(
+            f"no installed font has all characters of {', '.join(boxed)}: drawn with boxes; install one that has them",
+            stacklevel=4,
+        )
 
 
 def tinted(image: np.ndarray, margins: np.ndarray, strongest: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Text in pictures: any label, in any script, without a warning; what no installed font has becomes a box."""
+"""Text in pictures: any label, in any script; what no installed font has becomes a box."""
 
 import textwrap
 import unicodedata
