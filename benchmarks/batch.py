@@ -41,11 +41,13 @@ def per_image(function: Callable[[], Any], images: int) -> dict[str, float]:
 
 
 def learning(photos: list[Any], labels: list[Any]) -> dict[str, Any]:
-    """Fitting, then calibrating, then one photo more."""
+    """Fitting and calibrating, then the same for one photo more."""
     recognizer, fit = timed(lambda: Recognizer().fit(photos[1:], labels[1:]))
     _, calibration = timed(lambda: recognizer.calibration_)
     _, add = timed(lambda: recognizer.add(photos[:1], labels[0]))
-    return {"photos": len(photos), "classes": len(set(labels)), "fit": fit, "calibrate": calibration, "add one": add}
+    _, again = timed(lambda: recognizer.calibration_)
+    counts = {"photos": len(photos), "classes": len(set(labels))}
+    return {**counts, "fit": fit, "calibrate": calibration, "add one": add, "calibrate again": again}
 
 
 @torch.no_grad()

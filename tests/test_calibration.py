@@ -1,60 +1,17 @@
-"""Calibration: what leave-one-out sees is what a recogniser without the photo would say."""
+"""Calibration: temperatures, thresholds and fusions from photos left out."""
 
 import numpy as np
 import pytest
 import torch
-from photos import photo
 
-from triptych import Recognizer
 from triptych.calibration import (
     Calibration,
-    _limit,
     _temperature,
     calibration_error,
-    even_shares,
     known_score,
     learn_fusion,
-    leave_one_out,
 )
-from triptych.support import Support
-
-
-@pytest.mark.parametrize("views", [1, 2])
-def test_leaving_a_photo_out_is_fitting_without_it_and_one_of_each_other_class(views: int) -> None:
-    images = [photo(kind, i) for kind in range(3) for i in range(3)]
-    labels = [kind for kind in range(3) for _ in range(3)]
-    recognizer = Recognizer(views=views).fit(images, labels)
-    supports = [recognizer.support_[label] for label in recognizer.classes_]
-    levels, truth = leave_one_out(recognizer.method_, supports, limit=100)
-    assert truth.tolist() == labels
-    position = 0
-    for label in range(3):
-        for image_id in supports[label].ids:
-            rest = Recognizer(views=views).fit(images, labels).remove_photo(image_id)
-            for other in {0, 1, 2} - {label}:
-                rest.remove_photo(supports[other].ids[-1])
-            (left_out,) = [i for i in images if recognizer_id(recognizer, i) == image_id]
-            for level, scores in rest.levels([left_out]).items():
-                torch.testing.assert_close(levels[level][position], torch.from_numpy(scores[0]), rtol=1e-3, atol=0.05)
-            position += 1
-
-
-def recognizer_id(recognizer: Recognizer, image: object) -> str:
-    return recognizer._read_one(image).id
-
-
-def test_a_class_of_one_photo_is_not_left_out() -> None:
-    images = [photo(0, 0), photo(1, 0), photo(1, 1)]
-    recognizer = Recognizer().fit(images, ["one", "two", "two"])
-    supports = [recognizer.support_[label] for label in recognizer.classes_]
-    assert leave_one_out(recognizer.method_, supports, 10)[1].tolist() == [1, 1]
-
-
-def test_more_views_leave_out_fewer_photos() -> None:
-    supports = [
-        Support(torch.zeros(400, views, 64, 21, 21, device="meta"), ("x",) * 400, (), (), {}) for views in (1, 4)
-    ]
-    assert [_limit([one]) for one in supports] == [150, 37]
+from triptych.leave_one_out import even_shares
 
 
 def test_what_resembles_many_classes_is_less_known_than_what_resembles_one() -> None:

@@ -28,6 +28,7 @@ PUBLIC = [
     "triptych.fusion",
     "triptych.inputs",
     "triptych.interop",
+    "triptych.leave_one_out",
     "triptych.methods",
     "triptych.recognizer",
     "triptych.similarity",

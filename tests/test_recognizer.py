@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 from photos import class_folders, photo
 from PIL import Image
@@ -17,7 +18,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 
 from triptych import ImageError, Recognizer
-from triptych.files import unpack
+from triptych.files import pack, unpack
 from triptych.methods import build_method
 from triptych.recognizer_file import _checksum
 from triptych.support import read_photos
@@ -332,7 +333,7 @@ def rewritten(path: Path, **changes: object) -> Path:
 
 def test_a_newer_version_asks_for_an_update(saved: Path) -> None:
     with pytest.raises(ValueError, match="newer triptych; update"):
-        Recognizer.load(rewritten(saved, version=4))
+        Recognizer.load(rewritten(saved, version=5))
 
 
 def test_another_kind_of_file_is_refused(saved: Path) -> None:
@@ -359,9 +360,27 @@ def test_altered_names_are_noticed(saved: Path) -> None:
 )
 def test_a_file_with_a_true_checksum_and_false_contents_is_refused(saved: Path, changes: dict, message: str) -> None:
     data = rewritten(saved, **changes).read_bytes()
-    tensors, content = unpack(data, "triptych-recognizer", 3, "x")
+    tensors, content = unpack(data, "triptych-recognizer", 4, "x")
     rewritten(saved, checksum=_checksum(tensors, content))
     with pytest.raises(ValueError, match=rf"x\.triptych: damaged: .*{message}"):
+        Recognizer.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("similarities", torch.zeros(1, 3, 3)),
+        ("similarities", torch.full((5, 3, 3), float("nan"))),
+        ("left_out", torch.tensor([0, 1, 2, 3, 99])),
+    ],
+    ids=["too few", "no numbers", "no such photo"],
+)
+def test_false_similarities_of_photos_left_out_are_refused(saved: Path, name: str, value: torch.Tensor) -> None:
+    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 4, "x")
+    tensors[name] = value
+    content["checksum"] = _checksum(tensors, content)
+    saved.write_bytes(pack(tensors, "triptych-recognizer", 4, content))
+    with pytest.raises(ValueError, match=r"x\.triptych: damaged: its parts do not fit together"):
         Recognizer.load(saved)
 
 
@@ -480,7 +499,9 @@ def test_a_file_keeps_calibration_and_settings(queries: list[Image.Image], tmp_p
     recognizer = Recognizer(views=2, thumbnails=False).fit(*support())
     recognizer.save(tmp_path / "x.triptych")
     loaded = Recognizer.load(tmp_path / "x.triptych")
-    assert loaded._learnt == (loaded.method_.fusion, recognizer.calibration_)
+    assert loaded._learnt is not None
+    assert loaded._learnt.fusion is loaded.method_.fusion
+    assert loaded.calibration_ == recognizer.calibration_
     assert (loaded.views, loaded.thumbnails, loaded.calibrate) == (2, False, True)
     assert loaded.support_["a"].thumbnails == (b"", b"", b"")
     assert_array_equal(loaded.predict_proba(queries), recognizer.predict_proba(queries))

@@ -10,19 +10,18 @@ from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
 from triptych.fusion import Fusion, LevelFusion, Levels
+from triptych.leave_one_out import LeftOut, leave_one_out, most_left_out
 from triptych.methods import MML
-from triptych.progress import track
-from triptych.support import Support, without
+from triptych.support import Support
 
 __all__ = [
     "Calibration",
+    "Learnt",
     "calibrate",
     "calibration_error",
-    "even_shares",
     "fusion_of",
     "known_score",
     "learn_fusion",
-    "leave_one_out",
 ]
 
 # A user has tens of photos, not thousands: the temperature is held near 1, where training has put it, by a
@@ -30,10 +29,6 @@ __all__ = [
 _PRIOR_WIDTH = float(np.log(2.0))
 _RIVALS = 5
 _SEARCHED = (-4.0, 4.0)  # of the temperature's logarithm
-_MOST_LEFT_OUT = 256
-_LEAST_LEFT_OUT = 32
-_COMPARISONS = 60_000  # photos left out times photos there are: about a quarter of a minute of Conv-64F on two cores
-_CONV64F = (64, 441)  # channels and positions of its maps
 
 
 @dataclass(frozen=True)
@@ -75,36 +70,64 @@ class Calibration:
         return self.known[min(rank, len(self.known)) - 1]
 
 
-@torch.no_grad()
-def calibrate(method: MML, supports: Sequence[Support]) -> tuple[Fusion, Calibration | None]:
-    """The fusion, and its calibration, on the photos of the classes; no calibration if every class has a single one.
+@dataclass(frozen=True)
+class Learnt:
+    """What a recogniser learns from its own photos beside what they look like.
 
-    The fusion is the method's own where that was trained; otherwise see ``learn_fusion``.
+    Attributes:
+        fusion: what weighs the levels: the method's own where that was trained, otherwise see ``learn_fusion``.
+        calibration: how far the answers can be trusted; None if every class has a single photo.
+        left_out: what both were learnt from.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> from triptych.calibration import calibrate
+    >>> photos = np.random.default_rng(0).integers(0, 256, (2, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos, ["a", "b"])
+    >>> learnt = calibrate(recognizer.method_, list(recognizer.support_.values()))
+    >>> learnt.fusion is recognizer.method_.fusion, learnt.calibration
+    (True, None)
+    """
+
+    fusion: Fusion
+    calibration: Calibration | None
+    left_out: LeftOut
+
+
+@torch.no_grad()
+def calibrate(method: MML, supports: Sequence[Support], before: LeftOut | None = None) -> Learnt:
+    """What the photos of the classes teach, each left out in turn.
+
+    Args:
+        method: what compares.
+        supports: the classes.
+        before: what was left out before classes or photos came or went; see ``leave_one_out``.
 
     >>> import numpy as np
     >>> from triptych import Recognizer
     >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
     >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
     >>> from triptych.calibration import calibrate
-    >>> fusion, calibration = calibrate(recognizer.method_, list(recognizer.support_.values()))
-    >>> len(calibration.known), calibration.temperature > 0
+    >>> learnt = calibrate(recognizer.method_, list(recognizer.support_.values()))
+    >>> len(learnt.calibration.known), learnt.calibration.temperature > 0
     (4, True)
     """
-    levels, truth = leave_one_out(method, supports, _limit(supports))
-    fusion = method.fusion if method.fusion.trained else _learnt(method, supports, levels, truth)
+    left_out = leave_one_out(method, supports, before)
+    levels, truth = left_out.levels, left_out.truth
+    fusion = method.fusion if method.fusion.trained else _learn(method, supports, left_out)
     if not len(truth):
-        return fusion, None
+        return Learnt(fusion, None, left_out)
     logits = fusion(levels).double()
     temperature = _temperature(logits, truth)
-    before, after = (_probabilities(logits / divisor) for divisor in (1.0, temperature))
+    raw, tempered = (_probabilities(logits / divisor) for divisor in (1.0, temperature))
     calibration = Calibration(
         temperature=temperature,
         known=tuple(sorted(known_score(logits).tolist())),
         accuracy=float((logits.argmax(1) == truth).double().mean()),
-        ece_before=calibration_error(before, truth.cpu().numpy()),
-        ece=calibration_error(after, truth.cpu().numpy()),
+        ece_before=calibration_error(raw, truth.cpu().numpy()),
+        ece=calibration_error(tempered, truth.cpu().numpy()),
     )
-    return fusion, calibration
+    return Learnt(fusion, calibration, left_out)
 
 
 @torch.no_grad()
@@ -121,11 +144,13 @@ def fusion_of(method: MML, supports: Sequence[Support]) -> Fusion:
     """
     if method.fusion.trained:
         return method.fusion
-    return _learnt(method, supports, *leave_one_out(method, supports, _limit(supports)))
+    return _learn(method, supports, leave_one_out(method, supports))
 
 
-def _learnt(method: MML, supports: Sequence[Support], levels: Levels, truth: Tensor) -> LevelFusion:
-    return learn_fusion(levels, truth) if len(truth) else _fusion_of_strangers(method, supports)
+def _learn(method: MML, supports: Sequence[Support], left_out: LeftOut) -> LevelFusion:
+    if not len(left_out.truth):
+        return _fusion_of_strangers(method, supports)
+    return learn_fusion(left_out.levels, left_out.truth)
 
 
 @torch.no_grad()
@@ -173,7 +198,7 @@ def _fusion_of_strangers(method: MML, supports: Sequence[Support]) -> LevelFusio
 
     Of two classes only one is not a photo's own, which has no spread; then its own counts too.
     """
-    asked = supports[: _limit(supports)]
+    asked = supports[: most_left_out(supports)]
     queries = torch.cat([support.maps[:1, 0] for support in asked]).float()  # (R, C, H, W)
     levels = method.compare(queries, [support.summary for support in supports])
     fusion = LevelFusion(method.config.levels).to(queries.device)
@@ -199,43 +224,6 @@ def known_score(logits: Float[Tensor, "Q N"]) -> Float[Tensor, " Q"]:
     return best[:, 0] - best[:, 1:].mean(1)
 
 
-def leave_one_out(method: MML, supports: Sequence[Support], limit: int) -> tuple[Levels, Int64[Tensor, " R"]]:
-    """Similarities (R, N) per level of support photos to all classes, each without one photo; and their classes.
-
-    From its own class the photo itself is taken out, from every other its last, so that no class is at an
-    advantage: else recognition looks harder than it is, and the probabilities become too low. Photos of classes
-    with a single one cannot be left out. Beyond ``limit`` photos, each class has its share.
-
-    >>> import numpy as np
-    >>> from triptych import Recognizer
-    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-    >>> from triptych.calibration import leave_one_out
-    >>> levels, truth = leave_one_out(recognizer.method_, list(recognizer.support_.values()), limit=10)
-    >>> levels["pixel"].shape, truth
-    (torch.Size([4, 2]), tensor([0, 0, 1, 1]))
-    """
-    summaries = [
-        (without(method, support, len(support) - 1) if len(support) > 1 else support).summary for support in supports
-    ]
-    taken = even_shares([len(support) if len(support) > 1 else 0 for support in supports], limit)
-    rows, truth = [], []
-    asked = [
-        (number, support, count) for number, (support, count) in enumerate(zip(supports, taken, strict=True)) if count
-    ]
-    for number, support, count in track(asked, "calibrating", total=len(asked)):
-        queries = support.maps[:count, 0].float()  # (R_n, C, H, W)
-        scores = method.compare(queries, summaries)
-        for photo in range(count):
-            rest = without(method, support, photo).summary
-            for level, similarity in method.compare(queries[photo, None], [rest]).items():
-                scores[level][photo, number] = similarity[0, 0]
-        rows.append(scores)
-        truth += [number] * count
-    levels = {level: torch.cat([scores[level] for scores in rows]) for level in (rows[0] if rows else ())}
-    return levels, torch.tensor(truth, dtype=torch.int64, device=supports[0].maps.device)
-
-
 def calibration_error(probabilities: Float[np.ndarray, "B N"], truth: Int64[np.ndarray, " B"], bins: int = 15) -> float:
     r"""Expected calibration error: how far the stated probability of the answer is from how often it is right.
 
@@ -255,27 +243,6 @@ def calibration_error(probabilities: Float[np.ndarray, "B N"], truth: Int64[np.n
     return round(float(np.dot(gaps, shares)), 12)
 
 
-def even_shares(counts: Sequence[int], limit: int) -> list[int]:
-    """How many of each class to take so that the sum is at most ``limit``, as even as the classes allow.
-
-    With more classes than ``limit``, one of some of them, chosen at random but always the same.
-
-    >>> from triptych.calibration import even_shares
-    >>> even_shares([1, 9, 9], limit=7)
-    [1, 3, 3]
-    """
-    order = sorted(range(len(counts)), key=lambda n: counts[n])
-    shares, left = [0] * len(counts), limit
-    if len(asked := [n for n in order if counts[n]]) > limit:
-        for n in np.random.default_rng(0).permutation(asked)[:limit]:
-            shares[n] = 1
-        return shares
-    for position, n in enumerate(order):
-        shares[n] = min(counts[n], left // (len(counts) - position))
-        left -= shares[n]
-    return shares
-
-
 def _temperature(logits: Tensor, truth: Tensor) -> float:
     """The divisor of the logits with the highest posterior."""
 
@@ -288,16 +255,3 @@ def _temperature(logits: Tensor, truth: Tensor) -> float:
 
 def _probabilities(logits: Tensor) -> np.ndarray:
     return logits.softmax(1).cpu().numpy()
-
-
-def _limit(supports: Sequence[Support]) -> int:
-    """How many photos to leave out, so that the time does not grow with the square of their number."""
-    channels, positions = supports[0].maps.shape[2], supports[0].maps.shape[3:].numel()
-    budget = _COMPARISONS * _products(*_CONV64F) // _products(channels, positions)
-    compared = sum(len(support) * support.maps.shape[1] for support in supports)  # every view
-    return max(_LEAST_LEFT_OUT, min(_MOST_LEFT_OUT, budget // compared))
-
-
-def _products(channels: int, positions: int) -> int:
-    """Of numbers, in comparing two maps patch by patch and part by part."""
-    return channels * positions * (channels + positions)

@@ -14,12 +14,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from triptych.calibration import Calibration, calibrate, known_score
+from triptych.calibration import Calibration, Learnt, calibrate, known_score
 from triptych.data.images import ImageError, ImageSource
 from triptych.devices import usable_device
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
 from triptych.inputs import LabelledPhotos, as_photos, check_label, labelled_photos, photo_stream
+from triptych.leave_one_out import LeftOut
 from triptych.methods import MML, chosen_method
 from triptych.progress import track
 from triptych.support import (
@@ -102,7 +103,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
     classes_: np.ndarray
     method_: MML
     support_: dict[Any, Support]
-    _learnt: tuple[Fusion, Calibration | None] | None  # None until it is asked for
+    _learnt: Learnt | None  # None until it is asked for
+    _left_out: LeftOut | None  # what was last left out, of which a change of classes or photos leaves most
 
     def __init__(
         self,
@@ -164,6 +166,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             method = reduced_to(method, [photo for _, photo in decoded], components)
             read = iter(decoded)
         support = grow(method, read, {}, views, self.thumbnails)
+        self._left_out = None  # of another method, perhaps
         return self._restore(method, support, dtype)
 
     def add(self, images: Iterable[ImageSource], label: Hashable) -> Self:
@@ -255,7 +258,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> 0 <= recognizer.calibration_.accuracy <= 1
         True
         """
-        return self._learn()[1]
+        return self._learn().calibration
 
     @property
     def fusion_(self) -> Fusion:
@@ -269,7 +272,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         True
         """
         self._check_fitted()
-        return self.method_.fusion if self.method_.fusion.trained else self._learn()[0]
+        return self.method_.fusion if self.method_.fusion.trained else self._learn().fusion
 
     def predict(
         self, images: Iterable[ImageSource], unknown: Hashable | None = None, false_alarm: float = 0.05
@@ -514,10 +517,12 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             raise ValueError("unknowns cannot be told: every class has a single photo; add a second one to some class")
         return self.calibration_.threshold(false_alarm)
 
-    def _learn(self) -> tuple[Fusion, Calibration | None]:
+    def _learn(self) -> Learnt:
         self._check_fitted()
         if self._learnt is None:
-            self._learnt = calibrate(self.method_, [self.support_[label] for label in self._order])
+            supports = [self.support_[label] for label in self._order]
+            self._learnt = calibrate(self.method_, supports, self._left_out)
+            self._left_out = self._learnt.left_out
         return self._learnt
 
     def _check_fitted(self) -> None:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triptych.calibration import Calibration
+from triptych.calibration import Calibration, Learnt
 from triptych.devices import usable_device
 from triptych.files import pack, turn_to_write, unpack, write_whole
 from triptych.fusion import Fusion, LevelFusion
+from triptych.leave_one_out import LeftOut
 from triptych.methods import MML, method_from_bytes, method_to_bytes
 from triptych.recognizer import Recognizer
 from triptych.support import Support, summarised
@@ -26,7 +27,7 @@ from triptych.support import Support, summarised
 __all__ = ["changing", "fingerprint", "plain_label", "read_recognizer", "write_recognizer"]
 
 _FORMAT = "triptych-recognizer"
-_VERSION = 3
+_VERSION = 4
 _SETTINGS = {"views": int, "calibrate": bool, "thumbnails": bool}
 _ID = re.compile("[0-9a-f]{32}")
 _TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings", "fusion")
@@ -34,6 +35,8 @@ _TENSORS = {
     "method": torch.uint8,
     "maps": torch.float16,
     "owners": torch.int64,
+    "left_out": torch.int64,
+    "similarities": torch.float32,
     "thumbnails": torch.uint8,
     "thumbnail_sizes": torch.int64,
 }
@@ -120,24 +123,27 @@ def _contents(recognizer: Recognizer) -> tuple[dict[str, Tensor], dict[str, Any]
     labels = [plain_label(label) for label in recognizer.support_]
     kept = list(recognizer.support_.values())
     thumbnails = [thumbnail for support in kept for thumbnail in support.thumbnails]
+    ids = [photo for support in kept for photo in support.ids]
+    dtype, learnt = recognizer._label_dtype, recognizer._learn()
     tensors = {
         "method": _bytes_tensor(method_to_bytes(recognizer.method_)),
         "maps": torch.cat([support.maps for support in kept]).cpu().contiguous(),
         "owners": torch.repeat_interleave(torch.tensor([len(support) for support in kept])),
+        "left_out": torch.tensor([ids.index(photo) for photo in learnt.left_out.photos], dtype=torch.int64),
+        "similarities": torch.stack(list(learnt.left_out.levels.values()), dim=2).cpu(),  # (R, N, L)
         "thumbnails": _bytes_tensor(b"".join(thumbnails)),
         "thumbnail_sizes": torch.tensor([len(thumbnail) for thumbnail in thumbnails]),
     }
-    dtype, calibration, fusion = recognizer._label_dtype, recognizer.calibration_, recognizer.fusion_
     content = {
         "labels": labels,
         "dtype": None if dtype is None else dtype.str,
         "names": [name for support in kept for name in support.names],
-        "ids": [photo for support in kept for photo in support.ids],
-        "calibration": None if calibration is None else asdict(calibration),
+        "ids": ids,
+        "calibration": None if learnt.calibration is None else asdict(learnt.calibration),
         # The views are those that there are, whatever has been set since.
         "settings": {name: kind(getattr(recognizer, name)) for name, kind in _SETTINGS.items()}
         | {"views": kept[0].maps.shape[1]},
-        "fusion": None if fusion is recognizer.method_.fusion else _fusion_as_text(fusion),
+        "fusion": None if learnt.fusion is recognizer.method_.fusion else _fusion_as_text(learnt.fusion),
     }
     content["checksum"] = _checksum(tensors, content)
     return tensors, content
@@ -166,15 +172,33 @@ def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -
         )
     dtype = None if content["dtype"] is None else np.dtype(content["dtype"])
     settings = {name: content["settings"][name] for name in _SETTINGS}
+    recognizer = Recognizer(method, str(device), **settings)._restore(method, support, dtype)
+    supports = [support[label] for label in recognizer._order]
+    recognizer._left_out = _left_out(method, supports, [ids[i] for i in tensors["left_out"]], tensors["similarities"])
+    recognizer._learnt = _learnt(method, content, recognizer._left_out)
+    return recognizer
+
+
+def _left_out(method: MML, supports: list[Support], photos: list[str], similarities: Tensor) -> LeftOut:
+    levels = method.config.levels
+    if similarities.shape != (len(photos), len(supports), len(levels)) or not similarities.isfinite().all():
+        raise ValueError("the photos left out and their similarities disagree")
+    similarities = similarities.to(next(method.parameters()).device)
+    owners = {photo: number for number, support in enumerate(supports) for photo in support.ids}
+    return LeftOut(
+        levels={level: similarities[:, :, number] for number, level in enumerate(levels)},
+        truth=torch.tensor([owners[photo] for photo in photos], dtype=torch.int64, device=similarities.device),
+        photos=tuple(photos),
+        classes=tuple(support.ids for support in supports),
+    )
+
+
+def _learnt(method: MML, content: dict[str, Any], left_out: LeftOut) -> Learnt:
+    fusion = method.fusion if content["fusion"] is None else _fusion_from_text(content["fusion"], method)
     calibration = content["calibration"]
     if calibration is not None:
         calibration = Calibration(**{**calibration, "known": tuple(calibration["known"])})
-    recognizer = Recognizer(method, str(device), **settings)._restore(method, support, dtype)
-    if content["fusion"] is not None:
-        recognizer._learnt = (_fusion_from_text(content["fusion"], method), calibration)
-    elif method.fusion.trained:
-        recognizer._learnt = (method.fusion, calibration)
-    return recognizer
+    return Learnt(fusion, calibration, left_out)
 
 
 def _check_values(content: dict[str, Any], views: int) -> None:

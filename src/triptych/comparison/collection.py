@@ -13,8 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from triptych.calibration import even_shares
 from triptych.inputs import LabelledPhotos, labelled_photos
+from triptych.leave_one_out import even_shares
 from triptych.methods import MML
 from triptych.progress import track
 from triptych.support import Photo, Unreadable, encode_to_keep, read_photos, thumbnail

@@ -15,7 +15,7 @@ from triptych.comparison.baselines import pooled
 from triptych.comparison.collection import Collection, collect
 from triptych.comparison.contest import FUSED, contest
 from triptych.comparison.splits import SplitSampler, usable_shots
-from triptych.comparison.suspects import LeftOut, left_out
+from triptych.comparison.suspects import Doubts, left_out
 from triptych.devices import usable_device
 from triptych.episodes import Episode
 from triptych.evaluation import Accuracy, versions
@@ -241,7 +241,7 @@ def _pair(
     return {"count": sum(side["taken_for_the_other"] for side in sides), "sides": sides}
 
 
-def _suspects(collection: Collection, doubts: LeftOut, thumbnails: dict[str, str]) -> dict[str, Any]:
+def _suspects(collection: Collection, doubts: Doubts, thumbnails: dict[str, str]) -> dict[str, Any]:
     """The photos whose own class the others speak against most."""
     order = [i for i in np.argsort(-doubts.doubt, kind="stable") if doubts.doubt[i] > 0][:_SUSPECTS]
     return {

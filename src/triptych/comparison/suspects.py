@@ -7,15 +7,16 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.calibration import even_shares, learn_fusion
+from triptych.calibration import learn_fusion
+from triptych.leave_one_out import even_shares
 from triptych.methods import MML
 from triptych.progress import track
 
-__all__ = ["LeftOut", "left_out"]
+__all__ = ["Doubts", "left_out"]
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Doubts:
     """Photos that were each recognised without themselves.
 
     Attributes:
@@ -41,10 +42,10 @@ def left_out(
     most: int = 10,
     seed: int = 0,
     search_dtype: torch.dtype = torch.float32,
-) -> LeftOut:
+) -> Doubts:
     """Recognise each photo by a panel of the others, of its own class without itself.
 
-    Every class lacks a photo, so that a photo's own is at no disadvantage: see ``calibration.leave_one_out``.
+    Every class lacks a photo, so that a photo's own is at no disadvantage: see ``leave_one_out``.
 
     Args:
         method: what recognises them.
@@ -80,9 +81,9 @@ def left_out(
     return _judged(which, labels[which], fusion(scores).double().cpu().numpy(), panel)
 
 
-def _judged(photos: np.ndarray, own: np.ndarray, logits: np.ndarray, panel: list[np.ndarray]) -> LeftOut:
+def _judged(photos: np.ndarray, own: np.ndarray, logits: np.ndarray, panel: list[np.ndarray]) -> Doubts:
     rows = np.arange(len(photos))
     others = logits.copy()
     others[rows, own] = -np.inf
     doubt = others.max(axis=1) - logits[rows, own]
-    return LeftOut(photos, logits.argmax(axis=1), doubt, panel)
+    return Doubts(photos, logits.argmax(axis=1), doubt, panel)
