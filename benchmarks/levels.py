@@ -146,7 +146,7 @@ def main() -> None:
     training = commands.add_parser("train")
     training.add_argument("data")
     training.add_argument("--out", type=Path, default=Path("runs/levels"))
-    training.add_argument("--steps", type=int, default=2_000)
+    training.add_argument("--steps", type=int, default=1_200)
     training.add_argument("--sides", type=int, nargs="*", default=PRESETS["fast"].train.sides)
     evaluation = commands.add_parser("table")
     evaluation.add_argument("data")
