@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -291,10 +292,15 @@ def test_labels_keep_their_type_through_a_file(tmp_path: Path) -> None:
     assert Recognizer.load(tmp_path / "x.triptych").predict(images).dtype == np.int16
 
 
-def test_labels_that_are_no_text_or_number_cannot_be_saved(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [((1, 2), (3, 4)), (np.datetime64("2026-01-01", "ns"), np.datetime64("2026-01-02", "ns"))],
+    ids=["tuples", "dates"],
+)
+def test_labels_that_are_no_text_or_number_cannot_be_saved(tmp_path: Path, one: Any, other: Any) -> None:
     images, _ = support()
-    recognizer = Recognizer().fit(images, [(1, 2)] * 3 + [(3, 4)] * 3)
-    with pytest.raises(ValueError, match=r"label \(1, 2\) cannot be saved"):
+    recognizer = Recognizer().fit(images, [one] * 3 + [other] * 3)
+    with pytest.raises(ValueError, match=r"label .* cannot be saved; expected a string"):
         recognizer.save(tmp_path / "x.triptych")
     assert not list(tmp_path.iterdir())
 

@@ -254,7 +254,8 @@ def plain_label(label: Any) -> str | int | float | bool:
     Raises:
         ValueError: it is no string, number or boolean.
     """
-    value = label.item() if isinstance(label, np.generic) else label
+    # NumPy's dates become integers, or dates, according to their unit: none comes back as it was.
+    value = label.item() if isinstance(label, np.generic) and label.dtype.kind not in "mM" else label
     if not isinstance(value, str | int | float):
         raise ValueError(f"label {label!r} cannot be saved; expected a string, a number or a boolean")
     return value
