@@ -21,7 +21,7 @@ from sklearn.model_selection import cross_val_score
 from triptych import ImageError, Recognizer
 from triptych.files import pack, unpack
 from triptych.methods import build_method
-from triptych.recognizer_file import _checksum
+from triptych.recognizer_file import _checksum, fingerprint
 from triptych.support import read_photos
 
 SHOTS = {"a": 3, "b": 1, "c": 2}
@@ -183,6 +183,14 @@ def test_adding_does_not_touch_the_other_classes() -> None:
     before = recognizer.support_["a"]
     recognizer.add([photo(9, 0)], "d")
     assert recognizer.support_["a"] is before
+
+
+def test_the_width_of_the_names_that_came_first_leaves_no_trace() -> None:
+    images = [photo(0, 0), photo(1, 0), photo(2, 0)]
+    names = ["a", "b", "a longer name"]
+    wanted = Recognizer().fit(images, names)
+    assert fingerprint(Recognizer().fit(images[:2], names[:2]).add(images[2:], names[2])) == fingerprint(wanted)
+    assert fingerprint(wanted.remove(names[2])) == fingerprint(Recognizer().fit(images[:2], np.array(names[:2])))
 
 
 def test_a_failed_add_changes_nothing(tmp_path: Path) -> None:

@@ -471,7 +471,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             self._order = sorted(labels)
         except TypeError:  # labels of mixed types have no order but that of their arrival
             self._order = labels
-        self.method_, self.support_, self._label_dtype = method, support, dtype
+        self.method_, self.support_, self._label_dtype = method, support, _of_any_width(dtype)
         self._learnt = None
         self.classes_ = self._label_array(self._order)
         return self
@@ -480,8 +480,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         """Labels in the caller's dtype, as objects where they do not fit it."""
         dtype = self._label_dtype
         if dtype is not None and all(_fits(dtype, label) for label in labels):
-            # A type of fixed width must grow with a longer name.
-            return np.array(labels, dtype=dtype.kind if dtype.kind in "US" else dtype)
+            return np.array(labels, dtype=dtype)
         array = np.empty(len(labels), dtype=object)
         array[:] = labels
         return array
@@ -546,6 +545,11 @@ def _readable(photo: Photo | Unreadable) -> Photo:
 def _in_batches(photos: Iterator[Photo | Unreadable]) -> Iterator[list[Photo | Unreadable]]:
     while batch := list(islice(photos, QUERY_BATCH)):
         yield batch
+
+
+def _of_any_width(dtype: np.dtype | None) -> np.dtype | None:
+    """A width would be that of the names that came first: longer ones must fit, and files must not tell."""
+    return np.dtype(dtype.kind) if dtype is not None and dtype.kind in "US" else dtype
 
 
 def _fits(dtype: np.dtype, label: Any) -> bool:
