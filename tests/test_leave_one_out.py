@@ -93,6 +93,12 @@ def test_of_many_classes_a_new_one_takes_the_place_of_one_at_most() -> None:
     assert sum(one != other for one, other in zip(before, after, strict=True)) <= 1
 
 
+def test_of_many_classes_without_ids_those_left_out_come_from_all_over() -> None:
+    taken = _shares([Support(torch.empty(0), ("", ""), (), (), {})] * 200, 50)
+    assert sum(taken) == 50
+    assert 10 < sum(taken[100:]) < 40
+
+
 def test_changes_teach_what_fitting_anew_does_to_the_last_bit(tmp_path: Path) -> None:
     images, labels = stripes({"0": 4, "1": 3, "2": 1, "3": 2})
     wanted = Recognizer().fit(images, labels)

@@ -155,7 +155,8 @@ def _shares(supports: Sequence[Support], limit: int) -> list[int]:
     """How many photos of each class are left out, the first ones; a change of one class hardly moves the others."""
     several = [number for number, support in enumerate(supports) if len(support) > 1]
     if len(several) > limit:
-        several = sorted(several, key=lambda number: _hash(supports[number].ids))[:limit]
+        rank = np.random.default_rng(0).permutation(len(supports))  # where photos have no ids
+        several = sorted(several, key=lambda number: (_hash(supports[number].ids), rank[number]))[:limit]
     shares = [0] * len(supports)
     for number, share in zip(several, even_shares([len(supports[n]) for n in several], limit), strict=True):
         shares[number] = share
