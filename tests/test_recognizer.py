@@ -25,6 +25,7 @@ from triptych.recognizer_file import _checksum, fingerprint
 from triptych.support import read_photos
 
 SHOTS = {"a": 3, "b": 1, "c": 2}
+UNTRAINED = {"spread": [1.0] * 3, "observed": 1, "log_temperature": [0.0] * 3, "log_weight": [0.0] * 3}  # a fusion
 
 
 def support() -> tuple[list[Image.Image], list[str]]:
@@ -364,11 +365,22 @@ def test_altered_names_are_noticed(saved: Path) -> None:
     ("changes", "message"),
     [
         ({"labels": ["a", "a", "a"]}, "two classes or more"),
+        ({"labels": "abc"}, "two classes or more"),
+        ({"labels": ["a", "b", "a"]}, "expected different strings"),
+        ({"labels": ["a", "b", None]}, "expected different strings"),
         ({"ids": ["zz"] * 6}, "not 32 hexadecimal digits"),
+        ({"ids": ["0" * 32] * 6}, "two photos have the same id"),
+        ({"names": [1] * 6}, "the name of a photo is no text"),
+        ({"fusion": [1]}, "do not fit together"),
+        ({"fusion": {**UNTRAINED, "spread": [float("nan")] * 3}}, "its fusion holds no numbers"),
         ({"settings": {"views": 3, "calibrate": True, "thumbnails": True}}, "there are 1 views of each photo"),
         ({"calibration": {"known": [], "temperature": 1.0}}, "calibration"),
         ({"calibration": {"known": [1.0], "temperature": "warm"}}, "do not fit together"),
         ({"calibration": {"known": [1.0], "temperature": float("nan")}}, "calibration"),
+        (
+            {"calibration": {"known": [1.0], "temperature": 1.0, "accuracy": 1, "ece_before": 0, "ece": "no"}},
+            "do not fit together",
+        ),
     ],
     ids=str,
 )
@@ -386,8 +398,9 @@ def test_a_file_with_a_true_checksum_and_false_contents_is_refused(saved: Path, 
         ("similarities", torch.zeros(1, 3, 3)),
         ("similarities", torch.full((5, 3, 3), float("nan"))),
         ("left_out", torch.tensor([0, 1, 2, 3, 99])),
+        ("left_out", torch.tensor([0, 1, 2, 3, 3])),
     ],
-    ids=["too few", "no numbers", "no such photo"],
+    ids=["too few", "no numbers", "no such photo", "twice"],
 )
 def test_false_similarities_of_photos_left_out_are_refused(saved: Path, name: str, value: torch.Tensor) -> None:
     tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 4, "x")

@@ -73,7 +73,7 @@ def read_recognizer(path: str | PathLike[str], device: str = "cpu") -> Recognize
     method = method_from_bytes(tensors["method"].numpy().tobytes(), f"{path} (its method)").to(usable_device(device))
     try:
         return _restore(method, tensors, content)
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: damaged: its parts do not fit together ({error}); fit it anew") from error
 
 
@@ -183,6 +183,8 @@ def _left_out(method: MML, supports: list[Support], photos: list[str], similarit
     levels = method.config.levels
     if similarities.shape != (len(photos), len(supports), len(levels)) or not similarities.isfinite().all():
         raise ValueError("the photos left out and their similarities disagree")
+    if len(set(photos)) < len(photos):
+        raise ValueError("a photo is left out twice")
     similarities = similarities.to(next(method.parameters()).device)
     owners = {photo: number for number, support in enumerate(supports) for photo in support.ids}
     return LeftOut(
@@ -203,15 +205,24 @@ def _learnt(method: MML, content: dict[str, Any], left_out: LeftOut) -> Learnt:
 
 def _check_values(content: dict[str, Any], views: int) -> None:
     """Refuse what would fail only when it is used: a checksum says nothing of who wrote the file."""
-    calibration = content["calibration"]
-    if len(set(content["labels"])) < 2:
-        raise ValueError(f"labels are {content['labels']}; expected two classes or more")
-    if not all(_ID.fullmatch(photo) for photo in content["ids"]):
+    labels, ids, calibration = content["labels"], content["ids"], content["calibration"]
+    if not isinstance(labels, list) or len(set(labels)) < 2:
+        raise ValueError(f"labels are {labels}; expected two classes or more")
+    if len(set(labels)) < len(labels) or not all(isinstance(label, str | int | float) for label in labels):
+        raise ValueError(f"labels are {labels}; expected different strings, numbers and booleans")
+    if not all(_ID.fullmatch(photo) for photo in ids):
         raise ValueError("an id of a photo is not 32 hexadecimal digits")
+    if len(set(ids)) < len(ids):
+        raise ValueError("two photos have the same id")
+    if not all(isinstance(name, str) for name in content["names"]):
+        raise ValueError("the name of a photo is no text")
     if content["settings"]["views"] != views:
         raise ValueError(f"there are {views} views of each photo, and not {content['settings']['views']}")
     if calibration is not None and not (
-        calibration["known"] and np.isfinite(calibration["known"]).all() and 0 < calibration["temperature"] < np.inf
+        calibration["known"]
+        and np.isfinite(calibration["known"]).all()
+        and 0 < calibration["temperature"] < np.inf
+        and np.isfinite([calibration[name] for name in ("accuracy", "ece_before", "ece")]).all()
     ):
         raise ValueError("its calibration holds no numbers")
 
@@ -223,6 +234,8 @@ def _fusion_as_text(fusion: Fusion) -> dict[str, Any]:
 def _fusion_from_text(text: dict[str, Any], method: MML) -> Fusion:
     fusion = LevelFusion(method.config.levels)
     fusion.load_state_dict({name: torch.tensor(value) for name, value in text.items()})
+    if not all(value.isfinite().all() for value in fusion.state_dict().values()):
+        raise ValueError("its fusion holds no numbers")
     return fusion.to(next(method.parameters()).device)
 
 
