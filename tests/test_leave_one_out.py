@@ -83,7 +83,13 @@ def test_more_views_leave_out_fewer_photos() -> None:
     supports = [
         Support(torch.zeros(400, views, 64, 21, 21, device="meta"), ("x",) * 400, (), (), {}) for views in (1, 4)
     ]
-    assert [most_left_out([one]) for one in supports] == [150, 37]
+    assert [most_left_out([one]) for one in supports] == [149, 37]
+
+
+def test_small_maps_leave_out_fewer_photos_of_many_classes() -> None:
+    """Turning from class to class takes its time, too."""
+    one = Support(torch.zeros(2, 1, 64, 7, 7, device="meta"), ("x",) * 2, (), (), {})
+    assert [most_left_out([one] * classes) for classes in (10, 200, 10_000)] == [256, 181, 32]
 
 
 def test_of_many_classes_a_new_one_takes_the_place_of_one_at_most() -> None:

@@ -1,6 +1,7 @@
 """Leave-one-out on the user's own photos: what a recogniser would say of each, had it not learnt from it."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ _MOST = 256
 _LEAST = 32
 _COMPARISONS = 60_000  # photos left out times photos there are: about a quarter of a minute of Conv-64F on two cores
 _CONV64F = (64, 441)  # channels and positions of its maps
+_CALL = 1.6  # comparisons of Conv-64F maps that take as long as turning from one class to the next
 
 Pair = tuple[str, tuple[str, ...]]  # a photo, and the photos of the class that it was compared with
 
@@ -124,10 +126,9 @@ def most_left_out(supports: Sequence[Support]) -> int:
     >>> most_left_out(list(recognizer.support_.values()))
     256
     """
-    channels, positions = supports[0].maps.shape[2], supports[0].maps.shape[3:].numel()
-    budget = _COMPARISONS * _products(*_CONV64F) // _products(channels, positions)
-    compared = sum(len(support) * support.maps.shape[1] for support in supports)  # every view
-    return max(_LEAST, min(_MOST, budget // compared))
+    relative = _products(*supports[0].maps.shape[2:]) / _products(*_CONV64F)
+    photos = sum(len(support) * support.maps.shape[1] for support in supports)  # every view
+    return max(_LEAST, min(_MOST, int(_COMPARISONS / (photos * relative + len(supports) * _CALL))))
 
 
 def even_shares(counts: Sequence[int], limit: int) -> list[int]:
@@ -176,6 +177,7 @@ def _hash(ids: tuple[str, ...]) -> bytes:
     return hashlib.blake2b("".join(ids).encode(), digest_size=8).digest()
 
 
-def _products(channels: int, positions: int) -> int:
+def _products(channels: int, *sides: int) -> int:
     """Of numbers, in comparing two maps patch by patch and part by part."""
+    positions = math.prod(sides)
     return channels * positions * (channels + positions)
