@@ -39,7 +39,7 @@ def draw(runs: list[Path]) -> Figure:
                 right.plot(steps, 100 * values, ".-", label=name.removeprefix("validation/"))
         right.set_ylabel("validation accuracy, %")
         if right.lines:  # a run may not have been validated yet
-            right.legend(fontsize="x-small", ncols=2)
+            right.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
         for axis in (left, right):
             axis.set_xlabel("step")
             axis.set_title(run.name, fontsize="small")

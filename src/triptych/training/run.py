@@ -130,7 +130,7 @@ class Run:
         self._loss = loss if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * loss
         self._accuracy = accuracy if math.isnan(self._accuracy) else 0.98 * self._accuracy + 0.02 * accuracy
         self._bar.update(self._task, completed=self.step, status=self._status())
-        if self.step % 20 == 0:
+        if self.step % 25 == 0:  # odd, so that two shots that take turns are both seen
             self.log({"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate})
 
     def validated(self, method: MML, score: float, figures: Mapping[str, float]) -> None:
