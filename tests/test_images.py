@@ -100,6 +100,11 @@ def test_grey_with_alpha_is_laid_on_white():
     assert_close(read_image(encode(image, "PNG")), expected, 1)
 
 
+def test_grey_with_premultiplied_alpha_is_laid_on_white():
+    grey = Image.merge("LA", (Image.new("L", (20, 20), 100), Image.new("L", (20, 20), 0)))
+    assert_close(read_image(grey.convert("La")), np.full((20, 20, 3), 255), 0)
+
+
 def test_the_transparent_colour_of_an_rgb_png_becomes_white():
     image = Image.fromarray(np.array([[RED, GREEN, BLUE]], np.uint8))
     data = encode(image, "PNG", transparency=GREEN)
@@ -212,6 +217,22 @@ def test_a_small_jpeg_is_never_reduced():
 
 def test_a_damaged_exif_block_does_not_lose_the_photo():
     data = encode(Image.fromarray(four_corners()), "JPEG", subsampling=0, exif=b"Exif\0\0no tags at all")
+    assert_close(read_image(data), four_corners(), 12)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_a_block_of_exif_that_is_none_does_not_lose_the_photo(kind):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encode(Image.fromarray(four_corners()), kind, exif=b"no tags at all", **options)
+    assert_close(read_image(data), four_corners(), 12)
+
+
+@pytest.mark.parametrize("tag", [0x0100, 0x011A])  # the width and the resolution, as text
+def test_a_broken_exif_tag_does_not_keep_the_photo_from_being_turned(tag):
+    tags = struct.pack("<HHHIHHHHI4sI", 2, 0x0112, 3, 1, 6, 0, tag, 2, 4, b"abc", 0)
+    exif = b"Exif\0\0" + struct.pack("<2sHI", b"II", 42, 8) + tags
+    stored = Image.fromarray(np.ascontiguousarray(STORED[6](four_corners())))
+    data = encode(stored, "JPEG", quality=95, subsampling=0, exif=exif)
     assert_close(read_image(data), four_corners(), 12)
 
 

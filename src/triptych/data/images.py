@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 __all__ = ["ImageError", "ImageSource", "read_bytes", "read_image", "source_name", "squash"]
 
@@ -14,6 +14,16 @@ ImageSource: TypeAlias = "str | PathLike[str] | bytes | Image.Image | np.ndarray
 
 # Decoding a JPEG at a reduced scale is several times faster; at four times the final side no detail is lost.
 _OVERSAMPLING = 4
+
+_UPRIGHT = {  # what undoes each EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageError(ValueError):
@@ -59,7 +69,7 @@ def read_image(source: ImageSource, side: int | None = None, name: str | None = 
         # Only what was opened here: draft() would shrink the caller's own image for good.
         if side is not None and image is not source and image.format == "JPEG":
             image.draft(None, (side * _OVERSAMPLING, side * _OVERSAMPLING))
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return _to_rgb(_upright(image))
     except Exception as error:  # a decoder fed a damaged file may raise anything
         raise ImageError(f"{name}: damaged image ({error}); replace or remove the file") from error
 
@@ -124,14 +134,23 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """The photo as it was held. Only this tag is read: others may be broken where the photo is not."""
+    image.load()  # a PNG's tags may come after its pixels
+    try:
+        turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # what is no list of tags at all may raise anything
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return _from_deep(image).convert("RGB")
     if "transparency" in image.info or image.mode in {"RGBA", "LA", "PA", "La", "RGBa"}:
-        image = image.convert("RGBA")
+        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
-    image.load()
     return image.convert("RGB")
 
 
