@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 from photos import class_folders, photo
-from PIL import Image
+from PIL import Image, ImageSequence
 from safetensors.torch import load, save
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -473,6 +473,41 @@ def test_answers_stream_and_name_what_cannot_be_read(fitted: Recognizer, tmp_pat
     assert not first[0].in_support
     assert [answer.label for answer in first[:3]] == ["a", "b", "c"]
     assert first[0].probability == first[0].probabilities.max()
+
+
+def test_answers_go_on_while_classes_are_added(queries: list[Image.Image]) -> None:
+    recognizer = Recognizer().fit(*support())
+    expected = recognizer.predict(queries).tolist()
+    answers = recognizer.answers(queries)
+    first = next(answers).label
+    recognizer.add([photo(9, 0)], "A, before the others").remove("a")
+    assert [first, *(answer.label for answer in answers)] == expected
+
+
+def test_photos_are_those_of_the_moment_they_were_given_at(
+    fitted: Recognizer, queries: list[Image.Image], tmp_path: Path
+) -> None:
+    """One array, or one image of many frames, as cameras and films give their pictures."""
+    expected = fitted.predict_proba(queries)
+    one = np.empty_like(np.asarray(queries[0]))
+
+    def pictures() -> Iterator[np.ndarray]:
+        for query in queries:
+            one[:] = np.asarray(query)
+            yield one
+
+    assert_array_equal(fitted.predict_proba(pictures()), expected)
+    queries[0].save(tmp_path / "film.tiff", save_all=True, append_images=queries[1:])
+    with Image.open(tmp_path / "film.tiff") as film:
+        assert_array_equal(fitted.predict_proba(ImageSequence.Iterator(film)), expected)
+
+
+def test_an_image_given_many_times_is_decoded_once_at_a_time(fitted: Recognizer, tmp_path: Path) -> None:
+    photo(0, 0, side=900).save(tmp_path / "large.png")
+    for _ in range(5):
+        with Image.open(tmp_path / "large.png") as image:
+            probabilities = fitted.predict_proba([image] * 8)
+        assert (probabilities == probabilities[0]).all()
 
 
 def test_unknowns_are_told_apart(queries: list[Image.Image]) -> None:

@@ -352,17 +352,18 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         self, images: Iterable[ImageSource], unknown: Any, least: float, known_ids: set[str]
     ) -> Iterator[Answer]:
         for photos in _in_batches(read_photos(images, self.method_.preprocess.side)):
+            order = self._order  # the caller may add or remove a class between two answers
             read = [photo for photo in photos if isinstance(photo, Photo)]
-            logits = self._logits(self._compare(read)) if read else torch.empty(0, len(self._order))
+            logits = self._logits(self._compare(read)) if read else torch.empty(0, len(order))
             rows = iter(zip(self._probabilities(logits), known_score(logits).tolist(), strict=True))
             for photo in photos:
                 if isinstance(photo, Unreadable):
-                    nothing = np.full(len(self._order), np.nan)
+                    nothing = np.full(len(order), np.nan)
                     yield Answer(photo.name, None, np.nan, nothing, error=photo.error)
                     continue
                 probabilities, known = next(rows)
                 best = int(probabilities.argmax())
-                label = self._order[best] if known >= least else unknown
+                label = order[best] if known >= least else unknown
                 yield Answer(photo.name, label, float(probabilities[best]), probabilities, photo.id in known_ids)
 
     def levels(self, images: Iterable[ImageSource]) -> dict[str, Float[np.ndarray, "B N"]]:

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,11 +145,18 @@ def summarised(method: MML, maps: Tensor) -> ClassSummary:
 
 
 def read_photos(sources: Iterable[ImageSource], side: int) -> Iterator[Photo | Unreadable]:
-    """Decode photos on all cores, in order, a bounded number ahead; one that cannot be read keeps its place."""
+    """Decode photos on all cores, in order, a bounded number ahead; one that cannot be read keeps its place.
+
+    Images and arrays are taken as they are when they come: their owner may give the same one again, changed.
+    """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting: deque[Any] = deque()
         for source in sources:
-            waiting.append(pool.submit(_read, source, side))
+            if isinstance(source, Image.Image):  # and no two threads may decode one
+                waiting.append(Future())
+                waiting[-1].set_result(_read(source, side))
+            else:
+                waiting.append(pool.submit(_read, source.copy() if isinstance(source, np.ndarray) else source, side))
             if len(waiting) >= _READ_AHEAD:
                 yield waiting.popleft().result()
         while waiting:
