@@ -134,11 +134,32 @@ def test_a_label_that_is_missing_is_no_class(frame: pd.DataFrame, nothing: objec
         Recognizer().fit(frame["path"], labels)
 
 
+@pytest.mark.parametrize("nothing", [np.nan, pd.NA, pd.NaT])
+def test_photos_are_not_added_to_a_label_that_is_missing(frame: pd.DataFrame, nothing: object) -> None:
+    recognizer = Recognizer().fit(frame)
+    with pytest.raises(ValueError, match=r"a label is (nan|<NA>|NaT); expected the name of a class"):
+        recognizer.add([photo(5, 0)], nothing)
+    assert recognizer.classes_.tolist() == ["class0", "class1"]
+
+
+@pytest.mark.parametrize("labels", [np.array([3, 7], np.int16), np.array([0.5, 2]), np.array([True, False])])
+def test_a_list_of_an_arrays_labels_keeps_its_dtype(frame: pd.DataFrame, labels: np.ndarray) -> None:
+    repeated = np.repeat(labels, 4)
+    assert Recognizer().fit(frame["path"], list(repeated)).predict(frame["path"]).dtype == labels.dtype
+
+
+def test_scikit_learn_scores_a_list_of_an_arrays_labels(frame: pd.DataFrame) -> None:
+    codes = list(np.unique(frame["label"].to_numpy(str), return_inverse=True)[1])
+    scores = cross_val_score(Recognizer(), list(frame["path"]), codes, cv=2)
+    assert_array_equal(scores, cross_val_score(Recognizer(), list(frame["path"]), frame["label"], cv=2))
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
         (["a", ""], "a label is empty"),
         (np.array([["a"], ["b"]]), r"label array\(\['a'\].* expected a text or a number"),
+        (np.eye(2), r"label array\(\[1., 0.\]\) is a ndarray; expected a text or a number"),
     ],
 )
 def test_what_names_no_class_is_refused(labels: object, message: str) -> None:

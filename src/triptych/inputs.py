@@ -40,6 +40,8 @@ def labelled_photos(
     if len(photos) != len(names):
         given = f"{counted(len(photos), 'image')} and {counted(len(names), 'label')}"
         raise ValueError(f"expected one label per image, got {given}")
+    for label in names:
+        _check_hashable(label)
     if missing := [number for number, label in enumerate(names) if _is_missing(label)]:
         raise ValueError(f"images without a label (NaN): {len(missing)}, the first is number {missing[0]}; label them")
     for label in names:
@@ -51,17 +53,16 @@ def check_label(label: Any) -> None:
     """Refuse what names no class.
 
     Raises:
-        ValueError: an empty text, or what cannot be hashed.
+        ValueError: an empty text, NaN, or what cannot be hashed.
 
     >>> from triptych.inputs import check_label
     >>> check_label("")
     Traceback (most recent call last):
     ValueError: a label is empty; expected the name of a class
     """
-    try:
-        hash(label)
-    except TypeError as error:
-        raise ValueError(f"label {label!r} is a {type(label).__name__}; expected a text or a number") from error
+    _check_hashable(label)
+    if _is_missing(label):
+        raise ValueError(f"a label is {label!r}; expected the name of a class")
     if isinstance(label, str | bytes) and not label:
         raise ValueError("a label is empty; expected the name of a class")
 
@@ -156,6 +157,13 @@ def _sequence(values: Any, what: str) -> Iterable[Any]:
     return values
 
 
+def _check_hashable(label: Any) -> None:
+    try:
+        hash(label)
+    except TypeError as error:
+        raise ValueError(f"label {label!r} is a {type(label).__name__}; expected a text or a number") from error
+
+
 def _is_missing(label: Any) -> bool:
     """Whether it is what frames and arrays write for a value that is not there."""
     try:
@@ -165,10 +173,11 @@ def _is_missing(label: Any) -> bool:
 
 
 def _dtype_of(labels: Any, names: list[Any]) -> np.dtype | None:
-    """The caller's dtype, or what NumPy makes of plain strings and numbers."""
+    """The caller's dtype, or what NumPy makes of strings and numbers, its own too: a list of an array's labels."""
     pandas = sys.modules.get("pandas")
     if isinstance(labels, np.ndarray) or (pandas is not None and isinstance(labels, pandas.Series | pandas.Index)):
         dtype = np.asarray(labels).dtype
         return None if dtype.hasobject else dtype
     kinds = {type(name) for name in names}
-    return np.asarray(names).dtype if len(kinds) == 1 and kinds <= {str, int, float, bool} else None
+    plain = all(kind in {str, int, float, bool} or issubclass(kind, np.number | np.bool | np.str_) for kind in kinds)
+    return np.asarray(names).dtype if len(kinds) == 1 and plain else None
