@@ -194,6 +194,16 @@ def test_the_width_of_the_names_that_came_first_leaves_no_trace() -> None:
     assert fingerprint(wanted.remove(names[2])) == fingerprint(Recognizer().fit(images[:2], np.array(names[:2])))
 
 
+def test_the_order_of_the_classes_leaves_no_trace(tmp_path: Path) -> None:
+    images, labels = support()
+    grown = Recognizer().fit(images[3:], labels[3:]).add(images[:3], "a")  # the first class last
+    assert fingerprint(grown) == fingerprint(Recognizer().fit(images, labels))
+    assert fingerprint(grown) == fingerprint(Recognizer().fit(images[::-1], labels[::-1]))
+    grown.save(tmp_path / "grown.triptych")
+    Recognizer().fit(images, labels).save(tmp_path / "fitted.triptych")
+    assert (tmp_path / "grown.triptych").read_bytes() == (tmp_path / "fitted.triptych").read_bytes()
+
+
 def test_a_failed_add_changes_nothing(tmp_path: Path) -> None:
     recognizer = Recognizer().fit(*support())
     (tmp_path / "bad.jpg").write_text("no image")

@@ -120,8 +120,8 @@ def changing(path: str | PathLike[str], device: str = "cpu") -> Iterator[Recogni
 
 
 def _contents(recognizer: Recognizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    labels = [plain_label(label) for label in recognizer.support_]
-    kept = list(recognizer.support_.values())
+    labels = [plain_label(label) for label in recognizer._order]  # not as they came: add and fit give the same file
+    kept = [recognizer.support_[label] for label in recognizer._order]
     thumbnails = [thumbnail for support in kept for thumbnail in support.thumbnails]
     ids = [photo for support in kept for photo in support.ids]
     dtype, learnt = recognizer._label_dtype, recognizer._learn()
