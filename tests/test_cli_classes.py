@@ -80,6 +80,18 @@ def test_fit_reads_nested_folders_and_tables_alike(command: Command, folder: Pat
     assert (tmp_path / "nested.triptych").read_bytes() == (tmp_path / "table.csv.triptych").read_bytes()
 
 
+@pytest.mark.parametrize("command_name", ["fit", "compare"])
+def test_a_table_is_not_written_over(command: Command, folder: Path, tmp_path: Path, command_name: str) -> None:
+    rows = [f"{path},{path.parent.name}\n" for path in sorted(folder.rglob("*.png"))]
+    table = tmp_path / "photos.csv"
+    table.write_text("path,label\n" + "".join(rows))
+    (tmp_path / "link.csv").symlink_to(table)
+    ended = command(command_name, table, "-o", tmp_path / "link.csv")
+    assert (ended.code, ended.out) == (2, "")
+    assert "link.csv: is read by this command and would be lost; name another file" in ended.err
+    assert table.read_text().startswith("path,label")
+
+
 def test_fit_goes_on_without_what_is_no_class(command: Command, tmp_path: Path) -> None:
     photos = class_folders(tmp_path / "photos", classes=2, each=2)
     (photos / "empty").mkdir()
@@ -154,6 +166,7 @@ def test_a_photo_that_is_there_already_is_counted_once(command: Command, shelf: 
         (("remove", "SHELF", "--photo", "zz"), "0 photos have an id that begins with 'zz'"),
         (("remove", "SHELF", "--label", "class0", "--label", "class1"), "would leave one class"),
         (("show", "none.triptych"), "none.triptych: No such file"),
+        (("show", "SHELF", "--html", "SHELF"), "shelf.triptych: is read by this command and would be lost"),
     ],
 )
 def test_wrong_input_is_one_line_and_changes_nothing(

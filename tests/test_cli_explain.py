@@ -80,6 +80,7 @@ def test_a_photo_that_was_learnt_from_is_said_to_be(
             "why.png: expected the name of a .png file in a folder that exists",
         ),
         (["new.png", "--top", "0"], "equal to 1"),
+        (["new.png", "--out", "FOLDER/new.png"], "new.png: is read by this command and would be lost"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_2(
@@ -89,7 +90,10 @@ def test_what_is_wrong_is_one_line_and_exit_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    before = (folder / "new.png").read_bytes()
+    arguments = [argument.replace("FOLDER", str(folder)) for argument in arguments]
     assert explain(monkeypatch, folder, folder / arguments[0], *arguments[1:]) == 2
+    assert (folder / "new.png").read_bytes() == before
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.out == ""

@@ -4,11 +4,12 @@ import io
 import json
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["AsJson", "Backbone", "Method", "app", "complain", "main", "print_json"]
+__all__ = ["AsJson", "Backbone", "Method", "app", "complain", "main", "print_json", "spare"]
 
 app = typer.Typer(
     help="Few-shot image recognition that shows its evidence.",
@@ -42,6 +43,12 @@ def main() -> None:
 def print_json(result: Any) -> None:
     """Print one JSON document on stdout."""
     print(json.dumps(result, indent=2, ensure_ascii=False))
+
+
+def spare(out: Path, *read: Path) -> None:
+    """Refuse to write a result over what it is made of."""
+    if out.exists() and any(path.exists() and out.samefile(path) for path in read):
+        raise ValueError(f"{out}: is read by this command and would be lost; name another file to write")
 
 
 def complain(kind: str, message: str) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from triptych.cli.app import AsJson, Backbone, Method, app, print_json
+from triptych.cli.app import AsJson, Backbone, Method, app, print_json, spare
 from triptych.wording import counted
 
 __all__ = ["add", "fit", "remove", "show"]
@@ -34,6 +34,7 @@ def fit(
 
     if out.is_dir() or not out.parent.is_dir():
         raise ValueError(f"{out}: expected a file in a folder that exists")
+    spare(out, photos)
     recognizer = Recognizer(method, views=views, backbone=backbone, components=components).fit(photos)
     counts = {str(label): len(recognizer.support_[label]) for label in recognizer.classes_}
     for label, count in counts.items():
@@ -120,6 +121,8 @@ def show(
     from triptych.inventory import inventory, inventory_page
     from triptych.recognizer import Recognizer
 
+    if page is not None:
+        spare(page, file)
     recognizer = Recognizer.load(file)
     known = inventory(recognizer)
     if page is not None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from triptych.cli.app import AsJson, Backbone, Method, app, print_json
+from triptych.cli.app import AsJson, Backbone, Method, app, print_json, spare
 
 __all__ = ["compare"]
 
@@ -30,6 +30,7 @@ def compare(
 
     if out.is_dir() or not out.parent.is_dir():  # known before minutes of work
         raise ValueError(f"{out}: expected a file in a folder that exists")
+    spare(out, photos)
     record = run_comparison(
         photos,
         None,

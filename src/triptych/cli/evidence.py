@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from triptych.cli.app import AsJson, app, complain, print_json
+from triptych.cli.app import AsJson, app, complain, print_json, spare
 from triptych.cli.classes import RecognizerFile
 
 __all__ = ["explain"]
@@ -24,6 +24,8 @@ def explain(
 
     if out is not None and (out.is_dir() or not out.parent.is_dir() or out.suffix.lower() != ".png"):
         raise ValueError(f"{out}: expected the name of a .png file in a folder that exists")
+    if out is not None:
+        spare(out, file, Path(photo))
     recognizer = Recognizer.load(file)
     why = recognizer.explain(photo, top)
     known = recognizer.knows(photo)
