@@ -131,7 +131,10 @@ def test_train_runs_and_resumes(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("fit", "nowhere", "-o", "x.triptych"), "nowhere: no such file or folder"),
-        (("fit", "empty", "-o", "x.triptych"), "empty: no class folders"),
+        (
+            ("fit", "empty", "-o", "x.triptych"),
+            "empty: no class folders in it; expected a folder with one sub-folder of photos per class, or a CSV",
+        ),
         (("fit", "one", "-o", "x.triptych"), "at least two classes, got 1"),
         (
             ("fit", "hollow", "-o", "x.triptych"),

@@ -18,6 +18,7 @@ from photos import class_folders, photo
 
 from triptych import Recognizer
 from triptych.files import turn_to_write, write_whole
+from triptych.inventory import inventory, inventory_page
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +267,14 @@ def test_the_page_shows_every_photo_and_runs_nothing(command: Command, folder: P
     assert found.all("html") == [{"lang": "en"}]
     assert len(found.all("h1")) == 1
     assert len(found.all("h2")) == 2
+
+
+def test_a_page_of_classes_that_are_dates(folder: Path) -> None:
+    photos = sorted(folder.rglob("*.png"))
+    recognizer = Recognizer().fit(photos, np.datetime64("2026-01-01") + np.arange(9) // 3)
+    assert "2026-01-03" in inventory_page(recognizer, "dates")
+    with pytest.raises(ValueError, match="cannot be saved; expected a string, a number or a boolean"):
+        inventory(recognizer)
 
 
 def test_a_page_without_thumbnails_still_names_the_photos(command: Command, folder: Path, tmp_path: Path) -> None:

@@ -125,13 +125,13 @@ def test_class_folders_without_files_are_left_out_while_two_others_remain(tmp_pa
     (tmp_path / "awl").mkdir()
     (tmp_path / "cat").mkdir()
     with pytest.warns(UserWarning, match="left out class folders without files: awl, cat"):
-        listing = list_folder(tmp_path, without_empty=True)
+        listing = list_folder(tmp_path, to_learn=True)
     assert contents(listing) == [(0, "ant"), (1, "ant"), (2, "bee")]
     assert listing.classes == ("ant", "bee")
     for photo in (tmp_path / "ant").iterdir():
         photo.unlink()
     with pytest.raises(ValueError, match="without files: ant, awl, cat; put photos in them"):
-        list_folder(tmp_path, without_empty=True)
+        list_folder(tmp_path, to_learn=True)
 
 
 def test_photos_beside_the_class_folders_are_named(tmp_path):

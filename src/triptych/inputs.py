@@ -107,7 +107,7 @@ def _described(images: Any) -> tuple[Iterable[ImageSource], Iterable[Hashable]]:
         )
     path = Path(images)
     if path.is_dir():
-        listing = list_folder(path, without_empty=True)
+        listing = list_folder(path, to_learn=True)
         return listing.sources, [listing.classes[label] for label in listing.labels]
     if not path.is_file():
         raise ValueError(f"{path}: no such file or folder; expected a folder of class folders or a CSV file")

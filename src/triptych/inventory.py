@@ -97,7 +97,7 @@ def inventory_page(recognizer: Recognizer, title: str) -> str:
 
 
 def _in_order(recognizer: Recognizer) -> list[tuple[Any, Support]]:
-    return [(label, recognizer.support_[label]) for label in recognizer.classes_.tolist()]
+    return [(label, recognizer.support_[label]) for label in recognizer._order]
 
 
 def _section(label: Hashable, kept: Support) -> str:

@@ -23,6 +23,7 @@ _LAYOUTS = (
     "a folder with one sub-folder per class, images/ with train.csv, val.csv and test.csv (filename,label), "
     "Parquet files (image, label), or hf:NAME"
 )
+_LEARNT_FROM = "a folder with one sub-folder of photos per class, or a CSV file with the columns path and label"
 
 
 @dataclass(frozen=True)
@@ -100,15 +101,15 @@ def list_images(data: str | Path, split: str | None = None) -> Listing:
     return list_folder(below or root)
 
 
-def list_folder(root: Path, without_empty: bool = False) -> Listing:
+def list_folder(root: Path, to_learn: bool = False) -> Listing:
     """List a folder with one sub-folder per class; sub-folders of a class folder belong to the class.
 
     Photos beside the class folders are left out with a warning.
 
     Args:
         root: the folder.
-        without_empty: leave class folders without files out, with a warning, while two others remain. Otherwise they
-            are an error: a figure must not lose a class.
+        to_learn: leave class folders without files out, with a warning, while two others remain. To evaluate they
+            are an error: a figure must not lose a class. What a message expects differs too.
 
     Raises:
         ValueError: there are no class folders, or some without files; the message names all of them.
@@ -127,13 +128,14 @@ def list_folder(root: Path, without_empty: bool = False) -> Listing:
     """
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
     if not folders:
-        raise ValueError(f"{root}: no class folders in it; expected {_LAYOUTS}")
+        expected = _LEARNT_FROM if to_learn else _LAYOUTS
+        raise ValueError(f"{root}: no class folders in it; expected {expected}")
     _warn_of_photos_beside(root)
     files = {folder: sorted(files_below(folder)) for folder in folders}
     classes = [folder for folder in folders if files[folder]]
     if len(classes) < len(folders):
         told = f"class folders without files: {', '.join(folder.name for folder in folders if not files[folder])}"
-        if not without_empty or len(classes) < 2:
+        if not to_learn or len(classes) < 2:
             raise ValueError(f"{root}: {told}; put photos in them or remove them")
         warnings.warn(f"{root}: left out {told}", stacklevel=2)
     sources: list[Path | bytes] = []
