@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from triptych import load_method
-from triptych.data import open_store
+from triptych.data import ImageStore, open_store
 from triptych.episodes import EpisodeSampler
 from triptych.evaluation import Accuracy, evaluate_store, versions
 from triptych.memory import keep_freed_memory
-from triptych.methods import METHODS, MMLConfig
+from triptych.methods import METHODS, MML, MMLConfig
 from triptych.methods.files import weights_hash
 from triptych.training import PRESETS, Preset, TrainSettings, train
 
@@ -46,8 +46,8 @@ CONTENDERS = {
     "global": Contender("global level alone (ProtoNet)", METHODS["protonet-conv64f"]),
     "part": Contender("part level alone", replace(METHODS["mml-conv64f"], levels=("part",))),
     "distribution": Contender("distribution level alone", replace(METHODS["mml-conv64f"], levels=("distribution",))),
-    "pixel": Contender("pixel level alone (DN4)", METHODS["dn4-conv64f"]),
-    "adm": Contender("pixel + distribution (ADM)", replace(METHODS["adm-conv64f"], slots=5)),
+    "pixel": Contender("pixel level alone (DN4, k = 1)", replace(METHODS["dn4-conv64f"], pixel_k=1)),
+    "adm": Contender("pixel + distribution (ADM, k = 1)", replace(METHODS["adm-conv64f"], slots=5, pixel_k=1)),
     "paper": Contender("pixel + part + distribution (MML, paper)", replace(METHODS["mml-paper-conv64f"], slots=5)),
     "mml": Contender("pixel + part + distribution (MML, Triptych)", METHODS["mml-conv64f"]),
 }
@@ -73,7 +73,9 @@ def train_all(data: str, out: Path, names: list[str], steps: int, sides: tuple[i
             (out / name / file).write_bytes(best.read_bytes())
 
 
-def table(data: str, weights: Path, names: list[str], episodes: int, seed: int, precision: str) -> dict:
+def table(
+    data: str, weights: Path, names: list[str], episodes: int, seed: int, precision: str, cache: Path | None = None
+) -> dict:
     """Accuracy of every contender, its paired difference to the paper's, and what each level is worth to ours."""
     keep_freed_memory()
     rows: dict[str, dict] = {name: {"title": CONTENDERS[name].title} for name in names}
@@ -84,8 +86,7 @@ def table(data: str, weights: Path, names: list[str], episodes: int, seed: int, 
             file = weights / name / CONTENDERS[name].file(shot)
             method = load_method(file)
             store = open_store(data, "test", method.preprocess.side)
-            sampler = EpisodeSampler(store.labels, 5, shot, 15, seed, store.classes)
-            subsets = evaluate_store(method, store, sampler, episodes, precision)
+            subsets = episode_accuracies(method, store, shot, episodes, seed, precision, cache)
             found[name] = subsets[" + ".join(method.config.levels)]
             rows[name][f"{shot}-shot"] = {
                 "accuracy": asdict(Accuracy.over(found[name])),
@@ -115,6 +116,22 @@ def table(data: str, weights: Path, names: list[str], episodes: int, seed: int, 
         "precision": precision,
         "versions": versions(),
     }
+
+
+def episode_accuracies(
+    method: MML, store: ImageStore, shot: int, episodes: int, seed: int, precision: str, cache: Path | None
+) -> dict[str, np.ndarray]:
+    """``evaluate_store``, of which a cache keeps the outcome: an hour's work can be shared out or taken up again."""
+    key = f"{weights_hash(method)[:16]}-{store.fingerprint[:16]}-{shot}-{episodes}-{seed}-{precision}.npz"
+    if cache is not None and (cache / key).is_file():
+        with np.load(cache / key) as kept:
+            return dict(kept)
+    sampler = EpisodeSampler(store.labels, 5, shot, 15, seed, store.classes)
+    found = evaluate_store(method, store, sampler, episodes, precision)
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(cache / key, **found)
+    return found
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
@@ -153,6 +170,7 @@ def main() -> None:
     evaluation.add_argument("weights", type=Path)
     evaluation.add_argument("--episodes", type=int, default=2_000)
     evaluation.add_argument("--precision", default="bf16-search")
+    evaluation.add_argument("--cache", type=Path, help="a folder that keeps what has been evaluated")
     evaluation.add_argument("--json", type=Path)
     for command in (training, evaluation):
         command.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
@@ -161,7 +179,7 @@ def main() -> None:
     if given.command == "train":
         train_all(given.data, given.out, given.only, given.steps, tuple(given.sides), given.seed)
         return
-    record = table(given.data, given.weights, given.only, given.episodes, given.seed, given.precision)
+    record = table(given.data, given.weights, given.only, given.episodes, given.seed, given.precision, given.cache)
     print(markdown(record))
     if given.json:
         given.json.write_text(json.dumps(record, indent=1) + "\n")

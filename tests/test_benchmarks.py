@@ -69,7 +69,10 @@ def test_the_table_of_levels_pairs_episodes(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for shot in (1, 5):
             save_method(build_method(contender.config), tmp_path / name / contender.file(shot))
-    record = table(str(tmp_path / "data"), tmp_path, names, episodes=3, seed=0, precision="32")
+    record = table(str(tmp_path / "data"), tmp_path, names, 3, 0, "32", cache=tmp_path / "kept")
+    assert len(list((tmp_path / "kept").iterdir())) == 2 * len(names)
+    assert table(str(tmp_path / "data"), tmp_path, names, 3, 0, "32", cache=tmp_path / "kept") == record
+    assert table(str(tmp_path / "data"), tmp_path, names, 3, 0, "32") == record
     assert record["rows"]["paper"]["1-shot"]["minus_reference"] == {"mean": 0.0, "ci95": 0.0}
     ours, reference = (record["rows"][name]["5-shot"]["accuracy"]["mean"] for name in ("mml", "paper"))
     assert record["rows"]["mml"]["5-shot"]["minus_reference"]["mean"] == pytest.approx(ours - reference)
