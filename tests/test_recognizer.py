@@ -571,8 +571,7 @@ def test_a_file_keeps_calibration_and_settings(queries: list[Image.Image], tmp_p
     recognizer = Recognizer(views=2, thumbnails=False).fit(*support())
     recognizer.save(tmp_path / "x.triptych")
     loaded = Recognizer.load(tmp_path / "x.triptych")
-    assert loaded._learnt is not None
-    assert loaded._learnt.fusion is loaded.method_.fusion
+    assert loaded._fitted().learnt.fusion is loaded.method_.fusion
     assert loaded.calibration_ == recognizer.calibration_
     assert (loaded.views, loaded.thumbnails, loaded.calibrate) == (2, False, True)
     assert loaded.support_["a"].thumbnails == (b"", b"", b"")

@@ -97,7 +97,8 @@ def inventory_page(recognizer: Recognizer, title: str) -> str:
 
 
 def _in_order(recognizer: Recognizer) -> list[tuple[Any, Support]]:
-    return [(label, recognizer.support_[label]) for label in recognizer._order]
+    known = recognizer._fitted()
+    return list(zip(known.order, known.supports, strict=True))
 
 
 def _section(label: Hashable, kept: Support) -> str:

@@ -14,20 +14,19 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from triptych.calibration import Calibration, Learnt, calibrate, known_score
+from triptych.calibration import Calibration, known_score
 from triptych.data.images import ImageError, ImageSource
 from triptych.devices import usable_device
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
 from triptych.inputs import LabelledPhotos, as_photos, check_label, labelled_photos, photo_stream
-from triptych.leave_one_out import LeftOut
+from triptych.knowledge import Knowledge, fits, of_any_width
 from triptych.methods import MML, chosen_method
 from triptych.progress import track
 from triptych.support import (
     Photo,
     Support,
     Unreadable,
-    encode,
     grow,
     read_class_photos,
     read_photos,
@@ -103,8 +102,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
     classes_: np.ndarray
     method_: MML
     support_: dict[Any, Support]
-    _learnt: Learnt | None  # None until it is asked for
-    _left_out: LeftOut | None  # what was last left out, of which a change of classes or photos leaves most
+    _known: Knowledge
 
     def __init__(
         self,
@@ -165,9 +163,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             decoded = list(read)
             method = reduced_to(method, [photo for _, photo in decoded], components)
             read = iter(decoded)
-        support = grow(method, read, {}, views, self.thumbnails)
-        self._left_out = None  # of another method, perhaps
-        return self._restore(method, support, dtype)
+        return self._take(Knowledge(method, grow(method, read, {}, views, self.thumbnails), of_any_width(dtype)))
 
     def add(self, images: Iterable[ImageSource], label: Hashable) -> Self:
         """Add photos to a class, or a new class, without touching the others.
@@ -182,17 +178,17 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> recognizer.add(photos[4:], "c").predict(photos[[0, 5]])
         array(['a', 'c'], dtype='<U1')
         """
-        self._check_fitted()
+        known = self._fitted()
         check_label(label)
         photos = as_photos(images)
         if not photos:
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")
-        read = read_class_photos(photos, [label] * len(photos), self.method_.preprocess.side)
+        read = read_class_photos(photos, [label] * len(photos), known.method.preprocess.side)
         read = track(read, "learning", total=len(photos))
-        views = next(iter(self.support_.values())).maps.shape[1]  # as many as there are of the others
-        support = grow(self.method_, read, self.support_, views, self.thumbnails)
-        dtype = self._label_dtype
-        return self._restore(self.method_, support, dtype if dtype is not None and _fits(dtype, label) else None)
+        views = known.supports[0].maps.shape[1]  # as many as there are of the others
+        support = grow(known.method, read, known.support, views, self.thumbnails)
+        dtype = known.dtype if known.dtype is not None and fits(known.dtype, label) else None
+        return self._take(known.changed(support, dtype))
 
     def remove(self, label: Hashable) -> Self:
         """Forget a class.
@@ -207,13 +203,13 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> recognizer.add(photos[4:], "c").remove("a").classes_
         array(['b', 'c'], dtype='<U1')
         """
-        self._check_fitted()
-        if label not in self.support_:
-            raise ValueError(f"no class {label!r}; expected one of {', '.join(map(repr, self.support_))}")
-        if len(self.support_) <= 2:
+        known = self._fitted()
+        if label not in known.support:
+            raise ValueError(f"no class {label!r}; expected one of {', '.join(map(repr, known.support))}")
+        if len(known.support) <= 2:
             raise ValueError(f"removing {label!r} would leave one class; add another class first")
-        support = {name: kept for name, kept in self.support_.items() if name != label}
-        return self._restore(self.method_, support, self._label_dtype)
+        support = {name: kept for name, kept in known.support.items() if name != label}
+        return self._take(known.changed(support, known.dtype))
 
     def remove_photo(self, photo: str) -> Self:
         """Forget one photo.
@@ -232,20 +228,20 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> recognizer.remove_photo(first[:12]).support_["a"].ids == (second,)
         True
         """
-        self._check_fitted()
+        known = self._fitted()
         found = [
             (label, number)
-            for label, kept in self.support_.items()
+            for label, kept in known.support.items()
             for number, name in enumerate(kept.ids)
             if photo and name.startswith(photo)
         ]
         if len(found) != 1:
             raise ValueError(f"{len(found)} photos have an id that begins with {photo!r}; expected exactly one")
         label, number = found[0]
-        if len(self.support_[label]) == 1:
+        if len(known.support[label]) == 1:
             raise ValueError(f"photo {photo!r} is the only one of class {label!r}; remove the class instead")
-        support = {**self.support_, label: without(self.method_, self.support_[label], number)}
-        return self._restore(self.method_, support, self._label_dtype)
+        support = {**known.support, label: without(known.method, known.support[label], number)}
+        return self._take(known.changed(support, known.dtype))
 
     @property
     def calibration_(self) -> Calibration | None:
@@ -258,7 +254,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> 0 <= recognizer.calibration_.accuracy <= 1
         True
         """
-        return self._learn().calibration
+        return self._fitted().learnt.calibration
 
     @property
     def fusion_(self) -> Fusion:
@@ -271,8 +267,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> recognizer.fusion_ is recognizer.method_.fusion
         True
         """
-        self._check_fitted()
-        return self.method_.fusion if self.method_.fusion.trained else self._learn().fusion
+        return self._fitted().fusion
 
     def predict(
         self, images: Iterable[ImageSource], unknown: Hashable | None = None, false_alarm: float = 0.05
@@ -300,14 +295,15 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> recognizer.predict(photos[:1], unknown="none of these")
         array(['a'], dtype='<U1')
         """
+        known = self._fitted()
         if unknown is None:
-            best = [self._order[n] for _, levels in self._batches(images) for n in self._logits(levels).argmax(1)]
-            return self._label_array(best)
+            found = [known.logits(levels).argmax(1) for levels in _compared(known, images)]
+            return known.labels([known.order[n] for best in found for n in best])
         answers = list(self.answers(images, unknown, false_alarm))
         for answer in answers:
             if answer.error is not None:
                 raise ImageError(answer.error)
-        return self._label_array([answer.label for answer in answers])
+        return known.labels([answer.label for answer in answers])
 
     def predict_proba(self, images: Iterable[ImageSource]) -> Float[np.ndarray, "B N"]:
         """The probability of each class in ``classes_`` for each photo; rows sum to 1.
@@ -320,8 +316,9 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> probabilities.shape, bool(np.allclose(probabilities.sum(1), 1))
         ((6, 2), True)
         """
-        found = [self._probabilities(self._logits(levels)) for _, levels in self._batches(images)]
-        return np.concatenate(found) if found else np.empty((0, len(self.classes_)))
+        known = self._fitted()
+        found = [self._probabilities(known, known.logits(levels)) for levels in _compared(known, images)]
+        return np.concatenate(found) if found else np.empty((0, len(known.order)))
 
     def answers(
         self, images: Iterable[ImageSource], unknown: Hashable | None = None, false_alarm: float = 0.05
@@ -339,32 +336,29 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         b None
         None missing.jpg: No such file or directory; expected an image file
         """
-        self._check_fitted()
+        known = self._fitted()
         if unknown == "":
             raise ValueError("unknown is empty; expected what to call a photo of none of the classes")
-        if unknown is not None and unknown in self.support_:
+        if unknown is not None and unknown in known.support:
             raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
-        least = -np.inf if unknown is None else self._threshold(false_alarm)
-        known_ids = {photo for kept in self.support_.values() for photo in kept.ids}
-        return self._answers(photo_stream(images), unknown, least, known_ids)
+        least = -np.inf if unknown is None else known.threshold(false_alarm)
+        return self._answers(known, photo_stream(images), unknown, least)
 
-    def _answers(
-        self, images: Iterable[ImageSource], unknown: Any, least: float, known_ids: set[str]
-    ) -> Iterator[Answer]:
-        for photos in _in_batches(read_photos(images, self.method_.preprocess.side)):
-            order = self._order  # the caller may add or remove a class between two answers
+    def _answers(self, known: Knowledge, images: Iterable[ImageSource], unknown: Any, least: float) -> Iterator[Answer]:
+        ids = {photo for support in known.supports for photo in support.ids}
+        for photos in _in_batches(read_photos(images, known.method.preprocess.side)):
             read = [photo for photo in photos if isinstance(photo, Photo)]
-            logits = self._logits(self._compare(read)) if read else torch.empty(0, len(order))
-            rows = iter(zip(self._probabilities(logits), known_score(logits).tolist(), strict=True))
+            logits = known.logits(known.compare(read)) if read else torch.empty(0, len(known.order))
+            rows = iter(zip(self._probabilities(known, logits), known_score(logits).tolist(), strict=True))
             for photo in photos:
                 if isinstance(photo, Unreadable):
-                    nothing = np.full(len(order), np.nan)
+                    nothing = np.full(len(known.order), np.nan)
                     yield Answer(photo.name, None, np.nan, nothing, error=photo.error)
                     continue
-                probabilities, known = next(rows)
+                probabilities, score = next(rows)
                 best = int(probabilities.argmax())
-                label = order[best] if known >= least else unknown
-                yield Answer(photo.name, label, float(probabilities[best]), probabilities, photo.id in known_ids)
+                label = known.order[best] if score >= least else unknown
+                yield Answer(photo.name, label, float(probabilities[best]), probabilities, photo.id in ids)
 
     def levels(self, images: Iterable[ImageSource]) -> dict[str, Float[np.ndarray, "B N"]]:
         """The similarity of each photo to each class at each level, before fusion.
@@ -376,10 +370,11 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> {level: similarities.shape for level, similarities in recognizer.levels(photos).items()}
         {'distribution': (6, 2), 'pixel': (6, 2), 'part': (6, 2)}
         """
-        batches = [levels for _, levels in self._batches(images)]
-        names = self.method_.config.levels
+        known = self._fitted()
+        batches = list(_compared(known, images))
+        names = known.method.config.levels
         if not batches:
-            return {name: np.empty((0, len(self.classes_))) for name in names}
+            return {name: np.empty((0, len(known.order))) for name in names}
         return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in names}
 
     def explain(self, image: ImageSource, top: int = 3) -> Explanation:
@@ -403,9 +398,9 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> match.query == match.support, round(match.similarity, 2)
         (True, 1.0)
         """
-        photo = self._read_one(image)
-        supports = [self.support_[label] for label in self._order]
-        return explain(self.method_, self.fusion_, photo.pixels, self._order, supports, top, self._temperature())
+        known = self._fitted()
+        pixels, temperature = _read_one(known, image).pixels, known.temperature(self.calibrate)
+        return explain(known.method, known.fusion, pixels, known.order, known.supports, top, temperature)
 
     def knows(self, image: ImageSource) -> bool:
         """Whether a photo is one of those it was fitted on, so that its answer proves nothing.
@@ -417,8 +412,9 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> recognizer.knows(photos[0]), recognizer.knows(photos[5])
         (True, False)
         """
-        photo = self._read_one(image)
-        return any(photo.id in kept.ids for kept in self.support_.values())
+        known = self._fitted()
+        photo = _read_one(known, image)
+        return any(photo.id in support.ids for support in known.supports)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one ``.triptych`` file with the method and what is kept of the classes, whole or not at all.
@@ -439,7 +435,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         """
         from triptych.recognizer_file import write_recognizer
 
-        self._check_fitted()
+        self._fitted()
         write_recognizer(self, path)
 
     @classmethod
@@ -465,69 +461,19 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         tags.no_validation = True
         return tags
 
-    def _restore(self, method: MML, support: dict[Any, Support], dtype: np.dtype | None) -> Self:
+    def _take(self, known: Knowledge) -> Self:
         """Take on a fitted state, at once and only when all of it is there."""
-        labels = list(support)
-        try:
-            self._order = sorted(labels)
-        except TypeError:  # labels of mixed types have no order but that of their arrival
-            self._order = labels
-        self.method_, self.support_, self._label_dtype = method, support, _of_any_width(dtype)
-        self._learnt = None
-        self.classes_ = self._label_array(self._order)
+        self._known = known
+        self.method_, self.support_, self.classes_ = known.method, known.support, known.labels(known.order)
         return self
 
-    def _label_array(self, labels: list[Any]) -> np.ndarray:
-        """Labels in the caller's dtype, as objects where they do not fit it."""
-        dtype = self._label_dtype
-        if dtype is not None and all(_fits(dtype, label) for label in labels):
-            return np.array(labels, dtype=dtype)
-        array = np.empty(len(labels), dtype=object)
-        array[:] = labels
-        return array
-
-    def _batches(self, images: Iterable[ImageSource]) -> Iterator[tuple[list[Photo], dict[str, Tensor]]]:
-        self._check_fitted()
-        for photos in _in_batches(read_photos(photo_stream(images), self.method_.preprocess.side)):
-            read = [_readable(photo) for photo in photos]
-            yield read, self._compare(read)
-
-    def _read_one(self, image: ImageSource) -> Photo:
-        self._check_fitted()
-        return _readable(next(read_photos([image], self.method_.preprocess.side)))
-
-    @torch.no_grad()
-    def _compare(self, photos: list[Photo]) -> dict[str, Tensor]:
-        maps = encode(self.method_, np.stack([photo.pixels for photo in photos]))
-        return self.method_.compare(maps, [self.support_[label].summary for label in self._order])
-
-    @torch.no_grad()
-    def _logits(self, levels: dict[str, Tensor]) -> Tensor:
-        return self.fusion_(levels).double()
-
-    def _probabilities(self, logits: Tensor) -> np.ndarray:
-        return (logits / self._temperature()).softmax(dim=1).cpu().numpy()
-
-    def _temperature(self) -> float:
-        calibration = self.calibration_ if self.calibrate else None
-        return 1.0 if calibration is None else calibration.temperature
-
-    def _threshold(self, false_alarm: float) -> float:
-        if self.calibration_ is None:
-            raise ValueError("unknowns cannot be told: every class has a single photo; add a second one to some class")
-        return self.calibration_.threshold(false_alarm)
-
-    def _learn(self) -> Learnt:
-        self._check_fitted()
-        if self._learnt is None:
-            supports = [self.support_[label] for label in self._order]
-            self._learnt = calibrate(self.method_, supports, self._left_out)
-            self._left_out = self._learnt.left_out
-        return self._learnt
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "support_"):
+    def _fitted(self) -> Knowledge:
+        if not hasattr(self, "_known"):
             raise NotFittedError("this Recognizer knows no classes yet; call fit(images, labels) first")
+        return self._known
+
+    def _probabilities(self, known: Knowledge, logits: Tensor) -> np.ndarray:
+        return (logits / known.temperature(self.calibrate)).softmax(dim=1).cpu().numpy()
 
 
 def _whole(name: str, value: Any) -> int:
@@ -548,13 +494,11 @@ def _in_batches(photos: Iterator[Photo | Unreadable]) -> Iterator[list[Photo | U
         yield batch
 
 
-def _of_any_width(dtype: np.dtype | None) -> np.dtype | None:
-    """A width would be that of the names that came first: longer ones must fit, and files must not tell."""
-    return np.dtype(dtype.kind) if dtype is not None and dtype.kind in "US" else dtype
+def _compared(known: Knowledge, images: Iterable[ImageSource]) -> Iterator[dict[str, Tensor]]:
+    """The levels of a batch after the other; a photo that cannot be read is an error."""
+    for photos in _in_batches(read_photos(photo_stream(images), known.method.preprocess.side)):
+        yield known.compare([_readable(photo) for photo in photos])
 
 
-def _fits(dtype: np.dtype, label: Any) -> bool:
-    kind = np.asarray(label).dtype.kind
-    if dtype.kind in "iu" and kind in "iu":
-        return np.iinfo(dtype).min <= label <= np.iinfo(dtype).max
-    return kind == dtype.kind
+def _read_one(known: Knowledge, image: ImageSource) -> Photo:
+    return _readable(next(read_photos([image], known.method.preprocess.side)))

@@ -19,6 +19,7 @@ from triptych.calibration import Calibration, Learnt
 from triptych.devices import usable_device
 from triptych.files import pack, turn_to_write, unpack, write_whole
 from triptych.fusion import Fusion, LevelFusion
+from triptych.knowledge import Knowledge
 from triptych.leave_one_out import LeftOut
 from triptych.methods import MML, method_from_bytes, method_to_bytes
 from triptych.recognizer import Recognizer
@@ -120,13 +121,14 @@ def changing(path: str | PathLike[str], device: str = "cpu") -> Iterator[Recogni
 
 
 def _contents(recognizer: Recognizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    labels = [plain_label(label) for label in recognizer._order]  # not as they came: add and fit give the same file
-    kept = [recognizer.support_[label] for label in recognizer._order]
+    known = recognizer._fitted()
+    labels = [plain_label(label) for label in known.order]  # not as they came: add and fit give the same file
+    kept = known.supports
     thumbnails = [thumbnail for support in kept for thumbnail in support.thumbnails]
     ids = [photo for support in kept for photo in support.ids]
-    dtype, learnt = recognizer._label_dtype, recognizer._learn()
+    dtype, learnt = known.dtype, known.learnt
     tensors = {
-        "method": _bytes_tensor(method_to_bytes(recognizer.method_)),
+        "method": _bytes_tensor(method_to_bytes(known.method)),
         "maps": torch.cat([support.maps for support in kept]).cpu().contiguous(),
         "owners": torch.repeat_interleave(torch.tensor([len(support) for support in kept])),
         "left_out": torch.tensor([ids.index(photo) for photo in learnt.left_out.photos], dtype=torch.int64),
@@ -143,7 +145,7 @@ def _contents(recognizer: Recognizer) -> tuple[dict[str, Tensor], dict[str, Any]
         # The views are those that there are, whatever has been set since.
         "settings": {name: kind(getattr(recognizer, name)) for name, kind in _SETTINGS.items()}
         | {"views": kept[0].maps.shape[1]},
-        "fusion": None if learnt.fusion is recognizer.method_.fusion else _fusion_as_text(learnt.fusion),
+        "fusion": None if learnt.fusion is known.method.fusion else _fusion_as_text(learnt.fusion),
     }
     content["checksum"] = _checksum(tensors, content)
     return tensors, content
@@ -172,11 +174,10 @@ def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -
         )
     dtype = None if content["dtype"] is None else np.dtype(content["dtype"])
     settings = {name: content["settings"][name] for name in _SETTINGS}
-    recognizer = Recognizer(method, str(device), **settings)._restore(method, support, dtype)
-    supports = [support[label] for label in recognizer._order]
-    recognizer._left_out = _left_out(method, supports, [ids[i] for i in tensors["left_out"]], tensors["similarities"])
-    recognizer._learnt = _learnt(method, content, recognizer._left_out)
-    return recognizer
+    supports = Knowledge(method, support, dtype).supports  # in the order of the similarities
+    left_out = _left_out(method, supports, [ids[i] for i in tensors["left_out"]], tensors["similarities"])
+    known = Knowledge(method, support, dtype, given=_learnt(method, content, left_out))
+    return Recognizer(method, str(device), **settings)._take(known)
 
 
 def _left_out(method: MML, supports: list[Support], photos: list[str], similarities: Tensor) -> LeftOut:
