@@ -95,8 +95,8 @@ def evaluate(
             for one in thousands; or "bf16", which computes the feature maps in bfloat16 too.
 
     Returns:
-        A JSON-serialisable record: accuracy and interval of the fused answer, of each level alone and of each pair;
-        and all that is needed to rerun the figure exactly.
+        A JSON-serialisable record: accuracy and interval of the fused answer, of each level alone and of each pair,
+        with the paired difference that the rest makes; and all that is needed to rerun the figure exactly.
 
     Raises:
         ValueError: bad data or settings, or the same file twice in the split.
@@ -125,11 +125,15 @@ def evaluate(
         )
     sampler = EpisodeSampler(store.labels, way, shot, queries, seed, store.classes)
     accuracies = evaluate_store(method, store, sampler, episodes, precision, flips)
-    fused = Accuracy.over(accuracies[" + ".join(method.config.levels)])
+    whole = accuracies[" + ".join(method.config.levels)]
+    fused = Accuracy.over(whole)
     return {
         "accuracy": fused.mean,
         "ci95": fused.ci95,
-        "levels": {subset: asdict(Accuracy.over(values)) for subset, values in accuracies.items()},
+        "levels": {
+            subset: {**asdict(Accuracy.over(values)), "all_minus": asdict(Accuracy.over(whole - values))}
+            for subset, values in accuracies.items()
+        },
         "method": name,
         "config": asdict(method.config),
         "weights_sha256": weights_hash(method),

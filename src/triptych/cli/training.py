@@ -56,8 +56,13 @@ def evaluate(
     if as_json:
         return print_json(record)
     print(f"{way}-way {shot}-shot, {episodes} episodes of {split}, seed {seed}: accuracy in %")
+    print(f"  {'levels':<30} {'':<14}   all levels minus these")
     for subset, figure in record["levels"].items():
-        print(f"  {subset:<30} {100 * figure['mean']:6.2f} +- {100 * figure['ci95']:.2f}")
+        rest = figure["all_minus"]
+        print(
+            f"  {subset:<30} {100 * figure['mean']:6.2f} +- {100 * figure['ci95']:.2f}"
+            f"   {100 * rest['mean']:+6.2f} +- {100 * rest['ci95']:.2f}"
+        )
     return None
 
 
