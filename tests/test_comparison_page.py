@@ -103,7 +103,8 @@ def test_verdicts_claim_a_difference_only_where_the_interval_shows_one(record: d
     for gap, interval, expected in ((0.1, 0.05, "MML is better"), (-0.1, 0.05, "worse"), (0.1, 0.2, "no difference")):
         for figure in told["curve"][0]["contenders"].values():
             figure["difference"] = {"mean": gap, "ci95": interval}
-        assert expected in verdicts(told)[0]
+        assert expected in verdicts(told | {"repeats": 5})[0]
+        assert "too few splits to tell" in verdicts(told | {"repeats": 4})[0]
 
 
 def test_hundreds_of_classes_get_no_picture_but_a_list() -> None:

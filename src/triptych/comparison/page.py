@@ -16,6 +16,7 @@ __all__ = ["comparison_page", "verdicts"]
 
 _MOST_IN_MATRIX = 60
 _MOST_LISTED = 50
+_LEAST_REPEATS = 5  # fewer splits may agree by chance, and their interval is then nothing
 
 _PAGE = Template(
     """<!doctype html>
@@ -111,7 +112,9 @@ def verdicts(record: Mapping[str, Any]) -> list[str]:
         rivals = {name: point["contenders"][name] for name in BASELINES}
         best = max(rivals, key=lambda name: rivals[name]["mean"])
         gap = rivals[best]["difference"]
-        if abs(gap["mean"]) <= gap["ci95"]:
+        if record["repeats"] < _LEAST_REPEATS:
+            told = "too few splits to tell"
+        elif abs(gap["mean"]) <= gap["ci95"]:
             told = "these splits show no difference"
         else:
             told = f"MML is {'better' if gap['mean'] > 0 else 'worse'}"
