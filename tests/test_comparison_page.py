@@ -105,6 +105,11 @@ def test_verdicts_claim_a_difference_only_where_the_interval_shows_one(record: d
             figure["difference"] = {"mean": gap, "ci95": interval}
         assert expected in verdicts(told | {"repeats": 5})[0]
         assert "too few splits to tell" in verdicts(told | {"repeats": 4})[0]
+        marked = [
+            found for found in ("better", "worse") if f'<b class="{found}"' in comparison_page(told | {"repeats": 5})
+        ]
+        assert marked == [found for found in ("better", "worse") if found in expected]
+        assert '<b class="' not in comparison_page(told | {"repeats": 4})
 
 
 def test_hundreds_of_classes_get_no_picture_but_a_list() -> None:

@@ -48,7 +48,8 @@ features and levels of $method.</p>
 <ul class="legend">$legend</ul>
 <div class="scroll" tabindex="0" role="region" aria-label="Accuracy, all figures">$table</div>
 <p class="lead">In %, with 95% intervals. In brackets: by how many points MML with all levels is better, with the
-interval of that difference on the same splits; where it leaves out zero, it is set in <b>bold</b>.</p>
+interval of that difference on the same splits; where it leaves out zero, it is set in <b>bold</b>, unless the
+splits are fewer than $least.</p>
 <h2>Who is taken for whom</h2>
 $confusion
 <h2>Photos that may be in the wrong class</h2>
@@ -84,12 +85,13 @@ def comparison_page(record: Mapping[str, Any]) -> str:
         photos=record["photos"],
         classes=len(record["classes"]),
         repeats=record["repeats"],
+        least=_LEAST_REPEATS,
         asked=record["asked"],
         method=_text(record["method"]),
         verdicts="".join(f"<li>{_text(line)}</li>" for line in verdicts(record)),
         curve=learning_curve(record["curve"]),
         legend="".join(f"<li>{swatch(name)}{_text(contender_title(name))}</li>" for name in names),
-        table=_table(record["curve"]),
+        table=_table(record["curve"], tells=_tells(record)),
         confusion=_confusion(record),
         suspects=_suspects(record),
         problems=_problems(record),
@@ -112,7 +114,7 @@ def verdicts(record: Mapping[str, Any]) -> list[str]:
         rivals = {name: point["contenders"][name] for name in BASELINES}
         best = max(rivals, key=lambda name: rivals[name]["mean"])
         gap = rivals[best]["difference"]
-        if record["repeats"] < _LEAST_REPEATS:
+        if not _tells(record):
             told = "too few splits to tell"
         elif abs(gap["mean"]) <= gap["ci95"]:
             told = "these splits show no difference"
@@ -126,22 +128,27 @@ def verdicts(record: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _table(curve: list[Mapping[str, Any]]) -> str:
+def _tells(record: Mapping[str, Any]) -> bool:
+    """Whether there are splits enough to draw a conclusion."""
+    return bool(record["repeats"] >= _LEAST_REPEATS)
+
+
+def _table(curve: list[Mapping[str, Any]], tells: bool) -> str:
     heads = "".join(f'<th scope="col">{point["shot"]} per class</th>' for point in curve)
     rows = []
     for name in curve[0]["contenders"]:
-        cells = "".join(_figure_cell(name, point["contenders"][name]) for point in curve)
+        cells = "".join(_figure_cell(name, point["contenders"][name], tells) for point in curve)
         rows.append(f'<tr><th scope="row">{_text(contender_title(name))}</th>{cells}</tr>')
     return f'<table><thead><tr><th scope="col">contender</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
 
 
-def _figure_cell(name: str, figure: Mapping[str, Any]) -> str:
+def _figure_cell(name: str, figure: Mapping[str, Any], tells: bool) -> str:
     own = f"{100 * figure['mean']:.1f} ± {100 * figure['ci95']:.1f}"
     if name == FUSED:
         return f"<td>{own}</td>"
     gap = figure["difference"]
     shown = f"({100 * gap['mean']:+.1f} ± {100 * gap['ci95']:.1f})"
-    if abs(gap["mean"]) > gap["ci95"]:
+    if tells and abs(gap["mean"]) > gap["ci95"]:
         shown = f'<b class="{"better" if gap["mean"] > 0 else "worse"}">{shown}</b>'
     return f"<td>{own} {shown}</td>"
 
