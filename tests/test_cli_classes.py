@@ -15,6 +15,7 @@ import pytest
 from commands import Command
 from numpy.testing import assert_array_equal
 from photos import class_folders, photo
+from sklearn.exceptions import NotFittedError
 
 from triptych import Recognizer
 from triptych.files import turn_to_write, write_whole
@@ -275,6 +276,19 @@ def test_a_page_of_classes_that_are_dates(folder: Path) -> None:
     assert "2026-01-03" in inventory_page(recognizer, "dates")
     with pytest.raises(ValueError, match="cannot be saved; expected a string, a number or a boolean"):
         inventory(recognizer)
+
+
+def test_an_inventory_tells_the_views_that_there_are(folder: Path) -> None:
+    photos = sorted(folder.rglob("*.png"))
+    recognizer = Recognizer(views=np.int64(2)).fit(photos, np.arange(9) // 3)  # as a search over an array sets it
+    known = json.loads(json.dumps(inventory(recognizer)))
+    assert known["views"] == 2
+    assert inventory(recognizer.set_params(views=3)) == known
+
+
+def test_nothing_is_known_before_fitting() -> None:
+    with pytest.raises(NotFittedError, match="call fit"):
+        inventory_page(Recognizer(), "nothing")
 
 
 def test_a_page_without_thumbnails_still_names_the_photos(command: Command, folder: Path, tmp_path: Path) -> None:

@@ -421,6 +421,14 @@ def test_false_similarities_of_photos_left_out_are_refused(saved: Path, name: st
         Recognizer.load(saved)
 
 
+def test_a_file_that_tells_a_width_of_labels_cuts_no_longer_ones(saved: Path) -> None:
+    """Files did when the format was new."""
+    tensors, content = unpack(rewritten(saved, dtype="<U1").read_bytes(), "triptych-recognizer", 4, "x")
+    rewritten(saved, checksum=_checksum(tensors, content))
+    recognizer = Recognizer.load(saved).add([photo(9, 0)], "quince")
+    assert recognizer.classes_.tolist() == ["a", "b", "c", "quince"]
+
+
 def test_views_set_after_fitting_count_from_the_next_fit_on(tmp_path: Path) -> None:
     images, labels = support()
     recognizer = Recognizer().fit(images, labels).set_params(views=2).add([photo(0, 50)], "a")

@@ -58,17 +58,18 @@ def inventory(recognizer: Recognizer) -> dict[str, Any]:
         >>> [(one["label"], len(one["photos"])) for one in known["classes"]]
         [('black', 1), ('grey', 1)]
     """
+    known = recognizer._fitted()
     classes = [
         {
             "label": plain_label(label),
             "photos": [{"id": photo, "name": name} for photo, name in zip(kept.ids, kept.names, strict=True)],
         }
-        for label, kept in _in_order(recognizer)
+        for label, kept in zip(known.order, known.supports, strict=True)
     ]
     return {
-        "photos": sum(len(kept) for kept in recognizer.support_.values()),
-        "views": recognizer.views,
-        "calibration": describe_calibration(recognizer.calibration_),
+        "photos": sum(map(len, known.supports)),
+        "views": known.views,
+        "calibration": describe_calibration(known.learnt.calibration),
         "classes": classes,
     }
 
@@ -88,17 +89,12 @@ def describe_calibration(calibration: Calibration | None) -> dict[str, float] | 
 
 def inventory_page(recognizer: Recognizer, title: str) -> str:
     """One HTML page with a thumbnail, the name and the id of each photo; it needs no other file and runs no code."""
-    photos = sum(len(kept) for kept in recognizer.support_.values())
+    known = recognizer._fitted()
     return _PAGE.substitute(
         title=html.escape(title),
-        summary=f"{len(recognizer.support_)} classes, {photos} photos",
-        sections="\n".join(_section(label, kept) for label, kept in _in_order(recognizer)),
+        summary=f"{len(known.order)} classes, {sum(map(len, known.supports))} photos",
+        sections="\n".join(_section(label, kept) for label, kept in zip(known.order, known.supports, strict=True)),
     )
-
-
-def _in_order(recognizer: Recognizer) -> list[tuple[Any, Support]]:
-    known = recognizer._fitted()
-    return list(zip(known.order, known.supports, strict=True))
 
 
 def _section(label: Hashable, kept: Support) -> str:

@@ -50,6 +50,11 @@ class Knowledge:
         """The classes in that order."""
         return [self.support[label] for label in self.order]
 
+    @property
+    def views(self) -> int:
+        """How many there are of each photo, whatever has been set since."""
+        return self.supports[0].maps.shape[1]
+
     @cached_property
     def learnt(self) -> Learnt:
         """What the photos teach, each left out in turn; computed when first asked for."""

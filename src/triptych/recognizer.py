@@ -185,8 +185,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")
         read = read_class_photos(photos, [label] * len(photos), known.method.preprocess.side)
         read = track(read, "learning", total=len(photos))
-        views = known.supports[0].maps.shape[1]  # as many as there are of the others
-        support = grow(known.method, read, known.support, views, self.thumbnails)
+        support = grow(known.method, read, known.support, known.views, self.thumbnails)
         dtype = known.dtype if known.dtype is not None and fits(known.dtype, label) else None
         return self._take(known.changed(support, dtype))
 
@@ -435,7 +434,6 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         """
         from triptych.recognizer_file import write_recognizer
 
-        self._fitted()
         write_recognizer(self, path)
 
     @classmethod

@@ -19,7 +19,7 @@ from triptych.calibration import Calibration, Learnt
 from triptych.devices import usable_device
 from triptych.files import pack, turn_to_write, unpack, write_whole
 from triptych.fusion import Fusion, LevelFusion
-from triptych.knowledge import Knowledge
+from triptych.knowledge import Knowledge, of_any_width
 from triptych.leave_one_out import LeftOut
 from triptych.methods import MML, method_from_bytes, method_to_bytes
 from triptych.recognizer import Recognizer
@@ -142,9 +142,8 @@ def _contents(recognizer: Recognizer) -> tuple[dict[str, Tensor], dict[str, Any]
         "names": [name for support in kept for name in support.names],
         "ids": ids,
         "calibration": None if learnt.calibration is None else asdict(learnt.calibration),
-        # The views are those that there are, whatever has been set since.
         "settings": {name: kind(getattr(recognizer, name)) for name, kind in _SETTINGS.items()}
-        | {"views": kept[0].maps.shape[1]},
+        | {"views": known.views},
         "fusion": None if learnt.fusion is known.method.fusion else _fusion_as_text(learnt.fusion),
     }
     content["checksum"] = _checksum(tensors, content)
@@ -172,7 +171,7 @@ def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -
             thumbnails=tuple(thumbnails[i] for i in mine),
             summary=summarised(method, own_maps),
         )
-    dtype = None if content["dtype"] is None else np.dtype(content["dtype"])
+    dtype = None if content["dtype"] is None else of_any_width(np.dtype(content["dtype"]))
     settings = {name: content["settings"][name] for name in _SETTINGS}
     supports = Knowledge(method, support, dtype).supports  # in the order of the similarities
     left_out = _left_out(method, supports, [ids[i] for i in tensors["left_out"]], tensors["similarities"])
