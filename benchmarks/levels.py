@@ -10,6 +10,8 @@ are trained once for all shots. ``table`` evaluates all of them on the same epis
 """
 
 import argparse
+import hashlib
+import io
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from triptych import load_method
 from triptych.data import ImageStore, open_store
 from triptych.episodes import EpisodeSampler
 from triptych.evaluation import Accuracy, evaluate_store, versions
+from triptych.files import write_whole
 from triptych.memory import keep_freed_memory
 from triptych.methods import METHODS, MML, MMLConfig
 from triptych.methods.files import weights_hash
@@ -96,7 +99,7 @@ def table(
             }
             if name == "mml":
                 ablation[f"{shot}-shot"] = {
-                    subset: {"accuracy": asdict(Accuracy.over(values)), "fused_minus": difference(found[name], values)}
+                    subset: {"accuracy": asdict(Accuracy.over(values)), "all_minus": difference(found[name], values)}
                     for subset, values in subsets.items()
                 }
         for name in names:
@@ -122,7 +125,8 @@ def episode_accuracies(
     method: MML, store: ImageStore, shot: int, episodes: int, seed: int, precision: str, cache: Path | None
 ) -> dict[str, np.ndarray]:
     """``evaluate_store``, of which a cache keeps the outcome: an hour's work can be shared out or taken up again."""
-    key = f"{weights_hash(method)[:16]}-{store.fingerprint[:16]}-{shot}-{episodes}-{seed}-{precision}.npz"
+    what = f"{weights_hash(method)} {asdict(method.config)} {store.fingerprint} {shot} {episodes} {seed} {precision}"
+    key = f"{hashlib.blake2b(what.encode(), digest_size=16).hexdigest()}.npz"
     if cache is not None and (cache / key).is_file():
         with np.load(cache / key) as kept:
             return dict(kept)
@@ -130,7 +134,9 @@ def episode_accuracies(
     found = evaluate_store(method, store, sampler, episodes, precision)
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
-        np.savez(cache / key, **found)
+        whole = io.BytesIO()
+        np.savez(whole, **found)
+        write_whole(cache / key, whole.getvalue())
     return found
 
 
@@ -148,7 +154,7 @@ def markdown(record: dict) -> str:
     lines += ["", "| levels of ours | 1-shot | all minus these | 5-shot | all minus these |", "|---|---|---|---|---|"]
     for subset in record["ablation"].get("1-shot", ()):
         pairs = [record["ablation"][f"{shot}-shot"][subset] for shot in SHOTS]
-        cells = [_percent(pair[key]) for pair in pairs for key in ("accuracy", "fused_minus")]
+        cells = [_percent(pair[key]) for pair in pairs for key in ("accuracy", "all_minus")]
         lines.append(f"| {subset} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

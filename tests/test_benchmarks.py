@@ -77,7 +77,7 @@ def test_the_table_of_levels_pairs_episodes(tmp_path: Path) -> None:
     ours, reference = (record["rows"][name]["5-shot"]["accuracy"]["mean"] for name in ("mml", "paper"))
     assert record["rows"]["mml"]["5-shot"]["minus_reference"]["mean"] == pytest.approx(ours - reference)
     whole = record["ablation"]["5-shot"]["distribution + pixel + part"]
-    assert (whole["accuracy"]["mean"], whole["fused_minus"]["mean"]) == (ours, 0)
+    assert (whole["accuracy"]["mean"], whole["all_minus"]["mean"]) == (ours, 0)
     assert markdown(record).count("±") == 4 * (len(names) + len(record["ablation"]["1-shot"]))
 
 

@@ -461,8 +461,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
     def _take(self, known: Knowledge) -> Self:
         """Take on a fitted state, at once and only when all of it is there."""
-        self._known = known
-        self.method_, self.support_, self.classes_ = known.method, known.support, known.labels(known.order)
+        classes = known.labels(known.order)
+        self._known, self.method_, self.support_, self.classes_ = known, known.method, known.support, classes
         return self
 
     def _fitted(self) -> Knowledge:
