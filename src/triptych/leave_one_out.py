@@ -58,14 +58,12 @@ class LeftOut:
 
 
 @torch.no_grad()
-def leave_one_out(
-    method: MML, supports: Sequence[Support], before: LeftOut | None = None, limit: int | None = None
-) -> LeftOut:
+def leave_one_out(method: MML, supports: Sequence[Support], before: LeftOut | None = None) -> LeftOut:
     """Compare support photos with all classes, each without one photo.
 
     From its own class the photo itself is taken out, from every other its last, so that no class is at an
     advantage: else recognition looks harder than it is, and the probabilities become too low. Photos of classes
-    with a single one cannot be left out. Beyond ``limit`` photos, each class has its share.
+    with a single one cannot be left out. Of more than ``most_left_out`` photos, each class has its share.
 
     Args:
         method: what compares.
@@ -73,7 +71,6 @@ def leave_one_out(
         before: what was found before classes or photos came or went, by the same method. What has not changed is
             taken from it; the result is the same to the last bit, as each pair of a photo and a class is compared
             by itself.
-        limit: the most photos left out; by default ``most_left_out``.
 
     >>> import numpy as np
     >>> from triptych import Recognizer
@@ -84,7 +81,7 @@ def leave_one_out(
     >>> left_out.levels["pixel"].shape, left_out.truth
     (torch.Size([4, 2]), tensor([0, 0, 1, 1]))
     """
-    taken = _shares(supports, most_left_out(supports) if limit is None else limit)
+    taken = _shares(supports, most_left_out(supports))
     asked = [(own, photo) for own, count in enumerate(taken) for photo in range(count)]
     known = {} if before is None else before.pairs()
     lacking_last: dict[int, ClassSummary] = {}
