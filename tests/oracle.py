@@ -48,6 +48,15 @@ def gaussian(maps: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return mean, scatter / (len(rows) - 1) + 0.01 * np.eye(len(mean))
 
 
+def drawn(one: tuple[np.ndarray, np.ndarray], base: list[tuple[np.ndarray, np.ndarray]], shot: int) -> tuple:
+    """A class's Gaussian drawn to those of the base classes."""
+    distances = np.array([np.sqrt(((one[0] - mean) ** 2).sum()) for mean, _ in base])
+    weights = np.exp(-distances / (0.25 * distances.std()))
+    weights /= weights.sum()
+    blended = [sum(w * b[i] for w, b in zip(weights, base, strict=True)) for i in range(2)]
+    return tuple((shot * own + 2 * other) / (shot + 2) for own, other in zip(one, blended, strict=True))
+
+
 def wasserstein(query: np.ndarray, maps: list[np.ndarray]) -> float:
     (m, a), (n, b) = gaussian([query]), gaussian(maps)
     channels = len(m)

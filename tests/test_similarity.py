@@ -12,6 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from triptych.similarity import (
     DISTANCES,
+    Gaussian,
+    descriptor_gaussian,
     distribution_class,
     distribution_similarity,
     global_similarity,
@@ -94,6 +96,22 @@ def test_kl_equals_torch_distributions_in_both_directions(
     torch.testing.assert_close(
         -distribution_similarity(*inputs, "log_kl").double(), (1 + forward).log(), rtol=tolerance, atol=0
     )
+
+
+@pytest.mark.parametrize("shot", [1, 5])
+def test_a_class_is_drawn_to_the_base_classes_it_resembles(shot: int) -> None:
+    _, support, _ = episode([shot] + [3] * 5, channels=6)
+    own, others = support[:shot], support[shot:].split(3)
+    gaussians = [descriptor_gaussian(maps) for maps in others]
+    base = Gaussian(torch.stack([one.mean for one in gaussians]), torch.stack([one.covariance for one in gaussians]))
+    mean, covariance = distribution_class(own, base=base)
+    expected = oracle.drawn(
+        oracle.gaussian([one.numpy() for one in own]),
+        [oracle.gaussian([one.numpy() for one in maps]) for maps in others],
+        shot,
+    )
+    np.testing.assert_allclose(mean.numpy(), expected[0], rtol=1e-9)
+    np.testing.assert_allclose(covariance.numpy(), expected[1], rtol=1e-9)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-7), (torch.float32, 1e-5)])

@@ -13,10 +13,11 @@ import torch
 from photos import split_folders
 
 from triptych import load_method
+from triptych.data import open_store
 from triptych.episodes import EpisodeSampler
 from triptych.methods import METHODS, build_method, save_method
 from triptych.training import PRESETS, Preset, PretrainSettings, TrainingError, TrainSettings, pretrain, train
-from triptych.training.episodic import episode_loss
+from triptych.training.episodic import episode_loss, learn_base_classes
 from triptych.training.schedule import cosine, side_at, step_halving
 
 PRETRAIN = PretrainSettings(epochs=3, batch=8, store_side=88, checkpoint_seconds=0, learning_rate=0.02)
@@ -32,6 +33,8 @@ TRAIN = TrainSettings(
     freeze_norm_after=16,
     store_side=88,
     sides=(48, 84),
+    base_images=3,
+    base_every=10,
     validate_every=12,
     validation_episodes=4,
     validation_shots=(1, 5),
@@ -191,9 +194,30 @@ def test_the_kept_model_is_the_moving_average(data: Path, tmp_path: Path) -> Non
         torch.testing.assert_close(averaged.state_dict()[name], 0.75 * one[name] + 0.25 * two[name])
 
 
+def test_base_classes_are_those_of_the_kept_weights_and_hidden_from_themselves(data: Path, tmp_path: Path) -> None:
+    method = load_method(train(data, tmp_path / "run", preset=TINY))
+    assert method.config.base_classes == 6
+    kept = method.base.gaussians()
+    store = open_store(data, "train", 84)
+    learn_base_classes(method, store, 3)
+    torch.testing.assert_close(method.base.gaussians(), kept, rtol=0.05, atol=0.05)  # the kept ones are of bf16
+    maps = method.encode(method.preprocess.normalise(store[np.flatnonzero(store.labels == 2)[:1]]))
+    alone = build_method("mml-conv64f").summarise(maps)["distribution"].mean
+    gap = method.summarise(maps)["distribution"].mean - alone
+    with method.base.hidden(np.array([2])):
+        assert len(method.base.gaussians().mean) == 5
+        assert (method.summarise(maps)["distribution"].mean - alone).norm() > gap.norm()
+    assert len(method.base.gaussians().mean) == 6
+
+
+def test_base_classes_must_outnumber_an_episode(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="more training classes than the 6 of an episode"):
+        train(data, tmp_path / "run", preset=Preset(None, replace(TRAIN, way=6)))
+
+
 def test_the_published_fusion_trains_at_its_own_way(data: Path, tmp_path: Path) -> None:
     config = replace(METHODS["mml-paper-conv64f"], slots=3)
-    settings = replace(TRAIN, way=2, shots=(1,), validation_shots=(1,), steps=4)
+    settings = replace(TRAIN, way=2, shots=(1,), validation_shots=(1,), steps=4, base_images=0)
     averaged = load_method(train(data, tmp_path, config, Preset(None, settings)))
     assert averaged.config == config
     trained = state(tmp_path)

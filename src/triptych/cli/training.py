@@ -111,6 +111,9 @@ def train(
     side: Annotated[
         list[int] | None, typer.Option(help="Image sides of the episodes, each for an equal share of the steps.")
     ] = None,
+    base_images: Annotated[
+        int | None, typer.Option(help="Images of each training class that show new classes how classes spread.", min=0)
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="auto, bf16-mixed or 32-true.")] = None,
     seed: Seed = None,
     resume: Resume = False,
@@ -130,6 +133,7 @@ def train(
         queries=queries,
         learning_rate=learning_rate,
         sides=tuple(side) if side else None,
+        base_images=base_images,
         precision=precision,
         seed=seed,
     )

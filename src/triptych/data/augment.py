@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["colour_jitter", "normalise", "random_crop_flip", "resize"]
+__all__ = ["centre_crop", "colour_jitter", "normalise", "random_crop_flip", "resize"]
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's greyscale
 
@@ -59,6 +59,18 @@ def _reflected(positions: np.ndarray, side: int) -> np.ndarray:
     """Positions beyond an edge, mirrored about the outermost pixel, which is not repeated."""
     inside = np.abs(positions)
     return np.minimum(inside, 2 * (side - 1) - inside)
+
+
+def centre_crop(images: UInt8[Tensor, "B side side 3"], crop: int) -> UInt8[Tensor, "B crop crop 3"]:
+    """The middle (crop, crop) window of each image.
+
+    >>> import torch
+    >>> from triptych.data import centre_crop
+    >>> centre_crop(torch.zeros(2, 100, 100, 3, dtype=torch.uint8), 84).shape
+    torch.Size([2, 84, 84, 3])
+    """
+    margin = (images.shape[1] - crop) // 2
+    return images[:, margin : margin + crop, margin : margin + crop]
 
 
 def normalise(

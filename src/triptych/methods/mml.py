@@ -1,9 +1,11 @@
 """Multi-level metric learning (MML), and the methods that are a part of it (DN4, ADM)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,6 +17,8 @@ from triptych.methods.base import ClassSummary, Method, Preprocessing
 from triptych.similarity import (
     DISTANCES,
     SHRINKAGES,
+    Gaussian,
+    descriptor_gaussian,
     distribution_class,
     distribution_to_classes,
     global_class,
@@ -32,6 +36,7 @@ _KNOWN = (*LEVELS, "global")
 _SIDES = (16, 2048)
 _MOST_COMPONENTS = 1 << 14
 _MOST_SLOTS = 1 << 14
+_MOST_BASE_CLASSES = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class MMLConfig:
         mean: per-channel mean that is subtracted from images in [0, 1].
         std: per-channel divisor after that.
         slots: None for way-agnostic fusion; N for published fusion weights with statistics per class slot.
+        base_classes: how many classes of training there are whose Gaussians are kept, to which the distribution level
+            draws classes of few images, as ``distribution_class`` says; None for none.
 
     >>> from triptych.methods import MMLConfig
     >>> MMLConfig(levels=("pixel",), pixel_k=3).backbone
@@ -74,6 +81,7 @@ class MMLConfig:
     slots: int | None = None
     architecture: dict[str, Any] | None = field(default=None, hash=False)
     components: int | None = None
+    base_classes: int | None = None
 
     def __post_init__(self) -> None:
         if not self.levels or not set(self.levels) <= set(_KNOWN):
@@ -86,6 +94,8 @@ class MMLConfig:
             raise ValueError(f"components must be 1 to {_MOST_COMPONENTS}, got {self.components}")
         if self.slots is not None and not 1 <= self.slots <= _MOST_SLOTS:
             raise ValueError(f"slots must be 1 to {_MOST_SLOTS}, got {self.slots}")
+        if self.base_classes is not None and not 2 <= self.base_classes <= _MOST_BASE_CLASSES:
+            raise ValueError(f"base classes must be 2 to {_MOST_BASE_CLASSES}, got {self.base_classes}")
         if not _SIDES[0] <= self.side <= _SIDES[1]:  # a stranger's file must not ask for a giant image
             raise ValueError(f"image side must be {_SIDES[0]} to {_SIDES[1]} pixels, got {self.side}")
 
@@ -124,6 +134,7 @@ class MML(Method):
         super().__init__(backbone or build_backbone(config.backbone, config.architecture), fusion, preprocess)
         self.config = config
         self.projection = _Projection(self.backbone.channels, config.components) if config.components else None
+        self.base = BaseClasses(config.base_classes, self.channels) if config.base_classes else None
 
     @property
     def channels(self) -> int:
@@ -153,7 +164,7 @@ class MML(Method):
                 f"{descriptors.shape[1]} channels; got {components}"
             )
         pca = PCA(components, svd_solver="covariance_eigh").fit(descriptors)
-        method = MML(replace(self.config, components=components, slots=None), self.backbone)
+        method = MML(replace(self.config, components=components, slots=None, base_classes=None), self.backbone)
         assert method.projection is not None
         method.projection.mean.copy_(torch.from_numpy(pca.mean_))
         method.projection.axes.copy_(torch.from_numpy(pca.components_))
@@ -177,7 +188,8 @@ class MML(Method):
             return part_class(maps, self.config.part_normalize)
         if level == "global":
             return global_class(maps)
-        return distribution_class(maps, self.config.distance, self.config.shrinkage)
+        base = None if self.base is None else self.base.gaussians()
+        return distribution_class(maps, self.config.distance, self.config.shrinkage, base)
 
     def _compare(self, level: str, query: Tensor, summaries: Sequence[Any], search_dtype: torch.dtype | None) -> Tensor:
         config = self.config
@@ -188,6 +200,64 @@ class MML(Method):
         if level == "global":
             return global_to_classes(query, summaries)
         return distribution_to_classes(query, summaries, config.distance, config.shrinkage)
+
+
+class BaseClasses(nn.Module):
+    """The Gaussians of the classes of training, as they are kept beside the weights.
+
+    Args:
+        count: how many there are.
+        channels: C of the maps.
+
+    >>> import torch
+    >>> from triptych.methods.mml import BaseClasses
+    >>> base = BaseClasses(2, channels=4)
+    >>> for number in range(2):
+    ...     base.learn(number, torch.randn(3, 4, 5, 5))
+    >>> base.gaussians().covariance.shape
+    torch.Size([2, 4, 4])
+    """
+
+    mean: Tensor
+    lower: Tensor
+
+    def __init__(self, count: int, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(count, channels))
+        self.register_buffer("lower", torch.zeros(count, channels * (channels + 1) // 2))  # of the covariances
+        self._shown: Tensor | slice = slice(None)
+
+    def learn(self, number: int, maps: Float[Tensor, "K C H W"], shrinkage: str = "ridge") -> None:
+        """Take the Gaussian of one class from feature maps of its images."""
+        gaussian = descriptor_gaussian(maps, shrinkage)
+        rows, columns = self._triangle()
+        self.mean[number] = gaussian.mean
+        self.lower[number] = gaussian.covariance[rows, columns]
+
+    def gaussians(self) -> Gaussian:
+        """Means (B, C) and covariances (B, C, C) of all that are not hidden."""
+        rows, columns = self._triangle()
+        mean, lower = self.mean[self._shown].double(), self.lower[self._shown].double()
+        covariance = lower.new_zeros(len(lower), mean.shape[1], mean.shape[1])
+        covariance[:, rows, columns] = lower
+        covariance[:, columns, rows] = lower
+        return Gaussian(mean, covariance)
+
+    @contextmanager
+    def hidden(self, numbers: np.ndarray) -> Iterator[None]:
+        """Without these classes: in training a class must not be drawn to itself, as no new class could be."""
+        shown = torch.ones(len(self.mean), dtype=torch.bool)
+        shown[torch.from_numpy(numbers)] = False
+        self._shown = shown
+        try:
+            yield
+        finally:
+            self._shown = slice(None)
+
+    def _triangle(self) -> tuple[Tensor, Tensor]:
+        channels = self.mean.shape[1]
+        rows, columns = torch.tril_indices(channels, channels, device=self.mean.device)
+        return rows, columns
 
 
 class _Projection(nn.Module):

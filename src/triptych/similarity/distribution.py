@@ -13,6 +13,7 @@ __all__ = [
     "DISTANCES",
     "SHRINKAGES",
     "Gaussian",
+    "descriptor_gaussian",
     "distribution_class",
     "distribution_similarity",
     "distribution_to_classes",
@@ -22,6 +23,8 @@ _RIDGE = 0.01  # added to every variance, as in the release
 _FLOOR = 1e-6
 _BLOCK_ELEMENTS = 1 << 25  # 256 MB
 _SMALLEST_SQUARE = 1e-20  # below it a root's gradient is taken as zero
+_BASE_IMAGES = 2.0  # how many support images the base classes weigh as much as
+_BASE_TEMPERATURE = 0.25  # of the weights of base classes
 
 
 class Gaussian(NamedTuple):
@@ -113,9 +116,32 @@ def distribution_similarity(
 
 @without_autocast
 def distribution_class(
-    maps: Float[Tensor, "K C H W"], distance: str = "wasserstein", shrinkage: str = "ridge"
+    maps: Float[Tensor, "K C H W"],
+    distance: str = "wasserstein",
+    shrinkage: str = "ridge",
+    base: Gaussian | None = None,
 ) -> Gaussian | InverseGaussian:
-    """The Gaussian of all descriptors of one class, for "kl" and "log_kl" already inverted.
+    r"""The Gaussian of all descriptors of one class, for "kl" and "log_kl" already inverted.
+
+    One image says little of how a class is distributed. With the Gaussians of B ``base`` classes, those of training,
+    the class is drawn to the ones that it resembles, the less the more images K it has:
+
+    .. math:: \mu = \frac{K\mu_n + \kappa\sum_b w_b\mu_b}{K + \kappa}, \qquad
+        \Sigma = \frac{K\Sigma_n + \kappa\sum_b w_b\Sigma_b}{K + \kappa}, \qquad
+        w = \mathrm{softmax}_b\left(-\frac{\|\mu_n - \mu_b\|_2}{T\,\sigma_n}\right)
+
+    with :math:`\sigma_n` the standard deviation of the B distances, kappa = 2 and T = 0.25. Source: after Yang, Liu
+    and Xu, "Free Lunch for Few-shot Learning: Distribution Calibration", ICLR 2021, equation 6, which takes the two
+    nearest classes and the same weight for any number of images.
+
+    Args:
+        maps: (K, C, H, W) feature maps of the class.
+        distance: as in ``distribution_similarity``.
+        shrinkage: as in ``distribution_similarity``.
+        base: means (B, C) and covariances (B, C, C) of the base classes, by ``descriptor_gaussian``.
+
+    Raises:
+        ValueError: an unknown distance or shrinkage, or maps of a single position.
 
     >>> import torch
     >>> from triptych.similarity import distribution_class
@@ -123,8 +149,33 @@ def distribution_class(
     Gaussian(mean=tensor([1.], dtype=torch.float64), covariance=tensor([[2.0100]], dtype=torch.float64))
     """
     _check_distance(distance)
-    gaussian = _gaussian(maps.transpose(0, 1).flatten(1), shrinkage)
+    gaussian = descriptor_gaussian(maps, shrinkage)
+    if base is not None:
+        gaussian = _drawn(gaussian, base, len(maps))
     return _inverted(gaussian) if distance in {"kl", "log_kl"} else gaussian
+
+
+@without_autocast
+def descriptor_gaussian(maps: Float[Tensor, "K C H W"], shrinkage: str = "ridge") -> Gaussian:
+    """The Gaussian of all descriptors of some maps.
+
+    >>> import torch
+    >>> from triptych.similarity import descriptor_gaussian
+    >>> descriptor_gaussian(torch.tensor([0.0, 2.0]).view(1, 1, 1, 2))
+    Gaussian(mean=tensor([1.], dtype=torch.float64), covariance=tensor([[2.0100]], dtype=torch.float64))
+    """
+    return _gaussian(maps.transpose(0, 1).flatten(1), shrinkage)
+
+
+def _drawn(gaussian: Gaussian, base: Gaussian, shot: int) -> Gaussian:
+    distances = (base.mean - gaussian.mean).norm(dim=1)  # (B,)
+    spread = distances.std(correction=0).clamp_min(torch.finfo(distances.dtype).tiny)
+    weights = torch.softmax(-distances / (_BASE_TEMPERATURE * spread), dim=0)
+    share = _BASE_IMAGES / (_BASE_IMAGES + shot)
+    return Gaussian(
+        torch.lerp(gaussian.mean, weights @ base.mean, share),
+        torch.lerp(gaussian.covariance, torch.tensordot(weights, base.covariance, 1), share),
+    )
 
 
 @without_autocast

@@ -1,6 +1,7 @@
 """Episodic training: each step is a few tasks like those the method will be asked to solve."""
 
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip, resize
+from triptych.data import ImageStore, centre_crop, colour_jitter, open_store, random_crop_flip, resize
 from triptych.episodes import Episode, EpisodeSampler
 from triptych.evaluation import evaluate_store
 from triptych.methods import MML, MMLConfig, build_method, load_method
@@ -76,6 +77,8 @@ def train(
     if init is not None:
         model.backbone.load_state_dict(load_method(init).backbone.state_dict())
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
+    if settings.base_images and "distribution" in model.config.levels:
+        model = _with_base_classes(model, len(train_store.classes), settings)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
@@ -95,6 +98,10 @@ def train(
         while run.step < settings.steps:
             learning_rate = _learning_rate(run.step, settings)
             set_learning_rate(optimizer, learning_rate)
+            side = side_at(run.step, settings.steps, settings.sides)
+            if run.step % settings.base_every == 0:
+                with fabric.autocast():
+                    learn_base_classes(model, train_store, settings.base_images, side)
             _train_mode(model, frozen_norm=_reached(run.step, settings.freeze_norm_after))
 
             optimizer.zero_grad()
@@ -102,10 +109,10 @@ def train(
             for number in range(run.step * settings.episodes_per_step, (run.step + 1) * settings.episodes_per_step):
                 episode = samplers[number % len(samplers)][number]
                 pixels = _pixels(train_store, episode, number, model.preprocess.side, settings)
-                side = side_at(run.step, settings.steps, settings.sides)
                 with fabric.autocast():
                     maps = model.encode(resize(model.preprocess.normalise(pixels), side))
-                loss, accuracy = episode_loss(model, maps, episode, settings.level_loss)
+                with model.base.hidden(train_store.labels[episode.support]) if model.base else nullcontext():
+                    loss, accuracy = episode_loss(model, maps, episode, settings.level_loss)
                 fabric.backward(loss / settings.episodes_per_step)
                 losses.append(loss.item())
                 accuracies.append(accuracy)
@@ -116,6 +123,8 @@ def train(
             if run.step % settings.validate_every == 0 or run.step == settings.steps:
                 averaged = average.module
                 assert isinstance(averaged, MML)
+                with fabric.autocast():
+                    learn_base_classes(averaged, train_store, settings.base_images)
                 figures = _validate(averaged, val_store, settings)
                 picked = [figures[f"{shot}-shot"] for shot in settings.validation_shots]
                 run.validated(averaged, float(np.mean(picked)), figures)
@@ -138,6 +147,27 @@ def episode_loss(model: MML, maps: Tensor, episode: Episode, level_loss: float) 
     for own in model.fusion.calibrated(levels).values():
         loss = loss + level_loss * functional.cross_entropy(own, truth)
     return loss, (logits.argmax(1) == truth).float().mean().item()
+
+
+@torch.no_grad()
+def learn_base_classes(model: MML, store: ImageStore, images: int, side: int | None = None) -> None:
+    """Measure the Gaussians of the classes of training, where a method keeps them, on images of this side."""
+    if model.base is None:
+        return
+    model.eval()
+    for number in range(len(store.classes)):
+        pixels = centre_crop(store[np.flatnonzero(store.labels == number)[:images]], model.preprocess.side)
+        maps = model.encode(resize(model.preprocess.normalise(pixels), side))
+        model.base.learn(number, maps.float(), model.config.shrinkage)
+
+
+def _with_base_classes(model: MML, count: int, settings: TrainSettings) -> MML:
+    if count <= settings.way:
+        raise ValueError(
+            f"base_images needs more training classes than the {settings.way} of an episode, to which these are "
+            f"drawn; got {count}"
+        )
+    return MML(replace(model.config, base_classes=count), model.backbone)
 
 
 def _pixels(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:

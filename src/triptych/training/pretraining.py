@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip, resize
+from triptych.data import ImageStore, centre_crop, colour_jitter, open_store, random_crop_flip, resize
 from triptych.episodes import EpisodeSampler
 from triptych.evaluation import encode_images
 from triptych.methods import MML, MMLConfig, build_method
@@ -122,13 +122,10 @@ def _batch(
 def _observe_levels(model: MML, store: ImageStore, seed: int, episodes: int = 20) -> None:
     """Show the fusion the spread of the levels, so that a pre-trained model's probabilities are no extremes."""
     sampler = EpisodeSampler(store.labels, min(5, len(store.classes)), shot=1, queries=1, seed=seed)
-    size = model.preprocess.side
-    margin = (store.images.shape[1] - size) // 2
     for number in range(episodes):
         episode = sampler[number]
-        images = store[np.concatenate([episode.support, episode.query])]
-        centre = images[:, margin : margin + size, margin : margin + size]
-        support, query = model.encode(model.preprocess.normalise(centre)).split([sampler.way, sampler.way])
+        images = centre_crop(store[np.concatenate([episode.support, episode.query])], model.preprocess.side)
+        support, query = model.encode(model.preprocess.normalise(images)).split([sampler.way, sampler.way])
         labels = torch.from_numpy(episode.support_labels).to(images.device)
         model.fusion.observe(model.compare_maps(query, support, labels))
 

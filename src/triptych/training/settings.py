@@ -69,6 +69,9 @@ class TrainSettings:
         padding: how far crops may reach beyond the image, which is reflected there.
         sides: crops are scaled to these sides in turn, each for an equal share of the steps; as in pre-training.
         jitter: strength of the colour jitter; 0 is off.
+        base_images: images of each class of training of which its Gaussian is measured, to be kept as one of the base
+            classes to which the distribution level draws new ones; 0 for no base classes.
+        base_every: steps after which these Gaussians are measured anew.
         validate_every: steps between two validations.
         validation_episodes: episodes of each validation shot.
         validation_shots: shots whose mean accuracy on the validation split picks the model.
@@ -98,6 +101,8 @@ class TrainSettings:
     padding: int = 0
     sides: tuple[int, ...] = ()
     jitter: float = 0.4
+    base_images: int = 0
+    base_every: int = 250
     validate_every: int = 2_500
     validation_episodes: int = 1_000
     validation_shots: tuple[int, ...] = (1,)
