@@ -53,8 +53,10 @@ def drawn(one: tuple[np.ndarray, np.ndarray], base: list[tuple[np.ndarray, np.nd
     distances = np.array([np.sqrt(((one[0] - mean) ** 2).sum()) for mean, _ in base])
     weights = np.exp(-distances / (0.25 * distances.std()))
     weights /= weights.sum()
-    blended = [sum(w * b[i] for w, b in zip(weights, base, strict=True)) for i in range(2)]
-    return tuple((shot * own + 2 * other) / (shot + 2) for own, other in zip(one, blended, strict=True))
+    target = sum(w * mean for w, (mean, _) in zip(weights, base, strict=True))
+    common = sum(covariance for _, covariance in base) / len(base)
+    share = 2 / (2 + shot) * min(1, np.trace(common) / 200 / ((one[0] - target) ** 2).sum())
+    return tuple((1 - share) * own + share * other for own, other in zip(one, (target, common), strict=True))
 
 
 def wasserstein(query: np.ndarray, maps: list[np.ndarray]) -> float:

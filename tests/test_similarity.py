@@ -99,11 +99,14 @@ def test_kl_equals_torch_distributions_in_both_directions(
 
 
 @pytest.mark.parametrize("shot", [1, 5])
-def test_a_class_is_drawn_to_the_base_classes_it_resembles(shot: int) -> None:
+@pytest.mark.parametrize("offset", [0.0, 3.0], ids=["near", "far"])
+def test_a_class_is_drawn_to_the_base_classes_it_resembles(shot: int, offset: float) -> None:
     _, support, _ = episode([shot] + [3] * 5, channels=6)
-    own, others = support[:shot], support[shot:].split(3)
+    own, others = support[:shot] + offset, support[shot:].split(3)
     gaussians = [descriptor_gaussian(maps) for maps in others]
-    base = Gaussian(torch.stack([one.mean for one in gaussians]), torch.stack([one.covariance for one in gaussians]))
+    base = Gaussian(
+        torch.stack([one.mean for one in gaussians]), torch.stack([one.covariance for one in gaussians]).mean(0)
+    )
     mean, covariance = distribution_class(own, base=base)
     expected = oracle.drawn(
         oracle.gaussian([one.numpy() for one in own]),
@@ -112,6 +115,25 @@ def test_a_class_is_drawn_to_the_base_classes_it_resembles(shot: int) -> None:
     )
     np.testing.assert_allclose(mean.numpy(), expected[0], rtol=1e-9)
     np.testing.assert_allclose(covariance.numpy(), expected[1], rtol=1e-9)
+
+
+def test_the_share_of_base_classes_falls_with_the_square_of_the_distance() -> None:
+    base = Gaussian(
+        torch.zeros(2, 1).double(), torch.full((1, 1), 2.0).double()
+    )  # within 2 / 200 of zero they weigh two images
+    shares = []
+    for mean in (0.05, 0.1, 0.2):
+        drawn = distribution_class(torch.tensor([mean - 1, mean + 1]).view(1, 1, 1, 2), base=base)
+        shares.append(1 - drawn.mean.item() / mean)
+    np.testing.assert_allclose(shares, [2 / 3, 2 / 3, 1 / 6], rtol=1e-5)
+
+
+def test_a_class_that_is_the_base_class_has_a_gradient() -> None:
+    maps = torch.randn(1, 3, 4, 4, requires_grad=True)
+    own = descriptor_gaussian(maps.detach())
+    distribution_class(maps, base=Gaussian(own.mean.expand(2, 3), own.covariance)).mean.sum().backward()
+    assert maps.grad is not None
+    assert maps.grad.isfinite().all()
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-7), (torch.float32, 1e-5)])

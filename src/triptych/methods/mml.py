@@ -18,7 +18,6 @@ from triptych.similarity import (
     DISTANCES,
     SHRINKAGES,
     Gaussian,
-    descriptor_gaussian,
     distribution_class,
     distribution_to_classes,
     global_class,
@@ -57,8 +56,8 @@ class MMLConfig:
         mean: per-channel mean that is subtracted from images in [0, 1].
         std: per-channel divisor after that.
         slots: None for way-agnostic fusion; N for published fusion weights with statistics per class slot.
-        base_classes: how many classes of training there are whose Gaussians are kept, to which the distribution level
-            draws classes of few images, as ``distribution_class`` says; None for none.
+        base_classes: how many classes of training are kept beside the weights, by the mean of each, to which the
+            distribution level draws classes of few images, as ``distribution_class`` says; None for none.
 
     >>> from triptych.methods import MMLConfig
     >>> MMLConfig(levels=("pixel",), pixel_k=3).backbone
@@ -188,7 +187,7 @@ class MML(Method):
             return part_class(maps, self.config.part_normalize)
         if level == "global":
             return global_class(maps)
-        base = None if self.base is None else self.base.gaussians()
+        base = None if self.base is None else self.base.gaussian()
         return distribution_class(maps, self.config.distance, self.config.shrinkage, base)
 
     def _compare(self, level: str, query: Tensor, summaries: Sequence[Any], search_dtype: torch.dtype | None) -> Tensor:
@@ -203,7 +202,7 @@ class MML(Method):
 
 
 class BaseClasses(nn.Module):
-    """The Gaussians of the classes of training, as they are kept beside the weights.
+    """What is kept of the classes of training beside the weights: the mean of each, and their mean covariance.
 
     Args:
         count: how many there are.
@@ -211,37 +210,30 @@ class BaseClasses(nn.Module):
 
     >>> import torch
     >>> from triptych.methods.mml import BaseClasses
+    >>> from triptych.similarity import descriptor_gaussian
     >>> base = BaseClasses(2, channels=4)
-    >>> for number in range(2):
-    ...     base.learn(number, torch.randn(3, 4, 5, 5))
-    >>> base.gaussians().covariance.shape
-    torch.Size([2, 4, 4])
+    >>> base.learn([descriptor_gaussian(torch.randn(3, 4, 5, 5)) for _ in range(2)])
+    >>> base.gaussian().mean.shape
+    torch.Size([2, 4])
     """
 
     mean: Tensor
-    lower: Tensor
+    covariance: Tensor
 
     def __init__(self, count: int, channels: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(count, channels))
-        self.register_buffer("lower", torch.zeros(count, channels * (channels + 1) // 2))  # of the covariances
+        self.register_buffer("covariance", torch.zeros(channels, channels))
         self._shown: Tensor | slice = slice(None)
 
-    def learn(self, number: int, maps: Float[Tensor, "K C H W"], shrinkage: str = "ridge") -> None:
-        """Take the Gaussian of one class from feature maps of its images."""
-        gaussian = descriptor_gaussian(maps, shrinkage)
-        rows, columns = self._triangle()
-        self.mean[number] = gaussian.mean
-        self.lower[number] = gaussian.covariance[rows, columns]
+    def learn(self, classes: Sequence[Gaussian]) -> None:
+        """Take them from the Gaussian of each class."""
+        self.mean.copy_(torch.stack([one.mean for one in classes]))
+        self.covariance.copy_(torch.stack([one.covariance for one in classes]).mean(0))
 
-    def gaussians(self) -> Gaussian:
-        """Means (B, C) and covariances (B, C, C) of all that are not hidden."""
-        rows, columns = self._triangle()
-        mean, lower = self.mean[self._shown].double(), self.lower[self._shown].double()
-        covariance = lower.new_zeros(len(lower), mean.shape[1], mean.shape[1])
-        covariance[:, rows, columns] = lower
-        covariance[:, columns, rows] = lower
-        return Gaussian(mean, covariance)
+    def gaussian(self) -> Gaussian:
+        """Means (B, C) of all classes that are not hidden, and the covariance (C, C)."""
+        return Gaussian(self.mean[self._shown].double(), self.covariance.double())
 
     @contextmanager
     def hidden(self, numbers: np.ndarray) -> Iterator[None]:
@@ -253,11 +245,6 @@ class BaseClasses(nn.Module):
             yield
         finally:
             self._shown = slice(None)
-
-    def _triangle(self) -> tuple[Tensor, Tensor]:
-        channels = self.mean.shape[1]
-        rows, columns = torch.tril_indices(channels, channels, device=self.mean.device)
-        return rows, columns
 
 
 class _Projection(nn.Module):

@@ -23,8 +23,9 @@ _RIDGE = 0.01  # added to every variance, as in the release
 _FLOOR = 1e-6
 _BLOCK_ELEMENTS = 1 << 25  # 256 MB
 _SMALLEST_SQUARE = 1e-20  # below it a root's gradient is taken as zero
-_BASE_IMAGES = 2.0  # how many support images the base classes weigh as much as
+_BASE_IMAGES = 2.0  # how many support images near base classes weigh as much as
 _BASE_TEMPERATURE = 0.25  # of the weights of base classes
+_BASE_REACH = 1 / 200  # of the base classes' total variance: the squared distance up to which they weigh that much
 
 
 class Gaussian(NamedTuple):
@@ -123,22 +124,29 @@ def distribution_class(
 ) -> Gaussian | InverseGaussian:
     r"""The Gaussian of all descriptors of one class, for "kl" and "log_kl" already inverted.
 
-    One image says little of how a class is distributed. With the Gaussians of B ``base`` classes, those of training,
-    the class is drawn to the ones that it resembles, the less the more images K it has:
+    One image says little of how a class is distributed. With the means :math:`\mu_b` of B ``base`` classes, those of
+    training, and the covariance :math:`\Sigma_B` that they have in common, the class's own :math:`\mu_n` and
+    :math:`\Sigma_n` are drawn to those of the classes that it resembles:
 
-    .. math:: \mu = \frac{K\mu_n + \kappa\sum_b w_b\mu_b}{K + \kappa}, \qquad
-        \Sigma = \frac{K\Sigma_n + \kappa\sum_b w_b\Sigma_b}{K + \kappa}, \qquad
+    .. math:: \mu = (1 - s)\,\mu_n + s \sum_b w_b\mu_b, \qquad \Sigma = (1 - s)\,\Sigma_n + s\,\Sigma_B, \qquad
         w = \mathrm{softmax}_b\left(-\frac{\|\mu_n - \mu_b\|_2}{T\,\sigma_n}\right)
 
-    with :math:`\sigma_n` the standard deviation of the B distances, kappa = 2 and T = 0.25. Source: after Yang, Liu
-    and Xu, "Free Lunch for Few-shot Learning: Distribution Calibration", ICLR 2021, equation 6, which takes the two
-    nearest classes and the same weight for any number of images.
+    with :math:`\sigma_n` the standard deviation of the B distances and T = 0.25. The share falls with the number of
+    images K, and with the distance where the class resembles none of them:
+
+    .. math:: s = \frac{\kappa}{\kappa + K}
+        \min\left(1, \frac{\rho\,\mathrm{tr}\,\Sigma_B}{\|\mu_n - \sum_b w_b\mu_b\|_2^2}\right)
+
+    with kappa = 2 and rho = 1/200. Sources: Yang, Liu and Xu, "Free Lunch for Few-shot Learning: Distribution
+    Calibration", ICLR 2021, equation 6, which takes the two nearest classes, the covariance of each, and the same
+    weight for any distance and number of images; the fall with the squared distance is that of James and Stein,
+    "Estimation with Quadratic Loss", 1961.
 
     Args:
         maps: (K, C, H, W) feature maps of the class.
         distance: as in ``distribution_similarity``.
         shrinkage: as in ``distribution_similarity``.
-        base: means (B, C) and covariances (B, C, C) of the base classes, by ``descriptor_gaussian``.
+        base: means (B, C) of the base classes and their mean covariance (C, C), both by ``descriptor_gaussian``.
 
     Raises:
         ValueError: an unknown distance or shrinkage, or maps of a single position.
@@ -170,12 +178,11 @@ def descriptor_gaussian(maps: Float[Tensor, "K C H W"], shrinkage: str = "ridge"
 def _drawn(gaussian: Gaussian, base: Gaussian, shot: int) -> Gaussian:
     distances = (base.mean - gaussian.mean).norm(dim=1)  # (B,)
     spread = distances.std(correction=0).clamp_min(torch.finfo(distances.dtype).tiny)
-    weights = torch.softmax(-distances / (_BASE_TEMPERATURE * spread), dim=0)
-    share = _BASE_IMAGES / (_BASE_IMAGES + shot)
-    return Gaussian(
-        torch.lerp(gaussian.mean, weights @ base.mean, share),
-        torch.lerp(gaussian.covariance, torch.tensordot(weights, base.covariance, 1), share),
-    )
+    target = torch.softmax(-distances / (_BASE_TEMPERATURE * spread), dim=0) @ base.mean  # (C,)
+    reach = _BASE_REACH * base.covariance.trace()
+    near = reach / (target - gaussian.mean).square().sum().clamp_min(reach)
+    share = _BASE_IMAGES / (_BASE_IMAGES + shot) * near
+    return Gaussian(torch.lerp(gaussian.mean, target, share), torch.lerp(gaussian.covariance, base.covariance, share))
 
 
 @without_autocast

@@ -14,6 +14,7 @@ from triptych.data import ImageStore, centre_crop, colour_jitter, open_store, ra
 from triptych.episodes import Episode, EpisodeSampler
 from triptych.evaluation import evaluate_store
 from triptych.methods import MML, MMLConfig, build_method, load_method
+from triptych.similarity import descriptor_gaussian
 from triptych.training.pretraining import pretrain
 from triptych.training.run import Run, evaluation_precision, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
@@ -151,14 +152,16 @@ def episode_loss(model: MML, maps: Tensor, episode: Episode, level_loss: float) 
 
 @torch.no_grad()
 def learn_base_classes(model: MML, store: ImageStore, images: int, side: int | None = None) -> None:
-    """Measure the Gaussians of the classes of training, where a method keeps them, on images of this side."""
+    """Measure the classes of training, where a method keeps them, on images of this side."""
     if model.base is None:
         return
     model.eval()
+    gaussians = []
     for number in range(len(store.classes)):
         pixels = centre_crop(store[np.flatnonzero(store.labels == number)[:images]], model.preprocess.side)
         maps = model.encode(resize(model.preprocess.normalise(pixels), side))
-        model.base.learn(number, maps.float(), model.config.shrinkage)
+        gaussians.append(descriptor_gaussian(maps.float(), model.config.shrinkage))
+    model.base.learn(gaussians)
 
 
 def _with_base_classes(model: MML, count: int, settings: TrainSettings) -> MML:
