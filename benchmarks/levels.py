@@ -32,6 +32,8 @@ from triptych.training import PRESETS, Preset, TrainSettings, train
 
 SHOTS = (1, 5)
 REFERENCE = "paper"  # whom the others are compared with
+WHOLE = "mml-base"  # of whom each level is left out in turn
+BASE_IMAGES = 100
 START = Path(__file__).parent / "checkpoints" / "conv64f-pretrain-42.safetensors"
 OURS = replace(METHODS["mml-conv64f"], distance="wasserstein")  # of a few thousand steps it makes more: see LOG.md
 
@@ -42,6 +44,7 @@ class Contender:
 
     title: str
     config: MMLConfig
+    base_images: int = 0
 
     def file(self, shot: int) -> str:
         """The name of its weights for a shot; the published fusion has weights for each."""
@@ -55,13 +58,25 @@ CONTENDERS = {
     "pixel": Contender("pixel level alone (DN4, k = 1)", replace(METHODS["dn4-conv64f"], pixel_k=1)),
     "adm": Contender("pixel + distribution (ADM, k = 1)", replace(METHODS["adm-conv64f"], slots=5, pixel_k=1)),
     "paper": Contender("pixel + part + distribution (MML, paper)", replace(METHODS["mml-paper-conv64f"], slots=5)),
-    "mml": Contender("pixel + part + distribution (MML, Triptych)", OURS),
+    "mml": Contender("pixel + part + distribution, a loss on each (MML, Triptych)", OURS),
+    "distribution-base": Contender(
+        "distribution level alone, base classes", replace(OURS, levels=("distribution",)), BASE_IMAGES
+    ),
+    "mml-base": Contender("pixel + part + distribution, base classes (MML, Triptych)", OURS, BASE_IMAGES),
 }
 
 
 def settings(contender: Contender, shot: int, steps: int, sides: tuple[int, ...], seed: int) -> TrainSettings:
     """The budget of all, 70 to 90 images a step, and what a contender's fusion needs besides."""
-    common = replace(PRESETS["fast"].train, steps=steps, sides=sides, seed=seed, average=0.995, validate_every=steps)
+    common = replace(
+        PRESETS["fast"].train,
+        steps=steps,
+        sides=sides,
+        seed=seed,
+        average=0.995,
+        base_images=contender.base_images,
+        validate_every=steps,
+    )
     if contender.config.slots is None:
         return common
     return replace(common, way=contender.config.slots, shots=(shot,), queries=13 if shot == 1 else 10, level_loss=0.0)
@@ -108,7 +123,7 @@ def table(
                 "weights_sha256": weights_hash(method),
                 "config": asdict(method.config),
             }
-            if name == "mml":
+            if name == WHOLE:
                 ablation[f"{shot}-shot"] = {
                     subset: {"accuracy": asdict(Accuracy.over(values)), "all_minus": difference(found[name], values)}
                     for subset, values in subsets.items()

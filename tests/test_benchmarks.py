@@ -63,7 +63,7 @@ def test_the_table_of_levels_pairs_episodes(tmp_path: Path) -> None:
     from levels import CONTENDERS, markdown, table
 
     class_folders(tmp_path / "data" / "test", classes=5, each=21)
-    names = ["global", "paper", "mml"]
+    names = ["global", "paper", "mml-base"]
     for name in names:
         contender = CONTENDERS[name]
         (tmp_path / name).mkdir()
@@ -74,15 +74,21 @@ def test_the_table_of_levels_pairs_episodes(tmp_path: Path) -> None:
     assert table(str(tmp_path / "data"), tmp_path, names, 3, 0, "32", cache=tmp_path / "kept") == record
     assert table(str(tmp_path / "data"), tmp_path, names, 3, 0, "32") == record
     assert record["rows"]["paper"]["1-shot"]["minus_reference"] == {"mean": 0.0, "ci95": 0.0}
-    ours, reference = (record["rows"][name]["5-shot"]["accuracy"]["mean"] for name in ("mml", "paper"))
-    assert record["rows"]["mml"]["5-shot"]["minus_reference"]["mean"] == pytest.approx(ours - reference)
+    ours, reference = (record["rows"][name]["5-shot"]["accuracy"]["mean"] for name in ("mml-base", "paper"))
+    assert record["rows"]["mml-base"]["5-shot"]["minus_reference"]["mean"] == pytest.approx(ours - reference)
     whole = record["ablation"]["5-shot"]["distribution + pixel + part"]
     assert (whole["accuracy"]["mean"], whole["all_minus"]["mean"]) == (ours, 0)
     assert markdown(record).count("±") == 4 * (len(names) + len(record["ablation"]["1-shot"]))
     more = table(
-        str(tmp_path / "data"), tmp_path, ["paper"], 3, 0, "32", also=[str(tmp_path / "mml" / "all-shots.safetensors")]
+        str(tmp_path / "data"),
+        tmp_path,
+        ["paper"],
+        3,
+        0,
+        "32",
+        also=[str(tmp_path / "mml-base" / "all-shots.safetensors")],
     )
-    assert list(more["rows"].values())[1]["1-shot"]["accuracy"] == record["rows"]["mml"]["1-shot"]["accuracy"]
+    assert list(more["rows"].values())[1]["1-shot"]["accuracy"] == record["rows"]["mml-base"]["1-shot"]["accuracy"]
 
 
 def test_all_contenders_have_the_same_budget() -> None:

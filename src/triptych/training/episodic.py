@@ -77,9 +77,10 @@ def train(
     model = build_method(method)
     if init is not None:
         model.backbone.load_state_dict(load_method(init).backbone.state_dict())
+    way = model.fusion.way or settings.way
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
     if settings.base_images and "distribution" in model.config.levels:
-        model = _with_base_classes(model, len(train_store.classes), settings)
+        model = _with_base_classes(model, len(train_store.classes), way)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
@@ -88,7 +89,6 @@ def train(
         {"params": model.fusion.parameters(), "rate": settings.fusion_rate},
     ]
     optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, betas=settings.betas)
-    way = model.fusion.way or settings.way
     samplers = [
         EpisodeSampler(train_store.labels, way, shot, settings.queries, settings.seed, train_store.classes)
         for shot in settings.shots
@@ -164,11 +164,11 @@ def learn_base_classes(model: MML, store: ImageStore, images: int, side: int | N
     model.base.learn(gaussians)
 
 
-def _with_base_classes(model: MML, count: int, settings: TrainSettings) -> MML:
-    if count <= settings.way:
+def _with_base_classes(model: MML, count: int, way: int) -> MML:
+    if count <= way:
         raise ValueError(
-            f"base_images needs more training classes than the {settings.way} of an episode, to which these are "
-            f"drawn; got {count}"
+            f"base_images needs more training classes than the {way} of an episode, to which these are "
+            f"drawn; got {count}: lower the way, or set base_images to 0"
         )
     return MML(replace(model.config, base_classes=count), model.backbone)
 

@@ -69,9 +69,9 @@ class TrainSettings:
         padding: how far crops may reach beyond the image, which is reflected there.
         sides: crops are scaled to these sides in turn, each for an equal share of the steps; as in pre-training.
         jitter: strength of the colour jitter; 0 is off.
-        base_images: images of each class of training of which its Gaussian is measured, to be kept as one of the base
-            classes to which the distribution level draws new ones; 0 for no base classes.
-        base_every: steps after which these Gaussians are measured anew.
+        base_images: images of each class of training by which it is measured, to be kept as one of the base classes
+            to which the distribution level draws new ones; 0 for no base classes.
+        base_every: steps after which the base classes are measured anew.
         validate_every: steps between two validations.
         validation_episodes: episodes of each validation shot.
         validation_shots: shots whose mean accuracy on the validation split picks the model.
@@ -148,6 +148,7 @@ PRESETS: dict[str, Preset] = {
             padding=4,
             sides=(56, 68, 84),
             jitter=0.0,
+            base_images=100,
             validate_every=2_000,
             validation_episodes=300,
             validation_shots=(1, 5),
