@@ -55,7 +55,9 @@ def drawn(one: tuple[np.ndarray, np.ndarray], base: list[tuple[np.ndarray, np.nd
     weights /= weights.sum()
     target = sum(w * mean for w, (mean, _) in zip(weights, base, strict=True))
     common = sum(covariance for _, covariance in base) / len(base)
-    share = 2 / (2 + shot) * min(1, np.trace(common) / 200 / ((one[0] - target) ** 2).sum())
+    centre = sum(mean for mean, _ in base) / len(base)
+    variance = sum(((mean - centre) ** 2).sum() for mean, _ in base) / len(base)
+    share = 2 / (2 + shot) * min(1, 2 * variance / ((one[0] - target) ** 2).sum())
     return tuple((1 - share) * own + share * other for own, other in zip(one, (target, common), strict=True))
 
 

@@ -118,20 +118,22 @@ def test_a_class_is_drawn_to_the_base_classes_it_resembles(shot: int, offset: fl
 
 
 def test_the_share_of_base_classes_falls_with_the_square_of_the_distance() -> None:
-    base = Gaussian(
-        torch.zeros(2, 1).double(), torch.full((1, 1), 2.0).double()
-    )  # within 2 / 200 of zero they weigh two images
+    means = torch.tensor([[-1.0], [1.0]]).double()  # a variance of 1: within a squared distance of 2 the share is whole
+    base = Gaussian(means, torch.ones(1, 1).double())
     shares = []
-    for mean in (0.05, 0.1, 0.2):
+    for mean in (2.0, 3.0, 5.0):  # their nearest base class is at 1, to which all the weight goes
         drawn = distribution_class(torch.tensor([mean - 1, mean + 1]).view(1, 1, 1, 2), base=base)
-        shares.append(1 - drawn.mean.item() / mean)
-    np.testing.assert_allclose(shares, [2 / 3, 2 / 3, 1 / 6], rtol=1e-5)
+        shares.append((mean - drawn.mean.item()) / (mean - 1))
+    np.testing.assert_allclose(shares, [2 / 3, 2 / 3 * 2 / 4, 2 / 3 * 2 / 16], rtol=2e-3)
 
 
-def test_a_class_that_is_the_base_class_has_a_gradient() -> None:
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_base_classes_at_the_same_distance_have_a_gradient(count: int, offset: float) -> None:
     maps = torch.randn(1, 3, 4, 4, requires_grad=True)
     own = descriptor_gaussian(maps.detach())
-    distribution_class(maps, base=Gaussian(own.mean.expand(2, 3), own.covariance)).mean.sum().backward()
+    base = Gaussian((own.mean + offset).expand(count, 3), own.covariance)
+    distribution_class(maps, base=base).mean.sum().backward()
     assert maps.grad is not None
     assert maps.grad.isfinite().all()
 
