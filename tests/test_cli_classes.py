@@ -376,7 +376,7 @@ def test_adding_computes_nothing_for_the_other_classes(monkeypatch: pytest.Monke
     method = recognizer.method_
     encode, summarise = method.encode, method.summarise
     monkeypatch.setattr(method, "encode", lambda images: encoded.append(len(images)) or encode(images))
-    monkeypatch.setattr(method, "summarise", lambda maps: summarised.append(len(maps)) or summarise(maps))
+    monkeypatch.setattr(method, "summarise", lambda maps, views: summarised.append(len(maps)) or summarise(maps, views))
     recognizer.add([photo(0, 60), photo(0, 61)], "a").add([photo(9, 0)], "g")
     assert (sum(encoded), summarised) == (3, [5, 1])
     encoded.clear(), summarised.clear()

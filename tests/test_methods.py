@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from torch import nn
 
 from triptych import load_method, save_method
 from triptych.backbones import BACKBONES, build_backbone
-from triptych.methods import EMBEDDED, METHODS, MMLConfig, build_method
+from triptych.methods import EMBEDDED, METHODS, MML, MMLConfig, build_method
 from triptych.methods.files import weights_hash
+from triptych.similarity import descriptor_gaussian
 
 SHAPES = {"conv64f": (64, 21, 21), "conv64f-bias": (64, 21, 21), "resnet12": (640, 5, 5)}
 
@@ -135,6 +137,9 @@ def rewrite(path: Path, drop: str | None = None, **changes: object) -> None:
         ({"config": {"side": 10**9}}, "image side must be 16 to 2048"),
         ({"config": {"slots": 10**9}}, "slots must be 1 to 16384"),
         ({"config": {"slots": -1}}, "slots must be 1 to 16384"),
+        ({"config": {"base_classes": 1}}, "base classes must be 2 to 16384"),
+        ({"config": {"base_classes": 2, "levels": ["pixel"]}}, "for the distribution level"),
+        ({"config": {"components": 65}}, "65 components of 64 channels"),
         ({"config": {"backbone": "resnet12"}}, "do not fit"),
         ({"drop": "fusion.spread"}, "fusion.spread"),
     ],
@@ -143,6 +148,53 @@ def test_a_wrong_method_file_is_refused(saved: Path, changes: dict, message: str
     rewrite(saved, **changes)
     with pytest.raises(ValueError, match=message):
         load_method(saved)
+
+
+def with_base_classes(**settings: Any) -> MML:
+    torch.manual_seed(0)
+    method = MML(MMLConfig(base_classes=3, **settings)).eval()
+    with torch.no_grad():
+        method.base.learn([descriptor_gaussian(torch.randn(2, 64, 5, 5) + number) for number in range(3)])
+    return method
+
+
+@pytest.mark.parametrize(("tensor", "value"), [("mean", torch.nan), ("covariance", torch.nan), ("covariance", -1.0)])
+def test_base_classes_that_are_no_gaussians_are_refused(tmp_path: Path, tensor: str, value: float) -> None:
+    method = with_base_classes()
+    save_method(method, tmp_path / "m.safetensors")
+    assert load_method(tmp_path / "m.safetensors").base is not None
+    getattr(method.base, tensor)[0, 0] = value
+    save_method(method, tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match=r"m.safetensors: its base classes are no Gaussians"):
+        load_method(tmp_path / "m.safetensors")
+
+
+def test_base_classes_draw_no_class_before_they_are_learnt() -> None:
+    maps = torch.rand(1, 64, 5, 5)
+    plain, unlearnt = (MML(MMLConfig(base_classes=count)).summarise(maps)["distribution"] for count in (None, 3))
+    torch.testing.assert_close(unlearnt.mean, plain.mean, rtol=1e-5, atol=0)
+
+
+def test_base_classes_are_all_learnt_or_none() -> None:
+    with pytest.raises(ValueError, match="expected the Gaussians of 3 base classes, got 1"):
+        with_base_classes().base.learn([descriptor_gaussian(torch.randn(2, 64, 5, 5))])
+
+
+def test_views_of_a_photo_are_drawn_like_the_photo() -> None:
+    method, maps = with_base_classes(), torch.rand(1, 64, 5, 5)
+    once = method.summarise(maps)["distribution"].mean
+    torch.testing.assert_close(method.summarise(maps.repeat(4, 1, 1, 1), views=4)["distribution"].mean, once)
+    assert not torch.allclose(method.summarise(maps.repeat(4, 1, 1, 1))["distribution"].mean, once)
+
+
+def test_reduced_base_classes_are_those_of_reduced_maps() -> None:
+    method = with_base_classes()
+    seen, *of_classes = torch.randn(4, 6, 64, 5, 5).unbind()
+    method.base.learn([descriptor_gaussian(maps) for maps in of_classes])
+    reduced = method.reduced(seen, components=5)
+    kept = reduced.base.gaussians()
+    reduced.base.learn([descriptor_gaussian(reduced.projection(maps)) for maps in of_classes])
+    torch.testing.assert_close(kept, reduced.base.gaussians(), rtol=1e-4, atol=1e-5)
 
 
 def test_a_truncated_method_file_is_named(saved: Path) -> None:

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from triptych.similarity import (
     DISTANCES,
-    Gaussian,
+    BaseGaussians,
     descriptor_gaussian,
     distribution_class,
     distribution_similarity,
@@ -104,7 +104,7 @@ def test_a_class_is_drawn_to_the_base_classes_it_resembles(shot: int, offset: fl
     _, support, _ = episode([shot] + [3] * 5, channels=6)
     own, others = support[:shot] + offset, support[shot:].split(3)
     gaussians = [descriptor_gaussian(maps) for maps in others]
-    base = Gaussian(
+    base = BaseGaussians(
         torch.stack([one.mean for one in gaussians]), torch.stack([one.covariance for one in gaussians]).mean(0)
     )
     mean, covariance = distribution_class(own, base=base)
@@ -119,7 +119,7 @@ def test_a_class_is_drawn_to_the_base_classes_it_resembles(shot: int, offset: fl
 
 def test_the_share_of_base_classes_falls_with_the_square_of_the_distance() -> None:
     means = torch.tensor([[-1.0], [1.0]]).double()  # a variance of 1: within a squared distance of 2 the share is whole
-    base = Gaussian(means, torch.ones(1, 1).double())
+    base = BaseGaussians(means, torch.ones(1, 1).double())
     shares = []
     for mean in (2.0, 3.0, 5.0):  # their nearest base class is at 1, to which all the weight goes
         drawn = distribution_class(torch.tensor([mean - 1, mean + 1]).view(1, 1, 1, 2), base=base)
@@ -132,7 +132,7 @@ def test_the_share_of_base_classes_falls_with_the_square_of_the_distance() -> No
 def test_base_classes_at_the_same_distance_have_a_gradient(count: int, offset: float) -> None:
     maps = torch.randn(1, 3, 4, 4, requires_grad=True)
     own = descriptor_gaussian(maps.detach())
-    base = Gaussian((own.mean + offset).expand(count, 3), own.covariance)
+    base = BaseGaussians((own.mean + offset).expand(count, 3), own.covariance)
     distribution_class(maps, base=base).mean.sum().backward()
     assert maps.grad is not None
     assert maps.grad.isfinite().all()

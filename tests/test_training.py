@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from photos import split_folders
 from triptych import load_method
 from triptych.data import open_store
 from triptych.episodes import EpisodeSampler
-from triptych.methods import METHODS, build_method, save_method
+from triptych.methods import METHODS, MML, MMLConfig, build_method, save_method
+from triptych.similarity import descriptor_gaussian
 from triptych.training import PRESETS, Preset, PretrainSettings, TrainingError, TrainSettings, pretrain, train
 from triptych.training.episodic import episode_loss, learn_base_classes
 from triptych.training.schedule import cosine, side_at, step_halving
@@ -197,21 +199,61 @@ def test_the_kept_model_is_the_moving_average(data: Path, tmp_path: Path) -> Non
 def test_base_classes_are_those_of_the_kept_weights_and_hidden_from_themselves(data: Path, tmp_path: Path) -> None:
     method = load_method(train(data, tmp_path / "run", preset=TINY))
     assert method.config.base_classes == 6
-    kept = method.base.gaussian()
+    kept = method.base.gaussians()
     store = open_store(data, "train", 84)
     learn_base_classes(method, store, 3)
-    torch.testing.assert_close(method.base.gaussian(), kept, rtol=0.05, atol=0.05)  # the kept ones are of bf16
+    torch.testing.assert_close(method.base.gaussians(), kept, rtol=0.05, atol=0.05)  # the kept ones are of bf16
     maps = method.encode(method.preprocess.normalise(store[np.flatnonzero(store.labels == 2)[:1]]))
     drawn = method.summarise(maps)["distribution"].mean
     with method.base.hidden(np.array([2])):
-        torch.testing.assert_close(method.base.gaussian().mean, kept.mean[[0, 1, 3, 4, 5]], rtol=0.05, atol=0.05)
+        torch.testing.assert_close(method.base.gaussians().means, kept.means[[0, 1, 3, 4, 5]], rtol=0.05, atol=0.05)
         assert not torch.allclose(method.summarise(maps)["distribution"].mean, drawn)
     torch.testing.assert_close(method.summarise(maps)["distribution"].mean, drawn)
 
 
-def test_base_classes_must_outnumber_an_episode(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="more training classes than the 6 of an episode"):
-        train(data, tmp_path / "run", preset=Preset(None, replace(TRAIN, way=6)))
+def test_an_episode_is_not_drawn_to_its_own_classes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+
+    def spy(model: MML, *rest: Any) -> tuple[torch.Tensor, float]:
+        shown.append(len(model.base.gaussians().means))
+        return episode_loss(model, *rest)
+
+    monkeypatch.setattr("triptych.training.episodic.episode_loss", spy)
+    train(data, tmp_path / "run", preset=Preset(None, replace(TRAIN, steps=2)))
+    assert shown == [6 - TRAIN.way] * 2 * TRAIN.episodes_per_step
+
+
+def test_base_classes_are_measured_anew_in_time_and_at_each_side(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = []
+    monkeypatch.setattr("triptych.training.episodic.learn_base_classes", lambda *given: sides.append(given[3:]))
+    settings = replace(TRAIN, steps=8, sides=(48, 84), base_every=3, validate_every=8)
+    train(data, tmp_path / "run", preset=Preset(None, settings))
+    assert sides == [(48,), (48,), (84,), (84,), ()]  # at steps 0, 3, 4 and 6, and to validate
+
+
+def test_base_classes_are_measured_on_so_many_images_and_leave_the_backbone_alone(data: Path) -> None:
+    model, store = MML(MMLConfig(base_classes=6)), open_store(data, "train", 84)
+    before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
+    learn_base_classes(model, store, 3)
+    maps = model.eval().encode(model.preprocess.normalise(store[np.flatnonzero(store.labels == 2)[:3]]))
+    torch.testing.assert_close(model.base.mean[2].double(), descriptor_gaussian(maps).mean, rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(value, before[name]) for name, value in model.backbone.state_dict().items())
+
+
+def test_too_few_classes_train_without_base_classes(data: Path, tmp_path: Path) -> None:
+    settings = replace(TRAIN, way=5, steps=1, base_images=3)
+    with pytest.warns(UserWarning, match="5-way episodes need 7 training classes, and there are 6"):
+        trained = train(data, tmp_path / "few", preset=Preset(None, settings))
+    assert load_method(trained).base is None
+
+
+def test_the_settings_alone_say_whether_there_are_base_classes(data: Path, tmp_path: Path) -> None:
+    settings = replace(TRAIN, steps=1, base_images=0)
+    assert load_method(train(data, tmp_path, MMLConfig(base_classes=6), Preset(None, settings))).base is None
 
 
 def test_the_published_fusion_trains_at_its_own_way(data: Path, tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def _compare_views(
     support = torch.cat([maps[episode.support] for maps in views])  # (V*S, C, H, W)
     query = torch.cat([maps[episode.query] for maps in views])  # (V*Q, C, H, W)
     labels = torch.from_numpy(episode.support_labels).repeat(len(views)).to(support.device)
-    levels = method.compare_maps(query, support, labels, search_dtype)
+    levels = method.compare_maps(query, support, labels, search_dtype, len(views))
     return {name: scores.view(len(views), -1, scores.shape[1]).mean(0) for name, scores in levels.items()}
 
 

@@ -141,7 +141,7 @@ def support_of_maps(method: MML, maps: Tensor) -> Support:
 
 def summarised(method: MML, maps: Tensor) -> ClassSummary:
     """The summary of a class of maps (K, V, C, H, W)."""
-    return method.summarise(maps.flatten(0, 1).float())
+    return method.summarise(maps.flatten(0, 1).float(), views=maps.shape[1])
 
 
 def read_photos(sources: Iterable[ImageSource], side: int) -> Iterator[Photo | Unreadable]:

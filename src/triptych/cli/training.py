@@ -112,7 +112,11 @@ def train(
         list[int] | None, typer.Option(help="Image sides of the episodes, each for an equal share of the steps.")
     ] = None,
     base_images: Annotated[
-        int | None, typer.Option(help="Images of each training class that show new classes how classes spread.", min=0)
+        int | None,
+        typer.Option(
+            help="Images by which each training class is measured, for classes of few images to be drawn to; 0: off.",
+            min=0,
+        ),
     ] = None,
     precision: Annotated[str | None, typer.Option(help="auto, bf16-mixed or 32-true.")] = None,
     seed: Seed = None,

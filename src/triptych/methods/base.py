@@ -73,8 +73,8 @@ class Method(nn.Module, ABC):
         self.preprocess = preprocess
 
     @abstractmethod
-    def summarise(self, maps: Float[Tensor, "K C H W"]) -> ClassSummary:
-        """What the levels compare queries with, from one class's support maps."""
+    def summarise(self, maps: Float[Tensor, "KV C H W"], views: int = 1) -> ClassSummary:
+        """What the levels compare queries with, from the maps of V ``views`` of each of one class's K images."""
 
     @abstractmethod
     def compare(
@@ -95,9 +95,14 @@ class Method(nn.Module, ABC):
         support: Float[Tensor, "S C H W"],
         labels: Int64[Tensor, " S"],
         search_dtype: torch.dtype | None = None,
+        views: int = 1,
     ) -> dict[str, Float[Tensor, "Q N"]]:
-        """Similarities of query maps with the classes of labelled support maps, per level; see ``compare``."""
-        return self.compare(query, [self.summarise(maps) for maps in split_classes(support, labels)], search_dtype)
+        """Similarities of query maps with the classes of labelled support maps, per level.
+
+        See ``compare`` and ``summarise``.
+        """
+        classes = [self.summarise(maps, views) for maps in split_classes(support, labels)]
+        return self.compare(query, classes, search_dtype)
 
     def levels(
         self, query: Float[Tensor, "Q 3 h w"], support: Float[Tensor, "S 3 h w"], labels: Int64[Tensor, " S"]

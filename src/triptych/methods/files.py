@@ -119,6 +119,7 @@ def method_from_bytes(data: bytes, name: str) -> MML:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name}: its configuration cannot be read ({error})") from error
     load_state(method, state, name)
+    _check_base_classes(method, name)
     return method.eval()
 
 
@@ -128,6 +129,15 @@ def load_state(method: MML, state: Mapping[str, Tensor], name: str) -> None:
         method.load_state_dict(dict(state))
     except RuntimeError as error:
         raise ValueError(f"{name}: its weights do not fit its configuration: {error}") from error
+
+
+def _check_base_classes(method: MML, name: str) -> None:
+    if method.base is None:
+        return
+    means, covariance = method.base.gaussians()
+    definite = covariance.isfinite().all() and torch.linalg.cholesky_ex(covariance).info == 0
+    if not (means.isfinite().all() and definite):
+        raise ValueError(f"{name}: its base classes are no Gaussians; fetch or train it again")
 
 
 def weights_hash(method: MML) -> str:

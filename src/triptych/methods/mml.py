@@ -17,6 +17,7 @@ from triptych.methods.base import ClassSummary, Method, Preprocessing
 from triptych.similarity import (
     DISTANCES,
     SHRINKAGES,
+    BaseGaussians,
     Gaussian,
     distribution_class,
     distribution_to_classes,
@@ -35,7 +36,7 @@ _KNOWN = (*LEVELS, "global")
 _SIDES = (16, 2048)
 _MOST_COMPONENTS = 1 << 14
 _MOST_SLOTS = 1 << 14
-_MOST_BASE_CLASSES = 1 << 10
+_MOST_BASE_CLASSES = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class MMLConfig:
             raise ValueError(f"slots must be 1 to {_MOST_SLOTS}, got {self.slots}")
         if self.base_classes is not None and not 2 <= self.base_classes <= _MOST_BASE_CLASSES:
             raise ValueError(f"base classes must be 2 to {_MOST_BASE_CLASSES}, got {self.base_classes}")
+        if self.base_classes is not None and "distribution" not in self.levels:
+            raise ValueError(f"base classes are for the distribution level, which levels {self.levels} lack")
         if not _SIDES[0] <= self.side <= _SIDES[1]:  # a stranger's file must not ask for a giant image
             raise ValueError(f"image side must be {_SIDES[0]} to {_SIDES[1]} pixels, got {self.side}")
 
@@ -131,6 +134,8 @@ class MML(Method):
         fusion = LevelFusion(config.levels) if config.slots is None else SlotFusion(config.levels, config.slots)
         preprocess = Preprocessing(config.side, config.mean, config.std)
         super().__init__(backbone or build_backbone(config.backbone, config.architecture), fusion, preprocess)
+        if config.components is not None and config.components > self.backbone.channels:
+            raise ValueError(f"{config.components} components of {self.backbone.channels} channels")
         self.config = config
         self.projection = _Projection(self.backbone.channels, config.components) if config.components else None
         self.base = BaseClasses(config.base_classes, self.channels) if config.base_classes else None
@@ -163,14 +168,18 @@ class MML(Method):
                 f"{descriptors.shape[1]} channels; got {components}"
             )
         pca = PCA(components, svd_solver="covariance_eigh").fit(descriptors)
-        method = MML(replace(self.config, components=components, slots=None, base_classes=None), self.backbone)
+        method = MML(replace(self.config, components=components, slots=None), self.backbone)
         assert method.projection is not None
         method.projection.mean.copy_(torch.from_numpy(pca.mean_))
         method.projection.axes.copy_(torch.from_numpy(pca.components_))
+        if self.base is not None and method.base is not None:
+            mean, axes = method.projection.mean.to(maps.device), method.projection.axes.to(maps.device)
+            method.base.mean.copy_((self.base.mean - mean) @ axes.T)
+            method.base.covariance.copy_(axes @ self.base.covariance @ axes.T)
         return method.train(self.training).to(maps.device)
 
-    def summarise(self, maps: Float[Tensor, "K C H W"]) -> ClassSummary:
-        return {level: self._summarise(level, maps) for level in self.config.levels}
+    def summarise(self, maps: Float[Tensor, "KV C H W"], views: int = 1) -> ClassSummary:
+        return {level: self._summarise(level, maps, views) for level in self.config.levels}
 
     def compare(
         self, query: Float[Tensor, "Q C H W"], classes: Sequence[ClassSummary], search_dtype: torch.dtype | None = None
@@ -180,15 +189,15 @@ class MML(Method):
             for level in self.config.levels
         }
 
-    def _summarise(self, level: str, maps: Tensor) -> Any:
+    def _summarise(self, level: str, maps: Tensor, views: int) -> Any:
         if level == "pixel":
             return pixel_class(maps)
         if level == "part":
             return part_class(maps, self.config.part_normalize)
         if level == "global":
             return global_class(maps)
-        base = None if self.base is None else self.base.gaussian()
-        return distribution_class(maps, self.config.distance, self.config.shrinkage, base)
+        base = None if self.base is None else self.base.gaussians()
+        return distribution_class(maps, self.config.distance, self.config.shrinkage, base, views)
 
     def _compare(self, level: str, query: Tensor, summaries: Sequence[Any], search_dtype: torch.dtype | None) -> Tensor:
         config = self.config
@@ -204,6 +213,8 @@ class MML(Method):
 class BaseClasses(nn.Module):
     """What is kept of the classes of training beside the weights: the mean of each, and their mean covariance.
 
+    Before they are learnt they draw no class.
+
     Args:
         count: how many there are.
         channels: C of the maps.
@@ -213,7 +224,7 @@ class BaseClasses(nn.Module):
     >>> from triptych.similarity import descriptor_gaussian
     >>> base = BaseClasses(2, channels=4)
     >>> base.learn([descriptor_gaussian(torch.randn(3, 4, 5, 5)) for _ in range(2)])
-    >>> base.gaussian().mean.shape
+    >>> base.gaussians().means.shape
     torch.Size([2, 4])
     """
 
@@ -222,18 +233,24 @@ class BaseClasses(nn.Module):
 
     def __init__(self, count: int, channels: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(count, channels))
-        self.register_buffer("covariance", torch.zeros(channels, channels))
+        self.register_buffer("mean", torch.zeros(count, channels))  # of no spread, and so of no reach
+        self.register_buffer("covariance", torch.eye(channels))
         self._shown: Tensor | slice = slice(None)
 
     def learn(self, classes: Sequence[Gaussian]) -> None:
-        """Take them from the Gaussian of each class."""
+        """Take them from the Gaussian of each class.
+
+        Raises:
+            ValueError: as many are expected as there are base classes.
+        """
+        if len(classes) != len(self.mean):
+            raise ValueError(f"expected the Gaussians of {len(self.mean)} base classes, got {len(classes)}")
         self.mean.copy_(torch.stack([one.mean for one in classes]))
         self.covariance.copy_(torch.stack([one.covariance for one in classes]).mean(0))
 
-    def gaussian(self) -> Gaussian:
-        """Means (B, C) of all classes that are not hidden, and the covariance (C, C)."""
-        return Gaussian(self.mean[self._shown].double(), self.covariance.double())
+    def gaussians(self) -> BaseGaussians:
+        """Those of all classes that are not hidden."""
+        return BaseGaussians(self.mean[self._shown].double(), self.covariance.double())
 
     @contextmanager
     def hidden(self, numbers: np.ndarray) -> Iterator[None]:

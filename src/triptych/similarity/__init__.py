@@ -8,6 +8,7 @@ scores queries against a list of those.
 from triptych.similarity.distribution import (
     DISTANCES,
     SHRINKAGES,
+    BaseGaussians,
     Gaussian,
     descriptor_gaussian,
     distribution_class,
@@ -22,6 +23,7 @@ from triptych.similarity.pooled import global_class, global_similarity, global_t
 __all__ = [
     "DISTANCES",
     "SHRINKAGES",
+    "BaseGaussians",
     "Gaussian",
     "descriptor_gaussian",
     "distribution_class",

@@ -12,6 +12,7 @@ from triptych.similarity._common import split_classes, without_autocast
 __all__ = [
     "DISTANCES",
     "SHRINKAGES",
+    "BaseGaussians",
     "Gaussian",
     "descriptor_gaussian",
     "distribution_class",
@@ -39,6 +40,19 @@ class Gaussian(NamedTuple):
 
     mean: Float[Tensor, "*B C"]
     covariance: Float[Tensor, "*B C C"]
+
+
+class BaseGaussians(NamedTuple):
+    """Base classes: the mean of each (B, C), and the covariance (C, C) that they share, in float64.
+
+    >>> import torch
+    >>> from triptych.similarity import BaseGaussians
+    >>> BaseGaussians(means=torch.zeros(3, 2), covariance=torch.eye(2)).means.shape
+    torch.Size([3, 2])
+    """
+
+    means: Float[Tensor, "B C"]
+    covariance: Float[Tensor, "C C"]
 
 
 class InverseGaussian(NamedTuple):
@@ -120,7 +134,8 @@ def distribution_class(
     maps: Float[Tensor, "K C H W"],
     distance: str = "wasserstein",
     shrinkage: str = "ridge",
-    base: Gaussian | None = None,
+    base: BaseGaussians | None = None,
+    views: int = 1,
 ) -> Gaussian | InverseGaussian:
     r"""The Gaussian of all descriptors of one class, for "kl" and "log_kl" already inverted.
 
@@ -144,10 +159,12 @@ def distribution_class(
     of images; the fall with the squared distance is that of James and Stein, "Estimation with Quadratic Loss", 1961.
 
     Args:
-        maps: (K, C, H, W) feature maps of the class.
+        maps: (KV, C, H, W) feature maps of the class's K images.
         distance: as in ``distribution_similarity``.
         shrinkage: as in ``distribution_similarity``.
-        base: means (B, C) of the base classes and their mean covariance (C, C), both by ``descriptor_gaussian``.
+        base: what classes are drawn to: the means of base classes and their mean covariance, by
+            ``descriptor_gaussian``.
+        views: V, how many maps there are of each image; views of one image say no more of a class than the image.
 
     Raises:
         ValueError: an unknown distance or shrinkage, or maps of a single position.
@@ -160,7 +177,7 @@ def distribution_class(
     _check_distance(distance)
     gaussian = descriptor_gaussian(maps, shrinkage)
     if base is not None:
-        gaussian = _drawn(gaussian, base, len(maps))
+        gaussian = _drawn(gaussian, base, len(maps) // views)
     return _inverted(gaussian) if distance in {"kl", "log_kl"} else gaussian
 
 
@@ -176,11 +193,11 @@ def descriptor_gaussian(maps: Float[Tensor, "K C H W"], shrinkage: str = "ridge"
     return _gaussian(maps.transpose(0, 1).flatten(1), shrinkage)
 
 
-def _drawn(gaussian: Gaussian, base: Gaussian, shot: int) -> Gaussian:
-    distances = (base.mean - gaussian.mean).norm(dim=1)  # (B,)
+def _drawn(gaussian: Gaussian, base: BaseGaussians, shot: int) -> Gaussian:
+    distances = (base.means - gaussian.mean).norm(dim=1)  # (B,)
     spread = distances.std(correction=0).clamp_min(_FLOOR)
-    target = torch.softmax(-distances / (_BASE_TEMPERATURE * spread), dim=0) @ base.mean  # (C,)
-    reach = (_BASE_REACH * base.mean.var(dim=0, correction=0).sum()).clamp_min(_FLOOR)
+    target = torch.softmax(-distances / (_BASE_TEMPERATURE * spread), dim=0) @ base.means  # (C,)
+    reach = (_BASE_REACH * base.means.var(dim=0, correction=0).sum()).clamp_min(_FLOOR)
     near = reach / (target - gaussian.mean).square().sum().clamp_min(reach)
     share = _BASE_IMAGES / (_BASE_IMAGES + shot) * near
     return Gaussian(torch.lerp(gaussian.mean, target, share), torch.lerp(gaussian.covariance, base.covariance, share))

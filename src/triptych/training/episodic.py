@@ -1,5 +1,6 @@
 """Episodic training: each step is a few tasks like those the method will be asked to solve."""
 
+import warnings
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ __all__ = ["train"]
 
 _AUGMENTATION = 3  # stream of random numbers of one seed
 _VALIDATION_SEED = 1
+_MEASURED_AT_ONCE = 20  # images; more leave the cache of a processor
+_FEWEST_SHOWN = 2  # base classes beside those of an episode
 
 
 def train(
@@ -79,8 +82,7 @@ def train(
         model.backbone.load_state_dict(load_method(init).backbone.state_dict())
     way = model.fusion.way or settings.way
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
-    if settings.base_images and "distribution" in model.config.levels:
-        model = _with_base_classes(model, len(train_store.classes), way)
+    model = _with_base_classes(model, len(train_store.classes) if settings.base_images else 0, way)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
@@ -100,7 +102,7 @@ def train(
             learning_rate = _learning_rate(run.step, settings)
             set_learning_rate(optimizer, learning_rate)
             side = side_at(run.step, settings.steps, settings.sides)
-            if run.step % settings.base_every == 0:
+            if run.step % settings.base_every == 0 or side != side_at(run.step - 1, settings.steps, settings.sides):
                 with fabric.autocast():
                     learn_base_classes(model, train_store, settings.base_images, side)
             _train_mode(model, frozen_norm=_reached(run.step, settings.freeze_norm_after))
@@ -159,18 +161,24 @@ def learn_base_classes(model: MML, store: ImageStore, images: int, side: int | N
     gaussians = []
     for number in range(len(store.classes)):
         pixels = centre_crop(store[np.flatnonzero(store.labels == number)[:images]], model.preprocess.side)
-        maps = model.encode(resize(model.preprocess.normalise(pixels), side))
-        gaussians.append(descriptor_gaussian(maps.float(), model.config.shrinkage))
+        parts = model.preprocess.normalise(pixels).split(_MEASURED_AT_ONCE)
+        maps = torch.cat([model.encode(resize(part, side)).float() for part in parts])
+        gaussians.append(descriptor_gaussian(maps, model.config.shrinkage))
     model.base.learn(gaussians)
 
 
 def _with_base_classes(model: MML, count: int, way: int) -> MML:
-    if count <= way:
-        raise ValueError(
-            f"base_images needs more training classes than the {way} of an episode, to which these are "
-            f"drawn; got {count}: lower the way, or set base_images to 0"
+    """The model with as many base classes; with none where an episode would leave too few to be drawn to."""
+    if "distribution" not in model.config.levels:
+        count = 0
+    elif 0 < count < way + _FEWEST_SHOWN:
+        warnings.warn(
+            f"no base classes: {way}-way episodes need {way + _FEWEST_SHOWN} training classes, and there are {count}; "
+            "a smaller way needs fewer",
+            stacklevel=3,
         )
-    return MML(replace(model.config, base_classes=count), model.backbone)
+        count = 0
+    return MML(replace(model.config, base_classes=count or None), model.backbone)
 
 
 def _pixels(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:
