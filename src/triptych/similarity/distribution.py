@@ -154,9 +154,10 @@ def distribution_class(
         \tau^2 = \frac{1}{B}\sum_b \|\mu_b - \bar\mu\|_2^2
 
     with :math:`\bar\mu` the mean of the B means, kappa = 2 and rho = 2; the constants were chosen on miniImageNet's
-    validation split. Sources: Yang, Liu and Xu, "Free Lunch for Few-shot Learning: Distribution Calibration", ICLR
-    2021, which takes the two nearest classes, the covariance of each, and the same weight for any distance and number
-    of images; the fall with the squared distance is that of James and Stein, "Estimation with Quadratic Loss", 1961.
+    validation split, rho with photos of groceries beside it. Sources: Yang, Liu and Xu, "Free Lunch for Few-shot
+    Learning: Distribution Calibration", ICLR 2021, which takes the two nearest classes, the covariance of each, and
+    the same weight for any distance and number of images; the fall with the squared distance is that of James and
+    Stein, "Estimation with Quadratic Loss", 1961.
 
     Args:
         maps: (KV, C, H, W) feature maps of the class's K images.
