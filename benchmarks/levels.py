@@ -33,7 +33,6 @@ from triptych.training import PRESETS, Preset, TrainSettings, train
 SHOTS = (1, 5)
 REFERENCE = "paper"  # whom the others are compared with
 WHOLE = "mml-base"  # of whom each level is left out in turn
-BASE_IMAGES = 100
 START = Path(__file__).parent / "checkpoints" / "conv64f-pretrain-42.safetensors"
 OURS = replace(METHODS["mml-conv64f"], distance="wasserstein")  # of a few thousand steps it makes more: see LOG.md
 
@@ -44,7 +43,7 @@ class Contender:
 
     title: str
     config: MMLConfig
-    base_images: int = 0
+    base_classes: bool = False
 
     def file(self, shot: int) -> str:
         """The name of its weights for a shot; the published fusion has weights for each."""
@@ -60,23 +59,17 @@ CONTENDERS = {
     "paper": Contender("pixel + part + distribution (MML, paper)", replace(METHODS["mml-paper-conv64f"], slots=5)),
     "mml": Contender("pixel + part + distribution, a loss on each (MML, Triptych)", OURS),
     "distribution-base": Contender(
-        "distribution level alone, base classes", replace(OURS, levels=("distribution",)), BASE_IMAGES
+        "distribution level alone, base classes", replace(OURS, levels=("distribution",)), base_classes=True
     ),
-    "mml-base": Contender("pixel + part + distribution, base classes (MML, Triptych)", OURS, BASE_IMAGES),
+    "mml-base": Contender("pixel + part + distribution, base classes (MML, Triptych)", OURS, base_classes=True),
 }
 
 
 def settings(contender: Contender, shot: int, steps: int, sides: tuple[int, ...], seed: int) -> TrainSettings:
     """The budget of all, 70 to 90 images a step, and what a contender's fusion needs besides."""
-    common = replace(
-        PRESETS["fast"].train,
-        steps=steps,
-        sides=sides,
-        seed=seed,
-        average=0.995,
-        base_images=contender.base_images,
-        validate_every=steps,
-    )
+    common = replace(PRESETS["fast"].train, steps=steps, sides=sides, seed=seed, average=0.995, validate_every=steps)
+    if not contender.base_classes:
+        common = replace(common, base_images=0)
     if contender.config.slots is None:
         return common
     return replace(common, way=contender.config.slots, shots=(shot,), queries=13 if shot == 1 else 10, level_loss=0.0)

@@ -79,15 +79,8 @@ def test_the_table_of_levels_pairs_episodes(tmp_path: Path) -> None:
     whole = record["ablation"]["5-shot"]["distribution + pixel + part"]
     assert (whole["accuracy"]["mean"], whole["all_minus"]["mean"]) == (ours, 0)
     assert markdown(record).count("±") == 4 * (len(names) + len(record["ablation"]["1-shot"]))
-    more = table(
-        str(tmp_path / "data"),
-        tmp_path,
-        ["paper"],
-        3,
-        0,
-        "32",
-        also=[str(tmp_path / "mml-base" / "all-shots.safetensors")],
-    )
+    also = [str(tmp_path / "mml-base" / "all-shots.safetensors")]
+    more = table(str(tmp_path / "data"), tmp_path, ["paper"], 3, 0, "32", also=also)
     assert list(more["rows"].values())[1]["1-shot"]["accuracy"] == record["rows"]["mml-base"]["1-shot"]["accuracy"]
 
 

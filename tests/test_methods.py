@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -150,9 +149,9 @@ def test_a_wrong_method_file_is_refused(saved: Path, changes: dict, message: str
         load_method(saved)
 
 
-def with_base_classes(**settings: Any) -> MML:
+def with_base_classes() -> MML:
     torch.manual_seed(0)
-    method = MML(MMLConfig(base_classes=3, **settings)).eval()
+    method = MML(MMLConfig(base_classes=3)).eval()
     with torch.no_grad():
         method.base.learn([descriptor_gaussian(torch.randn(2, 64, 5, 5) + number) for number in range(3)])
     return method

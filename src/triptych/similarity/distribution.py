@@ -131,7 +131,7 @@ def distribution_similarity(
 
 @without_autocast
 def distribution_class(
-    maps: Float[Tensor, "K C H W"],
+    maps: Float[Tensor, "KV C H W"],
     distance: str = "wasserstein",
     shrinkage: str = "ridge",
     base: BaseGaussians | None = None,

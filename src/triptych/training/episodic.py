@@ -82,7 +82,8 @@ def train(
         model.backbone.load_state_dict(load_method(init).backbone.state_dict())
     way = model.fusion.way or settings.way
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
-    model = _with_base_classes(model, len(train_store.classes) if settings.base_images else 0, way)
+    base_classes = _base_classes(model.config, len(train_store.classes), way) if settings.base_images else None
+    model = MML(replace(model.config, base_classes=base_classes), model.backbone)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
@@ -167,18 +168,18 @@ def learn_base_classes(model: MML, store: ImageStore, images: int, side: int | N
     model.base.learn(gaussians)
 
 
-def _with_base_classes(model: MML, count: int, way: int) -> MML:
-    """The model with as many base classes; with none where an episode would leave too few to be drawn to."""
-    if "distribution" not in model.config.levels:
-        count = 0
-    elif 0 < count < way + _FEWEST_SHOWN:
+def _base_classes(config: MMLConfig, classes: int, way: int) -> int | None:
+    """How many base classes there are; none where an episode would leave too few to be drawn to."""
+    if "distribution" not in config.levels:
+        return None
+    if classes < way + _FEWEST_SHOWN:
         warnings.warn(
-            f"no base classes: {way}-way episodes need {way + _FEWEST_SHOWN} training classes, and there are {count}; "
-            "a smaller way needs fewer",
+            f"no base classes: {way}-way episodes need {way + _FEWEST_SHOWN} training classes, and there are "
+            f"{classes}; a smaller way needs fewer",
             stacklevel=3,
         )
-        count = 0
-    return MML(replace(model.config, base_classes=count or None), model.backbone)
+        return None
+    return classes
 
 
 def _pixels(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:
