@@ -39,7 +39,7 @@ def accuracies(
     method: MML, collection: Collection, episodes: Iterable[Episode], dtype: torch.dtype
 ) -> dict[str, np.ndarray]:
     """Contender -> accuracy on each episode."""
-    vectors, found = pooled(collection.maps), {}
+    vectors, found = pooled(method.descriptors(collection.maps)), {}
     for episode in episodes:
         for name, answers in contest(method, collection.maps, vectors, episode, dtype).items():
             found.setdefault(name, []).append(float((answers == episode.query_labels).mean()))

@@ -6,8 +6,8 @@
 
 ``train`` gives every contender the same start (a pre-trained backbone), images and number of steps. The published
 fusion has statistics per class slot, so it is trained at its own way, and once per shot, as its authors do; the others
-are trained once for all shots. Base classes are measured besides: 26 images a step, forward only. ``table`` evaluates
-all of them on the same episodes; ``--also`` adds a method that is there, whatever its budget was.
+are trained once for all shots. Base classes are learnt by a contender when it is trained, without any step more.
+``table`` evaluates all of them on the same episodes; ``--also`` adds a method that is there, whatever its budget was.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from triptych import load_method
+from triptych import load_method, save_method
 from triptych.data import ImageStore, open_store
 from triptych.episodes import EpisodeSampler
 from triptych.evaluation import Accuracy, evaluate_store, versions
@@ -28,7 +28,7 @@ from triptych.files import write_whole
 from triptych.memory import keep_freed_memory
 from triptych.methods import METHODS, MML, MMLConfig
 from triptych.methods.files import weights_hash
-from triptych.training import PRESETS, Preset, TrainSettings, train
+from triptych.training import PRESETS, Preset, TrainSettings, learn_base_classes, train
 
 SHOTS = (1, 5)
 REFERENCE = "paper"  # whom the others are compared with
@@ -39,11 +39,17 @@ OURS = replace(METHODS["mml-conv64f"], distance="wasserstein")  # of a few thous
 
 @dataclass(frozen=True)
 class Contender:
-    """What is trained, and how the table calls it."""
+    """What is trained, and how the table calls it.
+
+    Attributes:
+        title: in the table.
+        config: what is trained.
+        taught: the contender whose weights it has, and base classes besides; it is not trained itself.
+    """
 
     title: str
     config: MMLConfig
-    base_classes: bool = False
+    taught: str | None = None
 
     def file(self, shot: int) -> str:
         """The name of its weights for a shot; the published fusion has weights for each."""
@@ -59,17 +65,16 @@ CONTENDERS = {
     "paper": Contender("pixel + part + distribution (MML, paper)", replace(METHODS["mml-paper-conv64f"], slots=5)),
     "mml": Contender("pixel + part + distribution, a loss on each (MML, Triptych)", OURS),
     "distribution-base": Contender(
-        "distribution level alone, base classes", replace(OURS, levels=("distribution",)), base_classes=True
+        "distribution level alone, base classes", replace(OURS, levels=("distribution",)), taught="distribution"
     ),
-    "mml-base": Contender("pixel + part + distribution, base classes (MML, Triptych)", OURS, base_classes=True),
+    "mml-base": Contender("pixel + part + distribution, base classes (MML, Triptych)", OURS, taught="mml"),
 }
 
 
 def settings(contender: Contender, shot: int, steps: int, sides: tuple[int, ...], seed: int) -> TrainSettings:
     """The budget of all, 70 to 90 images a step, and what a contender's fusion needs besides."""
     common = replace(PRESETS["fast"].train, steps=steps, sides=sides, seed=seed, average=0.995, validate_every=steps)
-    if not contender.base_classes:
-        common = replace(common, base_images=0)
+    common = replace(common, pixel_share=1.0, base_images=0)
     if contender.config.slots is None:
         return common
     return replace(common, way=contender.config.slots, shots=(shot,), queries=13 if shot == 1 else 10, level_loss=0.0)
@@ -79,12 +84,23 @@ def train_all(data: str, out: Path, names: list[str], steps: int, sides: tuple[i
     """Train contenders one after the other; what an earlier call has trained or begun is continued."""
     for name in names:
         contender = CONTENDERS[name]
+        if contender.taught is not None:
+            teach(data, out / contender.taught / contender.file(1), out / name / contender.file(1))
+            continue
         for file in dict.fromkeys(map(contender.file, SHOTS)):
             shot = next(shot for shot in SHOTS if contender.file(shot) == file)
             run = out / name / Path(file).stem
             recipe = Preset(None, settings(contender, shot, steps, sides, seed))
             best = train(data, run, contender.config, recipe, START, resume=True)
             (out / name / file).write_bytes(best.read_bytes())
+
+
+def teach(data: str, trained: Path, out: Path) -> None:
+    """Let a trained method learn base classes."""
+    method = load_method(trained)
+    store = open_store(data, "train", method.preprocess.side)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_method(learn_base_classes(method, store, PRESETS["fast"].train.base_images, "bf16"), out)
 
 
 def table(

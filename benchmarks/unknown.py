@@ -119,7 +119,7 @@ def vectors_of(recognizer: Recognizer, photos: list[str]) -> np.ndarray:
     read = [photo for photo in read_photos(photos, method.preprocess.side) if isinstance(photo, Photo)]
     if len(read) < len(photos):
         raise ValueError("some photos cannot be read; remove them first")
-    return np.concatenate([pooled(encode(method, photo.pixels[None])) for photo in read])
+    return np.concatenate([pooled(method.descriptors(encode(method, photo.pixels[None]))) for photo in read])
 
 
 def measure(method: MML, draws: Draw) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:

@@ -1,6 +1,7 @@
 """The levels as naive float64 loops, written from the equations."""
 
 import numpy as np
+import scipy
 
 
 def descriptors(feature_map: np.ndarray) -> np.ndarray:
@@ -48,17 +49,43 @@ def gaussian(maps: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return mean, scatter / (len(rows) - 1) + 0.01 * np.eye(len(mean))
 
 
-def drawn(one: tuple[np.ndarray, np.ndarray], base: list[tuple[np.ndarray, np.ndarray]], shot: int) -> tuple:
-    """A class's Gaussian drawn to those of the base classes."""
-    distances = np.array([np.sqrt(((one[0] - mean) ** 2).sum()) for mean, _ in base])
-    weights = np.exp(-distances / (0.25 * distances.std()))
-    weights /= weights.sum()
-    target = sum(w * mean for w, (mean, _) in zip(weights, base, strict=True))
-    common = sum(covariance for _, covariance in base) / len(base)
-    centre = sum(mean for mean, _ in base) / len(base)
-    variance = sum(((mean - centre) ** 2).sum() for mean, _ in base) / len(base)
-    share = 2 / (2 + shot) * min(1, 2 * variance / ((one[0] - target) ** 2).sum())
-    return tuple((1 - share) * own + share * other for own, other in zip(one, (target, common), strict=True))
+def gaussian_vector(layers: list[np.ndarray]) -> np.ndarray:
+    """Mean and lower triangle of the Cholesky factor of each layer's Gaussian, row by row."""
+    vector = []
+    for mean, covariance in (gaussian([one]) for one in layers):
+        root = np.linalg.cholesky(covariance)
+        vector += [*mean, *(root[i, j] for i in range(len(root)) for j in range(i + 1))]
+    return np.array(vector)
+
+
+def discriminant(classes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Origin, axes and variances between classes, by the generalised eigenproblem of linear discriminant analysis."""
+    means = np.array([vectors.mean(0) for vectors in classes])
+    origin = means.mean(0)
+    rows = [x - mean for vectors, mean in zip(classes, means, strict=True) for x in vectors]
+    within = sum(np.outer(x, x) for x in rows) / len(rows)
+    between = sum(np.outer(m - origin, m - origin) for m in means) / len(means)
+    ridge = 0.3 * np.trace(within) / len(within) * np.eye(len(within))
+    axes = scipy.linalg.eigh(between, within + ridge)[1][:, ::-1][:, : len(classes) - 1]
+    axes = axes / np.sqrt([v @ within @ v for v in axes.T])
+    return origin, axes, np.array([v @ between @ v for v in axes.T])
+
+
+def code(vector: np.ndarray, origin: np.ndarray, axes: np.ndarray, between: np.ndarray) -> np.ndarray:
+    y = np.array([v @ (vector - origin) for v in axes.T])
+    return y * np.sqrt(len(y) / sum(y**2 / (1 + between)))
+
+
+def code_likelihood_ratio(code: np.ndarray, support: list[np.ndarray], between: np.ndarray) -> float:
+    """By Bayes' rule: the code and those of a class's images are jointly normal, for they share the class."""
+    total = 0.0
+    for axis, variance in enumerate(between):
+        values = np.array([*(one[axis] for one in support), code[axis]])
+        joint = variance * np.ones((len(values), len(values))) + np.eye(len(values))
+        density = scipy.stats.multivariate_normal.logpdf
+        total += density(values, cov=joint) - density(values[:-1], cov=joint[:-1, :-1])
+        total -= density(values[-1], cov=1 + variance)
+    return total
 
 
 def wasserstein(query: np.ndarray, maps: list[np.ndarray]) -> float:

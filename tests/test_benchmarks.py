@@ -12,7 +12,7 @@ import torch
 from photos import class_folders
 
 from triptych import Recognizer
-from triptych.methods import MML, MMLConfig, build_method, save_method
+from triptych.methods import MML, MMLConfig, build_method, load_method, save_method
 
 Capture: TypeAlias = pytest.CaptureFixture[str]
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -82,6 +82,19 @@ def test_the_table_of_levels_pairs_episodes(tmp_path: Path) -> None:
     also = [str(tmp_path / "mml-base" / "all-shots.safetensors")]
     more = table(str(tmp_path / "data"), tmp_path, ["paper"], 3, 0, "32", also=also)
     assert list(more["rows"].values())[1]["1-shot"]["accuracy"] == record["rows"]["mml-base"]["1-shot"]["accuracy"]
+
+
+def test_a_taught_contender_has_the_weights_of_another_and_base_classes(tmp_path: Path) -> None:
+    from levels import teach
+
+    class_folders(tmp_path / "data" / "train", classes=3, each=4)
+    method = build_method("mml-conv64f")
+    save_method(method, tmp_path / "mml.safetensors")
+    teach(str(tmp_path / "data"), tmp_path / "mml.safetensors", tmp_path / "new" / "taught.safetensors")
+    taught = load_method(tmp_path / "new" / "taught.safetensors")
+    assert taught.config.base_classes == 3
+    for name, value in method.state_dict().items():
+        torch.testing.assert_close(taught.state_dict()[name], value)
 
 
 def test_all_contenders_have_the_same_budget() -> None:

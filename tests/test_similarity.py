@@ -12,8 +12,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from triptych.similarity import (
     DISTANCES,
-    BaseGaussians,
-    descriptor_gaussian,
     distribution_class,
     distribution_similarity,
     global_similarity,
@@ -96,46 +94,6 @@ def test_kl_equals_torch_distributions_in_both_directions(
     torch.testing.assert_close(
         -distribution_similarity(*inputs, "log_kl").double(), (1 + forward).log(), rtol=tolerance, atol=0
     )
-
-
-@pytest.mark.parametrize("shot", [1, 5])
-@pytest.mark.parametrize("offset", [0.0, 3.0], ids=["near", "far"])
-def test_a_class_is_drawn_to_the_base_classes_it_resembles(shot: int, offset: float) -> None:
-    _, support, _ = episode([shot] + [3] * 5, channels=6)
-    own, others = support[:shot] + offset, support[shot:].split(3)
-    gaussians = [descriptor_gaussian(maps) for maps in others]
-    base = BaseGaussians(
-        torch.stack([one.mean for one in gaussians]), torch.stack([one.covariance for one in gaussians]).mean(0)
-    )
-    mean, covariance = distribution_class(own, base=base)
-    expected = oracle.drawn(
-        oracle.gaussian([one.numpy() for one in own]),
-        [oracle.gaussian([one.numpy() for one in maps]) for maps in others],
-        shot,
-    )
-    np.testing.assert_allclose(mean.numpy(), expected[0], rtol=1e-9)
-    np.testing.assert_allclose(covariance.numpy(), expected[1], rtol=1e-9)
-
-
-def test_the_share_of_base_classes_falls_with_the_square_of_the_distance() -> None:
-    means = torch.tensor([[-1.0], [1.0]]).double()  # a variance of 1: within a squared distance of 2 the share is whole
-    base = BaseGaussians(means, torch.ones(1, 1).double())
-    shares = []
-    for mean in (2.0, 3.0, 5.0):  # their nearest base class is at 1, to which all the weight goes
-        drawn = distribution_class(torch.tensor([mean - 1, mean + 1]).view(1, 1, 1, 2), base=base)
-        shares.append((mean - drawn.mean.item()) / (mean - 1))
-    np.testing.assert_allclose(shares, [2 / 3, 2 / 3 * 2 / 4, 2 / 3 * 2 / 16], rtol=2e-3)
-
-
-@pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("offset", [0.0, 3.0])
-def test_base_classes_at_the_same_distance_have_a_gradient(count: int, offset: float) -> None:
-    maps = torch.randn(1, 3, 4, 4, requires_grad=True)
-    own = descriptor_gaussian(maps.detach())
-    base = BaseGaussians((own.mean + offset).expand(count, 3), own.covariance)
-    distribution_class(maps, base=base).mean.sum().backward()
-    assert maps.grad is not None
-    assert maps.grad.isfinite().all()
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-7), (torch.float32, 1e-5)])

@@ -247,15 +247,16 @@ def explain(
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}")
     query = encode(method, pixels[None])
+    descriptors = method.descriptors(query)
     levels = method.compare(query, [support.summary for support in supports])
     contributions = {level: part / temperature for level, part in fusion.contributions(levels).items()}
     probabilities = (fusion(levels)[0].double() / temperature).softmax(0)
     config = method.config
     patches = parts = None
     if "pixel" in levels:
-        patches = _Compared(pixel_class(query), supports, "pixel", config.pixel_k)
+        patches = _Compared(pixel_class(descriptors), supports, "pixel", config.pixel_k)
     if "part" in levels:
-        parts = _Compared(part_class(query, config.part_normalize), supports, "part", config.part_k)
+        parts = _Compared(part_class(descriptors, config.part_normalize), supports, "part", config.part_k)
     grid = (query.shape[2], query.shape[3])
     evidence = [
         ClassEvidence(
@@ -269,7 +270,7 @@ def explain(
         )
         for n in probabilities.argsort(descending=True, stable=True)[:top].tolist()
     ]
-    return Explanation(pixels, grid, evidence, query[0].float().cpu().numpy())
+    return Explanation(pixels, grid, evidence, descriptors[0].float().cpu().numpy())
 
 
 def _plain(label: Any) -> Any:

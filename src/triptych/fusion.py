@@ -101,6 +101,11 @@ class LevelFusion(Fusion):
         scale = self.log_temperature.exp() / self.spread
         return {name: levels[name] * scale[i] for i, name in enumerate(self.names)}
 
+    def factor(self, name: str) -> float:
+        """How much one unit of a level's similarity adds to the logits."""
+        i = self.names.index(name)
+        return ((self.log_weight[i] + self.log_temperature[i]).exp() / self.spread[i]).item()
+
     def contributions(self, levels: Levels) -> dict[str, Tensor]:
         weights = self.log_weight.exp()
         return {name: weights[i] * z for i, (name, z) in enumerate(self.calibrated(levels).items())}

@@ -11,6 +11,8 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         channels: C, the number of channels of the feature map.
+        tapped: channels of the maps that ``taps`` gives, where they are few enough for the classes of training to be
+            told apart by the Gaussians of all of them; else empty.
 
     >>> from triptych.backbones import Backbone, Conv64F
     >>> isinstance(Conv64F(), Backbone), Conv64F.channels
@@ -18,10 +20,15 @@ class Backbone(nn.Module, ABC):
     """
 
     channels: int
+    tapped: tuple[int, ...] = ()
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B C H W"]:
         """Map images to feature maps."""
+
+    def taps(self, images: Float[Tensor, "B 3 h w"]) -> tuple[Tensor, ...]:
+        """Maps (B, _, _, _) of several layers, of which the last is the feature map."""
+        return (self(images),)
 
 
 def initialise(network: nn.Module, negative_slope: float) -> None:

@@ -26,6 +26,7 @@ class Conv64F(Backbone):
     """
 
     channels = 64
+    tapped = (64, 64, 64)
 
     def __init__(self, bias: bool = False) -> None:
         super().__init__()
@@ -39,6 +40,13 @@ class Conv64F(Backbone):
 
     def forward(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 64 H W"]:
         return self.layers(images)
+
+    def taps(self, images: Float[Tensor, "B 3 h w"]) -> tuple[Tensor, ...]:
+        """Maps (B, 64, H, W) of layers 2, 3 and 4."""
+        maps = [images]
+        for layer in self.layers:
+            maps.append(layer(maps[-1]))
+        return tuple(maps[2:])
 
 
 class _Layer(nn.Sequential):

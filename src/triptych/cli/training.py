@@ -114,10 +114,11 @@ def train(
     base_images: Annotated[
         int | None,
         typer.Option(
-            help="Images by which each training class is measured, for classes of few images to be drawn to; 0: off.",
+            help="Images of each training class from which is learnt what tells classes apart; 0: off.",
             min=0,
         ),
     ] = None,
+    validate_every: Annotated[int | None, typer.Option(help="Steps between two validations.", min=1)] = None,
     precision: Annotated[str | None, typer.Option(help="auto, bf16-mixed or 32-true.")] = None,
     seed: Seed = None,
     resume: Resume = False,
@@ -138,6 +139,7 @@ def train(
         learning_rate=learning_rate,
         sides=tuple(side) if side else None,
         base_images=base_images,
+        validate_every=validate_every,
         precision=precision,
         seed=seed,
     )

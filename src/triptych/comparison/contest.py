@@ -21,7 +21,7 @@ FUSED = "all levels"
 @torch.inference_mode()
 def contest(
     method: MML,
-    maps: Float[Tensor, "B C H W"],
+    maps: Float[Tensor, "B P H W"],
     vectors: Float[np.ndarray, "B C"],
     episode: Episode,
     search_dtype: torch.dtype = torch.float32,
@@ -32,7 +32,7 @@ def contest(
         method: whose levels and fusion contend; one that was never trained is learnt from the support, as a
             ``Recognizer`` does.
         maps: the feature maps of all images, in any precision; an episode indexes them.
-        vectors: the same maps as ``baselines.pooled`` makes them.
+        vectors: their descriptors as ``baselines.pooled`` makes them.
         episode: support and queries.
         search_dtype: precision in which nearest descriptors are sought; see ``pixel_similarity``.
 

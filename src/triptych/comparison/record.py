@@ -159,7 +159,7 @@ def _comparisons(collection: Collection, work: float) -> int:
 def _run(
     method: MML, collection: Collection, sampler: SplitSampler, repeats: int, search_dtype: torch.dtype
 ) -> list[_Split]:
-    vectors = pooled(collection.maps)
+    vectors = pooled(method.descriptors(collection.maps))
     drawn = [sampler[number] for number in range(repeats)]
     tasks = [(number, shot) for number in range(repeats) for shot in sampler.shots]
     answers: list[dict[int, dict[str, np.ndarray]]] = [{} for _ in drawn]

@@ -73,36 +73,42 @@ class Method(nn.Module, ABC):
         self.preprocess = preprocess
 
     @abstractmethod
-    def summarise(self, maps: Float[Tensor, "KV C H W"], views: int = 1) -> ClassSummary:
+    def summarise(self, maps: Float[Tensor, "KV P H W"], views: int = 1) -> ClassSummary:
         """What the levels compare queries with, from the maps of V ``views`` of each of one class's K images."""
 
     @abstractmethod
     def compare(
-        self, query: Float[Tensor, "Q C H W"], classes: Sequence[ClassSummary], search_dtype: torch.dtype | None = None
+        self,
+        query: Float[Tensor, "Q P H W"],
+        classes: Sequence[ClassSummary],
+        search_dtype: torch.dtype | None = None,
+        positions: Int64[Tensor, " R"] | None = None,
     ) -> dict[str, Float[Tensor, "Q N"]]:
         """Similarities of query maps with summarised classes, per level.
 
-        The pixel level, by far the most work, seeks neighbours in ``search_dtype``, by default that of ``query``.
+        The pixel level, by far the most work, seeks neighbours in ``search_dtype``, by default that of ``query``, and
+        for the descriptors at these ``positions`` of a query's map alone, by default all; see ``pixel_to_classes``.
         """
 
-    def encode(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B C H W"]:
-        """Feature maps of images."""
+    def encode(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B P H W"]:
+        """What ``summarise`` and ``compare`` need of images: their feature maps, and what else a method has of them."""
         return self.backbone(images)
 
     def compare_maps(
         self,
-        query: Float[Tensor, "Q C H W"],
-        support: Float[Tensor, "S C H W"],
+        query: Float[Tensor, "Q P H W"],
+        support: Float[Tensor, "S P H W"],
         labels: Int64[Tensor, " S"],
         search_dtype: torch.dtype | None = None,
         views: int = 1,
+        positions: Int64[Tensor, " R"] | None = None,
     ) -> dict[str, Float[Tensor, "Q N"]]:
         """Similarities of query maps with the classes of labelled support maps, per level.
 
         See ``compare`` and ``summarise``.
         """
         classes = [self.summarise(maps, views) for maps in split_classes(support, labels)]
-        return self.compare(query, classes, search_dtype)
+        return self.compare(query, classes, search_dtype, positions)
 
     def levels(
         self, query: Float[Tensor, "Q 3 h w"], support: Float[Tensor, "S 3 h w"], labels: Int64[Tensor, " S"]

@@ -134,10 +134,9 @@ def load_state(method: MML, state: Mapping[str, Tensor], name: str) -> None:
 def _check_base_classes(method: MML, name: str) -> None:
     if method.base is None:
         return
-    means, covariance = method.base.gaussians()
-    definite = covariance.isfinite().all() and torch.linalg.cholesky_ex(covariance).info == 0
-    if not (means.isfinite().all() and definite):
-        raise ValueError(f"{name}: its base classes are no Gaussians; fetch or train it again")
+    known = all(value.isfinite().all() for value in method.base.state_dict().values())
+    if not known or (method.base.between < 0).any() or method.base.weight < 0:
+        raise ValueError(f"{name}: its base classes are damaged; fetch or train it again")
 
 
 def weights_hash(method: MML) -> str:

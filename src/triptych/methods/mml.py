@@ -1,24 +1,21 @@
 """Multi-level metric learning (MML), and the methods that are a part of it (DN4, ADM)."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
 from triptych.backbones import Backbone, build_backbone
 from triptych.fusion import LevelFusion, SlotFusion
 from triptych.methods.base import ClassSummary, Method, Preprocessing
+from triptych.methods.base_classes import BaseClasses
 from triptych.similarity import (
     DISTANCES,
     SHRINKAGES,
-    BaseGaussians,
-    Gaussian,
     distribution_class,
     distribution_to_classes,
     global_class,
@@ -36,7 +33,7 @@ _KNOWN = (*LEVELS, "global")
 _SIDES = (16, 2048)
 _MOST_COMPONENTS = 1 << 14
 _MOST_SLOTS = 1 << 14
-_MOST_BASE_CLASSES = 1 << 14
+_MOST_BASE_CLASSES = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,8 @@ class MMLConfig:
         mean: per-channel mean that is subtracted from images in [0, 1].
         std: per-channel divisor after that.
         slots: None for way-agnostic fusion; N for published fusion weights with statistics per class slot.
-        base_classes: how many classes of training are kept beside the weights, by the mean of each, to which the
-            distribution level draws classes of few images, as ``distribution_class`` says; None for none.
+        base_classes: how many classes of training have taught the distribution level, besides its distance, what
+            tells classes apart; None for none. See ``BaseClasses``.
 
     >>> from triptych.methods import MMLConfig
     >>> MMLConfig(levels=("pixel",), pixel_k=3).backbone
@@ -96,6 +93,8 @@ class MMLConfig:
             raise ValueError(f"slots must be 1 to {_MOST_SLOTS}, got {self.slots}")
         if self.base_classes is not None and not 2 <= self.base_classes <= _MOST_BASE_CLASSES:
             raise ValueError(f"base classes must be 2 to {_MOST_BASE_CLASSES}, got {self.base_classes}")
+        if self.base_classes is not None and (self.slots is not None or self.components is not None):
+            raise ValueError("base classes are neither for the published fusion nor for principal components")
         if self.base_classes is not None and "distribution" not in self.levels:
             raise ValueError(f"base classes are for the distribution level, which levels {self.levels} lack")
         if not _SIDES[0] <= self.side <= _SIDES[1]:  # a stranger's file must not ask for a giant image
@@ -138,21 +137,39 @@ class MML(Method):
             raise ValueError(f"{config.components} components of {self.backbone.channels} channels")
         self.config = config
         self.projection = _Projection(self.backbone.channels, config.components) if config.components else None
-        self.base = BaseClasses(config.base_classes, self.channels) if config.base_classes else None
+        if config.base_classes and not self.backbone.tapped:
+            raise ValueError(f"base classes are for backbones of few channels, which {config.backbone} is not")
+        self.base = BaseClasses(config.base_classes, self.backbone.tapped) if config.base_classes else None
 
     @property
     def channels(self) -> int:
-        """C of the maps that ``encode`` gives."""
+        """C of the feature maps."""
         return self.config.components or self.backbone.channels
 
-    def encode(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B C H W"]:
-        maps = super().encode(images)
-        return maps if self.projection is None else self.projection(maps)
+    def planes(self, positions: int) -> int:
+        """P of what ``encode`` gives, for maps of so many positions."""
+        codes = 0 if self.base is None else len(self.base.between)
+        return self.channels - (-codes // positions)
+
+    def encode(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B P H W"]:
+        """Feature maps, P = C; with base classes an image's code among them fills further channels, as far as needed.
+
+        So what is kept of an image, picked and joined stays one tensor; ``descriptors`` gives the maps alone.
+        """
+        if self.base is None:
+            maps = super().encode(images)
+            return maps if self.projection is None else self.projection(maps)
+        taps = self.backbone.taps(images)
+        batch, _, height, width = taps[-1].shape
+        codes = self.base.codes(taps)
+        room = (self.planes(height * width) - self.channels) * height * width
+        filled = functional.pad(codes, (0, room - codes.shape[1])).view(batch, -1, height, width)
+        return torch.cat([taps[-1], filled.to(taps[-1])], dim=1)
 
     def reduced(self, maps: Float[Tensor, "B C H W"], components: int) -> "MML":
         """This method over the principal components of the descriptors in ``maps``; its fusion is untrained.
 
-        The backbone is shared. Source: scikit-learn's PCA.
+        The backbone is shared; base classes are left behind. Source: scikit-learn's PCA.
 
         Raises:
             ValueError: more components than channels or descriptors, or the method is already reduced.
@@ -161,107 +178,73 @@ class MML(Method):
 
         if self.projection is not None:
             raise ValueError(f"the method already reduces descriptors to {self.config.components} components")
-        descriptors = maps.detach().permute(0, 2, 3, 1).flatten(0, 2).float().cpu().numpy()  # (D, C)
+        descriptors = self.descriptors(maps).detach().permute(0, 2, 3, 1).flatten(0, 2).float().cpu().numpy()  # (D, C)
         if not 1 <= components <= min(descriptors.shape):
             raise ValueError(
                 f"components must be 1 to {min(descriptors.shape)}, for {descriptors.shape[0]} descriptors of "
                 f"{descriptors.shape[1]} channels; got {components}"
             )
         pca = PCA(components, svd_solver="covariance_eigh").fit(descriptors)
-        method = MML(replace(self.config, components=components, slots=None), self.backbone)
+        method = MML(replace(self.config, components=components, slots=None, base_classes=None), self.backbone)
         assert method.projection is not None
         method.projection.mean.copy_(torch.from_numpy(pca.mean_))
         method.projection.axes.copy_(torch.from_numpy(pca.components_))
-        if self.base is not None and method.base is not None:
-            mean, axes = method.projection.mean.to(maps.device), method.projection.axes.to(maps.device)
-            method.base.mean.copy_((self.base.mean - mean) @ axes.T)
-            method.base.covariance.copy_(axes @ self.base.covariance @ axes.T)
         return method.train(self.training).to(maps.device)
 
-    def summarise(self, maps: Float[Tensor, "KV C H W"], views: int = 1) -> ClassSummary:
+    def descriptors(self, maps: Float[Tensor, "B P H W"]) -> Float[Tensor, "B C H W"]:
+        """The feature maps alone, of what ``encode`` gives."""
+        return maps[:, : self.channels]
+
+    def summarise(self, maps: Float[Tensor, "KV P H W"], views: int = 1) -> ClassSummary:
         return {level: self._summarise(level, maps, views) for level in self.config.levels}
 
     def compare(
-        self, query: Float[Tensor, "Q C H W"], classes: Sequence[ClassSummary], search_dtype: torch.dtype | None = None
+        self,
+        query: Float[Tensor, "Q P H W"],
+        classes: Sequence[ClassSummary],
+        search_dtype: torch.dtype | None = None,
+        positions: Int64[Tensor, " R"] | None = None,
     ) -> dict[str, Float[Tensor, "Q N"]]:
         return {
-            level: self._compare(level, query, [summary[level] for summary in classes], search_dtype)
+            level: self._compare(level, query, [summary[level] for summary in classes], search_dtype, positions)
             for level in self.config.levels
         }
 
     def _summarise(self, level: str, maps: Tensor, views: int) -> Any:
+        own = self.descriptors(maps)
         if level == "pixel":
-            return pixel_class(maps)
+            return pixel_class(own)
         if level == "part":
-            return part_class(maps, self.config.part_normalize)
+            return part_class(own, self.config.part_normalize)
         if level == "global":
-            return global_class(maps)
-        base = None if self.base is None else self.base.gaussians()
-        return distribution_class(maps, self.config.distance, self.config.shrinkage, base, views)
+            return global_class(own)
+        gaussian = distribution_class(own, self.config.distance, self.config.shrinkage)
+        return gaussian, None if self.base is None else self.base.summarise(self._codes(maps), views)
 
-    def _compare(self, level: str, query: Tensor, summaries: Sequence[Any], search_dtype: torch.dtype | None) -> Tensor:
-        config = self.config
+    def _compare(
+        self,
+        level: str,
+        query: Tensor,
+        summaries: Sequence[Any],
+        search_dtype: torch.dtype | None,
+        positions: Tensor | None,
+    ) -> Tensor:
+        config, own = self.config, self.descriptors(query)
         if level == "pixel":
-            return pixel_to_classes(query, summaries, config.pixel_k, search_dtype)
+            return pixel_to_classes(own, summaries, config.pixel_k, search_dtype, positions)
         if level == "part":
-            return part_to_classes(query, summaries, config.part_k, config.part_normalize)
+            return part_to_classes(own, summaries, config.part_k, config.part_normalize)
         if level == "global":
-            return global_to_classes(query, summaries)
-        return distribution_to_classes(query, summaries, config.distance, config.shrinkage)
+            return global_to_classes(own, summaries)
+        gaussians, codes = zip(*summaries, strict=True)
+        similarity = distribution_to_classes(own, gaussians, config.distance, config.shrinkage)
+        if self.base is None:
+            return similarity
+        return similarity + self.base.compare(self._codes(query), codes).to(similarity)
 
-
-class BaseClasses(nn.Module):
-    """What is kept of the classes of training beside the weights: the mean of each, and their mean covariance.
-
-    Before they are learnt they draw no class.
-
-    Args:
-        count: how many there are.
-        channels: C of the maps.
-
-    >>> import torch
-    >>> from triptych.methods.mml import BaseClasses
-    >>> from triptych.similarity import descriptor_gaussian
-    >>> base = BaseClasses(2, channels=4)
-    >>> base.learn([descriptor_gaussian(torch.randn(3, 4, 5, 5)) for _ in range(2)])
-    >>> base.gaussians().means.shape
-    torch.Size([2, 4])
-    """
-
-    mean: Tensor
-    covariance: Tensor
-
-    def __init__(self, count: int, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(count, channels))  # of no spread, and so of no reach
-        self.register_buffer("covariance", torch.eye(channels))
-        self._shown: Tensor | slice = slice(None)
-
-    def learn(self, classes: Sequence[Gaussian]) -> None:
-        """Take them from the Gaussian of each class.
-
-        Raises:
-            ValueError: as many are expected as there are base classes.
-        """
-        if len(classes) != len(self.mean):
-            raise ValueError(f"expected the Gaussians of {len(self.mean)} base classes, got {len(classes)}")
-        self.mean.copy_(torch.stack([one.mean for one in classes]))
-        self.covariance.copy_(torch.stack([one.covariance for one in classes]).mean(0))
-
-    def gaussians(self) -> BaseGaussians:
-        """Those of all classes that are not hidden."""
-        return BaseGaussians(self.mean[self._shown].double(), self.covariance.double())
-
-    @contextmanager
-    def hidden(self, numbers: np.ndarray) -> Iterator[None]:
-        """Without these classes: in training a class must not be drawn to itself, as no new class could be."""
-        shown = torch.ones(len(self.mean), dtype=torch.bool)
-        shown[torch.from_numpy(numbers)] = False
-        self._shown = shown
-        try:
-            yield
-        finally:
-            self._shown = slice(None)
+    def _codes(self, maps: Float[Tensor, "B P H W"]) -> Float[Tensor, "B A"]:
+        assert self.base is not None
+        return maps[:, self.channels :].flatten(1)[:, : len(self.base.between)]
 
 
 class _Projection(nn.Module):

@@ -5,15 +5,24 @@ function turns one class's support maps into what the level compares with, and a
 scores queries against a list of those.
 """
 
+from triptych.similarity.discriminant import (
+    CodeClass,
+    Discriminant,
+    code_class,
+    codes_to_classes,
+    discriminant_codes,
+    fit_discriminant,
+    gaussian_vectors,
+    vector_size,
+)
 from triptych.similarity.distribution import (
     DISTANCES,
     SHRINKAGES,
-    BaseGaussians,
     Gaussian,
-    descriptor_gaussian,
     distribution_class,
     distribution_similarity,
     distribution_to_classes,
+    image_gaussians,
 )
 from triptych.similarity.nearest import nearest_similarity
 from triptych.similarity.part import part_class, part_similarity, part_to_classes
@@ -23,15 +32,21 @@ from triptych.similarity.pooled import global_class, global_similarity, global_t
 __all__ = [
     "DISTANCES",
     "SHRINKAGES",
-    "BaseGaussians",
+    "CodeClass",
+    "Discriminant",
     "Gaussian",
-    "descriptor_gaussian",
+    "code_class",
+    "codes_to_classes",
+    "discriminant_codes",
     "distribution_class",
     "distribution_similarity",
     "distribution_to_classes",
+    "fit_discriminant",
+    "gaussian_vectors",
     "global_class",
     "global_similarity",
     "global_to_classes",
+    "image_gaussians",
     "nearest_similarity",
     "part_class",
     "part_similarity",
@@ -39,4 +54,5 @@ __all__ = [
     "pixel_class",
     "pixel_similarity",
     "pixel_to_classes",
+    "vector_size",
 ]

@@ -12,21 +12,17 @@ from triptych.similarity._common import split_classes, without_autocast
 __all__ = [
     "DISTANCES",
     "SHRINKAGES",
-    "BaseGaussians",
     "Gaussian",
-    "descriptor_gaussian",
     "distribution_class",
     "distribution_similarity",
     "distribution_to_classes",
+    "image_gaussians",
 ]
 
 _RIDGE = 0.01  # added to every variance, as in the release
 _FLOOR = 1e-6
 _BLOCK_ELEMENTS = 1 << 25  # 256 MB
 _SMALLEST_SQUARE = 1e-20  # below it a root's gradient is taken as zero
-_BASE_IMAGES = 2.0  # how many support images near base classes weigh as much as
-_BASE_TEMPERATURE = 0.25  # of the weights of base classes
-_BASE_REACH = 2.0  # times the variance of their means: the squared distance up to which they weigh that much
 
 
 class Gaussian(NamedTuple):
@@ -40,19 +36,6 @@ class Gaussian(NamedTuple):
 
     mean: Float[Tensor, "*B C"]
     covariance: Float[Tensor, "*B C C"]
-
-
-class BaseGaussians(NamedTuple):
-    """Base classes: the mean of each (B, C), and the covariance (C, C) that they share, in float64.
-
-    >>> import torch
-    >>> from triptych.similarity import BaseGaussians
-    >>> BaseGaussians(means=torch.zeros(3, 2), covariance=torch.eye(2)).means.shape
-    torch.Size([3, 2])
-    """
-
-    means: Float[Tensor, "B C"]
-    covariance: Float[Tensor, "C C"]
 
 
 class InverseGaussian(NamedTuple):
@@ -131,44 +114,9 @@ def distribution_similarity(
 
 @without_autocast
 def distribution_class(
-    maps: Float[Tensor, "KV C H W"],
-    distance: str = "wasserstein",
-    shrinkage: str = "ridge",
-    base: BaseGaussians | None = None,
-    views: int = 1,
+    maps: Float[Tensor, "K C H W"], distance: str = "wasserstein", shrinkage: str = "ridge"
 ) -> Gaussian | InverseGaussian:
-    r"""The Gaussian of all descriptors of one class, for "kl" and "log_kl" already inverted.
-
-    One image says little of how a class is distributed. With the means :math:`\mu_b` of B ``base`` classes, those of
-    training, and the covariance :math:`\Sigma_B` that they have in common, the class's own :math:`\mu_n` and
-    :math:`\Sigma_n` are drawn to those of the classes that it resembles:
-
-    .. math:: \mu = (1 - s)\,\mu_n + s \sum_b w_b\mu_b, \qquad \Sigma = (1 - s)\,\Sigma_n + s\,\Sigma_B, \qquad
-        w = \mathrm{softmax}_b\left(-\frac{\|\mu_n - \mu_b\|_2}{T\,\sigma_n}\right)
-
-    with :math:`\sigma_n` the standard deviation of the B distances and T = 0.25. The share falls with the number of
-    images K, and with the distance where the class resembles none of them:
-
-    .. math:: s = \frac{\kappa}{\kappa + K}
-        \min\left(1, \frac{\rho\tau^2}{\|\mu_n - \sum_b w_b\mu_b\|_2^2}\right), \qquad
-        \tau^2 = \frac{1}{B}\sum_b \|\mu_b - \bar\mu\|_2^2
-
-    with :math:`\bar\mu` the mean of the B means, kappa = 2 and rho = 2; the constants were chosen on miniImageNet's
-    validation split, rho with photos of groceries beside it. Sources: Yang, Liu and Xu, "Free Lunch for Few-shot
-    Learning: Distribution Calibration", ICLR 2021, which takes the two nearest classes, the covariance of each, and
-    the same weight for any distance and number of images; the fall with the squared distance is that of James and
-    Stein, "Estimation with Quadratic Loss", 1961.
-
-    Args:
-        maps: (KV, C, H, W) feature maps of the class's K images.
-        distance: as in ``distribution_similarity``.
-        shrinkage: as in ``distribution_similarity``.
-        base: what classes are drawn to: the means of base classes and their mean covariance, by
-            ``descriptor_gaussian``.
-        views: V, how many maps there are of each image; views of one image say no more of a class than the image.
-
-    Raises:
-        ValueError: an unknown distance or shrinkage, or maps of a single position.
+    """The Gaussian of all descriptors of one class, for "kl" and "log_kl" already inverted.
 
     >>> import torch
     >>> from triptych.similarity import distribution_class
@@ -176,32 +124,20 @@ def distribution_class(
     Gaussian(mean=tensor([1.], dtype=torch.float64), covariance=tensor([[2.0100]], dtype=torch.float64))
     """
     _check_distance(distance)
-    gaussian = descriptor_gaussian(maps, shrinkage)
-    if base is not None:
-        gaussian = _drawn(gaussian, base, len(maps) // views)
+    gaussian = _gaussian(maps.transpose(0, 1).flatten(1), shrinkage)
     return _inverted(gaussian) if distance in {"kl", "log_kl"} else gaussian
 
 
 @without_autocast
-def descriptor_gaussian(maps: Float[Tensor, "K C H W"], shrinkage: str = "ridge") -> Gaussian:
-    """The Gaussian of all descriptors of some maps.
+def image_gaussians(maps: Float[Tensor, "B C H W"], shrinkage: str = "ridge") -> Gaussian:
+    """The Gaussian of the descriptors of each image.
 
     >>> import torch
-    >>> from triptych.similarity import descriptor_gaussian
-    >>> descriptor_gaussian(torch.tensor([0.0, 2.0]).view(1, 1, 1, 2))
-    Gaussian(mean=tensor([1.], dtype=torch.float64), covariance=tensor([[2.0100]], dtype=torch.float64))
+    >>> from triptych.similarity import image_gaussians
+    >>> image_gaussians(torch.tensor([0.0, 2.0]).view(1, 1, 1, 2)).mean
+    tensor([[1.]], dtype=torch.float64)
     """
-    return _gaussian(maps.transpose(0, 1).flatten(1), shrinkage)
-
-
-def _drawn(gaussian: Gaussian, base: BaseGaussians, shot: int) -> Gaussian:
-    distances = (base.means - gaussian.mean).norm(dim=1)  # (B,)
-    spread = distances.std(correction=0).clamp_min(_FLOOR)
-    target = torch.softmax(-distances / (_BASE_TEMPERATURE * spread), dim=0) @ base.means  # (C,)
-    reach = (_BASE_REACH * base.means.var(dim=0, correction=0).sum()).clamp_min(_FLOOR)
-    near = reach / (target - gaussian.mean).square().sum().clamp_min(reach)
-    share = _BASE_IMAGES / (_BASE_IMAGES + shot) * near
-    return Gaussian(torch.lerp(gaussian.mean, target, share), torch.lerp(gaussian.covariance, base.covariance, share))
+    return _gaussian(maps.flatten(2), shrinkage)
 
 
 @without_autocast
@@ -223,7 +159,7 @@ def distribution_to_classes(
     block = max(1, _BLOCK_ELEMENTS // query.shape[1] ** 2)  # queries, or classes, of which matrices are held at once
     rows = []
     for part in query.split(block):
-        gaussian = _gaussian(part.flatten(2), shrinkage)
+        gaussian = image_gaussians(part, shrinkage)
         blocks = [_stack(classes[start : start + block]) for start in range(0, len(classes), block)]
         rows.append(torch.cat([-DISTANCES[distance](gaussian, one) for one in blocks], dim=1))
     similarity = torch.cat(rows)

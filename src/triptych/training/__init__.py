@@ -1,6 +1,6 @@
 """Training: classification on the base classes, then episodes."""
 
-from triptych.training.episodic import train
+from triptych.training.episodic import learn_base_classes, train
 from triptych.training.pretraining import pretrain
 from triptych.training.run import TrainingError
 from triptych.training.settings import PRESETS, Preset, PretrainSettings, TrainSettings
@@ -11,6 +11,7 @@ __all__ = [
     "PretrainSettings",
     "TrainSettings",
     "TrainingError",
+    "learn_base_classes",
     "pretrain",
     "train",
 ]

@@ -1,11 +1,38 @@
-"""Classification of the base classes: two heads over a feature map, pooled and at every position."""
+"""Classification of the base classes: by a feature map, pooled and at every position, or by Gaussians."""
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Heads"]
+from triptych.similarity import gaussian_vectors, vector_size
+
+__all__ = ["GaussianHead", "Heads"]
+
+
+class GaussianHead(nn.Module):
+    """A linear classifier of images by the Gaussians of their descriptors, those of several layers.
+
+    It makes the network shape them for what ``fit_discriminant`` will look for.
+
+    Args:
+        channels: of the maps of each layer.
+        classes: how many.
+    """
+
+    def __init__(self, channels: Sequence[int], classes: int) -> None:
+        super().__init__()
+        size = vector_size(channels)
+        self.norm = nn.BatchNorm1d(size, affine=False)
+        self.linear = nn.Linear(size, classes)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def loss(self, maps: Sequence[Float[Tensor, "B _ _ _"]], labels: Int64[Tensor, " B"]) -> Tensor:
+        """Cross-entropy of the images."""
+        return functional.cross_entropy(self.linear(self.norm(gaussian_vectors(maps).float())), labels)
 
 
 class Heads(nn.Module):

@@ -1,7 +1,6 @@
 """Episodic training: each step is a few tasks like those the method will be asked to solve."""
 
-import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,8 +13,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from triptych.data import ImageStore, centre_crop, colour_jitter, open_store, random_crop_flip, resize
 from triptych.episodes import Episode, EpisodeSampler
 from triptych.evaluation import evaluate_store
+from triptych.fusion import LevelFusion
 from triptych.methods import MML, MMLConfig, build_method, load_method
-from triptych.similarity import descriptor_gaussian
+from triptych.similarity import gaussian_vectors
+from triptych.training.classification import GaussianHead
 from triptych.training.pretraining import pretrain
 from triptych.training.run import Run, evaluation_precision, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
@@ -23,10 +24,10 @@ from triptych.training.settings import PRESETS, Preset, TrainSettings
 
 __all__ = ["train"]
 
-_AUGMENTATION = 3  # stream of random numbers of one seed
+_AUGMENTATION, _POSITIONS = 3, 4  # streams of random numbers of one seed
 _VALIDATION_SEED = 1
 _MEASURED_AT_ONCE = 20  # images; more leave the cache of a processor
-_FEWEST_SHOWN = 2  # base classes beside those of an episode
+_FEWEST_BASE_CLASSES = 3
 
 
 def train(
@@ -82,30 +83,32 @@ def train(
         model.backbone.load_state_dict(load_method(init).backbone.state_dict())
     way = model.fusion.way or settings.way
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
-    base_classes = _base_classes(model.config, len(train_store.classes), way) if settings.base_images else None
-    model = MML(replace(model.config, base_classes=base_classes), model.backbone)
+    model = MML(replace(model.config, base_classes=None), model.backbone)
+    has_base = settings.base_images > 0 and can_learn_base_classes(model, train_store)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
+    modules = {"method": model, "average": average}
     groups = [
         {"params": model.backbone.parameters(), "rate": 1.0},
         {"params": model.fusion.parameters(), "rate": settings.fusion_rate},
     ]
+    head = None
+    if has_base and settings.base_loss > 0:
+        head = GaussianHead(model.backbone.tapped, len(train_store.classes)).to(fabric.device)
+        modules["head"] = head
+        groups.append({"params": head.parameters(), "rate": 1.0})
     optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, betas=settings.betas)
     samplers = [
         EpisodeSampler(train_store.labels, way, shot, settings.queries, settings.seed, train_store.classes)
         for shot in settings.shots
     ]
     context = {"method": asdict(model.config), "data": train_store.fingerprint, "stage": "train"}
-    modules = {"method": model, "average": average}
     with Run(Path(out), settings, context, settings.steps, modules, optimizer, resume) as run:
         while run.step < settings.steps:
             learning_rate = _learning_rate(run.step, settings)
             set_learning_rate(optimizer, learning_rate)
             side = side_at(run.step, settings.steps, settings.sides)
-            if run.step % settings.base_every == 0 or side != side_at(run.step - 1, settings.steps, settings.sides):
-                with fabric.autocast():
-                    learn_base_classes(model, train_store, settings.base_images, side)
             _train_mode(model, frozen_norm=_reached(run.step, settings.freeze_norm_after))
 
             optimizer.zero_grad()
@@ -114,9 +117,12 @@ def train(
                 episode = samplers[number % len(samplers)][number]
                 pixels = _pixels(train_store, episode, number, model.preprocess.side, settings)
                 with fabric.autocast():
-                    maps = model.encode(resize(model.preprocess.normalise(pixels), side))
-                with model.base.hidden(train_store.labels[episode.support]) if model.base else nullcontext():
-                    loss, accuracy = episode_loss(model, maps, episode, settings.level_loss)
+                    taps = model.backbone.taps(resize(model.preprocess.normalise(pixels), side))
+                positions = _positions(taps[-1], number, settings)
+                loss, accuracy = episode_loss(model, taps[-1], episode, settings.level_loss, positions)
+                if head is not None:
+                    classes = torch.from_numpy(train_store.labels[episode.images]).to(fabric.device)
+                    loss = loss + settings.base_loss * head.loss(taps, classes)
                 fabric.backward(loss / settings.episodes_per_step)
                 losses.append(loss.item())
                 accuracies.append(accuracy)
@@ -125,26 +131,30 @@ def train(
 
             run.advance(float(np.mean(losses)), float(np.mean(accuracies)), learning_rate)
             if run.step % settings.validate_every == 0 or run.step == settings.steps:
-                averaged = average.module
-                assert isinstance(averaged, MML)
-                with fabric.autocast():
-                    learn_base_classes(averaged, train_store, settings.base_images)
-                figures = _validate(averaged, val_store, settings)
+                kept = average.module
+                assert isinstance(kept, MML)
+                if has_base:
+                    precision = evaluation_precision(settings.precision)
+                    kept = learn_base_classes(kept, train_store, settings.base_images, precision)
+                figures = _validate(kept, val_store, settings)
                 picked = [figures[f"{shot}-shot"] for shot in settings.validation_shots]
-                run.validated(averaged, float(np.mean(picked)), figures)
+                run.validated(kept, float(np.mean(picked)), figures)
             run.save_if_due()
     return Path(out) / "best.safetensors"
 
 
-def episode_loss(model: MML, maps: Tensor, episode: Episode, level_loss: float) -> tuple[Tensor, float]:
+def episode_loss(
+    model: MML, maps: Tensor, episode: Episode, level_loss: float, positions: Tensor | None = None
+) -> tuple[Tensor, float]:
     """Cross-entropy of the fused logits plus ``level_loss`` times that of each level; and the accuracy.
 
-    ``maps`` are those of the support images followed by those of the queries, encoded together.
+    ``maps`` are those of the support images followed by those of the queries, encoded together; ``positions`` those
+    of a query's descriptors that the pixel level compares, by default all.
     """
     support, query = maps.split([len(episode.support), len(episode.query)])
     labels = torch.from_numpy(episode.support_labels).to(maps.device)
     truth = torch.from_numpy(episode.query_labels).to(maps.device)
-    levels = model.compare_maps(query, support, labels)
+    levels = model.compare_maps(query, support, labels, positions=positions)
     model.fusion.observe(levels)
     logits = model.fusion(levels)
     loss = functional.cross_entropy(logits, truth)
@@ -153,39 +163,72 @@ def episode_loss(model: MML, maps: Tensor, episode: Episode, level_loss: float) 
     return loss, (logits.argmax(1) == truth).float().mean().item()
 
 
+def can_learn_base_classes(method: MML, store: ImageStore) -> bool:
+    """Whether a method has a use for base classes, and a data set enough of them."""
+    config = method.config
+    return (
+        "distribution" in config.levels
+        and config.slots is None
+        and bool(method.backbone.tapped)
+        and len(store.classes) >= _FEWEST_BASE_CLASSES
+    )
+
+
 @torch.no_grad()
-def learn_base_classes(model: MML, store: ImageStore, images: int, side: int | None = None) -> None:
-    """Measure the classes of training, where a method keeps them, on images of this side."""
-    if model.base is None:
-        return
-    model.eval()
-    gaussians = []
+def learn_base_classes(method: MML, store: ImageStore, images: int, precision: str = "32") -> MML:
+    """The method with the classes of a store as base classes, each learnt from so many of its images.
+
+    Args:
+        method: a trained method whose backbone is ``tapped`` and whose levels include "distribution".
+        store: the classes, best those that the method was trained on.
+        images: how many of each class.
+        precision: "32", or "bf16", in which the maps are computed.
+
+    Returns:
+        A new method, which shares backbone and fusion. See ``triptych.methods.base_classes.BaseClasses``.
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from triptych.data import ImageStore
+    >>> from triptych.methods import MML, MMLConfig
+    >>> from triptych.training import learn_base_classes
+    >>> images, labels = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8), np.array([0, 0, 1, 1, 2, 2])
+    >>> store = ImageStore(images, labels, ("a", "b", "c"), tuple("123456"), fingerprint="")
+    >>> learn_base_classes(MML(MMLConfig(side=32)), store, images=2).config.base_classes
+    3
+    """
+    method.eval()
+    learnt = MML(replace(method.config, base_classes=len(store.classes)), method.backbone)
+    learnt.fusion = method.fusion
+    assert isinstance(method.fusion, LevelFusion)
+    assert learnt.base is not None
+    learnt.base.learn(_class_vectors(method, store, images, precision), method.fusion.factor("distribution"))
+    return learnt.to(store.images.device).eval()
+
+
+def _class_vectors(method: MML, store: ImageStore, images: int, precision: str) -> Iterator[Tensor]:
+    """Per class of a store, the Gaussians (n, D) of so many of its images."""
     for number in range(len(store.classes)):
-        pixels = centre_crop(store[np.flatnonzero(store.labels == number)[:images]], model.preprocess.side)
-        parts = model.preprocess.normalise(pixels).split(_MEASURED_AT_ONCE)
-        maps = torch.cat([model.encode(resize(part, side)).float() for part in parts])
-        gaussians.append(descriptor_gaussian(maps, model.config.shrinkage))
-    model.base.learn(gaussians)
-
-
-def _base_classes(config: MMLConfig, classes: int, way: int) -> int | None:
-    """How many base classes there are; none where an episode would leave too few to be drawn to."""
-    if "distribution" not in config.levels:
-        return None
-    if classes < way + _FEWEST_SHOWN:
-        warnings.warn(
-            f"no base classes: {way}-way episodes need {way + _FEWEST_SHOWN} training classes, and there are "
-            f"{classes}; a smaller way needs fewer",
-            stacklevel=3,
-        )
-        return None
-    return classes
+        pixels = centre_crop(store[np.flatnonzero(store.labels == number)[:images]], method.preprocess.side)
+        parts = method.preprocess.normalise(pixels).split(_MEASURED_AT_ONCE)
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            vectors = torch.cat([gaussian_vectors(method.backbone.taps(part)) for part in parts])
+        yield vectors
 
 
 def _pixels(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:
     rng = np.random.default_rng([settings.seed, _AUGMENTATION, number])
     crops = random_crop_flip(store[episode.images], crop, rng, settings.padding)
     return colour_jitter(crops, settings.jitter, rng)
+
+
+def _positions(maps: Tensor, number: int, settings: TrainSettings) -> Tensor | None:
+    if settings.pixel_share == 1.0:
+        return None
+    count = maps.shape[2] * maps.shape[3]
+    rng = np.random.default_rng([settings.seed, _POSITIONS, number])
+    drawn = rng.choice(count, max(1, round(settings.pixel_share * count)), replace=False)
+    return torch.from_numpy(drawn).to(maps.device)
 
 
 def _learning_rate(step: int, settings: TrainSettings) -> float:

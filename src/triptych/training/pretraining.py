@@ -1,6 +1,6 @@
 """Pre-training: the backbone learns to classify the base classes, pooled and at every position."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,7 @@ def pretrain(
     fabric = start_fabric(settings.precision)
     torch.manual_seed(settings.seed)
     model = build_method(method)
+    model = MML(replace(model.config, base_classes=None), model.backbone)
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     heads = Heads(model.backbone.channels, len(train_store.classes))

@@ -62,6 +62,8 @@ class TrainSettings:
         schedule: "cosine" to zero, or "step": halved every ``halve_every`` steps.
         halve_every: steps between two halvings of the step schedule.
         level_loss: weight of each level's own cross-entropy beside the fused one, where the fusion has it.
+        pixel_share: share of a query's descriptors, drawn anew for each episode, that look for their nearest at the
+            pixel level, which without it takes more time than the backbone.
         average: decay, per step, of the moving average of the weights that is validated and kept; 0 is none.
         freeze_norm_after: step from which BatchNorm statistics stay as they are; None for never.
         store_side: images are decoded to this side, from which crops are cut; None for the method's own, so that
@@ -69,9 +71,10 @@ class TrainSettings:
         padding: how far crops may reach beyond the image, which is reflected there.
         sides: crops are scaled to these sides in turn, each for an equal share of the steps; as in pre-training.
         jitter: strength of the colour jitter; 0 is off.
-        base_images: images of each class of training by which it is measured, to be kept as one of the base classes
-            to which the distribution level draws new ones; 0 for no base classes.
-        base_every: steps after which the base classes are measured anew.
+        base_images: images of each class of training from which the distribution level learns what tells classes
+            apart, at each validation; 0 for no base classes.
+        base_loss: weight of a classification of all classes of training, by the Gaussians that base classes are
+            told apart by; 0 for none, and none without base classes.
         validate_every: steps between two validations.
         validation_episodes: episodes of each validation shot.
         validation_shots: shots whose mean accuracy on the validation split picks the model.
@@ -95,6 +98,7 @@ class TrainSettings:
     schedule: str = "step"
     halve_every: int = 25_000
     level_loss: float = 0.0
+    pixel_share: float = 1.0
     average: float = 0.0
     freeze_norm_after: int | None = 2_500
     store_side: int | None = 100
@@ -102,7 +106,7 @@ class TrainSettings:
     sides: tuple[int, ...] = ()
     jitter: float = 0.4
     base_images: int = 0
-    base_every: int = 250
+    base_loss: float = 0.0
     validate_every: int = 2_500
     validation_episodes: int = 1_000
     validation_shots: tuple[int, ...] = (1,)
@@ -142,14 +146,16 @@ PRESETS: dict[str, Preset] = {
             betas=(0.9, 0.999),
             schedule="cosine",
             level_loss=1.0,
+            pixel_share=0.25,
             average=0.999,
             freeze_norm_after=None,
             store_side=None,
             padding=4,
             sides=(56, 68, 84),
             jitter=0.0,
-            base_images=100,
-            validate_every=2_000,
+            base_images=600,
+            base_loss=1.0,
+            validate_every=2_800,
             validation_episodes=300,
             validation_shots=(1, 5),
         ),

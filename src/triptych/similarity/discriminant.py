@@ -1,0 +1,201 @@
+"""Distribution level: what tells classes apart in their Gaussians, learnt from the classes of training."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from triptych.similarity._common import without_autocast
+from triptych.similarity.distribution import image_gaussians
+
+__all__ = [
+    "CodeClass",
+    "Discriminant",
+    "code_class",
+    "codes_to_classes",
+    "discriminant_codes",
+    "fit_discriminant",
+    "gaussian_vectors",
+    "vector_size",
+]
+
+_RIDGE = 0.3  # times the mean variance within classes
+_LEAST_RIDGE = 1e-12
+_LEAST_WITHIN = 1e-6  # of the regularised variance within classes along an axis
+
+
+class Discriminant(NamedTuple):
+    """Axes along which the classes of training differ: the origin (D,), the axes (D, A), the variances (A,) of classes.
+
+    Along each axis, the images of one class have unit variance.
+
+    >>> import torch
+    >>> from triptych.similarity import Discriminant
+    >>> Discriminant(torch.zeros(3), torch.zeros(3, 1), torch.ones(1)).axes.shape
+    torch.Size([3, 1])
+    """
+
+    origin: Float[Tensor, " D"]
+    axes: Float[Tensor, "D A"]
+    between: Float[Tensor, " A"]
+
+
+class CodeClass(NamedTuple):
+    """Where the codes of a class's further images are expected: mean (..., A) and variance (..., A).
+
+    >>> import torch
+    >>> from triptych.similarity import code_class
+    >>> code_class(torch.tensor([[2.0]]), torch.ones(1))
+    CodeClass(mean=tensor([1.], dtype=torch.float64), variance=tensor([1.5000], dtype=torch.float64))
+    """
+
+    mean: Float[Tensor, "*N A"]
+    variance: Float[Tensor, "*N A"]
+
+
+def vector_size(channels: Sequence[int]) -> int:
+    """D of the vectors that ``gaussian_vectors`` makes of maps of so many channels.
+
+    >>> from triptych.similarity import vector_size
+    >>> vector_size([64, 64, 64])
+    6432
+    """
+    return sum(count * (count + 3) // 2 for count in channels)
+
+
+@without_autocast
+def gaussian_vectors(maps: Sequence[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B D"]:
+    r"""Each image's Gaussians as one vector, in float64: the maps may be those of several layers.
+
+    .. math:: g = (\mu_1, \mathrm{tril}\,L_1, \mu_2, \mathrm{tril}\,L_2, \ldots), \qquad \Sigma_l = L_l L_l^T
+
+    with the mean and the covariance (ridge 0.01) of the descriptors of layer l. Source of the coordinates of a
+    covariance: Lin, "Riemannian Geometry of Symmetric Positive Definite Matrices via Cholesky Decomposition", SIAM
+    Journal on Matrix Analysis 40 (2019), without the logarithm of the diagonal.
+
+    >>> import torch
+    >>> from triptych.similarity import gaussian_vectors
+    >>> gaussian_vectors([torch.tensor([0.0, 2.0]).view(1, 1, 1, 2)])
+    tensor([[1.0000, 1.4177]], dtype=torch.float64)
+    """
+    vectors = []
+    for layer in maps:
+        gaussian = image_gaussians(layer)
+        rows, columns = torch.tril_indices(layer.shape[1], layer.shape[1], device=layer.device)
+        vectors += [gaussian.mean, torch.linalg.cholesky(gaussian.covariance)[:, rows, columns]]
+    return torch.cat(vectors, dim=1)
+
+
+@without_autocast
+def fit_discriminant(classes: Iterable[Float[Tensor, "_ D"]]) -> Discriminant:
+    r"""Linear discriminant analysis of the vectors of each class, of two at least.
+
+    .. math:: \left(S_W + \lambda\frac{\mathrm{tr}\,S_W}{D} I\right) v_a \propto S_B v_a
+
+    with the covariances :math:`S_W` of images around the mean of their class, and :math:`S_B` of those means, and
+    lambda = 0.3, chosen on miniImageNet's validation split. B classes have A = B - 1 such axes, each scaled to unit
+    variance within classes. Source: Fisher, Annals of Eugenics 7 (1936); Rao, J. Royal Statistical Society B 10 (1948).
+
+    Raises:
+        ValueError: fewer than two classes, or a class of fewer than two images.
+
+    >>> import torch
+    >>> from triptych.similarity import fit_discriminant
+    >>> fit_discriminant([torch.tensor([[0.0], [2.0]]), torch.tensor([[8.0], [10.0]])]).between
+    tensor([16.], dtype=torch.float64)
+    """
+    means, counts, scatter = [], [], None
+    for vectors in classes:
+        if len(vectors) < 2:
+            raise ValueError(f"expected at least two images of each class, got {len(vectors)}")
+        means.append(vectors.double().mean(0))
+        centred = (vectors - means[-1]).float()  # of size one or so: the product may be in single precision
+        scatter = centred.T @ centred if scatter is None else scatter + centred.T @ centred
+        counts.append(len(vectors))
+    if len(means) < 2:
+        raise ValueError(f"expected at least two classes, got {len(means)}")
+    assert scatter is not None
+    within = scatter.double() / sum(counts)
+    mean = torch.stack(means)  # (B, D)
+    origin = mean.mean(0)
+    offsets = (mean - origin).T  # (D, B)
+    ridge = (_RIDGE * within.trace() / len(within)).clamp_min(_LEAST_RIDGE)
+    root = torch.linalg.cholesky(within + ridge * torch.eye(len(within), dtype=within.dtype, device=within.device))
+    # S_B has rank B - 1: its directions are those of the whitened offsets, without an eigenproblem of size D.
+    whitened = torch.linalg.solve_triangular(root, offsets, upper=False)
+    directions = torch.linalg.svd(whitened, full_matrices=False).U[:, : len(means) - 1]  # (D, A)
+    axes = torch.linalg.solve_triangular(root.T, directions, upper=True)
+    axes = axes / (axes * (within @ axes)).sum(0).clamp_min(_LEAST_WITHIN).sqrt()
+    return Discriminant(origin, axes, (offsets.T @ axes).square().mean(0))
+
+
+@without_autocast
+def discriminant_codes(vectors: Float[Tensor, "B D"], discriminant: Discriminant) -> Float[Tensor, "B A"]:
+    r"""Where images lie along the axes, all as far from the origin as images of training are expected to lie.
+
+    .. math:: y = V^T(g - o), \qquad
+        \mathrm{code} = y \sqrt{A / \textstyle\sum_a \frac{y_a^2}{1 + b_a}}
+
+    with the variance :math:`b_a` of classes along axis a. Without the second step images of unlike domains lie far
+    out, where small differences would decide. Source: Garcia-Romero and Espy-Wilson, "Analysis of I-vector Length
+    Normalization in Speaker Recognition Systems", Interspeech 2011.
+
+    >>> import torch
+    >>> from triptych.similarity import Discriminant, discriminant_codes
+    >>> axes = Discriminant(torch.zeros(2), torch.eye(2), torch.tensor([3.0, 3.0]))
+    >>> discriminant_codes(torch.tensor([[3.0, 4.0]]), axes)
+    tensor([[1.6971, 2.2627]], dtype=torch.float64)
+    """
+    origin, axes, between = (tensor.double() for tensor in discriminant)
+    codes = (vectors.double() - origin) @ axes
+    length = (codes.square() / (1 + between)).mean(1, keepdim=True).sqrt()
+    return codes / length.clamp_min(torch.finfo(codes.dtype).tiny)
+
+
+@without_autocast
+def code_class(codes: Float[Tensor, "KV A"], between: Float[Tensor, " A"], views: int = 1) -> CodeClass:
+    r"""What the codes of K images of a class, each in V ``views``, tell of its other images.
+
+    Classes lie around the origin with variances b, the images of a class around it with variance one. After K images
+    with the mean code y, another one is expected from the normal distribution
+
+    .. math:: N\left(\frac{K b}{1 + K b}\,y,\; 1 + \frac{b}{1 + K b}\right)
+
+    along each axis. Source: Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006.
+
+    >>> import torch
+    >>> from triptych.similarity import code_class
+    >>> code_class(torch.tensor([[2.0], [4.0]]), torch.ones(1)).mean
+    tensor([2.], dtype=torch.float64)
+    """
+    between = between.double()
+    shot = len(codes) / views
+    certain = 1 + shot * between
+    return CodeClass(shot * between / certain * codes.double().mean(0), 1 + between / certain)
+
+
+@without_autocast
+def codes_to_classes(
+    codes: Float[Tensor, "Q A"], classes: Sequence[CodeClass], between: Float[Tensor, " A"]
+) -> Float[Tensor, "Q N"]:
+    r"""Log-likelihood ratio: that of a code for an image of a class, against that for an image of any class.
+
+    .. math:: s(q, n) = \sum_a \ln N(y_a; m_{n,a}, v_{n,a}) - \ln N(y_a; 0, 1 + b_a)
+
+    with the mean and variance that ``code_class`` gives. Source: as there.
+
+    >>> import torch
+    >>> from triptych.similarity import code_class, codes_to_classes
+    >>> between = torch.ones(1)
+    >>> codes_to_classes(torch.tensor([[1.0]]), [code_class(torch.tensor([[2.0]]), between)], between)
+    tensor([[0.3938]], dtype=torch.float64)
+    """
+    codes = codes.double()  # (Q, A)
+    mean = torch.stack([one.mean for one in classes])  # (N, A)
+    variance = torch.stack([one.variance for one in classes])
+    own = codes.square() @ (1 / variance).T - 2 * codes @ (mean / variance).T + (mean.square() / variance).sum(1)
+    background = 1 + between.double()
+    anyone = (codes.square() / background).sum(1, keepdim=True)  # (Q, 1)
+    return (anyone - own + background.log().sum() - variance.log().sum(1)) / 2  # (Q, N)
