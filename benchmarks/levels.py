@@ -6,7 +6,7 @@
 
 ``train`` gives every contender the same start (a pre-trained backbone), images and number of steps. The published
 fusion has statistics per class slot, so it is trained at its own way, and once per shot, as its authors do; the others
-are trained once for all shots. Base classes are learnt by a contender when it is trained, without any step more.
+are trained once for all shots. Two have the weights of others, and base classes besides, for which nothing is trained.
 ``table`` evaluates all of them on the same episodes; ``--also`` adds a method that is there, whatever its budget was.
 """
 
@@ -44,12 +44,12 @@ class Contender:
     Attributes:
         title: in the table.
         config: what is trained.
-        taught: the contender whose weights it has, and base classes besides; it is not trained itself.
+        taught_from: the contender whose weights it has, and base classes besides; it is not trained itself.
     """
 
     title: str
     config: MMLConfig
-    taught: str | None = None
+    taught_from: str | None = None
 
     def file(self, shot: int) -> str:
         """The name of its weights for a shot; the published fusion has weights for each."""
@@ -65,16 +65,24 @@ CONTENDERS = {
     "paper": Contender("pixel + part + distribution (MML, paper)", replace(METHODS["mml-paper-conv64f"], slots=5)),
     "mml": Contender("pixel + part + distribution, a loss on each (MML, Triptych)", OURS),
     "distribution-base": Contender(
-        "distribution level alone, base classes", replace(OURS, levels=("distribution",)), taught="distribution"
+        "distribution level alone, base classes", replace(OURS, levels=("distribution",)), taught_from="distribution"
     ),
-    "mml-base": Contender("pixel + part + distribution, base classes (MML, Triptych)", OURS, taught="mml"),
+    "mml-base": Contender("pixel + part + distribution, base classes (MML, Triptych)", OURS, taught_from="mml"),
 }
 
 
 def settings(contender: Contender, shot: int, steps: int, sides: tuple[int, ...], seed: int) -> TrainSettings:
     """The budget of all, 70 to 90 images a step, and what a contender's fusion needs besides."""
-    common = replace(PRESETS["fast"].train, steps=steps, sides=sides, seed=seed, average=0.995, validate_every=steps)
-    common = replace(common, pixel_share=1.0, base_images=0)
+    common = replace(
+        PRESETS["fast"].train,
+        steps=steps,
+        sides=sides,
+        seed=seed,
+        average=0.995,
+        validate_every=steps,
+        pixel_share=1.0,
+        base_images=0,
+    )
     if contender.config.slots is None:
         return common
     return replace(common, way=contender.config.slots, shots=(shot,), queries=13 if shot == 1 else 10, level_loss=0.0)
@@ -84,8 +92,8 @@ def train_all(data: str, out: Path, names: list[str], steps: int, sides: tuple[i
     """Train contenders one after the other; what an earlier call has trained or begun is continued."""
     for name in names:
         contender = CONTENDERS[name]
-        if contender.taught is not None:
-            teach(data, out / contender.taught / contender.file(1), out / name / contender.file(1))
+        if contender.taught_from is not None:
+            teach(data, out / contender.taught_from / contender.file(1), out / name / contender.file(1))
             continue
         for file in dict.fromkeys(map(contender.file, SHOTS)):
             shot = next(shot for shot in SHOTS if contender.file(shot) == file)

@@ -13,9 +13,11 @@ from torch import nn
 
 from triptych import load_method, save_method
 from triptych.backbones import BACKBONES, build_backbone
+from triptych.data import ImageStore
 from triptych.methods import EMBEDDED, METHODS, MML, MMLConfig, build_method
 from triptych.methods.files import weights_hash
 from triptych.similarity import code_class, codes_to_classes, gaussian_vectors
+from triptych.training import learn_base_classes
 
 SHAPES = {"conv64f": (64, 21, 21), "conv64f-bias": (64, 21, 21), "resnet12": (640, 5, 5)}
 
@@ -159,7 +161,7 @@ def with_base_classes(side: int = 32) -> MML:
     assert method.base is not None
     with torch.no_grad():
         images = torch.randn(3, 4, 3, side, side) + torch.randn(3, 1, 3, 1, 1)
-        method.base.learn([gaussian_vectors(method.backbone.taps(one)) for one in images], factor=1.0)
+        method.base.learn([gaussian_vectors(method.backbone.taps(one)) for one in images], logit_scale=1.0)
     return method
 
 
@@ -204,13 +206,62 @@ def test_base_classes_add_their_ratio_to_the_distribution_level_alone(side: int)
     torch.testing.assert_close(method.descriptors(maps), method.backbone(images))
 
 
+def test_a_fifth_of_the_ratio_is_added_to_the_logits_of_a_trained_fusion() -> None:
+    plain = MML(MMLConfig(side=32)).eval()
+    plain.fusion.observe({name: 9 * torch.rand(4, 3) for name in plain.config.levels})
+    nn.init.normal_(plain.fusion.log_weight)
+    images, labels = torch.randn(6, 3, 32, 32), torch.tensor([0, 1, 1])
+    store = ImageStore(
+        torch.randint(0, 256, (9, 32, 32, 3), dtype=torch.uint8),
+        np.arange(9) // 3,
+        ("a", "b", "c"),
+        tuple("123456789"),
+        fingerprint="",
+    )
+    method = learn_base_classes(plain, store, images=3)
+    assert method.base is not None
+    with torch.no_grad():
+        codes = method.base.codes(method.backbone.taps(images))
+        classes = [code_class(codes[:1], method.base.between), code_class(codes[1:3], method.base.between)]
+        ratio = codes_to_classes(codes[3:], classes, method.base.between)
+        added = method(images[3:], images[:3], labels) - plain(images[3:], images[:3], labels)
+    torch.testing.assert_close(added, 0.2 * ratio.float(), rtol=1e-2, atol=1e-3)
+
+
+def test_codes_survive_half_precision() -> None:
+    method = with_base_classes()
+    images, labels = torch.randn(6, 3, 32, 32), torch.tensor([0, 1, 1])
+    with torch.no_grad():
+        maps = method.encode(images)
+        exact = method.compare_maps(maps[3:], maps[:3], labels)["distribution"]
+        kept = maps.half().float()
+        torch.testing.assert_close(
+            method.compare_maps(kept[3:], kept[:3], labels)["distribution"], exact, rtol=0.02, atol=0.02
+        )
+
+
+def test_base_classes_learn_as_many_as_they_are() -> None:
+    with pytest.raises(ValueError, match="expected the vectors of 3 base classes, got 2"):
+        with_base_classes().base.learn([torch.randn(4, 6432) for _ in range(2)], logit_scale=1.0)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_taps_end_with_the_feature_map(name: str) -> None:
+    backbone = build_backbone(name).eval()
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        taps = backbone.taps(images)
+        torch.testing.assert_close(taps[-1], backbone(images))
+    assert not backbone.tap_channels or tuple(one.shape[1] for one in taps) == backbone.tap_channels
+
+
 def test_views_of_a_photo_tell_base_classes_as_much_as_the_photo() -> None:
     method = with_base_classes()
     with torch.no_grad():
         maps = method.encode(torch.randn(1, 3, 32, 32))
-    once = method.summarise(maps)["distribution"][1]
-    torch.testing.assert_close(method.summarise(maps.repeat(4, 1, 1, 1), views=4)["distribution"][1], once)
-    assert not torch.allclose(method.summarise(maps.repeat(4, 1, 1, 1))["distribution"][1].variance, once.variance)
+    once = method.summarise(maps)["distribution"].codes
+    torch.testing.assert_close(method.summarise(maps.repeat(4, 1, 1, 1), views=4)["distribution"].codes, once)
+    assert not torch.allclose(method.summarise(maps.repeat(4, 1, 1, 1))["distribution"].codes.variance, once.variance)
 
 
 def test_principal_components_leave_base_classes_behind() -> None:

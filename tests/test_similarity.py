@@ -17,7 +17,9 @@ from triptych.similarity import (
     global_similarity,
     nearest_similarity,
     part_similarity,
+    pixel_class,
     pixel_similarity,
+    pixel_to_classes,
 )
 
 EPISODES = {
@@ -342,3 +344,14 @@ def test_an_unknown_shrinkage_is_refused() -> None:
     maps = torch.randn(2, 3, 2, 2)
     with pytest.raises(ValueError, match="unknown shrinkage 'none'; expected one of ridge, oas"):
         distribution_similarity(maps, maps, torch.arange(2), shrinkage="none")
+
+
+def test_some_positions_stand_for_all() -> None:
+    query, support, labels = (one if one.dtype == torch.int64 else one.float() for one in episode([1, 3]))
+    pools = [pixel_class(support[labels == n]) for n in (0, 1)]
+    every = torch.randperm(query.shape[2] * query.shape[3])
+    whole = pixel_to_classes(query, pools)
+    torch.testing.assert_close(pixel_to_classes(query, pools, positions=every), whole)
+    halves = every.chunk(2)
+    sums = [pixel_to_classes(query, pools, positions=half) * len(half) / len(every) for half in halves]
+    torch.testing.assert_close(sum(sums), whole)

@@ -23,10 +23,10 @@ from triptych.methods import MML, Method
 from triptych.methods.files import weights_hash
 from triptych.progress import progress_bar
 
-__all__ = ["Accuracy", "encode_images", "evaluate", "evaluate_store", "per_level"]
+__all__ = ["BATCH", "Accuracy", "check_precision", "encode_images", "evaluate", "evaluate_store", "per_level"]
 
 PRECISIONS = ("32", "bf16-search", "bf16")
-_BATCH = {"cpu": 20, "cuda": 500}  # on a CPU, so few that a layer's maps stay in cache
+BATCH = {"cpu": 20, "cuda": 500}  # on a CPU, so few that a layer's maps stay in cache
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def evaluate(
     >>> 0 <= record["accuracy"] <= 1, list(record["levels"])[:3]
     (True, ['distribution', 'pixel', 'part'])
     """
-    _check_precision(precision)
+    check_precision(precision)
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes}")
     started = time.perf_counter()
@@ -243,15 +243,22 @@ def encode_images(
     >>> encode_images(build_method("mml-conv64f"), torch.zeros(2, 84, 84, 3, dtype=torch.uint8)).shape
     torch.Size([2, 64, 21, 21])
     """
-    _check_precision(precision)
+    check_precision(precision)
     method.eval()
     device = images.device.type
     with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-        parts = [method.encode(method.preprocess.normalise(pixels)) for pixels in images.split(_BATCH[device])]
+        parts = [method.encode(method.preprocess.normalise(pixels)) for pixels in images.split(BATCH[device])]
     return torch.cat(parts)
 
 
-def _check_precision(precision: str) -> None:
+def check_precision(precision: str) -> None:
+    """Raise a ValueError for what is no precision of an evaluation.
+
+    >>> from triptych.evaluation import check_precision
+    >>> check_precision("fp8")
+    Traceback (most recent call last):
+    ValueError: unknown precision 'fp8'; expected one of 32, bf16-search, bf16
+    """
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
 

@@ -101,7 +101,7 @@ class LevelFusion(Fusion):
         scale = self.log_temperature.exp() / self.spread
         return {name: levels[name] * scale[i] for i, name in enumerate(self.names)}
 
-    def factor(self, name: str) -> float:
+    def logit_scale(self, name: str) -> float:
         """How much one unit of a level's similarity adds to the logits."""
         i = self.names.index(name)
         return ((self.log_weight[i] + self.log_temperature[i]).exp() / self.spread[i]).item()

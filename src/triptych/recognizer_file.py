@@ -157,7 +157,7 @@ def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -
     thumbnails = _cut(tensors["thumbnails"].numpy().tobytes(), tensors["thumbnail_sizes"].tolist())
     if not len(maps) == len(owners) == len(names) == len(ids) == len(thumbnails) or not maps.isfinite().all():
         raise ValueError("photos, names and maps disagree")
-    if maps.ndim != 5 or maps.shape[2] != method.planes(maps.shape[3] * maps.shape[4]):
+    if maps.ndim != 5 or 0 in maps.shape or maps.shape[2] != method.planes(maps.shape[3] * maps.shape[4]):
         raise ValueError(f"maps of shape {tuple(maps.shape)} are not those of its backbone")
     _check_values(content, views=maps.shape[1])
     support = {}

@@ -11,7 +11,7 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         channels: C, the number of channels of the feature map.
-        tapped: channels of the maps that ``taps`` gives, where they are few enough for the classes of training to be
+        tap_channels: of the maps that ``taps`` gives, where they are few enough for the classes of training to be
             told apart by the Gaussians of all of them; else empty.
 
     >>> from triptych.backbones import Backbone, Conv64F
@@ -20,7 +20,7 @@ class Backbone(nn.Module, ABC):
     """
 
     channels: int
-    tapped: tuple[int, ...] = ()
+    tap_channels: tuple[int, ...] = ()
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B C H W"]:

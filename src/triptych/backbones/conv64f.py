@@ -26,7 +26,7 @@ class Conv64F(Backbone):
     """
 
     channels = 64
-    tapped = (64, 64, 64)
+    tap_channels = (64, 64, 64)
 
     def __init__(self, bias: bool = False) -> None:
         super().__init__()

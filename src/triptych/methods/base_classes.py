@@ -13,8 +13,8 @@ from triptych.similarity import (
     codes_to_classes,
     discriminant_codes,
     fit_discriminant,
+    gaussian_vector_size,
     gaussian_vectors,
-    vector_size,
 )
 
 __all__ = ["BaseClasses"]
@@ -27,6 +27,7 @@ class BaseClasses(nn.Module):
 
     Beside minus its distance, the distribution level then counts the log-likelihood ratio of ``codes_to_classes``,
     weighted so that it adds 0.2 of itself to the logits. Before they are learnt, base classes tell nothing.
+    Their Gaussians have the ridge of ``gaussian_vectors``, whatever the shrinkage of the level's distance.
 
     Args:
         count: B, how many there are.
@@ -45,20 +46,28 @@ class BaseClasses(nn.Module):
 
     def __init__(self, count: int, channels: Sequence[int]) -> None:
         super().__init__()
-        size = vector_size(channels)
+        size = gaussian_vector_size(channels)
         self.register_buffer("origin", torch.zeros(size))
         self.register_buffer("axes", torch.zeros(size, count - 1))
         self.register_buffer("between", torch.zeros(count - 1))
         self.register_buffer("weight", torch.zeros(()))
 
-    def learn(self, classes: Iterable[Float[Tensor, "_ D"]], factor: float) -> None:
+    def learn(self, classes: Iterable[Float[Tensor, "_ D"]], logit_scale: float) -> None:
         """Find the axes, from the vectors of each class's images; see ``gaussian_vectors``.
 
-        ``factor`` is how much one unit of the level's similarity adds to the logits.
+        ``logit_scale`` is how much one unit of the level's similarity adds to the logits.
+
+        Raises:
+            ValueError: another number of classes, or of dimensions.
         """
-        for mine, found in zip((self.origin, self.axes, self.between), fit_discriminant(classes), strict=True):
-            mine.copy_(found)
-        self.weight.fill_(_WEIGHT / factor)
+        found = fit_discriminant(classes)
+        if found.axes.shape != self.axes.shape:
+            raise ValueError(
+                f"expected the vectors of {self.axes.shape[1] + 1} base classes, got {found.axes.shape[1] + 1}"
+            )
+        for mine, new in zip((self.origin, self.axes, self.between), found, strict=True):
+            mine.copy_(new)
+        self.weight.fill_(_WEIGHT / logit_scale)
 
     def codes(self, taps: Sequence[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B A"]:
         """Where images lie among the base classes."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -16,6 +16,9 @@ from triptych.methods.base_classes import BaseClasses
 from triptych.similarity import (
     DISTANCES,
     SHRINKAGES,
+    CodeClass,
+    Gaussian,
+    InverseGaussian,
     distribution_class,
     distribution_to_classes,
     global_class,
@@ -110,6 +113,19 @@ class MMLConfig:
         return cls(**plain)
 
 
+class DistributionSummary(NamedTuple):
+    """One class at the distribution level: its Gaussian, and what is expected of its codes among base classes.
+
+    >>> import torch
+    >>> from triptych.methods import build_method
+    >>> build_method("mml-conv64f").summarise(torch.rand(1, 64, 5, 5))["distribution"].codes is None
+    True
+    """
+
+    gaussian: Gaussian | InverseGaussian
+    codes: CodeClass | None
+
+
 class MML(Method):
     """Pixel, part and distribution level over one backbone, fused.
 
@@ -137,9 +153,9 @@ class MML(Method):
             raise ValueError(f"{config.components} components of {self.backbone.channels} channels")
         self.config = config
         self.projection = _Projection(self.backbone.channels, config.components) if config.components else None
-        if config.base_classes and not self.backbone.tapped:
+        if config.base_classes and not self.backbone.tap_channels:
             raise ValueError(f"base classes are for backbones of few channels, which {config.backbone} is not")
-        self.base = BaseClasses(config.base_classes, self.backbone.tapped) if config.base_classes else None
+        self.base = BaseClasses(config.base_classes, self.backbone.tap_channels) if config.base_classes else None
 
     @property
     def channels(self) -> int:
@@ -219,7 +235,8 @@ class MML(Method):
         if level == "global":
             return global_class(own)
         gaussian = distribution_class(own, self.config.distance, self.config.shrinkage)
-        return gaussian, None if self.base is None else self.base.summarise(self._codes(maps), views)
+        codes = None if self.base is None else self.base.summarise(self._codes(maps), views)
+        return DistributionSummary(gaussian, codes)
 
     def _compare(
         self,

@@ -12,13 +12,14 @@ from triptych.similarity.discriminant import (
     codes_to_classes,
     discriminant_codes,
     fit_discriminant,
+    gaussian_vector_size,
     gaussian_vectors,
-    vector_size,
 )
 from triptych.similarity.distribution import (
     DISTANCES,
     SHRINKAGES,
     Gaussian,
+    InverseGaussian,
     distribution_class,
     distribution_similarity,
     distribution_to_classes,
@@ -35,6 +36,7 @@ __all__ = [
     "CodeClass",
     "Discriminant",
     "Gaussian",
+    "InverseGaussian",
     "code_class",
     "codes_to_classes",
     "discriminant_codes",
@@ -42,6 +44,7 @@ __all__ = [
     "distribution_similarity",
     "distribution_to_classes",
     "fit_discriminant",
+    "gaussian_vector_size",
     "gaussian_vectors",
     "global_class",
     "global_similarity",
@@ -54,5 +57,4 @@ __all__ = [
     "pixel_class",
     "pixel_similarity",
     "pixel_to_classes",
-    "vector_size",
 ]

@@ -17,19 +17,20 @@ __all__ = [
     "codes_to_classes",
     "discriminant_codes",
     "fit_discriminant",
+    "gaussian_vector_size",
     "gaussian_vectors",
-    "vector_size",
 ]
 
 _RIDGE = 0.3  # times the mean variance within classes
 _LEAST_RIDGE = 1e-12
+_MOST_BETWEEN = 1e4  # times the variance within classes
 _LEAST_WITHIN = 1e-6  # of the regularised variance within classes along an axis
 
 
 class Discriminant(NamedTuple):
     """Axes along which the classes of training differ: the origin (D,), the axes (D, A), the variances (A,) of classes.
 
-    Along each axis, the images of one class have unit variance.
+    Along each axis the images of one class have unit variance, or less where classes vary ten thousand times as much.
 
     >>> import torch
     >>> from triptych.similarity import Discriminant
@@ -55,11 +56,11 @@ class CodeClass(NamedTuple):
     variance: Float[Tensor, "*N A"]
 
 
-def vector_size(channels: Sequence[int]) -> int:
+def gaussian_vector_size(channels: Sequence[int]) -> int:
     """D of the vectors that ``gaussian_vectors`` makes of maps of so many channels.
 
-    >>> from triptych.similarity import vector_size
-    >>> vector_size([64, 64, 64])
+    >>> from triptych.similarity import gaussian_vector_size
+    >>> gaussian_vector_size([64, 64, 64])
     6432
     """
     return sum(count * (count + 3) // 2 for count in channels)
@@ -84,7 +85,9 @@ def gaussian_vectors(maps: Sequence[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, 
     for layer in maps:
         gaussian = image_gaussians(layer)
         rows, columns = torch.tril_indices(layer.shape[1], layer.shape[1], device=layer.device)
-        vectors += [gaussian.mean, torch.linalg.cholesky(gaussian.covariance)[:, rows, columns]]
+        root, failed = torch.linalg.cholesky_ex(gaussian.covariance)  # of maps that are not finite: NaN, and no error
+        root = root.masked_fill(failed[:, None, None] > 0, torch.nan)
+        vectors += [gaussian.mean, root[:, rows, columns]]
     return torch.cat(vectors, dim=1)
 
 
@@ -95,8 +98,9 @@ def fit_discriminant(classes: Iterable[Float[Tensor, "_ D"]]) -> Discriminant:
     .. math:: \left(S_W + \lambda\frac{\mathrm{tr}\,S_W}{D} I\right) v_a \propto S_B v_a
 
     with the covariances :math:`S_W` of images around the mean of their class, and :math:`S_B` of those means, and
-    lambda = 0.3, chosen on miniImageNet's validation split. B classes have A = B - 1 such axes, each scaled to unit
-    variance within classes. Source: Fisher, Annals of Eugenics 7 (1936); Rao, J. Royal Statistical Society B 10 (1948).
+    lambda = 0.3, chosen on miniImageNet's validation split. B classes have A = min(D, B - 1) such axes, each scaled to
+    unit variance within classes. Sources: Fisher, Annals of Eugenics 7 (1936); Rao, Journal of the Royal Statistical
+    Society B 10 (1948).
 
     Raises:
         ValueError: fewer than two classes, or a class of fewer than two images.
@@ -112,7 +116,7 @@ def fit_discriminant(classes: Iterable[Float[Tensor, "_ D"]]) -> Discriminant:
             raise ValueError(f"expected at least two images of each class, got {len(vectors)}")
         means.append(vectors.double().mean(0))
         centred = (vectors - means[-1]).float()  # of size one or so: the product may be in single precision
-        scatter = centred.T @ centred if scatter is None else scatter + centred.T @ centred
+        scatter = centred.T @ centred if scatter is None else scatter.addmm_(centred.T, centred)
         counts.append(len(vectors))
     if len(means) < 2:
         raise ValueError(f"expected at least two classes, got {len(means)}")
@@ -122,13 +126,17 @@ def fit_discriminant(classes: Iterable[Float[Tensor, "_ D"]]) -> Discriminant:
     origin = mean.mean(0)
     offsets = (mean - origin).T  # (D, B)
     ridge = (_RIDGE * within.trace() / len(within)).clamp_min(_LEAST_RIDGE)
-    root = torch.linalg.cholesky(within + ridge * torch.eye(len(within), dtype=within.dtype, device=within.device))
+    within.diagonal().add_(ridge)
+    root = torch.linalg.cholesky(within)
     # S_B has rank B - 1: its directions are those of the whitened offsets, without an eigenproblem of size D.
     whitened = torch.linalg.solve_triangular(root, offsets, upper=False)
     directions = torch.linalg.svd(whitened, full_matrices=False).U[:, : len(means) - 1]  # (D, A)
     axes = torch.linalg.solve_triangular(root.T, directions, upper=True)
-    axes = axes / (axes * (within @ axes)).sum(0).clamp_min(_LEAST_WITHIN).sqrt()
-    return Discriminant(origin, axes, (offsets.T @ axes).square().mean(0))
+    # With the ridge the variance along an axis is one now; the ridge's part is taken off.
+    axes = axes / (1 - ridge * axes.square().sum(0)).clamp_min(_LEAST_WITHIN).sqrt()
+    between = (offsets.T @ axes).square().mean(0)
+    excess = (between / _MOST_BETWEEN).clamp_min(1.0)  # codes are kept in half precision
+    return Discriminant(origin, axes / excess.sqrt(), between / excess)
 
 
 @without_autocast
@@ -184,7 +192,8 @@ def codes_to_classes(
 
     .. math:: s(q, n) = \sum_a \ln N(y_a; m_{n,a}, v_{n,a}) - \ln N(y_a; 0, 1 + b_a)
 
-    with the mean and variance that ``code_class`` gives. Source: as there.
+    with the mean and variance that ``code_class`` gives. Images of one class are taken to vary along each axis by
+    itself, which the ridge of ``fit_discriminant`` makes nearly true only. Source: as there.
 
     >>> import torch
     >>> from triptych.similarity import code_class, codes_to_classes

@@ -13,6 +13,7 @@ __all__ = [
     "DISTANCES",
     "SHRINKAGES",
     "Gaussian",
+    "InverseGaussian",
     "distribution_class",
     "distribution_similarity",
     "distribution_to_classes",

@@ -1,6 +1,7 @@
 """Training: classification on the base classes, then episodes."""
 
-from triptych.training.episodic import learn_base_classes, train
+from triptych.training.base_classes import learn_base_classes
+from triptych.training.episodic import train
 from triptych.training.pretraining import pretrain
 from triptych.training.run import TrainingError
 from triptych.training.settings import PRESETS, Preset, PretrainSettings, TrainSettings

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from triptych.similarity import gaussian_vectors, vector_size
+from triptych.similarity import gaussian_vector_size, gaussian_vectors
 
 __all__ = ["GaussianHead", "Heads"]
 
@@ -24,7 +24,7 @@ class GaussianHead(nn.Module):
 
     def __init__(self, channels: Sequence[int], classes: int) -> None:
         super().__init__()
-        size = vector_size(channels)
+        size = gaussian_vector_size(channels)
         self.norm = nn.BatchNorm1d(size, affine=False)
         self.linear = nn.Linear(size, classes)
         nn.init.zeros_(self.linear.weight)

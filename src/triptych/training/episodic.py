@@ -1,6 +1,5 @@
 """Episodic training: each step is a few tasks like those the method will be asked to solve."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,12 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from triptych.data import ImageStore, centre_crop, colour_jitter, open_store, random_crop_flip, resize
+from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip, resize
 from triptych.episodes import Episode, EpisodeSampler
 from triptych.evaluation import evaluate_store
-from triptych.fusion import LevelFusion
 from triptych.methods import MML, MMLConfig, build_method, load_method
-from triptych.similarity import gaussian_vectors
+from triptych.training.base_classes import can_learn_base_classes, learn_base_classes
 from triptych.training.classification import GaussianHead
 from triptych.training.pretraining import pretrain
 from triptych.training.run import Run, evaluation_precision, start_fabric
@@ -26,8 +24,6 @@ __all__ = ["train"]
 
 _AUGMENTATION, _POSITIONS = 3, 4  # streams of random numbers of one seed
 _VALIDATION_SEED = 1
-_MEASURED_AT_ONCE = 20  # images; more leave the cache of a processor
-_FEWEST_BASE_CLASSES = 3
 
 
 def train(
@@ -84,6 +80,9 @@ def train(
     way = model.fusion.way or settings.way
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
     model = MML(replace(model.config, base_classes=None), model.backbone)
+    if model.projection is not None:
+        raise ValueError("principal components are a user's photos'; train the method without")
+    _check(settings)
     has_base = settings.base_images > 0 and can_learn_base_classes(model, train_store)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -95,7 +94,7 @@ def train(
     ]
     head = None
     if has_base and settings.base_loss > 0:
-        head = GaussianHead(model.backbone.tapped, len(train_store.classes)).to(fabric.device)
+        head = GaussianHead(model.backbone.tap_channels, len(train_store.classes)).to(fabric.device)
         modules["head"] = head
         groups.append({"params": head.parameters(), "rate": 1.0})
     optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, betas=settings.betas)
@@ -163,57 +162,11 @@ def episode_loss(
     return loss, (logits.argmax(1) == truth).float().mean().item()
 
 
-def can_learn_base_classes(method: MML, store: ImageStore) -> bool:
-    """Whether a method has a use for base classes, and a data set enough of them."""
-    config = method.config
-    return (
-        "distribution" in config.levels
-        and config.slots is None
-        and bool(method.backbone.tapped)
-        and len(store.classes) >= _FEWEST_BASE_CLASSES
-    )
-
-
-@torch.no_grad()
-def learn_base_classes(method: MML, store: ImageStore, images: int, precision: str = "32") -> MML:
-    """The method with the classes of a store as base classes, each learnt from so many of its images.
-
-    Args:
-        method: a trained method whose backbone is ``tapped`` and whose levels include "distribution".
-        store: the classes, best those that the method was trained on.
-        images: how many of each class.
-        precision: "32", or "bf16", in which the maps are computed.
-
-    Returns:
-        A new method, which shares backbone and fusion. See ``triptych.methods.base_classes.BaseClasses``.
-
-    >>> import numpy as np
-    >>> import torch
-    >>> from triptych.data import ImageStore
-    >>> from triptych.methods import MML, MMLConfig
-    >>> from triptych.training import learn_base_classes
-    >>> images, labels = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8), np.array([0, 0, 1, 1, 2, 2])
-    >>> store = ImageStore(images, labels, ("a", "b", "c"), tuple("123456"), fingerprint="")
-    >>> learn_base_classes(MML(MMLConfig(side=32)), store, images=2).config.base_classes
-    3
-    """
-    method.eval()
-    learnt = MML(replace(method.config, base_classes=len(store.classes)), method.backbone)
-    learnt.fusion = method.fusion
-    assert isinstance(method.fusion, LevelFusion)
-    assert learnt.base is not None
-    learnt.base.learn(_class_vectors(method, store, images, precision), method.fusion.factor("distribution"))
-    return learnt.to(store.images.device).eval()
-
-
-def _class_vectors(method: MML, store: ImageStore, images: int, precision: str) -> Iterator[Tensor]:
-    """Per class of a store, the Gaussians (n, D) of so many of its images."""
-    for number in range(len(store.classes)):
-        pixels = centre_crop(store[np.flatnonzero(store.labels == number)[:images]], method.preprocess.side)
-        parts = method.preprocess.normalise(pixels).split(_MEASURED_AT_ONCE)
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bf16"):
-            vectors = torch.cat([gaussian_vectors(method.backbone.taps(part)) for part in parts])
-        yield vectors
+def _check(settings: TrainSettings) -> None:
+    if not 0 < settings.pixel_share <= 1:
+        raise ValueError(f"pixel_share must be above 0 and at most 1, got {settings.pixel_share}")
+    if settings.base_images == 1 or settings.base_images < 0:
+        raise ValueError(f"base_images must be 0 or at least 2, got {settings.base_images}")
 
 
 def _pixels(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:

@@ -72,7 +72,7 @@ class TrainSettings:
         sides: crops are scaled to these sides in turn, each for an equal share of the steps; as in pre-training.
         jitter: strength of the colour jitter; 0 is off.
         base_images: images of each class of training from which the distribution level learns what tells classes
-            apart, at each validation; 0 for no base classes.
+            apart, at each validation; 0 for no base classes. Methods that have no use for them train without.
         base_loss: weight of a classification of all classes of training, by the Gaussians that base classes are
             told apart by; 0 for none, and none without base classes.
         validate_every: steps between two validations.
