@@ -1,9 +1,9 @@
-"""A domain the weights have not seen: all levels, each alone, and plain classifiers of the same features, on groceries.
+"""A domain the weights have not seen: all levels, each alone, and plain classifiers of pooled features, on groceries.
 
 python benchmarks/grocery.py PHOTOS_DIR --json benchmarks/results/grocery.json
 
 Few classes: episodes of five. All classes: repeated splits, as `triptych compare` makes them. Every contender answers
-the same queries from the same feature maps; the difference of each to all levels is paired.
+the same queries from one pass of the network; the difference of each to all levels is paired.
 """
 
 import argparse

@@ -199,7 +199,7 @@ def _fusion_of_strangers(method: MML, supports: Sequence[Support]) -> LevelFusio
     Of two classes only one is not a photo's own, which has no spread; then its own counts too.
     """
     asked = supports[: most_left_out(supports)]
-    queries = torch.cat([support.maps[:1, 0] for support in asked]).float()  # (R, C, H, W)
+    queries = torch.cat([support.maps[:1, 0] for support in asked]).float()  # (R, P, H, W)
     levels = method.compare(queries, [support.summary for support in supports])
     fusion = LevelFusion(method.config.levels).to(queries.device)
     if len(supports) > 2:

@@ -197,11 +197,11 @@ def evaluate_store(
 
 
 def _compare_views(
-    method: Method, views: Sequence[Float[Tensor, "B C H W"]], episode: Episode, search_dtype: torch.dtype
+    method: Method, views: Sequence[Float[Tensor, "B P H W"]], episode: Episode, search_dtype: torch.dtype
 ) -> dict[str, Float[Tensor, "Q N"]]:
     """Levels of an episode: all views of the support count as support, those of a query are averaged."""
-    support = torch.cat([maps[episode.support] for maps in views])  # (V*S, C, H, W)
-    query = torch.cat([maps[episode.query] for maps in views])  # (V*Q, C, H, W)
+    support = torch.cat([maps[episode.support] for maps in views])  # (V*S, P, H, W)
+    query = torch.cat([maps[episode.query] for maps in views])  # (V*Q, P, H, W)
     labels = torch.from_numpy(episode.support_labels).repeat(len(views)).to(support.device)
     levels = method.compare_maps(query, support, labels, search_dtype, len(views))
     return {name: scores.view(len(views), -1, scores.shape[1]).mean(0) for name, scores in levels.items()}
@@ -231,8 +231,8 @@ def per_level(method: Method, levels: Mapping[str, Tensor]) -> dict[str, Float[T
 @torch.inference_mode()
 def encode_images(
     method: Method, images: UInt8[Tensor, "B side side 3"], precision: str = "32"
-) -> Float[Tensor, "B C H W"]:
-    """Feature maps of decoded images, float32 or bfloat16.
+) -> Float[Tensor, "B P H W"]:
+    """What ``method.encode`` gives of decoded images, float32 or bfloat16.
 
     Raises:
         ValueError: an unknown precision.

@@ -74,7 +74,7 @@ class Support:
     Photos lie in the order of their ids, so that nothing depends on the order in which they came.
 
     Attributes:
-        maps: (K, V, C, H, W) float16 feature maps of V views of each photo; the first is the photo itself.
+        maps: (K, V, P, H, W) float16, as ``MML.encode`` gives them, of V views of each photo; the first is the photo itself.
         ids: of each photo.
         names: the file name of each photo, or "".
         thumbnails: each photo as a small JPEG, or b"".
@@ -134,13 +134,13 @@ def views_of(photo: str, count: int, side: int) -> list[View]:
 
 
 def support_of_maps(method: MML, maps: Tensor) -> Support:
-    """A class of maps (K, V, C, H, W) whose photos have neither ids nor names."""
+    """A class of maps (K, V, P, H, W) whose photos have neither ids nor names."""
     count = len(maps)
     return Support(maps, ("",) * count, ("",) * count, (b"",) * count, summarised(method, maps))
 
 
 def summarised(method: MML, maps: Tensor) -> ClassSummary:
-    """The summary of a class of maps (K, V, C, H, W)."""
+    """The summary of a class of maps (K, V, P, H, W)."""
     return method.summarise(maps.flatten(0, 1).float(), views=maps.shape[1])
 
 

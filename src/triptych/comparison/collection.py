@@ -32,7 +32,7 @@ class Collection:
     """Photos that accuracy can be measured on: no two of them are the same photo.
 
     Attributes:
-        maps: (B, C, H, W) float16 feature maps, as a ``Recognizer`` keeps them.
+        maps: (B, P, H, W) float16, what ``MML.encode`` gives, as a ``Recognizer`` keeps them.
         labels: (B,) int64, an index into ``classes``.
         classes: the class names; each has at least one photo.
         names: how messages name each photo.

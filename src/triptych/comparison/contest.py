@@ -1,4 +1,4 @@
-"""One task, every contender: the fused answer, each level alone, and plain classifiers of the same features."""
+"""One task, every contender: the fused answer, each level alone, and plain classifiers of pooled features."""
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ def contest(
     episode: Episode,
     search_dtype: torch.dtype = torch.float32,
 ) -> dict[str, Int64[np.ndarray, " Q"]]:
-    """What every contender answers for the queries of one episode, all from the same feature maps.
+    """What every contender answers for the queries of one episode, all from one pass of the network.
 
     Args:
         method: whose levels and fusion contend; one that was never trained is learnt from the support, as a

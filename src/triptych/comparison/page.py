@@ -57,7 +57,7 @@ $suspects
 $problems
 <h2>How it was measured</h2>
 <p>In each split every contender learns from the same photos of every class and answers the same others; fewer photos
-per class are a part of more. All read the same feature maps. MML compares the maps at its levels; the plain
+per class are a part of more. All read the same network. MML compares its maps at its levels; the plain
 classifiers take their mean over all positions, centred and scaled to unit length, and choose the number of neighbours
 or the regularisation by cross-validation on the photos learnt from. Intervals allow for splits that share photos
 (Nadeau and Bengio, 2003). A photo that occurs twice counts once.</p>

@@ -59,7 +59,7 @@ def compare(
     device: str = "cpu",
     backbone: str | PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """Compare a method, each of its levels and plain classifiers of the same features on a user's own photos.
+    """Compare a method, each of its levels and plain classifiers of its pooled features on a user's own photos.
 
     In each of ``repeats`` random splits every contender learns from the same photos of every class and answers the
     same others. Each photo is encoded once. A photo that occurs twice counts once, so that no contender is asked

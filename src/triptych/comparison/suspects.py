@@ -36,7 +36,7 @@ class Doubts:
 @torch.inference_mode()
 def left_out(
     method: MML,
-    maps: Float[Tensor, "B C H W"],
+    maps: Float[Tensor, "B P H W"],
     labels: Int64[np.ndarray, " B"],
     comparisons: int,
     most: int = 10,

@@ -182,7 +182,7 @@ class MML(Method):
         filled = functional.pad(codes, (0, room - codes.shape[1])).view(batch, -1, height, width)
         return torch.cat([taps[-1], filled.to(taps[-1])], dim=1)
 
-    def reduced(self, maps: Float[Tensor, "B C H W"], components: int) -> "MML":
+    def reduced(self, maps: Float[Tensor, "B P H W"], components: int) -> "MML":
         """This method over the principal components of the descriptors in ``maps``; its fusion is untrained.
 
         The backbone is shared; base classes are left behind. Source: scikit-learn's PCA.
