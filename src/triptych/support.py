@@ -74,7 +74,7 @@ class Support:
     Photos lie in the order of their ids, so that nothing depends on the order in which they came.
 
     Attributes:
-        maps: (K, V, P, H, W) float16, as ``MML.encode`` gives them, of V views of each photo; the first is the photo itself.
+        maps: (K, V, P, H, W) float16, as ``MML.encode`` gives them, of V views of each photo, first the photo itself.
         ids: of each photo.
         names: the file name of each photo, or "".
         thumbnails: each photo as a small JPEG, or b"".
