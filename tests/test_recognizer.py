@@ -20,7 +20,7 @@ from sklearn.model_selection import cross_val_score
 
 from triptych import ImageError, Recognizer
 from triptych.files import pack, unpack
-from triptych.methods import build_method
+from triptych.methods import build_method, load_method, method_to_bytes
 from triptych.recognizer_file import _checksum, fingerprint
 from triptych.support import read_photos
 
@@ -338,14 +338,24 @@ def test_a_truncated_file_is_refused(saved: Path, kept: float) -> None:
         Recognizer.load(saved)
 
 
-def test_every_altered_byte_is_noticed(saved: Path) -> None:
-    data = saved.read_bytes()
+def test_every_altered_byte_is_noticed_or_means_the_same(saved: Path) -> None:
+    """The last of 17 digits may be another and the number the same."""
+    data, known = saved.read_bytes(), fingerprint(Recognizer.load(saved))
     rng = np.random.default_rng(0)
     places = [*rng.integers(0, len(data), 20), *rng.integers(8, 1200, 20), len(data) - 1]
     for place in map(int, places):
         saved.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        if chr(data[place]).isdigit() and _means(saved, known):
+            continue
         with pytest.raises(ValueError, match=r"x\.triptych"):
             Recognizer.load(saved)
+
+
+def _means(path: Path, known: str) -> bool:
+    try:
+        return fingerprint(Recognizer.load(path)) == known
+    except ValueError:
+        return False
 
 
 def rewritten(path: Path, **changes: object) -> Path:
@@ -444,7 +454,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_file_holds_little_more_than_the_maps(saved: Path) -> None:
     per_photo = 64 * 21 * 21 * 2 + 10_000  # bytes of a float16 map and a thumbnail
-    assert saved.stat().st_size < 6 * per_photo + 500_000
+    method = len(method_to_bytes(load_method("mml-conv64f")))
+    assert saved.stat().st_size < 6 * per_photo + method + 50_000
 
 
 def test_any_method_works_in_it() -> None:
