@@ -345,13 +345,13 @@ def test_every_altered_byte_is_noticed_or_means_the_same(saved: Path) -> None:
     places = [*rng.integers(0, len(data), 20), *rng.integers(8, 1200, 20), len(data) - 1]
     for place in map(int, places):
         saved.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
-        if chr(data[place]).isdigit() and _means(saved, known):
+        if chr(data[place]).isdigit() and _means_the_same(saved, known):
             continue
         with pytest.raises(ValueError, match=r"x\.triptych"):
             Recognizer.load(saved)
 
 
-def _means(path: Path, known: str) -> bool:
+def _means_the_same(path: Path, known: str) -> bool:
     try:
         return fingerprint(Recognizer.load(path)) == known
     except ValueError:

@@ -133,7 +133,7 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     # arXiv 2103.11383v1, section 4.2: 50 epochs of 10,000 episodes, 4 a step, halved every 10 epochs.
     "paper": Preset(pretrain=None, train=TrainSettings()),
-    # Sized for two CPU cores: under an hour of pre-training, then one to two hours of episodes.
+    # Sized for two CPU cores: some hours.
     "fast": Preset(
         pretrain=PretrainSettings(epochs=42, sides=(56, 68, 84)),
         train=TrainSettings(
