@@ -28,7 +28,7 @@ from triptych.files import write_whole
 from triptych.memory import keep_freed_memory
 from triptych.methods import METHODS, MML, MMLConfig
 from triptych.methods.files import weights_hash
-from triptych.training import PRESETS, Preset, TrainSettings, learn_base_classes, train
+from triptych.training import PRESETS, Preset, TrainSettings, balance_levels, learn_base_classes, train
 
 SHOTS = (1, 5)
 REFERENCE = "paper"  # whom the others are compared with
@@ -82,6 +82,7 @@ def settings(contender: Contender, shot: int, steps: int, sides: tuple[int, ...]
         validate_every=steps,
         pixel_share=1.0,
         base_images=0,
+        balance_episodes=0,
     )
     if contender.config.slots is None:
         return common
@@ -103,12 +104,13 @@ def train_all(data: str, out: Path, names: list[str], steps: int, sides: tuple[i
             (out / name / file).write_bytes(best.read_bytes())
 
 
-def teach(data: str, trained: Path, out: Path) -> None:
-    """Let a trained method learn base classes."""
+def teach(data: str, trained: Path, out: Path, images: int = 600, episodes: int = 200) -> None:
+    """Let a trained method learn base classes, and balance its levels on episodes of the validation split."""
     method = load_method(trained)
-    store = open_store(data, "train", method.preprocess.side)
+    train_store, val_store = (open_store(data, split, method.preprocess.side) for split in ("train", "val"))
+    method = learn_base_classes(method, train_store, images, "bf16")
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_method(learn_base_classes(method, store, PRESETS["fast"].train.base_images, "bf16"), out)
+    save_method(balance_levels(method, val_store, SHOTS, episodes, precision="bf16"), out)
 
 
 def table(

@@ -77,14 +77,17 @@ def code(vector: np.ndarray, origin: np.ndarray, axes: np.ndarray, between: np.n
 
 
 def code_likelihood_ratio(code: np.ndarray, support: list[np.ndarray], between: np.ndarray) -> float:
-    """By Bayes' rule: the code and those of a class's images are jointly normal, for they share the class."""
+    """By Bayes' rule: the code and the mean of a class's images are jointly normal, for they share the class.
+
+    The mean is as uncertain as that of so many independent images as the root of their number.
+    """
     total = 0.0
     for axis, variance in enumerate(between):
-        values = np.array([*(one[axis] for one in support), code[axis]])
-        joint = variance * np.ones((len(values), len(values))) + np.eye(len(values))
+        values = np.array([np.mean([one[axis] for one in support]), code[axis]])
+        joint = variance * np.ones((2, 2)) + np.diag([1 / np.sqrt(len(support)), 1.0])
         density = scipy.stats.multivariate_normal.logpdf
-        total += density(values, cov=joint) - density(values[:-1], cov=joint[:-1, :-1])
-        total -= density(values[-1], cov=1 + variance)
+        total += density(values, cov=joint) - density(values[:1], cov=joint[:1, :1])
+        total -= density(values[1:], cov=joint[1:, 1:])
     return total
 
 

@@ -9,10 +9,12 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 import torch
-from photos import class_folders
+from photos import class_folders, split_folders
 
 from triptych import Recognizer
+from triptych.data import open_store
 from triptych.methods import MML, MMLConfig, build_method, load_method, save_method
+from triptych.training import TrainSettings
 
 Capture: TypeAlias = pytest.CaptureFixture[str]
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -87,14 +89,35 @@ def test_the_table_of_levels_pairs_episodes(tmp_path: Path) -> None:
 def test_a_taught_contender_has_the_weights_of_another_and_base_classes(tmp_path: Path) -> None:
     from levels import teach
 
-    class_folders(tmp_path / "data" / "train", classes=3, each=4)
+    split_folders(tmp_path / "data")
     method = build_method("mml-conv64f")
     save_method(method, tmp_path / "mml.safetensors")
-    teach(str(tmp_path / "data"), tmp_path / "mml.safetensors", tmp_path / "new" / "taught.safetensors")
+    teach(str(tmp_path / "data"), tmp_path / "mml.safetensors", tmp_path / "new" / "taught.safetensors", 3, 2)
     taught = load_method(tmp_path / "new" / "taught.safetensors")
-    assert taught.config.base_classes == 3
-    for name, value in method.state_dict().items():
-        torch.testing.assert_close(taught.state_dict()[name], value)
+    assert taught.config.base_classes == 6
+    assert taught.fusion.trained
+    for name, value in method.backbone.state_dict().items():
+        torch.testing.assert_close(taught.backbone.state_dict()[name], value)
+
+
+def test_a_soup_is_the_mean_of_its_networks_with_batch_statistics_of_its_own(tmp_path: Path) -> None:
+    from soup import soup
+
+    split_folders(tmp_path / "data")
+    methods = [build_method("mml-conv64f") for _ in range(2)]
+    files = [tmp_path / f"{number}.safetensors" for number in range(2)]
+    for method, file in zip(methods, files, strict=True):
+        save_method(method, file)
+    settings = TrainSettings(base_images=3, balance_episodes=2)
+    mixed = soup(str(tmp_path / "data"), files, settings, "32")
+    one, other = (method.backbone.state_dict() for method in methods)
+    for name, value in mixed.backbone.state_dict().items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(value, (one[name] + other[name]) / 2)
+    images = mixed.preprocess.normalise(open_store(tmp_path / "data", "train", 84).images)
+    first = mixed.backbone.layers[0]
+    torch.testing.assert_close(first[1].running_mean, first[0](images).mean((0, 2, 3)), rtol=0.1, atol=0.02)
+    assert mixed.config.base_classes == 6
 
 
 def test_all_contenders_have_the_same_budget() -> None:

@@ -13,11 +13,12 @@ import torch
 from photos import split_folders
 
 from triptych import load_method
-from triptych.data import open_store
+from triptych.data import ImageStore, open_store
 from triptych.episodes import EpisodeSampler
 from triptych.methods import METHODS, MML, MMLConfig, build_method, save_method
 from triptych.similarity import fit_discriminant, gaussian_vectors
 from triptych.training import PRESETS, Preset, PretrainSettings, TrainingError, TrainSettings, pretrain, train
+from triptych.training.balance import balance_levels
 from triptych.training.base_classes import learn_base_classes
 from triptych.training.classification import GaussianHead
 from triptych.training.episodic import episode_loss
@@ -212,7 +213,8 @@ def test_base_classes_are_learnt_from_so_many_images_and_leave_the_rest_alone(da
     before = {name: value.clone() for name, value in model.state_dict().items()}
     learnt = learn_base_classes(model, store, 3)
     with torch.no_grad():
-        images = [model.preprocess.normalise(store[np.flatnonzero(store.labels == n)[:3]]) for n in range(6)]
+        pixels = [store[np.flatnonzero(store.labels == n)[:3]] for n in range(6)]
+        images = [model.preprocess.normalise(torch.cat([one, one.flip(2)])) for one in pixels]
         origin, _, between = fit_discriminant([gaussian_vectors(model.backbone.taps(one)) for one in images])
     torch.testing.assert_close(learnt.base.origin.double(), origin, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(learnt.base.between.double(), between, rtol=1e-2, atol=0)
@@ -246,6 +248,67 @@ def test_the_gaussian_head_learns_to_tell_textures_apart() -> None:
     assert loss.item() < 0.05
 
 
+def tinted(classes: int, each: int, seed: int) -> ImageStore:
+    """Images of classes that overlap: noise, in a tint that varies within a class about as much as between them."""
+    rng = np.random.default_rng(seed)
+    tints = np.concatenate([rng.normal(rng.normal(90, 25, 3), 15, (each, 3)) for _ in range(classes)])
+    pixels = rng.uniform(0, 80, (classes * each, 32, 32, 3)) + tints[:, None, None]
+    names = tuple(map(str, range(classes * each)))
+    images = torch.from_numpy(pixels.clip(0, 255).astype(np.uint8))
+    return ImageStore(images, np.arange(classes).repeat(each), names[:classes], names, fingerprint="")
+
+
+def costs(method: MML, store: ImageStore, seed: int) -> dict[str, float]:
+    """Cross-entropy of each level's logits and of the fused ones."""
+    found: dict[str, list[float]] = {}
+    with torch.no_grad():
+        maps = method.encode(method.preprocess.normalise(store.images))
+        for number in range(5):
+            episode = EpisodeSampler(store.labels, 5, 1, seed=seed)[number]
+            labels, truth = torch.from_numpy(episode.support_labels), torch.from_numpy(episode.query_labels)
+            levels = method.compare_maps(maps[episode.query], maps[episode.support], labels)
+            logits = {"fused": method.fusion(levels), **method.fusion.calibrated(levels)}
+            for name, scores in logits.items():
+                found.setdefault(name, []).append(torch.nn.functional.cross_entropy(scores, truth).item())
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def test_balanced_levels_are_calibrated_together_and_each_by_itself() -> None:
+    torch.manual_seed(0)
+    method = learn_base_classes(MML(MMLConfig(side=32)), tinted(8, 10, seed=0), 10)
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    store = tinted(5, 20, seed=1)
+    balanced = balance_levels(method, store, shots=[1], episodes=5, seed=4)
+    assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
+    assert balanced.base.weight != method.base.weight
+    best = costs(balanced, store, seed=4)
+    assert best["fused"] <= min(best[name] for name in method.config.levels) < np.log(5)
+    for i, name in enumerate(method.config.levels):
+        for factor in (0.5, 2.0):  # the weak prior may leave a little
+            for parameter in (balanced.fusion.log_temperature, balanced.fusion.log_weight):
+                with torch.no_grad():
+                    parameter[i] += np.log(factor)
+                    changed = costs(balanced, store, seed=4)
+                    parameter[i] -= np.log(factor)
+                assert changed["fused"] > best["fused"] - 5e-3
+                assert changed[name] > best[name] - 5e-3
+    assert costs(method, store, seed=4)["fused"] > best["fused"] + 0.01
+
+
+def test_training_keeps_balanced_levels_and_trains_on_unbalanced_ones(data: Path, tmp_path: Path) -> None:
+    runs = [replace(TRAIN, steps=2, validate_every=1, balance_episodes=episodes) for episodes in (0, 3)]
+    files = [train(data, tmp_path / f"{n}", preset=Preset(None, run)) for n, run in enumerate(runs)]
+    assert same_weights(tmp_path / "0", tmp_path / "1")
+    plain, balanced = (load_method(file).fusion for file in files)
+    assert not torch.equal(plain.log_weight, balanced.log_weight)
+
+
+def test_the_published_fusion_cannot_be_balanced(data: Path) -> None:
+    method = MML(replace(METHODS["mml-paper-conv64f"], slots=5))
+    with pytest.raises(ValueError, match="published fusion of 5 class slots"):
+        balance_levels(method, open_store(data, "val", 84), [1], 1, 0)
+
+
 def test_methods_without_a_use_for_base_classes_train_without(data: Path, tmp_path: Path) -> None:
     settings = replace(TRAIN, steps=1)
     assert load_method(train(data, tmp_path, "dn4-conv64f", Preset(None, settings))).base is None
@@ -259,6 +322,7 @@ def test_the_settings_alone_say_whether_there_are_base_classes(data: Path, tmp_p
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"balance_episodes": -1}, "balance_episodes must be at least 0, got -1"),
         ({"base_images": 1}, "base_images must be 0 or at least 2, got 1"),
         ({"pixel_share": 0.0}, "pixel_share must be above 0 and at most 1"),
         ({"pixel_share": 1.5}, "pixel_share must be above 0 and at most 1"),

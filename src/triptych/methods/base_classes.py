@@ -78,5 +78,5 @@ class BaseClasses(nn.Module):
         return code_class(codes, self.between, views)
 
     def compare(self, codes: Float[Tensor, "Q A"], classes: Sequence[CodeClass]) -> Float[Tensor, "Q N"]:
-        """What is added to the similarities of the level."""
-        return self.weight * codes_to_classes(codes, classes, self.between)
+        """The log-likelihood ratio, of which ``weight`` times is added to the similarities of the level."""
+        return codes_to_classes(codes, classes, self.between)

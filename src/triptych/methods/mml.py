@@ -29,9 +29,10 @@ from triptych.similarity import (
     pixel_to_classes,
 )
 
-__all__ = ["LEVELS", "MML", "MMLConfig"]
+__all__ = ["LEVELS", "MML", "RATIO", "MMLConfig"]
 
 LEVELS = ("distribution", "pixel", "part")  # the order of the release
+RATIO = "ratio"  # what base classes tell, beside the levels; see ``MML.compare_apart``
 _KNOWN = (*LEVELS, "global")
 _SIDES = (16, 2048)
 _MOST_COMPONENTS = 1 << 14
@@ -221,10 +222,27 @@ class MML(Method):
         search_dtype: torch.dtype | None = None,
         positions: Int64[Tensor, " R"] | None = None,
     ) -> dict[str, Float[Tensor, "Q N"]]:
-        return {
+        found = self.compare_apart(query, classes, search_dtype, positions)
+        if self.base is not None:
+            found["distribution"] = found["distribution"] + self.base.weight * found.pop(RATIO)
+        return found
+
+    def compare_apart(
+        self,
+        query: Float[Tensor, "Q P H W"],
+        classes: Sequence[ClassSummary],
+        search_dtype: torch.dtype | None = None,
+        positions: Int64[Tensor, " R"] | None = None,
+    ) -> dict[str, Float[Tensor, "Q N"]]:
+        """``compare``, but what base classes tell is not added to the distribution level: it stands beside, "ratio"."""
+        found = {
             level: self._compare(level, query, [summary[level] for summary in classes], search_dtype, positions)
             for level in self.config.levels
         }
+        if self.base is not None:
+            codes = [summary["distribution"].codes for summary in classes]
+            found[RATIO] = self.base.compare(self._codes(query), codes).to(found["distribution"])
+        return found
 
     def _summarise(self, level: str, maps: Tensor, views: int) -> Any:
         own = self.descriptors(maps)
@@ -253,11 +271,8 @@ class MML(Method):
             return part_to_classes(own, summaries, config.part_k, config.part_normalize)
         if level == "global":
             return global_to_classes(own, summaries)
-        gaussians, codes = zip(*summaries, strict=True)
-        similarity = distribution_to_classes(own, gaussians, config.distance, config.shrinkage)
-        if self.base is None:
-            return similarity
-        return similarity + self.base.compare(self._codes(query), codes).to(similarity)
+        gaussians = [summary.gaussian for summary in summaries]
+        return distribution_to_classes(own, gaussians, config.distance, config.shrinkage)
 
     def _codes(self, maps: Float[Tensor, "B P H W"]) -> Float[Tensor, "B A"]:
         assert self.base is not None

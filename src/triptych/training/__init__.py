@@ -1,5 +1,6 @@
 """Training: classification on the base classes, then episodes."""
 
+from triptych.training.balance import balance_levels
 from triptych.training.base_classes import learn_base_classes
 from triptych.training.episodic import train
 from triptych.training.pretraining import pretrain
@@ -12,6 +13,7 @@ __all__ = [
     "PretrainSettings",
     "TrainSettings",
     "TrainingError",
+    "balance_levels",
     "learn_base_classes",
     "pretrain",
     "train",

@@ -40,7 +40,7 @@ def can_learn_base_classes(method: MML, store: ImageStore) -> bool:
 
 @torch.no_grad()
 def learn_base_classes(method: MML, store: ImageStore, images: int, precision: str = "32") -> MML:
-    """The method with the classes of a store as base classes, each learnt from so many of its images.
+    """The method with the classes of a store as base classes, each learnt from so many of its images and mirror images.
 
     Args:
         method: a trained method, left in evaluation mode.
@@ -80,10 +80,11 @@ def _with_base_classes(method: MML, count: int) -> MML:
 
 
 def _class_vectors(method: MML, store: ImageStore, images: int, precision: str) -> Iterator[Tensor]:
-    """Per class of a store, the Gaussians (n, D) of so many of its images."""
+    """Per class of a store, the Gaussians (2n, D) of so many of its images and of their mirror images."""
     device = store.images.device.type
     for number in range(len(store.classes)):
         pixels = centre_crop(store[np.flatnonzero(store.labels == number)[:images]], method.preprocess.side)
+        pixels = torch.cat([pixels, pixels.flip(2)])
         parts = method.preprocess.normalise(pixels).split(BATCH[device])
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             vectors = torch.cat([gaussian_vectors(method.backbone.taps(part)) for part in parts])

@@ -13,6 +13,7 @@ from triptych.data import ImageStore, colour_jitter, open_store, random_crop_fli
 from triptych.episodes import Episode, EpisodeSampler
 from triptych.evaluation import evaluate_store
 from triptych.methods import MML, MMLConfig, build_method, load_method
+from triptych.training.balance import balance_levels
 from triptych.training.base_classes import can_learn_base_classes, learn_base_classes
 from triptych.training.classification import GaussianHead
 from triptych.training.pretraining import pretrain
@@ -132,9 +133,12 @@ def train(
             if run.step % settings.validate_every == 0 or run.step == settings.steps:
                 kept = average.module
                 assert isinstance(kept, MML)
+                precision = evaluation_precision(settings.precision)
                 if has_base:
-                    precision = evaluation_precision(settings.precision)
                     kept = learn_base_classes(kept, train_store, settings.base_images, precision)
+                if settings.balance_episodes and kept.fusion.way is None:
+                    asked = settings.validation_shots, settings.balance_episodes
+                    kept = balance_levels(kept, val_store, *asked, precision=precision)
                 figures = _validate(kept, val_store, settings)
                 picked = [figures[f"{shot}-shot"] for shot in settings.validation_shots]
                 run.validated(kept, float(np.mean(picked)), figures)
@@ -167,6 +171,8 @@ def _check(settings: TrainSettings) -> None:
         raise ValueError(f"pixel_share must be above 0 and at most 1, got {settings.pixel_share}")
     if settings.base_images == 1 or settings.base_images < 0:
         raise ValueError(f"base_images must be 0 or at least 2, got {settings.base_images}")
+    if settings.balance_episodes < 0:
+        raise ValueError(f"balance_episodes must be at least 0, got {settings.balance_episodes}")
 
 
 def _pixels(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:

@@ -75,6 +75,8 @@ class TrainSettings:
             apart, at each validation; 0 for no base classes. Methods that have no use for them train without.
         base_loss: weight of a classification of all classes of training, by the Gaussians that base classes are
             told apart by; 0 for none, and none without base classes.
+        balance_episodes: validation episodes, of each validation shot and none of those validated on, on which the
+            levels are weighed anew at each validation (``balance_levels``); 0 to keep the weights of training.
         validate_every: steps between two validations.
         validation_episodes: episodes of each validation shot.
         validation_shots: shots whose mean accuracy on the validation split picks the model.
@@ -107,6 +109,7 @@ class TrainSettings:
     jitter: float = 0.4
     base_images: int = 0
     base_loss: float = 0.0
+    balance_episodes: int = 0
     validate_every: int = 2_500
     validation_episodes: int = 1_000
     validation_shots: tuple[int, ...] = (1,)
@@ -155,6 +158,7 @@ PRESETS: dict[str, Preset] = {
             jitter=0.0,
             base_images=600,
             base_loss=1.0,
+            balance_episodes=200,
             validate_every=2_800,
             validation_episodes=300,
             validation_shots=(1, 5),

@@ -1,0 +1,82 @@
+"""The mean of networks that started from the same weights, as one method.
+
+    python benchmarks/soup.py DATA runs/one/best.safetensors runs/other/best.safetensors --out soup.safetensors
+
+What two runs learnt apart is in their mean, and what each has by chance is halved; it costs no more than one of them.
+Batch statistics are measured anew, base classes learnt, levels balanced and the validation split asked, as at the
+end of training. Source: Wortsman et al., "Model soups", ICML 2022.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import update_bn
+
+from triptych import load_method, save_method
+from triptych.data import ImageStore, open_store
+from triptych.evaluation import evaluate
+from triptych.memory import keep_freed_memory
+from triptych.methods import MML
+from triptych.training import PRESETS, TrainSettings, balance_levels, learn_base_classes
+
+BATCHES, BATCH = 100, 80  # of images for the batch statistics
+VALIDATION_SEED = 1  # that of training
+
+
+def soup(data: str, files: list[Path], settings: TrainSettings, precision: str) -> MML:
+    """The method of the mean weights."""
+    methods = [load_method(file) for file in files]
+    method = MML(replace(methods[0].config, base_classes=None), methods[0].backbone)
+    states = [one.backbone.state_dict() for one in methods]
+    mean = {name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]}
+    method.backbone.load_state_dict(mean)
+    train, val = (open_store(data, split, method.preprocess.side) for split in ("train", "val"))
+    with torch.no_grad():
+        update_bn(_batches(method, train), method.backbone)
+    method = learn_base_classes(method, train, settings.base_images, precision)
+    return balance_levels(method, val, settings.validation_shots, settings.balance_episodes, precision=precision)
+
+
+def _batches(method: MML, store: ImageStore) -> Iterator[Tensor]:
+    rng = np.random.default_rng(0)
+    for _ in range(BATCHES):
+        yield method.preprocess.normalise(
+            store[rng.choice(len(store.labels), min(BATCH, len(store.labels)), replace=False)]
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--precision", default="bf16")
+    given = parser.parse_args()
+    keep_freed_memory()
+    settings = PRESETS["fast"].train
+    method = soup(given.data, given.files, settings, given.precision)
+    save_method(method, given.out)
+    print(json.dumps(asdict(method.config)))
+    for shot in settings.validation_shots:
+        record = evaluate(
+            given.data,
+            method,
+            str(given.out),
+            "val",
+            shot=shot,
+            episodes=settings.validation_episodes,
+            seed=VALIDATION_SEED,
+            precision=given.precision,
+        )
+        levels = ", ".join(f"{name} {100 * one['mean']:.2f}" for name, one in record["levels"].items())
+        print(f"{shot}-shot {100 * record['accuracy']:.2f} ± {100 * record['ci95']:.2f}: {levels}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
