@@ -2,7 +2,7 @@
 
     python benchmarks/soup.py DATA runs/one/best.safetensors runs/other/best.safetensors --out soup.safetensors
 
-What two runs learnt apart is in their mean, and what each has by chance is halved; it costs no more than one of them.
+What runs learnt apart is in their mean, and what each has by chance averages out; it costs no more than one of them.
 Batch statistics are measured anew, base classes learnt, levels balanced and the validation split asked, as at the
 end of training. Source: Wortsman et al., "Model soups", ICML 2022.
 """
@@ -32,7 +32,10 @@ VALIDATION_SEED = 1  # that of training
 def soup(data: str, files: list[Path], settings: TrainSettings, precision: str) -> MML:
     """The method of the mean weights."""
     methods = [load_method(file) for file in files]
-    method = MML(replace(methods[0].config, base_classes=None), methods[0].backbone)
+    configs = [replace(one.config, base_classes=None) for one in methods]
+    if any(config != configs[0] for config in configs) or configs[0].slots or configs[0].components:
+        raise ValueError(f"expected methods of one configuration, without slots or components; got {configs}")
+    method = MML(configs[0], methods[0].backbone)
     states = [one.backbone.state_dict() for one in methods]
     mean = {name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]}
     method.backbone.load_state_dict(mean)

@@ -92,7 +92,8 @@ def test_a_taught_contender_has_the_weights_of_another_and_base_classes(tmp_path
     split_folders(tmp_path / "data")
     method = build_method("mml-conv64f")
     save_method(method, tmp_path / "mml.safetensors")
-    teach(str(tmp_path / "data"), tmp_path / "mml.safetensors", tmp_path / "new" / "taught.safetensors", 3, 2)
+    settings = TrainSettings(base_images=3, balance_episodes=2)
+    teach(str(tmp_path / "data"), tmp_path / "mml.safetensors", tmp_path / "new" / "taught.safetensors", settings)
     taught = load_method(tmp_path / "new" / "taught.safetensors")
     assert taught.config.base_classes == 6
     assert taught.fusion.trained
@@ -118,6 +119,9 @@ def test_a_soup_is_the_mean_of_its_networks_with_batch_statistics_of_its_own(tmp
     first = mixed.backbone.layers[0]
     torch.testing.assert_close(first[1].running_mean, first[0](images).mean((0, 2, 3)), rtol=0.1, atol=0.02)
     assert mixed.config.base_classes == 6
+    save_method(build_method("dn4-conv64f"), files[1])
+    with pytest.raises(ValueError, match="methods of one configuration"):
+        soup(str(tmp_path / "data"), files, settings, "32")
 
 
 def test_all_contenders_have_the_same_budget() -> None:

@@ -292,7 +292,30 @@ def test_balanced_levels_are_calibrated_together_and_each_by_itself() -> None:
                     parameter[i] -= np.log(factor)
                 assert changed["fused"] > best["fused"] - 5e-3
                 assert changed[name] > best[name] - 5e-3
+    for factor in (0.5, 2.0):
+        balanced.base.weight *= factor
+        assert costs(balanced, store, seed=4)["fused"] > best["fused"] - 5e-3
+        balanced.base.weight /= factor
     assert costs(method, store, seed=4)["fused"] > best["fused"] + 0.01
+
+
+def test_levels_are_balanced_over_all_shots_and_without_base_classes() -> None:
+    torch.manual_seed(0)
+    method, store = MML(MMLConfig(side=32)).eval(), tinted(5, 20, seed=1)
+    balanced = balance_levels(method, store, shots=[1, 5], episodes=5, precision="bf16")
+    assert balanced.base is None
+    assert costs(balanced, store, seed=4)["fused"] < costs(method, store, seed=4)["fused"]
+
+
+@pytest.mark.parametrize(("shots", "episodes"), [((), 5), ((1,), 0)])
+def test_nothing_to_balance_levels_on_is_refused(shots: tuple[int, ...], episodes: int) -> None:
+    with pytest.raises(ValueError, match="expected shots and at least one episode"):
+        balance_levels(MML(MMLConfig(side=32)), tinted(5, 20, seed=1), shots, episodes)
+
+
+def test_a_photo_and_its_mirror_image_are_not_two_of_a_base_class(data: Path) -> None:
+    with pytest.raises(ValueError, match="at least two images of each class, got 1"):
+        learn_base_classes(MML(MMLConfig()), open_store(data, "train", 84), 1)
 
 
 def test_training_keeps_balanced_levels_and_trains_on_unbalanced_ones(data: Path, tmp_path: Path) -> None:

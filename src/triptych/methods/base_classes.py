@@ -26,8 +26,9 @@ class BaseClasses(nn.Module):
     r"""What the classes of training tell of other classes: axes along which the Gaussians of their images differ.
 
     Beside minus its distance, the distribution level then counts the log-likelihood ratio of ``codes_to_classes``,
-    weighted so that it adds 0.2 of itself to the logits. Before they are learnt, base classes tell nothing.
-    Their Gaussians have the ridge of ``gaussian_vectors``, whatever the shrinkage of the level's distance.
+    weighted so that it adds 0.2 of itself to the logits, until the levels are balanced. Before they are learnt, base
+    classes tell nothing. Their Gaussians have the ridge of ``gaussian_vectors``, whatever the shrinkage of the level's
+    distance.
 
     Args:
         count: B, how many there are.

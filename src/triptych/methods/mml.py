@@ -29,10 +29,9 @@ from triptych.similarity import (
     pixel_to_classes,
 )
 
-__all__ = ["LEVELS", "MML", "RATIO", "MMLConfig"]
+__all__ = ["LEVELS", "MML", "MMLConfig"]
 
 LEVELS = ("distribution", "pixel", "part")  # the order of the release
-RATIO = "ratio"  # what base classes tell, beside the levels; see ``MML.compare_apart``
 _KNOWN = (*LEVELS, "global")
 _SIDES = (16, 2048)
 _MOST_COMPONENTS = 1 << 14
@@ -222,9 +221,9 @@ class MML(Method):
         search_dtype: torch.dtype | None = None,
         positions: Int64[Tensor, " R"] | None = None,
     ) -> dict[str, Float[Tensor, "Q N"]]:
-        found = self.compare_apart(query, classes, search_dtype, positions)
-        if self.base is not None:
-            found["distribution"] = found["distribution"] + self.base.weight * found.pop(RATIO)
+        found, ratio = self.compare_apart(query, classes, search_dtype, positions)
+        if self.base is not None and ratio is not None:
+            found["distribution"] = found["distribution"] + self.base.weight * ratio
         return found
 
     def compare_apart(
@@ -233,16 +232,16 @@ class MML(Method):
         classes: Sequence[ClassSummary],
         search_dtype: torch.dtype | None = None,
         positions: Int64[Tensor, " R"] | None = None,
-    ) -> dict[str, Float[Tensor, "Q N"]]:
-        """``compare``, but what base classes tell is not added to the distribution level: it stands beside, "ratio"."""
+    ) -> tuple[dict[str, Float[Tensor, "Q N"]], Float[Tensor, "Q N"] | None]:
+        """``compare``, but what base classes tell is not added to the distribution level; it comes second."""
         found = {
             level: self._compare(level, query, [summary[level] for summary in classes], search_dtype, positions)
             for level in self.config.levels
         }
-        if self.base is not None:
-            codes = [summary["distribution"].codes for summary in classes]
-            found[RATIO] = self.base.compare(self._codes(query), codes).to(found["distribution"])
-        return found
+        if self.base is None:
+            return found, None
+        codes = [summary["distribution"].codes for summary in classes]
+        return found, self.base.compare(self._codes(query), codes).to(found["distribution"])
 
     def _summarise(self, level: str, maps: Tensor, views: int) -> Any:
         own = self.descriptors(maps)

@@ -14,10 +14,11 @@ from triptych.episodes import EpisodeSampler
 from triptych.evaluation import encode_images
 from triptych.fusion import LevelFusion
 from triptych.methods import MML
-from triptych.methods.mml import RATIO
 from triptych.similarity._common import split_classes
 
 __all__ = ["balance_levels"]
+
+_RATIO = "ratio"  # what base classes tell: weighed like a level of its own
 
 
 @torch.no_grad()
@@ -30,15 +31,15 @@ def balance_levels(
     So the logits of each level and the fused ones are calibrated, as ``learn_fusion`` does, on episodes of others.
 
     Args:
-        method: a trained method with a ``LevelFusion``; it is left as it was, in evaluation mode.
+        method: a trained method with a ``LevelFusion``; put in evaluation mode, otherwise left as it was.
         store: classes that it was not trained on.
         shots: of the episodes; each shot has equally many.
         episodes: how many of each shot, 5-way where there are as many classes.
         seed: of the episodes; training's own validation has seed 1.
-        precision: "32", or "bf16", in which maps are computed and neighbours sought.
+        precision: as in ``evaluate``.
 
     Raises:
-        ValueError: a method with published fusion weights.
+        ValueError: a method with published fusion weights, no shots or episodes, or too few images of a class.
 
     >>> import numpy as np
     >>> import torch
@@ -53,19 +54,21 @@ def balance_levels(
     """
     if not isinstance(method.fusion, LevelFusion):
         raise ValueError(f"the published fusion of {method.fusion.way} class slots cannot be balanced")
+    if not shots or episodes < 1:
+        raise ValueError(f"expected shots and at least one episode, got shots {tuple(shots)} and {episodes} episodes")
     levels, truth = _similarities(method.eval(), store, shots, episodes, seed, precision)
     together = learn_fusion(levels, truth)
     balanced = deepcopy(method)
     if balanced.base is not None:
-        weight = together.logit_scale(RATIO) / together.logit_scale("distribution")
+        weight = together.logit_scale(_RATIO) / together.logit_scale("distribution")
         balanced.base.weight.fill_(weight)
-        levels["distribution"] += weight * levels.pop(RATIO)
-    fusion = LevelFusion(method.config.levels).to(truth.device)
+        levels["distribution"] += weight * levels.pop(_RATIO)
+    fusion = LevelFusion(method.config.levels).to(truth.device).eval()
     fusion.observe(levels)
     for i, name in enumerate(fusion.names):
-        own = learn_fusion({name: levels[name]}, truth).logit_scale(name)
-        fusion.log_temperature[i] = math.log(own * fusion.spread[i])
-        fusion.log_weight[i] = math.log(together.logit_scale(name) / own)
+        alone = learn_fusion({name: levels[name]}, truth)
+        fusion.log_temperature[i] = alone.log_weight[0]
+        fusion.log_weight[i] = math.log(together.logit_scale(name) / alone.logit_scale(name))
     balanced.fusion = fusion
     return balanced
 
@@ -74,18 +77,21 @@ def _similarities(
     method: MML, store: ImageStore, shots: Sequence[int], episodes: int, seed: int, precision: str
 ) -> tuple[dict[str, Float[Tensor, "R N"]], Int64[Tensor, " R"]]:
     """Of all queries of all episodes, what each level and the base classes find; and which class each query is of."""
+    way = min(5, len(store.classes))
+    samplers = [EpisodeSampler(store.labels, way, shot, seed=seed, classes=store.classes) for shot in shots]
     maps = encode_images(method, store.images, precision)
-    search_dtype = torch.bfloat16 if precision == "bf16" else None
+    search_dtype = torch.float32 if precision == "32" else torch.bfloat16
     found: dict[str, list[Tensor]] = {}
     truth = []
-    for shot in shots:
-        sampler = EpisodeSampler(store.labels, min(5, len(store.classes)), shot, seed=seed, classes=store.classes)
-        for number in range(episodes):
-            episode = sampler[number]
-            query, support = maps[episode.query].float(), maps[episode.support].float()
+    for sampler in samplers:
+        for episode in map(sampler.__getitem__, range(episodes)):
+            query, support = maps[episode.query], maps[episode.support]
             labels = torch.from_numpy(episode.support_labels).to(maps.device)
             classes = [method.summarise(own) for own in split_classes(support, labels)]
-            for name, scores in method.compare_apart(query, classes, search_dtype).items():
-                found.setdefault(name, []).append(scores)
+            levels, ratio = method.compare_apart(query, classes, search_dtype)
+            if ratio is not None:
+                levels[_RATIO] = ratio
+            for name, scores in levels.items():
+                found.setdefault(name, []).append(scores.float())
             truth.append(torch.from_numpy(episode.query_labels).to(maps.device))
     return {name: torch.cat(parts) for name, parts in found.items()}, torch.cat(truth)

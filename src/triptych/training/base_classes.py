@@ -84,6 +84,8 @@ def _class_vectors(method: MML, store: ImageStore, images: int, precision: str) 
     device = store.images.device.type
     for number in range(len(store.classes)):
         pixels = centre_crop(store[np.flatnonzero(store.labels == number)[:images]], method.preprocess.side)
+        if len(pixels) < 2:  # its mirror image would pass for another one
+            raise ValueError(f"expected at least two images of each class, got {len(pixels)}")
         pixels = torch.cat([pixels, pixels.flip(2)])
         parts = method.preprocess.normalise(pixels).split(BATCH[device])
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):

@@ -70,6 +70,7 @@ def train(
     ...     train(f"{folder}/data", f"{folder}/run", MMLConfig(side=32), Preset(None, episodes)).name
     'best.safetensors'
     """
+    _check(preset.train)
     if init is None and preset.pretrain is not None:
         init = pretrain(data, Path(out) / "pretrain", method, preset.pretrain, resume)
     settings = preset.train
@@ -83,7 +84,6 @@ def train(
     model = MML(replace(model.config, base_classes=None), model.backbone)
     if model.projection is not None:
         raise ValueError("principal components are a user's photos'; train the method without")
-    _check(settings)
     has_base = settings.base_images > 0 and can_learn_base_classes(model, train_store)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

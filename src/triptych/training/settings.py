@@ -75,8 +75,9 @@ class TrainSettings:
             apart, at each validation; 0 for no base classes. Methods that have no use for them train without.
         base_loss: weight of a classification of all classes of training, by the Gaussians that base classes are
             told apart by; 0 for none, and none without base classes.
-        balance_episodes: validation episodes, of each validation shot and none of those validated on, on which the
-            levels are weighed anew at each validation (``balance_levels``); 0 to keep the weights of training.
+        balance_episodes: validation episodes of each validation shot on which the levels are weighed anew at each
+            validation (``balance_levels``); 0 to keep the weights of training. They are other episodes than those
+            validated on, of the same classes and photos: validation figures flatter a little.
         validate_every: steps between two validations.
         validation_episodes: episodes of each validation shot.
         validation_shots: shots whose mean accuracy on the validation split picks the model.
