@@ -6,8 +6,8 @@
 
 ``train`` gives every contender the same start (a pre-trained backbone), images and number of steps. The published
 fusion has statistics per class slot, so it is trained at its own way, and once per shot, as its authors do; the others
-are trained once for all shots. Two have the weights of others and base classes besides, their levels balanced on
-episodes of the validation split; nothing is trained for them.
+are trained once for all shots. Two have the weights of others and base classes besides, for which nothing is trained
+and no levels are balanced.
 ``table`` evaluates all of them on the same episodes; ``--also`` adds a method that is there, whatever its budget was.
 """
 
@@ -29,7 +29,7 @@ from triptych.files import write_whole
 from triptych.memory import keep_freed_memory
 from triptych.methods import METHODS, MML, MMLConfig
 from triptych.methods.files import weights_hash
-from triptych.training import PRESETS, Preset, TrainSettings, balance_levels, learn_base_classes, train
+from triptych.training import PRESETS, Preset, TrainSettings, learn_base_classes, train
 
 SHOTS = (1, 5)
 REFERENCE = "paper"  # whom the others are compared with
@@ -105,13 +105,12 @@ def train_all(data: str, out: Path, names: list[str], steps: int, sides: tuple[i
             (out / name / file).write_bytes(best.read_bytes())
 
 
-def teach(data: str, trained: Path, out: Path, settings: TrainSettings = PRESETS["fast"].train) -> None:
-    """Let a trained method learn base classes, and balance its levels on episodes of the validation split."""
+def teach(data: str, trained: Path, out: Path, images: int = PRESETS["fast"].train.base_images) -> None:
+    """Let a trained method learn base classes."""
     method = load_method(trained)
-    train_store, val_store = (open_store(data, split, method.preprocess.side) for split in ("train", "val"))
-    method = learn_base_classes(method, train_store, settings.base_images, "bf16")
+    store = open_store(data, "train", method.preprocess.side)
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_method(balance_levels(method, val_store, SHOTS, settings.balance_episodes, precision="bf16"), out)
+    save_method(learn_base_classes(method, store, images, "bf16"), out)
 
 
 def table(

@@ -92,13 +92,11 @@ def test_a_taught_contender_has_the_weights_of_another_and_base_classes(tmp_path
     split_folders(tmp_path / "data")
     method = build_method("mml-conv64f")
     save_method(method, tmp_path / "mml.safetensors")
-    settings = TrainSettings(base_images=3, balance_episodes=2)
-    teach(str(tmp_path / "data"), tmp_path / "mml.safetensors", tmp_path / "new" / "taught.safetensors", settings)
+    teach(str(tmp_path / "data"), tmp_path / "mml.safetensors", tmp_path / "new" / "taught.safetensors", images=3)
     taught = load_method(tmp_path / "new" / "taught.safetensors")
     assert taught.config.base_classes == 6
-    assert taught.fusion.trained
-    for name, value in method.backbone.state_dict().items():
-        torch.testing.assert_close(taught.backbone.state_dict()[name], value)
+    for name, value in method.state_dict().items():
+        torch.testing.assert_close(taught.state_dict()[name], value)
 
 
 def test_a_soup_is_the_mean_of_its_networks_with_batch_statistics_of_its_own(tmp_path: Path) -> None:
