@@ -358,6 +358,13 @@ def test_settings_that_would_fail_late_are_refused_at_once(
         train(data, tmp_path / "run", preset=Preset(None, replace(TRAIN, **changes)))
 
 
+def test_too_few_validation_images_are_refused_before_the_first_step(data: Path, tmp_path: Path) -> None:
+    settings = replace(TRAIN, validation_shots=(6,))
+    with pytest.raises(ValueError, match="need 21"):
+        train(data, tmp_path / "run", preset=Preset(None, settings))
+    assert not (tmp_path / "run").exists()
+
+
 def test_principal_components_are_not_trained(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="train the method without"):
         train(data, tmp_path / "run", MMLConfig(components=5), Preset(None, TRAIN))

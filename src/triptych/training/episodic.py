@@ -86,6 +86,7 @@ def train(
         raise ValueError("principal components are a user's photos'; train the method without")
     has_base = settings.base_images > 0 and can_learn_base_classes(model, train_store)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
+    val_samplers = _validation_samplers(val_store, model, settings)  # now: too few images are no news for the end
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
     modules = {"method": model, "average": average}
@@ -139,7 +140,7 @@ def train(
                 if settings.balance_episodes and kept.fusion.way is None:
                     asked = settings.validation_shots, settings.balance_episodes
                     kept = balance_levels(kept, val_store, *asked, precision=precision)
-                figures = _validate(kept, val_store, settings)
+                figures = _validate(kept, val_store, val_samplers, settings)
                 picked = [figures[f"{shot}-shot"] for shot in settings.validation_shots]
                 run.validated(kept, float(np.mean(picked)), figures)
             run.save_if_due()
@@ -210,13 +211,21 @@ def _train_mode(model: MML, frozen_norm: bool) -> None:
                 module.eval()
 
 
-def _validate(model: MML, store: ImageStore, settings: TrainSettings) -> dict[str, float]:
+def _validation_samplers(store: ImageStore, model: MML, settings: TrainSettings) -> list[EpisodeSampler]:
+    way = model.fusion.way or min(5, len(store.classes))
+    return [
+        EpisodeSampler(store.labels, way, shot, seed=_VALIDATION_SEED, classes=store.classes)
+        for shot in settings.validation_shots
+    ]
+
+
+def _validate(
+    model: MML, store: ImageStore, samplers: list[EpisodeSampler], settings: TrainSettings
+) -> dict[str, float]:
     """Fused accuracy and that of each level, per validation shot."""
     precision = evaluation_precision(settings.precision)
     figures = {}
-    for shot in settings.validation_shots:
-        way = model.fusion.way or min(5, len(store.classes))
-        sampler = EpisodeSampler(store.labels, way, shot, seed=_VALIDATION_SEED, classes=store.classes)
+    for shot, sampler in zip(settings.validation_shots, samplers, strict=True):
         accuracies = evaluate_store(model, store, sampler, settings.validation_episodes, precision)
         for subset, values in accuracies.items():
             figures[f"{shot}-shot {subset}"] = float(values.mean())
