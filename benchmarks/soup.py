@@ -3,14 +3,13 @@
     python benchmarks/soup.py DATA runs/one/best.safetensors runs/other/best.safetensors --out soup.safetensors
 
 What runs learnt apart is in their mean, and what each has by chance averages out; it costs no more than one of them.
-Batch statistics are measured anew, base classes learnt, levels balanced and the validation split asked, as at the
-end of training. Source: Wortsman et al., "Model soups", ICML 2022.
+Batch statistics are measured anew; then, as at the end of training, base classes are learnt, levels balanced and the
+validation split asked. Source: Wortsman et al., "Model soups", ICML 2022.
 """
 
 import argparse
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +48,8 @@ def soup(data: str, files: list[Path], settings: TrainSettings, precision: str) 
 def _batches(method: MML, store: ImageStore) -> Iterator[Tensor]:
     rng = np.random.default_rng(0)
     for _ in range(BATCHES):
-        yield method.preprocess.normalise(
-            store[rng.choice(len(store.labels), min(BATCH, len(store.labels)), replace=False)]
-        )
+        drawn = rng.choice(len(store.labels), min(BATCH, len(store.labels)), replace=False)
+        yield method.preprocess.normalise(store[drawn])
 
 
 def main() -> None:
@@ -65,7 +63,6 @@ def main() -> None:
     settings = PRESETS["fast"].train
     method = soup(given.data, given.files, settings, given.precision)
     save_method(method, given.out)
-    print(json.dumps(asdict(method.config)))
     for shot in settings.validation_shots:
         record = evaluate(
             given.data,

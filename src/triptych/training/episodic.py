@@ -70,10 +70,10 @@ def train(
     ...     train(f"{folder}/data", f"{folder}/run", MMLConfig(side=32), Preset(None, episodes)).name
     'best.safetensors'
     """
-    _check(preset.train)
+    settings = preset.train
+    _check(settings)
     if init is None and preset.pretrain is not None:
         init = pretrain(data, Path(out) / "pretrain", method, preset.pretrain, resume)
-    settings = preset.train
     fabric = start_fabric(settings.precision)
     torch.manual_seed(settings.seed)
     model = build_method(method)
