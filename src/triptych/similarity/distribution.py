@@ -185,8 +185,23 @@ def _gaussian(descriptors: Tensor, shrinkage: str) -> Gaussian:
         raise ValueError("the distribution level needs maps of at least two positions, got one")
     descriptors = descriptors.double()
     mean = descriptors.mean(-1)
-    centred = descriptors - mean[..., None]
-    return Gaussian(mean, SHRINKAGES[shrinkage](centred @ centred.mT / (count - 1), count))
+    # The centred descriptors sum to zero: through the mean that is taken off no gradient flows.
+    centred = descriptors - mean.detach()[..., None]
+    return Gaussian(mean, SHRINKAGES[shrinkage](_Scatter.apply(centred) / (count - 1), count))
+
+
+class _Scatter(torch.autograd.Function):
+    """X X^T, for whose gradient autograd would multiply twice."""
+
+    @staticmethod
+    def forward(ctx: Any, centred: Tensor) -> Tensor:
+        ctx.save_for_backward(centred)
+        return centred @ centred.mT
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        (centred,) = ctx.saved_tensors
+        return (gradient + gradient.mT) @ centred
 
 
 def _ridge(covariance: Tensor, count: int) -> Tensor:
