@@ -1,8 +1,7 @@
 """Does every level count? Each level alone, the published combinations, and all three with a loss on each.
 
     python benchmarks/levels.py train DATA --out runs/levels
-    python benchmarks/levels.py table DATA benchmarks/checkpoints/levels --also mml-conv64f \
-        --json benchmarks/results/levels.json
+    python benchmarks/levels.py table DATA benchmarks/checkpoints/levels --json benchmarks/results/levels.json
 
 ``train`` gives every contender the same start (a pre-trained backbone), images and number of steps. The published
 fusion has statistics per class slot, so it is trained at its own way, and once per shot, as its authors do; the others

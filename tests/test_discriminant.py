@@ -31,6 +31,11 @@ def test_vectors_are_those_of_the_equation() -> None:
         np.testing.assert_allclose(found[image].numpy(), expected, rtol=1e-6)
 
 
+def test_gradient_of_vectors_is_right() -> None:
+    layers = [torch.randn(2, 3, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    assert torch.autograd.gradcheck(lambda *maps: gaussian_vectors(maps), layers)
+
+
 def test_vectors_have_a_gradient_and_are_finite_without_any_variance() -> None:
     maps = torch.zeros(2, 3, 4, 4, requires_grad=True)
     vectors = gaussian_vectors([maps])

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from triptych.similarity._common import split_classes, without_autocast
 
@@ -185,13 +186,13 @@ def _gaussian(descriptors: Tensor, shrinkage: str) -> Gaussian:
         raise ValueError("the distribution level needs maps of at least two positions, got one")
     descriptors = descriptors.double()
     mean = descriptors.mean(-1)
-    # The centred descriptors sum to zero: through the mean that is taken off no gradient flows.
+    # The centred descriptors sum to zero, so no gradient flows through the mean that is taken off.
     centred = descriptors - mean.detach()[..., None]
     return Gaussian(mean, SHRINKAGES[shrinkage](_Scatter.apply(centred) / (count - 1), count))
 
 
 class _Scatter(torch.autograd.Function):
-    """X X^T, for whose gradient autograd would multiply twice."""
+    """X X^T, whose gradient (G + G^T) X is one product where autograd makes two."""
 
     @staticmethod
     def forward(ctx: Any, centred: Tensor) -> Tensor:
@@ -199,6 +200,7 @@ class _Scatter(torch.autograd.Function):
         return centred @ centred.mT
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
         (centred,) = ctx.saved_tensors
         return (gradient + gradient.mT) @ centred
