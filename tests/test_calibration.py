@@ -11,6 +11,7 @@ from triptych.calibration import (
     known_score,
     learn_fusion,
 )
+from triptych.fusion import LevelFusion
 from triptych.leave_one_out import even_shares
 
 
@@ -99,6 +100,19 @@ def test_levels_of_any_scale_weigh_by_what_they_tell() -> None:
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-2, atol=1e-2)
     assert weights[0][0] > 10 * weights[0][1]
     assert fusions[1].trained
+
+
+def test_weights_start_from_those_of_training() -> None:
+    trained = LevelFusion(["good", "bad"])
+    with torch.no_grad():
+        trained.log_weight.copy_(torch.tensor([0.1, 0.4]).log())
+    moved = []
+    for photos in (4, 2000):
+        levels, truth = _levels(photos, {"good": 0.5, "bad": 2.0}, {"good": 1.0, "bad": 1.0})
+        fitted = learn_fusion(levels, truth, trained)
+        assert torch.equal(fitted.spread, trained.spread)
+        moved.append((fitted.log_weight - trained.log_weight).abs().max().item())
+    assert moved[0] < np.log(4) < moved[1]
 
 
 def test_a_few_photos_hardly_move_the_weights() -> None:

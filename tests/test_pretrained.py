@@ -256,12 +256,22 @@ def test_classes_of_single_photos_have_a_fusion_too(dinov2: Path, kinds: int) ->
     assert recognizer.predict(images).tolist() == list(range(kinds))
 
 
-def test_a_trained_fusion_is_left_alone() -> None:
+def test_a_trained_fusion_is_weighed_anew_where_photos_can_be_left_out() -> None:
     recognizer = Recognizer().fit(TRAINING, LABELS)
-    assert recognizer.fusion_ is recognizer.method_.fusion
+    trained, fitted = recognizer.method_.fusion, recognizer.fusion_
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    assert torch.equal(fitted.spread, trained.spread)
+    assert torch.equal(fitted.log_temperature, trained.log_temperature)
+    assert not torch.equal(fitted.log_weight, trained.log_weight)
+    assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
     levels = {name: torch.from_numpy(scores) for name, scores in recognizer.levels(QUERIES).items()}
-    logits = recognizer.method_.fusion(levels).double() / recognizer.calibration_.temperature
+    logits = fitted(levels).double() / recognizer.calibration_.temperature
     np.testing.assert_allclose(recognizer.predict_proba(QUERIES), logits.softmax(1).detach(), rtol=1e-5)
+
+
+def test_a_trained_fusion_is_left_alone_where_every_class_has_one_photo() -> None:
+    recognizer = Recognizer().fit(TRAINING[:1] + TRAINING[-1:], [LABELS[0], LABELS[-1]])
+    assert recognizer.fusion_ is recognizer.method_.fusion
 
 
 @pytest.mark.parametrize("backbone", [None, "dinov2"])

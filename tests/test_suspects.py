@@ -47,7 +47,7 @@ def test_doubt_is_that_of_a_recogniser_without_the_photo(method: MML, collection
         assert heard.tolist() == [len(panel) for panel in found.panel]
         recognizer = Recognizer(method).fit([images[p] for p in speakers], collection.labels[speakers])
         levels = {name: torch.from_numpy(one) for name, one in recognizer.levels([images[me]]).items()}
-        logits = method.fusion(levels).detach()[0].numpy()
+        logits = found.fusion(levels).detach()[0].numpy()
         assert found.doubt[row] == pytest.approx(np.delete(logits, own).max() - logits[own], rel=0.01, abs=0.02)
 
 

@@ -1,6 +1,7 @@
 """Calibration on the user's own photos: each is taken out of its class in turn and recognised by what remains."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,13 +23,14 @@ __all__ = [
     "fusion_of",
     "known_score",
     "learn_fusion",
+    "refitted",
 ]
 
 # A user has tens of photos, not thousands: the temperature is held near 1, where training has put it, by a
-# log-normal prior as wide as a factor of two; so are the weights of levels that no training has weighed near equality.
+# log-normal prior as wide as a factor of two; so are the weights of the levels near those of training.
 _PRIOR_WIDTH = float(np.log(2.0))
 _RIVALS = 5
-_SEARCHED = (-4.0, 4.0)  # of the temperature's logarithm
+_SEARCHED = (-4.0, 4.0)  # of the temperature's logarithm, and around those of the weights
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Learnt:
     """What a recogniser learns from its own photos beside what they look like.
 
     Attributes:
-        fusion: what weighs the levels: the method's own where that was trained, otherwise see ``learn_fusion``.
+        fusion: what weighs the levels; see ``learn_fusion``.
         calibration: how far the answers can be trusted; None if every class has a single photo.
         left_out: what both were learnt from.
 
@@ -85,7 +87,7 @@ class Learnt:
     >>> photos = np.random.default_rng(0).integers(0, 256, (2, 84, 84, 3), dtype=np.uint8)
     >>> recognizer = Recognizer().fit(photos, ["a", "b"])
     >>> learnt = calibrate(recognizer.method_, list(recognizer.support_.values()))
-    >>> learnt.fusion is recognizer.method_.fusion, learnt.calibration
+    >>> learnt.fusion is recognizer.method_.fusion, learnt.calibration  # nothing could be left out
     (True, None)
     """
 
@@ -114,7 +116,7 @@ def calibrate(method: MML, supports: Sequence[Support], before: LeftOut | None =
     """
     left_out = leave_one_out(method, supports, before)
     levels, truth = left_out.levels, left_out.truth
-    fusion = method.fusion if method.fusion.trained else _learn(method, supports, left_out)
+    fusion = _learn(method, supports, left_out)
     if not len(truth):
         return Learnt(fusion, None, left_out)
     logits = fusion(levels).double()
@@ -132,42 +134,56 @@ def calibrate(method: MML, supports: Sequence[Support], before: LeftOut | None =
 
 @torch.no_grad()
 def fusion_of(method: MML, supports: Sequence[Support]) -> Fusion:
-    """The fusion of ``calibrate`` alone: the method's own or, where that was never trained, one learnt from the photos.
+    """The fusion of ``calibrate`` alone.
 
     >>> import numpy as np
     >>> from triptych import Recognizer
     >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
     >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
     >>> from triptych.calibration import fusion_of
-    >>> fusion_of(recognizer.method_, list(recognizer.support_.values())) is recognizer.method_.fusion
+    >>> fusion_of(recognizer.method_, list(recognizer.support_.values())).trained
     True
     """
-    if method.fusion.trained:
-        return method.fusion
     return _learn(method, supports, leave_one_out(method, supports))
 
 
-def _learn(method: MML, supports: Sequence[Support], left_out: LeftOut) -> LevelFusion:
-    if not len(left_out.truth):
+def _learn(method: MML, supports: Sequence[Support], left_out: LeftOut) -> Fusion:
+    if not method.fusion.trained and not len(left_out.truth):
         return _fusion_of_strangers(method, supports)
-    return learn_fusion(left_out.levels, left_out.truth)
+    return refitted(method.fusion, left_out.levels, left_out.truth)
 
 
 @torch.no_grad()
-def learn_fusion(levels: Levels, truth: Int64[Tensor, " R"]) -> LevelFusion:
-    r"""A fusion for levels that no training has weighed, from the similarities of photos left out.
+def refitted(fusion: Fusion, levels: Levels, truth: Int64[Tensor, " R"]) -> Fusion:
+    """``learn_fusion`` around the weights of a trained fusion; a published one stays as it was published.
 
-    The spread :math:`\sigma` of each level is theirs; the weights :math:`w` are the most probable under a log-normal
-    prior around equal ones:
+    >>> import torch
+    >>> from triptych.calibration import refitted
+    >>> from triptych.fusion import SlotFusion
+    >>> published = SlotFusion(["pixel"], way=2)
+    >>> refitted(published, {"pixel": torch.eye(2)}, torch.arange(2)) is published
+    True
+    """
+    if not fusion.trained:
+        return learn_fusion(levels, truth)
+    return learn_fusion(levels, truth, fusion) if isinstance(fusion, LevelFusion) and len(truth) else fusion
 
-    .. math:: \arg\min_w \; -\sum_r \log \mathrm{softmax}\Big(\sum_l w_l \, s_l(r, \cdot) / \sigma_l\Big)_{t_r}
-        + \sum_l \frac{(\log w_l - \log (1 / L))^2}{2 (\log 2)^2}
 
-    so that a few photos hardly move them.
+@torch.no_grad()
+def learn_fusion(levels: Levels, truth: Int64[Tensor, " R"], around: LevelFusion | None = None) -> LevelFusion:
+    r"""How much each level counts, from the similarities of photos left out.
+
+    The weights :math:`w` are the most probable under a log-normal prior around those of training, v:
+
+    .. math:: \arg\min_w \; -\sum_r \log \mathrm{softmax}\Big(\sum_l w_l \, z_l(r, \cdot)\Big)_{t_r}
+        + \sum_l \frac{(\log w_l - \log v_l)^2}{2 (\log 2)^2}
+
+    so that a few photos hardly move them, with the levels' own logits z of ``LevelFusion``.
 
     Args:
         levels: level -> (R, N) similarities.
         truth: (R,) the class of each photo.
+        around: the fusion that training has found; None for equal weights, and the spread of these similarities.
 
     >>> import torch
     >>> from triptych.calibration import learn_fusion
@@ -178,8 +194,9 @@ def learn_fusion(levels: Levels, truth: Int64[Tensor, " R"]) -> LevelFusion:
     >>> bool(weights[0] > 5 * weights[1])
     True
     """
-    fusion = LevelFusion(tuple(levels)).to(truth.device)
-    fusion.observe(levels)
+    fusion = LevelFusion(tuple(levels)).to(truth.device) if around is None else deepcopy(around)
+    if around is None:
+        fusion.observe(levels)
     start = fusion.log_weight.double().cpu().numpy()
     scaled = torch.stack([one.double() for one in fusion.calibrated(levels).values()])  # (L, R, N)
 
@@ -188,7 +205,7 @@ def learn_fusion(levels: Levels, truth: Int64[Tensor, " R"]) -> LevelFusion:
         loss = torch.nn.functional.cross_entropy(logits, truth, reduction="sum")
         return float(loss) + float((((log_weights - start) / _PRIOR_WIDTH) ** 2).sum()) / 2
 
-    found = minimize(cost, start, method="L-BFGS-B", bounds=[_SEARCHED] * len(start)).x
+    found = minimize(cost, start, method="L-BFGS-B", bounds=np.add.outer(start, _SEARCHED)).x
     fusion.log_weight.copy_(torch.from_numpy(found))
     return fusion
 

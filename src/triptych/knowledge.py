@@ -62,8 +62,8 @@ class Knowledge:
 
     @property
     def fusion(self) -> Fusion:
-        """What weighs the levels; where training has learnt it, no photo needs to be left out."""
-        return self.method.fusion if self.method.fusion.trained else self.learnt.fusion
+        """What weighs the levels."""
+        return self.learnt.fusion
 
     def changed(self, support: dict[Any, Support], dtype: np.dtype | None) -> "Knowledge":
         """The same method with other classes."""

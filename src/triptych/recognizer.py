@@ -76,7 +76,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         device: where it computes.
         views: how many views of each photo it learns from: 1 the photo, 2 also its mirror image, more also crops
             of it. For classes of very few photos; time and memory grow with it.
-        calibrate: let probabilities follow how often the recogniser is right on its own photos, each left out.
+        calibrate: let probabilities follow how often the recogniser is right on its own photos, each left out. What the
+            levels weigh follows the photos left out in any case.
         thumbnails: keep a small JPEG of each photo, so that evidence can be drawn.
         backbone: a vision model of the transformers library to recognise by, in place of ``method``: its name on
             the hub or its folder; see ``pretrained_method``.
@@ -257,13 +258,13 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
     @property
     def fusion_(self) -> Fusion:
-        """What weighs the levels: the method's fusion or, where that was never trained, one learnt from the photos.
+        """What weighs the levels: the method's fusion, its weights fitted to the photos; see ``learn_fusion``.
 
         >>> import numpy as np
         >>> from triptych import Recognizer
         >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
         >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> recognizer.fusion_ is recognizer.method_.fusion
+        >>> recognizer.fusion_.spread.equal(recognizer.method_.fusion.spread)
         True
         """
         return self._fitted().fusion

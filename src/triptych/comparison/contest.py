@@ -29,8 +29,7 @@ def contest(
     """What every contender answers for the queries of one episode, all from one pass of the network.
 
     Args:
-        method: whose levels and fusion contend; one that was never trained is learnt from the support, as a
-            ``Recognizer`` does.
+        method: whose levels contend; the support tells how much each counts, as to a ``Recognizer``.
         maps: the feature maps of all images, in any precision; an episode indexes them.
         vectors: their descriptors as ``baselines.pooled`` makes them.
         episode: support and queries.
@@ -41,7 +40,7 @@ def contest(
     """
     labels = torch.from_numpy(episode.support_labels).to(maps.device)
     levels = method.compare_maps(maps[episode.query].float(), maps[episode.support].float(), labels, search_dtype)
-    fusion = method.fusion if method.fusion.trained else _fusion(method, maps[episode.support], labels)
+    fusion = _fusion(method, maps[episode.support], labels)
     scores = {FUSED: fusion(levels), **(levels if len(levels) > 1 else {})}
     answers = {name: one.argmax(1).cpu().numpy() for name, one in scores.items()}
     return {

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.calibration import learn_fusion
+from triptych.calibration import refitted
+from triptych.fusion import Fusion
 from triptych.leave_one_out import even_shares
 from triptych.methods import MML
 from triptych.progress import track
@@ -25,12 +26,14 @@ class Doubts:
         doubt: (R,) by how much the logit of the best other class exceeds that of the photo's own; above zero the
             answer is another class.
         panel: for each class, the photos that spoke for it.
+        fusion: what weighed the levels.
     """
 
     photos: Int64[np.ndarray, " R"]
     answers: Int64[np.ndarray, " R"]
     doubt: Float[np.ndarray, " R"]
     panel: list[np.ndarray]
+    fusion: Fusion
 
 
 @torch.inference_mode()
@@ -76,14 +79,13 @@ def left_out(
         rows.append(levels)
     which, panel = np.concatenate(taken), [mine[:n] for mine, n in zip(members, sizes, strict=True)]
     scores = {level: torch.cat([levels[level] for levels in rows]) for level in rows[0]}
-    trained = method.fusion.trained
-    fusion = method.fusion if trained else learn_fusion(scores, torch.from_numpy(labels[which]).to(maps.device))
-    return _judged(which, labels[which], fusion(scores).double().cpu().numpy(), panel)
+    fusion = refitted(method.fusion, scores, torch.from_numpy(labels[which]).to(maps.device))
+    logits = fusion(scores).double().cpu().numpy()
+    return Doubts(which, logits.argmax(axis=1), _doubt(logits, labels[which]), panel, fusion)
 
 
-def _judged(photos: np.ndarray, own: np.ndarray, logits: np.ndarray, panel: list[np.ndarray]) -> Doubts:
-    rows = np.arange(len(photos))
+def _doubt(logits: np.ndarray, own: np.ndarray) -> np.ndarray:
+    rows = np.arange(len(own))
     others = logits.copy()
     others[rows, own] = -np.inf
-    doubt = others.max(axis=1) - logits[rows, own]
-    return Doubts(photos, logits.argmax(axis=1), doubt, panel)
+    return others.max(axis=1) - logits[rows, own]
