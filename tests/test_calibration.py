@@ -106,6 +106,7 @@ def test_weights_start_from_those_of_training() -> None:
     trained = LevelFusion(["good", "bad"])
     with torch.no_grad():
         trained.log_weight.copy_(torch.tensor([0.1, 0.4]).log())
+        trained.observed.fill_(1)
     moved = []
     for photos in (4, 2000):
         levels, truth = _levels(photos, {"good": 0.5, "bad": 2.0}, {"good": 1.0, "bad": 1.0})

@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from test_methods import rewrite
 
 from triptych import Recognizer, load_method, save_method
 from triptych.backbones.pretrained import FAMILIES, Pretrained, architecture_of
-from triptych.methods import MMLConfig, pretrained_method
+from triptych.methods import METHODS, MMLConfig, build_method, pretrained_method
 from triptych.methods.files import weights_hash
 from triptych.support import read_photos
 
@@ -267,6 +268,15 @@ def test_a_trained_fusion_is_weighed_anew_where_photos_can_be_left_out() -> None
     levels = {name: torch.from_numpy(scores) for name, scores in recognizer.levels(QUERIES).items()}
     logits = fitted(levels).double() / recognizer.calibration_.temperature
     np.testing.assert_allclose(recognizer.predict_proba(QUERIES), logits.softmax(1).detach(), rtol=1e-5)
+
+
+def test_a_published_fusion_is_left_alone_and_no_photo_left_out_for_it() -> None:
+    recognizer = Recognizer(build_method(replace(METHODS["mml-paper-conv64f"], slots=3))).fit(TRAINING, LABELS)
+    assert recognizer.predict(QUERIES).shape == (9,)
+    assert recognizer.fusion_ is recognizer.method_.fusion
+    assert "learnt" not in vars(recognizer._fitted())
+    assert recognizer.calibration_ is not None
+    assert recognizer.fusion_ is recognizer.method_.fusion
 
 
 def test_a_trained_fusion_is_left_alone_where_every_class_has_one_photo() -> None:

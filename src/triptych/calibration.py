@@ -134,7 +134,7 @@ def calibrate(method: MML, supports: Sequence[Support], before: LeftOut | None =
 
 @torch.no_grad()
 def fusion_of(method: MML, supports: Sequence[Support]) -> Fusion:
-    """The fusion of ``calibrate`` alone.
+    """The fusion of ``calibrate`` alone; for a published one no photo is left out.
 
     >>> import numpy as np
     >>> from triptych import Recognizer
@@ -144,6 +144,8 @@ def fusion_of(method: MML, supports: Sequence[Support]) -> Fusion:
     >>> fusion_of(recognizer.method_, list(recognizer.support_.values())).trained
     True
     """
+    if method.fusion.way is not None:
+        return method.fusion
     return _learn(method, supports, leave_one_out(method, supports))
 
 
@@ -155,7 +157,7 @@ def _learn(method: MML, supports: Sequence[Support], left_out: LeftOut) -> Fusio
 
 @torch.no_grad()
 def refitted(fusion: Fusion, levels: Levels, truth: Int64[Tensor, " R"]) -> Fusion:
-    """``learn_fusion`` around the weights of a trained fusion; a published one stays as it was published.
+    """``learn_fusion`` around a fusion, which stays as it is where it was published, or no photo is left out.
 
     >>> import torch
     >>> from triptych.calibration import refitted
@@ -164,8 +166,6 @@ def refitted(fusion: Fusion, levels: Levels, truth: Int64[Tensor, " R"]) -> Fusi
     >>> refitted(published, {"pixel": torch.eye(2)}, torch.arange(2)) is published
     True
     """
-    if not fusion.trained:
-        return learn_fusion(levels, truth)
     return learn_fusion(levels, truth, fusion) if isinstance(fusion, LevelFusion) and len(truth) else fusion
 
 
@@ -183,7 +183,8 @@ def learn_fusion(levels: Levels, truth: Int64[Tensor, " R"], around: LevelFusion
     Args:
         levels: level -> (R, N) similarities.
         truth: (R,) the class of each photo.
-        around: the fusion that training has found; None for equal weights, and the spread of these similarities.
+        around: the fusion that training has found; None, or one that was never trained, for equal weights and the
+            spread of these similarities.
 
     >>> import torch
     >>> from triptych.calibration import learn_fusion
@@ -195,7 +196,7 @@ def learn_fusion(levels: Levels, truth: Int64[Tensor, " R"], around: LevelFusion
     True
     """
     fusion = LevelFusion(tuple(levels)).to(truth.device) if around is None else deepcopy(around)
-    if around is None:
+    if not fusion.trained:
         fusion.observe(levels)
     start = fusion.log_weight.double().cpu().numpy()
     scaled = torch.stack([one.double() for one in fusion.calibrated(levels).values()])  # (L, R, N)

@@ -62,8 +62,8 @@ class Knowledge:
 
     @property
     def fusion(self) -> Fusion:
-        """What weighs the levels."""
-        return self.learnt.fusion
+        """What weighs the levels; for a published fusion no photo needs to be left out."""
+        return self.learnt.fusion if self.method.fusion.way is None else self.method.fusion
 
     def changed(self, support: dict[Any, Support], dtype: np.dtype | None) -> "Knowledge":
         """The same method with other classes."""
