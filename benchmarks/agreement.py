@@ -11,8 +11,8 @@ import torch
 
 from triptych import load_method
 from triptych.data import open_store
-from triptych.episodes import EpisodeSampler
-from triptych.evaluation import encode_images
+from triptych.evaluation.episodes import EpisodeSampler
+from triptych.evaluation.evaluate import encode_images
 from triptych.methods import MML
 from triptych.methods.files import weights_hash
 

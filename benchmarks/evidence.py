@@ -23,7 +23,7 @@ from triptych import Recognizer
 from triptych.data import list_folder
 from triptych.evidence import Explanation
 from triptych.methods.files import weights_hash
-from triptych.progress import track
+from triptych.system.progress import track
 
 Cells = Sequence[tuple[int, int]]
 

@@ -21,15 +21,15 @@ from speed import machine
 
 from triptych import load_method
 from triptych.comparison.baselines import pooled
-from triptych.comparison.charts import contender_title
 from triptych.comparison.collection import Collection, collect
 from triptych.comparison.contest import FUSED, contest
 from triptych.comparison.splits import SplitSampler
-from triptych.episodes import Episode, EpisodeSampler
-from triptych.evaluation import Accuracy, versions
+from triptych.evaluation.episodes import Episode, EpisodeSampler
+from triptych.evaluation.evaluate import Accuracy, versions
 from triptych.methods import MML
 from triptych.methods.files import weights_hash
-from triptych.progress import track
+from triptych.reports.charts import contender_title
+from triptych.system.progress import track
 
 SHOTS = (1, 5)
 PRECISIONS = {"32": torch.float32, "bf16-search": torch.bfloat16}

@@ -22,12 +22,12 @@ import numpy as np
 
 from triptych import load_method, save_method
 from triptych.data import ImageStore, open_store
-from triptych.episodes import EpisodeSampler
-from triptych.evaluation import Accuracy, evaluate_store, versions
-from triptych.files import write_whole
-from triptych.memory import keep_freed_memory
+from triptych.evaluation.episodes import EpisodeSampler
+from triptych.evaluation.evaluate import Accuracy, evaluate_store, versions
 from triptych.methods import METHODS, MML, MMLConfig
 from triptych.methods.files import weights_hash
+from triptych.system.files import write_whole
+from triptych.system.memory import keep_freed_memory
 from triptych.training import PRESETS, Preset, TrainSettings, learn_base_classes, train
 
 SHOTS = (1, 5)

@@ -19,9 +19,9 @@ from torch.optim.swa_utils import update_bn
 
 from triptych import load_method, save_method
 from triptych.data import ImageStore, open_store
-from triptych.evaluation import evaluate
-from triptych.memory import keep_freed_memory
+from triptych.evaluation.evaluate import evaluate
 from triptych.methods import MML
+from triptych.system.memory import keep_freed_memory
 from triptych.training import PRESETS, TrainSettings, balance_levels, learn_base_classes
 
 BATCHES, BATCH = 100, 80  # of images for the batch statistics

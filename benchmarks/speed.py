@@ -31,11 +31,11 @@ from torch.nn import functional
 
 import triptych
 from triptych.data import ImageStore, open_store, random_crop_flip
-from triptych.episodes import Episode, EpisodeSampler
-from triptych.evaluation import encode_images
-from triptych.memory import keep_freed_memory
+from triptych.evaluation.episodes import Episode, EpisodeSampler
+from triptych.evaluation.evaluate import encode_images
 from triptych.methods import MML, build_method
 from triptych.similarity import distribution_similarity, part_similarity, pixel_similarity
+from triptych.system.memory import keep_freed_memory
 from triptych.training.episodic import episode_loss
 
 PLAIN_LIMIT = 12e9  # bytes of the plain similarity tensor above which it is not tried

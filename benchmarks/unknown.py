@@ -21,15 +21,15 @@ from sklearn.metrics import pairwise_distances, roc_auc_score
 from speed import machine
 
 from triptych import Recognizer, load_method
-from triptych.calibration import Calibration, calibration_error, known_score
 from triptych.comparison.baselines import pooled, prepared
 from triptych.data import list_folder
-from triptych.evaluation import Accuracy, versions
-from triptych.files import write_whole
+from triptych.evaluation.evaluate import Accuracy, versions
 from triptych.methods import MML
 from triptych.methods.files import weights_hash
-from triptych.progress import track
-from triptych.support import Photo, encode, read_photos
+from triptych.recognizer.calibration import Calibration, calibration_error, known_score
+from triptych.support.support import Photo, encode, read_photos
+from triptych.system.files import write_whole
+from triptych.system.progress import track
 
 FALSE_ALARM = 0.05
 Draw = tuple[list[str], np.ndarray, list[str], np.ndarray, list[str]]

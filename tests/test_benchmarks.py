@@ -13,7 +13,8 @@ from photos import class_folders, split_folders
 
 from triptych import Recognizer
 from triptych.data import open_store
-from triptych.methods import MML, MMLConfig, build_method, load_method, save_method
+from triptych.interop import load_method
+from triptych.methods import MML, MMLConfig, build_method, save_method
 from triptych.training import TrainSettings
 
 Capture: TypeAlias = pytest.CaptureFixture[str]
@@ -204,7 +205,7 @@ def test_freed_memory_is_kept_only_on_demand() -> None:
 import sys
 from pathlib import Path
 import numpy as np
-from triptych.memory import keep_freed_memory
+from triptych.system.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 np.ones(200_000_000, np.uint8)

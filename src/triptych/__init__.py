@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from triptych.data.images import ImageError
-    from triptych.methods import load_method, save_method
+    from triptych.interop import load_method
+    from triptych.methods import save_method
     from triptych.recognizer import Recognizer
 
 __all__ = ["ImageError", "Recognizer", "__version__", "load_method", "save_method"]
@@ -14,8 +15,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ImageError": "triptych.data.images",
-    "Recognizer": "triptych.recognizer",
-    "load_method": "triptych.methods",
+    "Recognizer": "triptych.recognizer.estimator",
+    "load_method": "triptych.interop",
     "save_method": "triptych.methods",
 }
 

@@ -60,7 +60,7 @@ class Pretrained(Backbone):
     """A vision model of the transformers library, its last layer's patches or feature map as (B, C, H, W).
 
     Patch tokens are laid out in rows; class and register tokens are dropped. The weights are random until they are
-    loaded; see ``triptych.methods.pretrained_method``.
+    loaded; see ``triptych.interop.pretrained_method``.
 
     Args:
         architecture: the model's configuration as plain JSON; see ``architecture_of``.

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import AsJson, Backbone, Method, app, print_json, spare
-from triptych.wording import counted
+from triptych.system.wording import counted
 
 __all__ = ["add", "fit", "remove", "show"]
 
@@ -29,8 +29,8 @@ def fit(
     as_json: AsJson = False,
 ) -> None:
     """Learn the classes of a folder, or a table, of photos."""
-    from triptych.inventory import describe_calibration
     from triptych.recognizer import Recognizer
+    from triptych.reports.inventory import describe_calibration
 
     if out.is_dir() or not out.parent.is_dir():
         raise ValueError(f"{out}: expected a file in a folder that exists")
@@ -62,7 +62,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add photos to a class, or new classes, in a .triptych file; all of them or none."""
-    from triptych.recognizer_file import changing
+    from triptych.recognizer import changing
 
     wanted = _wanted(label, photos or [], source)
     with changing(file) as recognizer:
@@ -89,7 +89,7 @@ def remove(
     as_json: AsJson = False,
 ) -> None:
     """Remove classes or photos from a .triptych file; all of them or none."""
-    from triptych.recognizer_file import changing
+    from triptych.recognizer import changing
 
     if not label and not photo:
         raise ValueError("expected --label with a class or --photo with an id; triptych show lists them")
@@ -117,9 +117,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what a .triptych file knows: classes, photos, and how far its answers can be trusted."""
-    from triptych.files import write_whole
-    from triptych.inventory import inventory, inventory_page
     from triptych.recognizer import Recognizer
+    from triptych.reports.inventory import inventory, inventory_page
+    from triptych.system.files import write_whole
 
     if page is not None:
         spare(page, file)
@@ -153,7 +153,7 @@ def _trust(calibration: dict[str, Any] | None) -> str:
 
 def _wanted(label: str | None, photos: list[Path], source: Path | None) -> dict[str, list[Any]]:
     """The photos to add to each class."""
-    from triptych.inputs import labelled_photos
+    from triptych.data.inputs import labelled_photos
 
     if (source is None) == (label is None) or bool(photos) == (label is None):
         raise ValueError("expected a label and photos of it, or --from with a folder of class folders or a CSV file")

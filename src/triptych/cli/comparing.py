@@ -25,8 +25,8 @@ def compare(
 ) -> None:
     """Is it worth it on my photos? Compare with plain classifiers and write a page with the answer."""
     from triptych.comparison import compare as run_comparison
-    from triptych.comparison import comparison_page, verdicts
-    from triptych.files import write_whole
+    from triptych.reports import comparison_page, verdicts
+    from triptych.system.files import write_whole
 
     if out.is_dir() or not out.parent.is_dir():  # known before minutes of work
         raise ValueError(f"{out}: expected a file in a folder that exists")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import AsJson, Method, app, complain, print_json
-from triptych.wording import counted
+from triptych.system.wording import counted
 
 __all__ = ["demo", "predict", "sort"]
 
@@ -34,7 +34,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Recognise the shipped sample photos and write a page with the answers."""
-    from triptych.demo import demo as run_demo
+    from triptych.reports.demo import demo as run_demo
 
     result = run_demo(out, shot, method)
     if as_json:
@@ -89,8 +89,8 @@ def sort(
     as_json: AsJson = False,
 ) -> None:
     """Copy photos into folders by what they are recognised as; nothing is overwritten."""
+    from triptych.folders.sort import sort_photos
     from triptych.recognizer import Recognizer
-    from triptych.sorting import sort_photos
 
     share = _share(unknown, false_alarm)
     summary = sort_photos(Recognizer.load(recognizer), photos, out, unknown, share)
@@ -121,7 +121,7 @@ def _share(unknown: str | None, false_alarm: float | None) -> float:
 
 def _tracked(answers: Iterator[Any], total: int, quiet: bool) -> Iterable[Any]:
     """Answers that are not printed as they come are waited for."""
-    from triptych.progress import track
+    from triptych.system.progress import track
 
     return track(answers, "recognising", total) if quiet else answers
 
@@ -148,7 +148,7 @@ def _tell(model: Any, answer: Any, as_json: bool) -> dict[str, Any]:
 def _predict_folder(
     model: Any, folder: Path, out: Path, unknown: str | None, false_alarm: float, as_json: bool
 ) -> None:
-    from triptych.batch import predict_folder
+    from triptych.folders.predict import predict_folder
 
     summary = predict_folder(model, folder, out, unknown, false_alarm)
     if as_json:

@@ -47,8 +47,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure accuracy over episodes, with its 95% interval, and that of each level and pair."""
-    from triptych.evaluation import evaluate as run_evaluation
-    from triptych.methods import load_method
+    from triptych.evaluation.evaluate import evaluate as run_evaluation
+    from triptych.interop import load_method
 
     record = run_evaluation(
         data, load_method(method, device), method, split, way, shot, queries, episodes, seed, precision, flips

@@ -1,6 +1,5 @@
 """Is it worth it on my photos? MML beside its levels and plain classifiers on a user's own folder."""
 
-from triptych.comparison.page import comparison_page, verdicts
 from triptych.comparison.record import SHOTS, compare
 
-__all__ = ["SHOTS", "compare", "comparison_page", "verdicts"]
+__all__ = ["SHOTS", "compare"]

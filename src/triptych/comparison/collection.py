@@ -13,12 +13,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from triptych.inputs import LabelledPhotos, labelled_photos
-from triptych.leave_one_out import even_shares
+from triptych.data.inputs import LabelledPhotos, labelled_photos
 from triptych.methods import MML
-from triptych.progress import track
-from triptych.support import Photo, Unreadable, encode_to_keep, read_photos, thumbnail
-from triptych.wording import counted
+from triptych.recognizer.leave_one_out import even_shares
+from triptych.support.support import Photo, Unreadable, encode_to_keep, read_photos, thumbnail
+from triptych.system.progress import track
+from triptych.system.wording import counted
 
 __all__ = ["Collection", "collect", "same_photos"]
 

@@ -5,13 +5,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.calibration import fusion_of
 from triptych.comparison.baselines import baseline_answers
-from triptych.episodes import Episode
+from triptych.evaluation.episodes import Episode
 from triptych.fusion import Fusion
 from triptych.methods import MML
+from triptych.recognizer.calibration import fusion_of
 from triptych.similarity._common import split_classes
-from triptych.support import support_of_maps
+from triptych.support.support import support_of_maps
 
 __all__ = ["FUSED", "contest"]
 

@@ -16,14 +16,15 @@ from triptych.comparison.collection import Collection, collect
 from triptych.comparison.contest import FUSED, contest
 from triptych.comparison.splits import SplitSampler, usable_shots
 from triptych.comparison.suspects import Doubts, left_out
-from triptych.devices import usable_device
-from triptych.episodes import Episode
-from triptych.evaluation import Accuracy, versions
-from triptych.inputs import LabelledPhotos
-from triptych.memory import keep_freed_memory
-from triptych.methods import MML, chosen_method
+from triptych.data.inputs import LabelledPhotos
+from triptych.evaluation.episodes import Episode
+from triptych.evaluation.evaluate import Accuracy, versions
+from triptych.interop import chosen_method
+from triptych.methods import MML
 from triptych.methods.files import weights_hash
-from triptych.progress import track
+from triptych.system.devices import usable_device
+from triptych.system.memory import keep_freed_memory
+from triptych.system.progress import track
 
 __all__ = ["SHOTS", "compare"]
 

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.calibration import refitted
 from triptych.fusion import Fusion
-from triptych.leave_one_out import even_shares
 from triptych.methods import MML
-from triptych.progress import track
+from triptych.recognizer.calibration import refitted
+from triptych.recognizer.leave_one_out import even_shares
+from triptych.system.progress import track
 
 __all__ = ["Doubts", "left_out"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from triptych.data.images import read_bytes
-from triptych.wording import counted
+from triptych.system.wording import counted
 
 __all__ = ["SPLITS", "Listing", "files_below", "list_folder", "list_images"]
 

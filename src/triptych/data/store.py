@@ -19,7 +19,7 @@ from torch import Tensor
 
 from triptych.data.images import ImageError, read_image, squash
 from triptych.data.listing import Listing, list_images
-from triptych.progress import track
+from triptych.system.progress import track
 
 __all__ = ["ImageStore", "cache_folder", "open_store"]
 

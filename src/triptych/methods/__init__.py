@@ -1,9 +1,8 @@
 """Methods: labelled support and queries -> levels and logits; and the files they live in."""
 
 from triptych.methods.base import ClassSummary, Method, Preprocessing
-from triptych.methods.files import EMBEDDED, load_method, method_from_bytes, method_to_bytes, save_method
+from triptych.methods.files import EMBEDDED, method_from_bytes, method_to_bytes, save_method
 from triptych.methods.mml import LEVELS, MML, MMLConfig
-from triptych.methods.pretrained import chosen_method, pretrained_method
 
 __all__ = [
     "EMBEDDED",
@@ -15,11 +14,8 @@ __all__ = [
     "Method",
     "Preprocessing",
     "build_method",
-    "chosen_method",
-    "load_method",
     "method_from_bytes",
     "method_to_bytes",
-    "pretrained_method",
     "save_method",
 ]
 

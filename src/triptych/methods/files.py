@@ -5,19 +5,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import resources
 from os import PathLike
-from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from triptych.backbones.pretrained import check_weights
-from triptych.devices import usable_device
-from triptych.files import pack, unpack, write_whole
 from triptych.methods.mml import MML, MMLConfig
+from triptych.system.files import pack, unpack, write_whole
 
 __all__ = [
     "EMBEDDED",
-    "load_method",
+    "embedded_method",
     "load_state",
     "method_from_bytes",
     "method_to_bytes",
@@ -31,44 +28,14 @@ _VERSION = 1
 _NETWORK = "backbone.network."
 
 
-def load_method(name: str | PathLike[str], device: str | torch.device = "cpu") -> MML:
-    """Load a trained method, ready for inference.
+def embedded_method(name: str) -> MML:
+    """The method whose weights come with the package under this name.
 
-    Args:
-        name: an embedded name ("mml-conv64f"), a .safetensors file written by ``save_method``, or a checkpoint
-            published by the authors of MML, ADM or DN4 (.pth.tar).
-        device: where its weights go.
-
-    Returns:
-        The method in evaluation mode.
-
-    Raises:
-        ValueError: no such name or file, or not a checkpoint of a known kind; the message says what was expected.
-
-    >>> from triptych import load_method
-    >>> load_method("mml-conv64f").config.levels
-    ('distribution', 'pixel', 'part')
-    >>> load_method("mml")
-    Traceback (most recent call last):
-    ValueError: mml: no such file or embedded method; expected mml-conv64f, a .safetensors file or a published ...
+    >>> from triptych.methods.files import embedded_method
+    >>> embedded_method("mml-conv64f").config.backbone
+    'conv64f'
     """
-    path = Path(name)
-    if str(name) in EMBEDDED:
-        method = method_from_bytes(
-            resources.files("triptych.weights").joinpath(f"{name}.safetensors").read_bytes(), str(name)
-        )
-    elif not path.is_file():
-        raise ValueError(
-            f"{name}: no such file or embedded method; expected {', '.join(EMBEDDED)}, a .safetensors file or a "
-            "published .pth.tar checkpoint"
-        )
-    elif path.suffix == ".safetensors":
-        method = method_from_bytes(path.read_bytes(), str(path))
-    else:
-        from triptych.interop import import_checkpoint
-
-        method = import_checkpoint(path)
-    return method.eval().to(usable_device(device))
+    return method_from_bytes(resources.files("triptych.weights").joinpath(f"{name}.safetensors").read_bytes(), name)
 
 
 def save_method(method: MML, path: str | PathLike[str]) -> None:

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.calibration import learn_fusion
 from triptych.data import ImageStore
-from triptych.episodes import EpisodeSampler
-from triptych.evaluation import encode_images
+from triptych.evaluation.episodes import EpisodeSampler
+from triptych.evaluation.evaluate import encode_images
 from triptych.fusion import LevelFusion
 from triptych.methods import MML
+from triptych.recognizer.calibration import learn_fusion
 from triptych.similarity._common import split_classes
 
 __all__ = ["balance_levels"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from triptych.data import ImageStore, centre_crop
-from triptych.evaluation import BATCH, check_precision
+from triptych.evaluation.evaluate import BATCH, check_precision
 from triptych.fusion import LevelFusion
 from triptych.methods import MML
 from triptych.similarity import gaussian_vectors

@@ -10,9 +10,10 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip, resize
-from triptych.episodes import Episode, EpisodeSampler
-from triptych.evaluation import evaluate_store
-from triptych.methods import MML, MMLConfig, build_method, load_method
+from triptych.evaluation.episodes import Episode, EpisodeSampler
+from triptych.evaluation.evaluate import evaluate_store
+from triptych.interop import load_method
+from triptych.methods import MML, MMLConfig, build_method
 from triptych.training.balance import balance_levels
 from triptych.training.base_classes import can_learn_base_classes, learn_base_classes
 from triptych.training.classification import GaussianHead

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from triptych.data import ImageStore, centre_crop, colour_jitter, open_store, random_crop_flip, resize
-from triptych.episodes import EpisodeSampler
-from triptych.evaluation import encode_images
+from triptych.evaluation.episodes import EpisodeSampler
+from triptych.evaluation.evaluate import encode_images
 from triptych.methods import MML, MMLConfig, build_method
 from triptych.training.classification import Heads
 from triptych.training.run import Run, evaluation_precision, start_fabric

@@ -15,10 +15,10 @@ from rich.console import Console
 from torch import nn
 from torch.optim import Optimizer
 
-from triptych.files import write_whole
-from triptych.memory import keep_freed_memory
 from triptych.methods import MML, save_method
-from triptych.progress import progress_bar
+from triptych.system.files import write_whole
+from triptych.system.memory import keep_freed_memory
+from triptych.system.progress import progress_bar
 
 __all__ = ["Run", "TrainingError", "evaluation_precision", "start_fabric"]
 

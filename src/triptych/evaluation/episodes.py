@@ -1,0 +1,105 @@
+"""Episodes: an episode is indices into a store; the sampler is seeded and has no state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Episode", "EpisodeSampler"]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One N-way task.
+
+    Attributes:
+        support: (S,) indices of the support images, class after class.
+        support_labels: (S,) their classes, 0..N-1.
+        query: (Q,) indices of the query images; none is a support image.
+        query_labels: (Q,) their classes, 0..N-1.
+
+    >>> import numpy as np
+    >>> from triptych.evaluation.episodes import Episode
+    >>> episode = Episode(np.array([3, 7]), np.array([0, 1]), np.array([4, 8, 9]), np.array([0, 1, 1]))
+    >>> episode.images
+    array([3, 7, 4, 8, 9])
+    """
+
+    support: np.ndarray
+    support_labels: np.ndarray
+    query: np.ndarray
+    query_labels: np.ndarray
+
+    @property
+    def images(self) -> np.ndarray:
+        """(S + Q,) indices of the support images, then of the query images."""
+        return np.concatenate([self.support, self.query])
+
+
+@dataclass(frozen=True)
+class EpisodeSampler:
+    """Draws episodes by number: ``sampler[i]`` depends on the seed and i alone.
+
+    Attributes:
+        labels: (B,) the class of each image of the store.
+        way: N, classes in an episode.
+        shot: K, support images of each class.
+        queries: query images of each class.
+        seed: two samplers with the same settings and seed draw the same episodes.
+        classes: names for messages, by label.
+
+    Raises:
+        ValueError: fewer classes than the way, or a class with fewer images than shot + queries.
+
+    >>> import numpy as np
+    >>> from triptych.evaluation.episodes import EpisodeSampler
+    >>> sampler = EpisodeSampler(np.arange(6).repeat(20), way=5, shot=1, queries=15)
+    >>> episode = sampler[7]
+    >>> episode.support_labels, len(episode.query)
+    (array([0, 1, 2, 3, 4]), 75)
+    >>> bool((episode.images == sampler[7].images).all())
+    True
+    """
+
+    labels: np.ndarray
+    way: int = 5
+    shot: int = 1
+    queries: int = 15
+    seed: int = 0
+    classes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("way", "shot", "queries"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        members = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
+        if self.way < 2 or len(members) < max(2, self.way):
+            raise ValueError(
+                f"{self.way}-way episodes need a way and number of classes of at least 2; "
+                f"the data has {len(members)} classes: choose a smaller way or add classes"
+            )
+        needed = self.shot + self.queries
+        for label, indices in zip(np.unique(self.labels), members, strict=True):
+            if len(indices) < needed:
+                name = repr(self.classes[label]) if len(self.classes) else str(label)
+                raise ValueError(
+                    f"class {name} has {len(indices)} images; {self.shot} shots and {self.queries} queries "
+                    f"need {needed}: add images, or ask for fewer shots or queries"
+                )
+        object.__setattr__(self, "_members", members)
+
+    def __getitem__(self, number: int) -> Episode:
+        """Episode ``number``, a whole number >= 0."""
+        rng = np.random.default_rng([self.seed, number])
+        members: list[np.ndarray] = self._members  # type: ignore[attr-defined]
+        chosen = rng.choice(len(members), self.way, replace=False)
+        drawn = np.stack(
+            [rng.choice(members[c], self.shot + self.queries, replace=False) for c in chosen]
+        )  # (N, K + queries)
+        order = np.arange(self.way)
+        return Episode(
+            support=drawn[:, : self.shot].ravel(),
+            support_labels=order.repeat(self.shot),
+            query=drawn[:, self.shot :].ravel(),
+            query_labels=order.repeat(self.queries),
+        )

@@ -1,0 +1,6 @@
+"""Evidence: why a photo is recognised as what it is, as data and as pictures."""
+
+from triptych.evidence.explanation import Explanation, explain
+from triptych.evidence.records import ClassEvidence, PartMatch, PatchMatch
+
+__all__ = ["ClassEvidence", "Explanation", "PartMatch", "PatchMatch", "explain"]

@@ -1,0 +1,221 @@
+"""Evidence: each level's share of an answer, the patches that match, and the parts that match."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from triptych.evidence.drawing import draw_explanation
+from triptych.evidence.matching import Match, margins_of, matches_of, naming_order
+from triptych.evidence.records import ClassEvidence, PartMatch, PatchMatch
+from triptych.fusion import Fusion
+from triptych.methods import MML
+from triptych.similarity import part_class, pixel_class
+from triptych.support.support import Support, encode, views_of
+from triptych.system.files import write_whole
+
+__all__ = ["Explanation", "explain"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The most probable classes of a photo with the evidence for each, best first.
+
+    Attributes:
+        image: (side, side, 3) uint8, the photo as it is recognised.
+        grid: (rows, columns) of the feature map that patches are counted in.
+        classes: the evidence.
+        responses: (C, rows, columns) the photo's feature map: where each channel responds.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> why = recognizer.explain(photos[0])
+    >>> why.label, why.grid, why.responses.shape
+    ('a', (21, 21), (64, 21, 21))
+    """
+
+    image: np.ndarray
+    grid: tuple[int, int]
+    classes: list[ClassEvidence]
+    responses: np.ndarray
+
+    def __repr__(self) -> str:
+        probability = self.classes[0].probability
+        return f"Explanation(label={_plain(self.label)!r}, probability={probability:.3f}, classes={len(self.classes)})"
+
+    @property
+    def label(self) -> Any:
+        """The answer."""
+        return self.classes[0].label
+
+    def heatmap(self, rank: int = 0) -> np.ndarray:
+        """(rows, columns) the margin of each patch for the class at ``rank``; where the pixel level finds it.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> heat = recognizer.explain(photos[0]).heatmap()
+        >>> heat.shape, bool(heat.mean() > 0)
+        ((21, 21), True)
+        """
+        values = np.zeros(self.grid)
+        for match in self.classes[rank].matches:
+            values[match.query] += match.margin
+        return values
+
+    def summary(self, matches: int = 10) -> dict[str, Any]:
+        """The answer and the first ``matches`` patches and channels of each class, as JSON can hold them.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> summary = recognizer.explain(photos[0]).summary(matches=3)
+        >>> summary["label"], len(summary["classes"][0]["matches"])
+        ('a', 3)
+        """
+        return {
+            "label": _plain(self.label),
+            "grid": list(self.grid),
+            "classes": [
+                {
+                    "label": _plain(evidence.label),
+                    "probability": evidence.probability,
+                    "similarities": evidence.similarities,
+                    "contributions": evidence.contributions,
+                    "matches": [asdict(match) for match in evidence.matches[:matches]],
+                    "parts": [asdict(part) for part in evidence.parts[:matches]],
+                }
+                for evidence in self.classes
+            ],
+        }
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Draw the evidence into a PNG file, whole or not at all.
+
+        Raises:
+            OSError: the file cannot be written.
+            RuntimeError: matplotlib is not installed.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recognizer.explain(photos[0], top=1).save(f"{folder}/why.png")
+        ...     with Image.open(f"{folder}/why.png") as picture:
+        ...         picture.format
+        'PNG'
+        """
+        write_whole(path, draw_explanation(self))
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return draw_explanation(self)
+
+
+@torch.no_grad()
+def explain(
+    method: MML,
+    fusion: Fusion,
+    pixels: np.ndarray,
+    labels: Sequence[Any],
+    supports: Sequence[Support],
+    top: int,
+    temperature: float,
+) -> Explanation:
+    """Explain one photo (side, side, 3) against labelled classes, by the levels of ``method`` and a fusion of them.
+
+    >>> import numpy as np
+    >>> from triptych.evidence import explain
+    >>> from triptych.interop import load_method
+    >>> from triptych.support.support import grow, read_class_photos
+    >>> photos = np.random.default_rng(0).integers(0, 256, (2, 84, 84, 3), dtype=np.uint8)
+    >>> method = load_method("mml-conv64f")
+    >>> supports = grow(method, read_class_photos(list(photos), ["a", "b"], 84), {}, views=1, thumbnails=False)
+    >>> explain(method, method.fusion, photos[1], list(supports), list(supports.values()), top=1, temperature=1.0).label
+    'b'
+    """
+    if top < 1:
+        raise ValueError(f"top must be at least 1, got {top}")
+    query = encode(method, pixels[None])
+    descriptors = method.descriptors(query)
+    levels = method.compare(query, [support.summary for support in supports])
+    contributions = {level: part / temperature for level, part in fusion.contributions(levels).items()}
+    probabilities = (fusion(levels)[0].double() / temperature).softmax(0)
+    config = method.config
+    patches = parts = None
+    if "pixel" in levels:
+        patches = _Compared(pixel_class(descriptors), supports, "pixel", config.pixel_k)
+    if "part" in levels:
+        parts = _Compared(part_class(descriptors, config.part_normalize), supports, "part", config.part_k)
+    grid = (query.shape[2], query.shape[3])
+    evidence = [
+        ClassEvidence(
+            label=labels[n],
+            probability=float(probabilities[n]),
+            similarities={level: float(scores[0, n]) for level, scores in levels.items()},
+            contributions={level: float(part[0, n] - part[0].mean()) for level, part in contributions.items()},
+            matches=[] if patches is None else _patch_matches(patches, n, grid, len(pixels)),
+            parts=[] if parts is None else _part_matches(parts, n),
+            thumbnails=supports[n].thumbnails,
+        )
+        for n in probabilities.argsort(descending=True, stable=True)[:top].tolist()
+    ]
+    return Explanation(pixels, grid, evidence, descriptors[0].float().cpu().numpy())
+
+
+def _plain(label: Any) -> Any:
+    return label.item() if isinstance(label, np.generic) else label
+
+
+class _Compared:
+    """A photo's descriptors or parts beside those of every class."""
+
+    def __init__(self, rows: Tensor, supports: Sequence[Support], level: str, k: int) -> None:
+        self.rows, self.supports, self.level, self.k = rows, supports, level, k
+        margins, mean = margins_of(rows, [support.summary[level] for support in supports], k)
+        self.margins, self.mean = margins.cpu().numpy(), mean.tolist()  # (R, N), (R,)
+
+    def matches(self, n: int, order: Sequence[int]) -> Iterator[tuple[int, Match, float]]:
+        """(row, match, its share of the row's margin) in class n, rows in this order."""
+        found = matches_of(self.rows, self.supports[n], self.level, self.k)
+        for row in order:
+            for match in found[row]:
+                yield row, match, match.similarity - self.mean[row] / self.k
+
+
+def _patch_matches(patches: _Compared, n: int, grid: tuple[int, int], side: int) -> list[PatchMatch]:
+    support = patches.supports[n]
+    views = [views_of(photo, support.maps.shape[1], side) for photo in support.ids]
+    width = grid[1]
+    return [
+        PatchMatch(
+            query=divmod(row, width),
+            photo=match.photo,
+            name=support.names[match.photo],
+            view=match.view,
+            support=views[match.photo][match.view].locate(*divmod(match.member, width), grid, side),
+            similarity=match.similarity,
+            margin=margin,
+        )
+        for row, match, margin in patches.matches(n, naming_order(patches.margins[:, n].reshape(grid)))
+    ]
+
+
+def _part_matches(parts: _Compared, n: int) -> list[PartMatch]:
+    names = parts.supports[n].names
+    order = np.argsort(-parts.margins[:, n], kind="stable").tolist()
+    return [
+        PartMatch(channel, match.photo, names[match.photo], match.view, match.member, match.similarity, margin)
+        for channel, match, margin in parts.matches(n, order)
+    ]

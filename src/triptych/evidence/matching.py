@@ -1,0 +1,97 @@
+"""Which patch, or part, of a photo matches which of a class's photos, and in what order they are worth naming."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import Tensor
+
+from triptych.similarity import nearest_similarity
+from triptych.support.support import Support
+
+__all__ = ["Match", "margins_of", "matches_of", "naming_order"]
+
+_BLOCK = 1 << 16  # members of a pool that are compared at once
+# How much of a patch a cover over it or beside it hides: a descriptor sees past its cell, most of all the next ones.
+_REACH = np.array([[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]])
+
+
+class Match(NamedTuple):
+    """One of the nearest of a row: which photo and view of the class, which member of that view, how similar."""
+
+    photo: int
+    view: int
+    member: int
+    similarity: float
+
+
+def margins_of(
+    rows: Float[Tensor, "R D"], pools: Sequence[Float[Tensor, "_ D"]], k: int
+) -> tuple[Float[Tensor, "R N"], Float[Tensor, " R"]]:
+    """What each row scores with each class, less the mean over the classes; and that mean.
+
+    >>> import torch
+    >>> from triptych.evidence.matching import margins_of
+    >>> margins_of(torch.eye(2), [torch.eye(2), torch.zeros(2, 2)], k=1)
+    (tensor([[ 0.5000, -0.5000],
+            [ 0.5000, -0.5000]]), tensor([0.5000, 0.5000]))
+    """
+    # Each row as a query of its own: its similarity to every class, without a table of all pairs.
+    scores = nearest_similarity(rows[:, None], pools, k)
+    mean = scores.mean(1)
+    return scores - mean[:, None], mean
+
+
+def matches_of(rows: Float[Tensor, "R D"], support: Support, level: str, k: int) -> list[list[Match]]:
+    """The k nearest of each row in a class, nearest first."""
+    pool = support.summary[level]
+    views = support.maps.shape[1]
+    members = len(pool) // (len(support) * views)  # of one view of one photo
+    similarities, indices = _nearest(rows, pool, k)
+    columns = (indices // (members * views), indices // members % views, indices % members, similarities)
+    found = zip(*(column.tolist() for column in columns), strict=True)
+    return [[Match(*match) for match in zip(*row, strict=True)] for row in found]
+
+
+def naming_order(margins: Float[np.ndarray, "H W"]) -> list[int]:
+    """The order in which patches are named as evidence: each adds most to what those before it tell.
+
+    Neighbouring patches see nearly the same of a photo, so that the strongest alone would name one spot many times.
+    The next patch is therefore, of those that speak for the class, the one whose surroundings have most margin that
+    no earlier one has accounted for. When no surroundings have any left, the others follow by their margin.
+
+    >>> import numpy as np
+    >>> from triptych.evidence.matching import naming_order
+    >>> naming_order(np.array([[4.0, 3.0, 0.0, 2.0]]))
+    [0, 3, 1, 2]
+    """
+    width = margins.shape[1]
+    left = np.pad(np.ones(margins.shape), 1)  # how much of each margin is not accounted for
+    around = sliding_window_view(np.pad(margins.astype(np.float64), 1), _REACH.shape)  # (H, W, 3, 3)
+    left_around = sliding_window_view(left, _REACH.shape)  # follows what is written into left
+    named = np.zeros(margins.shape, dtype=bool)
+    order: list[int] = []
+    while not named.all():
+        gains = (np.minimum(_REACH, left_around) * around).sum((2, 3))
+        gains[named | (margins <= 0)] = -np.inf
+        i, j = divmod(int(gains.argmax()), width)
+        if gains[i, j] <= 0:
+            break
+        order.append(i * width + j)
+        named[i, j] = True
+        left[i : i + 3, j : j + 3] = np.maximum(left[i : i + 3, j : j + 3] - _REACH, 0)
+    return order + [int(cell) for cell in np.argsort(-margins, axis=None, kind="stable") if not named.flat[cell]]
+
+
+def _nearest(rows: Tensor, pool: Tensor, k: int) -> tuple[Float[Tensor, "R k"], Tensor]:
+    """The k largest products of each row with the members of a pool, and which members they are with."""
+    values, indices = [], []
+    for number, block in enumerate(pool.split(_BLOCK)):
+        best = (rows @ block.T).topk(min(k, len(block)), dim=1)
+        values.append(best.values)
+        indices.append(best.indices + number * _BLOCK)
+    top = torch.cat(values, dim=1).topk(k, dim=1)
+    return top.values, torch.cat(indices, dim=1).gather(1, top.indices)

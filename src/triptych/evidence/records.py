@@ -1,0 +1,103 @@
+"""Evidence as data: which patches and parts of a photo match which of a class's photos."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["ClassEvidence", "PartMatch", "PatchMatch"]
+
+
+@dataclass(frozen=True)
+class PatchMatch:
+    """One local descriptor of the photo and its nearest in a class's photos, or one of its k nearest.
+
+    Attributes:
+        query: (row, column) of the descriptor in the photo's feature map.
+        photo: index of the support photo in its class.
+        name: file name of that photo, or "".
+        view: which view of that photo: 0 itself, 1 its mirror image, from 2 crops of it.
+        support: (row, column) of the matched patch in the grid of the photo itself, whatever the view.
+        similarity: their cosine.
+        margin: how much more similar that is than the nearest in a class is on average over all classes: above
+            zero the patch speaks for this class.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> match = recognizer.explain(photos[0], top=1).classes[0].matches[0]
+    >>> match.query == match.support, match.view, round(match.similarity, 2)
+    (True, 0, 1.0)
+    """
+
+    query: tuple[int, int]
+    photo: int
+    name: str
+    view: int
+    support: tuple[int, int]
+    similarity: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class PartMatch:
+    """One channel of the photo and its nearest among the channels of a class's photos, or one of its k nearest.
+
+    Attributes:
+        channel: of the photo's feature map.
+        photo: index of the support photo in its class.
+        name: file name of that photo, or "".
+        view: which view of that photo, as in ``PatchMatch``.
+        support_channel: the matched channel.
+        similarity: as the method compares parts: their cosine, or inner product.
+        margin: as that of a ``PatchMatch``.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> part = recognizer.explain(photos[0], top=1).classes[0].parts[0]
+    >>> part.channel == part.support_channel, part.view, round(part.similarity, 2)
+    (True, 0, 1.0)
+    """
+
+    channel: int
+    photo: int
+    name: str
+    view: int
+    support_channel: int
+    similarity: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class ClassEvidence:
+    """Why a photo is, or is not, of one class.
+
+    Attributes:
+        label: the class.
+        probability: of the class.
+        similarities: level -> similarity before fusion.
+        contributions: level -> what it adds to the logit, less its mean over all classes: above zero speaks for
+            the class, below against it.
+        matches: the pixel level's matches, k for each descriptor of the photo, k being the method's ``pixel_k``. The
+            first name the evidence best: see ``triptych.evidence.matching.naming_order``.
+        parts: the part level's matches, the strongest margin first; ``part_k`` for each channel.
+        thumbnails: the class's photos as small JPEGs, or b"" where none are kept.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> evidence = recognizer.explain(photos[0]).classes[0]
+    >>> evidence.label, len(evidence.matches), len(evidence.parts), len(evidence.thumbnails)
+    ('a', 441, 64, 2)
+    """
+
+    label: Any
+    probability: float
+    similarities: dict[str, float]
+    contributions: dict[str, float]
+    # Hundreds of matches, and bytes, would bury the rest when it is printed.
+    matches: list[PatchMatch] = field(repr=False)
+    parts: list[PartMatch] = field(repr=False)
+    thumbnails: tuple[bytes, ...] = field(repr=False)

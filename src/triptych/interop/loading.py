@@ -1,0 +1,67 @@
+"""Methods from wherever their weights are: the package, a file, a published checkpoint, the hub."""
+
+from os import PathLike
+from pathlib import Path
+
+import torch
+
+from triptych.interop.pretrained import pretrained_method
+from triptych.interop.published import import_checkpoint
+from triptych.methods import EMBEDDED, MML, method_from_bytes
+from triptych.methods.files import embedded_method
+from triptych.system.devices import usable_device
+
+__all__ = ["chosen_method", "load_method"]
+
+
+def load_method(name: str | PathLike[str], device: str | torch.device = "cpu") -> MML:
+    """Load a trained method, ready for inference.
+
+    Args:
+        name: an embedded name ("mml-conv64f"), a .safetensors file written by ``save_method``, or a checkpoint
+            published by the authors of MML, ADM or DN4 (.pth.tar).
+        device: where its weights go.
+
+    Returns:
+        The method in evaluation mode.
+
+    Raises:
+        ValueError: no such name or file, or not a checkpoint of a known kind; the message says what was expected.
+
+    >>> from triptych import load_method
+    >>> load_method("mml-conv64f").config.levels
+    ('distribution', 'pixel', 'part')
+    >>> load_method("mml")
+    Traceback (most recent call last):
+    ValueError: mml: no such file or embedded method; expected mml-conv64f, a .safetensors file or a published ...
+    """
+    path = Path(name)
+    if str(name) in EMBEDDED:
+        method = embedded_method(str(name))
+    elif not path.is_file():
+        raise ValueError(
+            f"{name}: no such file or embedded method; expected {', '.join(EMBEDDED)}, a .safetensors file or a "
+            "published .pth.tar checkpoint"
+        )
+    elif path.suffix == ".safetensors":
+        method = method_from_bytes(path.read_bytes(), str(path))
+    else:
+        method = import_checkpoint(path)
+    return method.eval().to(usable_device(device))
+
+
+def chosen_method(method: str | PathLike[str] | MML, backbone: str | PathLike[str] | None) -> MML:
+    """A method as ``load_method`` takes it, or one over a pretrained backbone; what is a method already stays it.
+
+    Raises:
+        ValueError: both are given, or one cannot be had.
+
+    >>> from triptych.interop import chosen_method
+    >>> chosen_method("mml-conv64f", backbone=None).config.backbone
+    'conv64f'
+    """
+    if backbone is not None:
+        if method != EMBEDDED[0]:
+            raise ValueError("method and backbone are both given; give one, or a method over the backbone")
+        return pretrained_method(backbone)
+    return method if isinstance(method, MML) else load_method(method)

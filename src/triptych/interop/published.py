@@ -1,0 +1,101 @@
+"""Import of checkpoints published by the authors of MML, ADM and DN4."""
+
+import re
+import warnings
+from pathlib import Path
+from pickle import UnpicklingError
+from zipfile import BadZipFile
+
+import torch
+from torch import Tensor
+
+from triptych.methods.files import load_state
+from triptych.methods.mml import MML, MMLConfig
+
+__all__ = ["import_checkpoint"]
+
+# Index in the authors' nn.Sequential -> (layer, part of the layer) of Conv64F.
+_CONV64F = {0: (0, 0), 1: (0, 1), 4: (1, 0), 5: (1, 1), 8: (2, 0), 9: (2, 1), 11: (3, 0), 12: (3, 1)}
+_FEATURE = re.compile(r"(?:features\.){1,2}(\d+)\.(\w+)")
+# Slot means of minus KL are tens to hundreds; those of minus the release's Wasserstein, hundredths.
+_SMALLEST_KL = 1.0
+
+
+def import_checkpoint(path: str | Path) -> MML:
+    """Turn a published Conv-64F checkpoint into an MML model that gives the authors' own scores.
+
+    The kind is read off the weights: three fusion weights are MML, two are ADM, none is DN4; whether MML's
+    distribution level was trained with KL or Wasserstein shows in the magnitude of its running means. Only tensors and
+    plain containers are unpickled (``weights_only=True``): a checkpoint never runs code.
+
+    Raises:
+        ValueError: the file is damaged, holds anything but weights, or is of another model.
+
+    >>> import tempfile
+    >>> import torch
+    >>> from triptych.interop.published import import_checkpoint
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.save({"weights": [1, 2]}, f"{folder}/x.pth.tar")
+    ...     import_checkpoint(f"{folder}/x.pth.tar")  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    ValueError: not a checkpoint of a known kind
+    """
+    state = _read(path)
+    backbone = {}
+    for name, value in state.items():
+        if match := _FEATURE.fullmatch(name):
+            layer, part = _CONV64F.get(int(match[1]), (None, None))
+            backbone[f"backbone.layers.{layer}.{part}.{match[2]}"] = value
+    if not backbone:
+        raise ValueError(f"{path}: not a published MML, ADM or DN4 checkpoint: no 'features.*' weights")
+    bias = "backbone.layers.0.0.bias" in backbone
+    config, fusion = _fusion(state, "conv64f-bias" if bias else "conv64f", str(path))
+    method = MML(config)
+    load_state(method, {**backbone, **(fusion or _tensors(method, "fusion."))}, str(path))
+    return method.eval()
+
+
+def _fusion(state: dict[str, Tensor], backbone: str, path: str) -> tuple[MMLConfig, dict[str, Tensor]]:
+    weight = state.get("classifier.FC_layer.weight")
+    if weight is None:
+        return MMLConfig(backbone, levels=("pixel",), pixel_k=3, part_normalize=False), {}
+    norm = {name: state.get(f"classifier.Norm_layer.{name}") for name in _NORM}
+    count = weight.numel()
+    if count not in {2, 3} or any(value is None for value in norm.values()):
+        raise ValueError(f"{path}: {count} fusion weights; expected the 3 of MML or the 2 of ADM with Norm_layer")
+    slots = len(norm["running_mean"]) // count  # type: ignore[arg-type]
+    distance = "kl" if norm["running_mean"][:slots].abs().mean() > _SMALLEST_KL else "wasserstein"  # type: ignore[index]
+    config = MMLConfig(
+        backbone,
+        levels=("distribution", "pixel", "part")[:count],
+        pixel_k=1 if count == 3 else 3,
+        part_normalize=False,
+        distance=distance,
+        slots=slots,
+    )
+    fusion = {f"fusion.norm.{name}": value for name, value in norm.items() if value is not None}
+    return config, {**fusion, "fusion.weight": weight.flatten()}
+
+
+_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+def _read(path: str | Path) -> dict[str, Tensor]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch remarks on how the pickle was written
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, BadZipFile, RuntimeError, EOFError, ValueError, OSError) as error:
+        # Without PyTorch's own words, which advise to run the file.
+        raise ValueError(
+            f"{path}: damaged, no checkpoint, or holds more than weights, which triptych refuses to run "
+            f"({type(error).__name__})"
+        ) from error
+    state = checkpoint.get("state_dict", checkpoint.get("model")) if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path}: not a published checkpoint; expected weights under 'state_dict' or 'model'")
+    return state
+
+
+def _tensors(method: MML, prefix: str) -> dict[str, Tensor]:
+    return {name: value for name, value in method.state_dict().items() if name.startswith(prefix)}

@@ -1,0 +1,519 @@
+"""Recognizer: a few photos per class in, recognised photos out. A scikit-learn classifier of images."""
+
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from numbers import Integral
+from os import PathLike
+from typing import Any, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from torch import Tensor
+
+from triptych.data.images import ImageError, ImageSource
+from triptych.data.inputs import LabelledPhotos, as_photos, check_label, labelled_photos, photo_stream
+from triptych.evidence import Explanation, explain
+from triptych.fusion import Fusion
+from triptych.interop import chosen_method
+from triptych.methods import MML
+from triptych.recognizer.calibration import Calibration, known_score
+from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
+from triptych.recognizer.knowledge import Knowledge, fits, of_any_width
+from triptych.support.support import (
+    Photo,
+    Support,
+    Unreadable,
+    grow,
+    read_class_photos,
+    read_photos,
+    reduced_to,
+    without,
+)
+from triptych.system.devices import usable_device
+from triptych.system.progress import track
+
+__all__ = ["QUERY_BATCH", "Answer", "Recognizer"]
+
+QUERY_BATCH = 32  # photos that are compared at once
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a photo is recognised as.
+
+    Attributes:
+        image: how messages name the photo.
+        label: the most probable class, or what the caller calls an unknown; None if the photo cannot be read.
+        probability: of the most probable class.
+        probabilities: (N,) of each class in ``classes_``.
+        in_support: it is one of the photos that were learnt from, so that its answer proves nothing.
+        error: why it cannot be read, or None.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> answer = next(recognizer.answers(photos[:1]))
+    >>> answer.label, answer.in_support, answer.error
+    ('a', True, None)
+    """
+
+    image: str
+    label: Any
+    probability: float
+    probabilities: Float[np.ndarray, " N"]
+    in_support: bool = False
+    error: str | None = None
+
+
+class Recognizer(ClassifierMixin, BaseEstimator):
+    """Recognise photos from a handful of examples per class, with evidence.
+
+    Args:
+        method: an embedded name, a method file, a published checkpoint (see ``load_method``), or a method.
+        device: where it computes.
+        views: how many views of each photo it learns from: 1 the photo, 2 also its mirror image, more also crops
+            of it. For classes of very few photos; time and memory grow with it.
+        calibrate: let probabilities follow how often the recogniser is right on its own photos, each left out. What the
+            levels weigh follows the photos left out in any case.
+        thumbnails: keep a small JPEG of each photo, so that evidence can be drawn.
+        backbone: a vision model of the transformers library to recognise by, in place of ``method``: its name on
+            the hub or its folder; see ``pretrained_method``.
+        components: reduce descriptors to so many principal components, those of the photos given to ``fit``.
+            ``add`` and ``remove`` keep them, so that their result is no longer that of ``fit`` on all photos, but
+            that of ``Recognizer(fitted.method_).fit`` on all photos.
+
+    Attributes:
+        classes_: (N,) the labels, sorted where they can be, in the caller's dtype.
+        method_: the loaded method.
+        support_: label -> ``Support``.
+
+    Examples:
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> red = [np.full((90, 90, 3), (200 - i, 30, 30), np.uint8) for i in range(3)]
+        >>> blue = [np.full((90, 90, 3), (30, 30, 200 - i), np.uint8) for i in range(3)]
+        >>> recognizer = Recognizer().fit(red[:2] + blue[:2], ["red", "red", "blue", "blue"])
+        >>> recognizer.predict([red[2], blue[2]])
+        array(['red', 'blue'], dtype='<U4')
+    """
+
+    classes_: np.ndarray
+    method_: MML
+    support_: dict[Any, Support]
+    _known: Knowledge
+
+    def __init__(
+        self,
+        method: str | PathLike[str] | MML = "mml-conv64f",
+        device: str = "cpu",
+        views: int = 1,
+        calibrate: bool = True,
+        thumbnails: bool = True,
+        backbone: str | PathLike[str] | None = None,
+        components: int | None = None,
+    ) -> None:
+        self.method = method
+        self.device = device
+        self.views = views
+        self.calibrate = calibrate
+        self.thumbnails = thumbnails
+        self.backbone = backbone
+        self.components = components
+
+    def fit(self, images: LabelledPhotos, labels: Iterable[Hashable] | None = None) -> Self:
+        """Learn the classes of labelled photos.
+
+        Args:
+            images: paths, encoded bytes, PIL images or uint8 arrays (h, w, 3); classes may differ in number. Or,
+                without ``labels``: a folder with one sub-folder per class, a CSV file with the columns path and
+                label (paths relative to it), or a pandas frame with them. Of a folder, empty sub-folders (while two
+                others remain) and photos beside the sub-folders are left out with a warning.
+            labels: the class of each photo, of any hashable type.
+
+        Returns:
+            self
+
+        Raises:
+            ValueError: different numbers of images and labels, fewer than two classes, the same photo in two
+                classes (all such photos are named), or a class of which no photo can be read. A photo that cannot be
+                read is skipped with a warning while others of its class remain.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> recognizer.classes_
+        array(['a', 'b'], dtype='<U1')
+        >>> Recognizer().fit(photos[:2], ["a"])
+        Traceback (most recent call last):
+        ValueError: expected one label per image, got 2 images and 1 label
+        """
+        photos, names, dtype = labelled_photos(images, labels)
+        if len(dict.fromkeys(names)) < 2:
+            raise ValueError(
+                f"expected photos of at least two classes, got {len(dict.fromkeys(names))}; recognition is a choice"
+            )
+        views = _whole("views", self.views)
+        components = None if self.components is None else _whole("components", self.components)
+        method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
+        read = track(read_class_photos(photos, names, method.preprocess.side), "learning", total=len(photos))
+        if components is not None:
+            decoded = list(read)
+            method = reduced_to(method, [photo for _, photo in decoded], components)
+            read = iter(decoded)
+        return self._take(Knowledge(method, grow(method, read, {}, views, self.thumbnails), of_any_width(dtype)))
+
+    def add(self, images: Iterable[ImageSource], label: Hashable) -> Self:
+        """Add photos to a class, or a new class, without touching the others.
+
+        The result is that of ``fit`` on all photos, bit for bit (with ``components``: see there). The errors are
+        those of ``fit``; after one, nothing has changed.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> recognizer.add(photos[4:], "c").predict(photos[[0, 5]])
+        array(['a', 'c'], dtype='<U1')
+        """
+        known = self.knowledge_
+        check_label(label)
+        photos = as_photos(images)
+        if not photos:
+            raise ValueError(f"no photos to add to class {label!r}; expected at least one")
+        read = read_class_photos(photos, [label] * len(photos), known.method.preprocess.side)
+        read = track(read, "learning", total=len(photos))
+        support = grow(known.method, read, known.support, known.views, self.thumbnails)
+        dtype = known.dtype if known.dtype is not None and fits(known.dtype, label) else None
+        return self._take(known.changed(support, dtype))
+
+    def remove(self, label: Hashable) -> Self:
+        """Forget a class.
+
+        Raises:
+            ValueError: no such class, or fewer than two would remain.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> recognizer.add(photos[4:], "c").remove("a").classes_
+        array(['b', 'c'], dtype='<U1')
+        """
+        known = self.knowledge_
+        if label not in known.support:
+            raise ValueError(f"no class {label!r}; expected one of {', '.join(map(repr, known.support))}")
+        if len(known.support) <= 2:
+            raise ValueError(f"removing {label!r} would leave one class; add another class first")
+        support = {name: kept for name, kept in known.support.items() if name != label}
+        return self._take(known.changed(support, known.dtype))
+
+    def remove_photo(self, photo: str) -> Self:
+        """Forget one photo.
+
+        Args:
+            photo: its id, or as much of its beginning as no other photo's id has. The ids are in ``support_``.
+
+        Raises:
+            ValueError: no such photo, several, or the last one of its class.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> first, second = recognizer.support_["a"].ids
+        >>> recognizer.remove_photo(first[:12]).support_["a"].ids == (second,)
+        True
+        """
+        known = self.knowledge_
+        found = [
+            (label, number)
+            for label, kept in known.support.items()
+            for number, name in enumerate(kept.ids)
+            if photo and name.startswith(photo)
+        ]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} photos have an id that begins with {photo!r}; expected exactly one")
+        label, number = found[0]
+        if len(known.support[label]) == 1:
+            raise ValueError(f"photo {photo!r} is the only one of class {label!r}; remove the class instead")
+        support = {**known.support, label: without(known.method, known.support[label], number)}
+        return self._take(known.changed(support, known.dtype))
+
+    @property
+    def calibration_(self) -> Calibration | None:
+        """How far its answers can be trusted; computed when first asked for. None if every class has one photo.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> 0 <= recognizer.calibration_.accuracy <= 1
+        True
+        """
+        return self.knowledge_.learnt.calibration
+
+    @property
+    def fusion_(self) -> Fusion:
+        """What weighs the levels: the method's fusion, its weights fitted to the photos; see ``learn_fusion``.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> recognizer.fusion_.spread.equal(recognizer.method_.fusion.spread)
+        True
+        """
+        return self.knowledge_.fusion
+
+    def predict(
+        self, images: Iterable[ImageSource], unknown: Hashable | None = None, false_alarm: float = 0.05
+    ) -> np.ndarray:
+        """The most probable class of each photo, (B,).
+
+        Args:
+            images: photos.
+            unknown: what to answer where a photo is of none of the classes; None to choose a class always.
+            false_alarm: the share of photos of known classes that may be called unknown, about; of R photos left
+                out no less than 1 / (R + 1) can be kept: see ``Calibration.threshold``.
+
+        Raises:
+            ImageError: a photo cannot be read; it is named.
+            NotFittedError: before ``fit``.
+            ValueError: unknowns are asked for, and every class has a single photo, or ``unknown`` is empty or a
+                class.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> recognizer.predict(photos[:3])
+        array(['a', 'a', 'b'], dtype='<U1')
+        >>> recognizer.predict(photos[:1], unknown="none of these")
+        array(['a'], dtype='<U1')
+        """
+        known = self.knowledge_
+        if unknown is None:
+            found = [known.logits(levels).argmax(1) for levels in _compared(known, images)]
+            return known.labels([known.order[n] for best in found for n in best])
+        answers = list(self.answers(images, unknown, false_alarm))
+        for answer in answers:
+            if answer.error is not None:
+                raise ImageError(answer.error)
+        return known.labels([answer.label for answer in answers])
+
+    def predict_proba(self, images: Iterable[ImageSource]) -> Float[np.ndarray, "B N"]:
+        """The probability of each class in ``classes_`` for each photo; rows sum to 1.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> probabilities = recognizer.predict_proba(photos)
+        >>> probabilities.shape, bool(np.allclose(probabilities.sum(1), 1))
+        ((6, 2), True)
+        """
+        known = self.knowledge_
+        found = [self._probabilities(known, known.logits(levels)) for levels in _compared(known, images)]
+        return np.concatenate(found) if found else np.empty((0, len(known.order)))
+
+    def answers(
+        self, images: Iterable[ImageSource], unknown: Hashable | None = None, false_alarm: float = 0.05
+    ) -> Iterator[Answer]:
+        """Recognise any number of photos in bounded memory; one that cannot be read gets an answer that says so.
+
+        The arguments are those of ``predict``; ``images`` may be a generator.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> for answer in recognizer.answers([photos[3], "missing.jpg"]):
+        ...     print(answer.label, answer.error)
+        b None
+        None missing.jpg: No such file or directory; expected an image file
+        """
+        known = self.knowledge_
+        if unknown == "":
+            raise ValueError("unknown is empty; expected what to call a photo of none of the classes")
+        if unknown is not None and unknown in known.support:
+            raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
+        least = -np.inf if unknown is None else known.threshold(false_alarm)
+        return self._answers(known, photo_stream(images), unknown, least)
+
+    def _answers(self, known: Knowledge, images: Iterable[ImageSource], unknown: Any, least: float) -> Iterator[Answer]:
+        ids = {photo for support in known.supports for photo in support.ids}
+        for photos in _in_batches(read_photos(images, known.method.preprocess.side)):
+            read = [photo for photo in photos if isinstance(photo, Photo)]
+            logits = known.logits(known.compare(read)) if read else torch.empty(0, len(known.order))
+            rows = iter(zip(self._probabilities(known, logits), known_score(logits).tolist(), strict=True))
+            for photo in photos:
+                if isinstance(photo, Unreadable):
+                    nothing = np.full(len(known.order), np.nan)
+                    yield Answer(photo.name, None, np.nan, nothing, error=photo.error)
+                    continue
+                probabilities, score = next(rows)
+                best = int(probabilities.argmax())
+                label = known.order[best] if score >= least else unknown
+                yield Answer(photo.name, label, float(probabilities[best]), probabilities, photo.id in ids)
+
+    def levels(self, images: Iterable[ImageSource]) -> dict[str, Float[np.ndarray, "B N"]]:
+        """The similarity of each photo to each class at each level, before fusion.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> {level: similarities.shape for level, similarities in recognizer.levels(photos).items()}
+        {'distribution': (6, 2), 'pixel': (6, 2), 'part': (6, 2)}
+        """
+        known = self.knowledge_
+        batches = list(_compared(known, images))
+        names = known.method.config.levels
+        if not batches:
+            return {name: np.empty((0, len(known.order))) for name in names}
+        return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in names}
+
+    def explain(self, image: ImageSource, top: int = 3) -> Explanation:
+        """Why a photo is recognised as what it is: each level's share, and the patches that match.
+
+        Args:
+            image: one photo.
+            top: how many of the most probable classes are explained.
+
+        Raises:
+            ImageError: the photo cannot be read.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> why = recognizer.explain(photos[2], top=1)
+        >>> why.label, list(why.classes[0].contributions)
+        ('b', ['distribution', 'pixel', 'part'])
+        >>> match = why.classes[0].matches[0]
+        >>> match.query == match.support, round(match.similarity, 2)
+        (True, 1.0)
+        """
+        known = self.knowledge_
+        pixels, temperature = _read_one(known, image).pixels, known.temperature(self.calibrate)
+        return explain(known.method, known.fusion, pixels, known.order, known.supports, top, temperature)
+
+    def knows(self, image: ImageSource) -> bool:
+        """Whether a photo is one of those it was fitted on, so that its answer proves nothing.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> recognizer.knows(photos[0]), recognizer.knows(photos[5])
+        (True, False)
+        """
+        known = self.knowledge_
+        photo = _read_one(known, image)
+        return any(photo.id in support.ids for support in known.supports)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write one ``.triptych`` file with the method and what is kept of the classes, whole or not at all.
+
+        Raises:
+            ValueError: a label is no string, number or boolean.
+            OSError: the file cannot be written.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recognizer.save(f"{folder}/two.triptych")
+        ...     Recognizer.load(f"{folder}/two.triptych").classes_
+        array(['a', 'b'], dtype='<U1')
+        """
+        write_file(self.knowledge_, self._settings(), path)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], device: str = "cpu") -> "Recognizer":
+        """Read a ``.triptych`` file; it holds numbers and text, and never runs code.
+
+        Raises:
+            ValueError: the file is missing, damaged, altered, or from a newer version.
+
+        >>> from triptych import Recognizer
+        >>> Recognizer.load("missing.triptych")
+        Traceback (most recent call last):
+        ValueError: missing.triptych: No such file or directory; expected a .triptych file
+        """
+        known, settings = read_file(path, device)
+        return cls(known.method, device, **settings)._take(known)
+
+    def fingerprint(self) -> str:
+        """A hash of all that its answers depend on, 64 hexadecimal digits; the same before and after a file.
+
+        Raises:
+            ValueError: a label is no string, number or boolean.
+        """
+        return fingerprint(self.knowledge_, self._settings())
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that its input is photos, or where they lie, and no table of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array, tags.input_tags.two_d_array, tags.input_tags.string = True, False, True
+        tags.no_validation = True
+        return tags
+
+    def _take(self, known: Knowledge) -> Self:
+        """Take on a fitted state, at once and only when all of it is there."""
+        classes = known.labels(known.order)
+        self._known, self.method_, self.support_, self.classes_ = known, known.method, known.support, classes
+        return self
+
+    def _settings(self) -> Settings:
+        return {"views": self.views, "calibrate": self.calibrate, "thumbnails": self.thumbnails}
+
+    @property
+    def knowledge_(self) -> Knowledge:
+        """All that it has learnt; never changed, only replaced.
+
+        Raises:
+            NotFittedError: before ``fit``.
+        """
+        if not hasattr(self, "_known"):
+            raise NotFittedError("this Recognizer knows no classes yet; call fit(images, labels) first")
+        return self._known
+
+    def _probabilities(self, known: Knowledge, logits: Tensor) -> np.ndarray:
+        return (logits / known.temperature(self.calibrate)).softmax(dim=1).cpu().numpy()
+
+
+def _whole(name: str, value: Any) -> int:
+    """A setting that counts something; a search over an array sets NumPy's numbers."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)
+
+
+def _readable(photo: Photo | Unreadable) -> Photo:
+    if isinstance(photo, Unreadable):
+        raise ImageError(photo.error)
+    return photo
+
+
+def _in_batches(photos: Iterator[Photo | Unreadable]) -> Iterator[list[Photo | Unreadable]]:
+    while batch := list(islice(photos, QUERY_BATCH)):
+        yield batch
+
+
+def _compared(known: Knowledge, images: Iterable[ImageSource]) -> Iterator[dict[str, Tensor]]:
+    """The levels of a batch after the other; a photo that cannot be read is an error."""
+    for photos in _in_batches(read_photos(photo_stream(images), known.method.preprocess.side)):
+        yield known.compare([_readable(photo) for photo in photos])
+
+
+def _read_one(known: Knowledge, image: ImageSource) -> Photo:
+    return _readable(next(read_photos([image], known.method.preprocess.side)))

@@ -1,0 +1,238 @@
+"""The .triptych file: a fitted recogniser as numbers and text, safe to open from a stranger."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict
+from itertools import accumulate, pairwise
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from triptych.fusion import Fusion, LevelFusion
+from triptych.methods import MML, method_from_bytes, method_to_bytes
+from triptych.recognizer.calibration import Calibration, Learnt
+from triptych.recognizer.knowledge import Knowledge, of_any_width
+from triptych.recognizer.leave_one_out import LeftOut
+from triptych.support.support import Support, summarised
+from triptych.system.devices import usable_device
+from triptych.system.files import pack, unpack, write_whole
+
+__all__ = ["Settings", "fingerprint", "plain_label", "read_file", "write_file"]
+
+Settings = dict[str, Any]  # of a Recognizer: its views, whether it calibrates, whether it keeps thumbnails
+
+_FORMAT = "triptych-recognizer"
+_VERSION = 4
+_SETTINGS = {"views": int, "calibrate": bool, "thumbnails": bool}
+_ID = re.compile("[0-9a-f]{32}")
+_TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings", "fusion")
+_TENSORS = {
+    "method": torch.uint8,
+    "maps": torch.float16,
+    "owners": torch.int64,
+    "left_out": torch.int64,
+    "similarities": torch.float32,
+    "thumbnails": torch.uint8,
+    "thumbnail_sizes": torch.int64,
+}
+
+
+def write_file(known: Knowledge, settings: Settings, path: str | PathLike[str]) -> None:
+    """Write what a fitted recogniser knows, whole or not at all.
+
+    Raises:
+        ValueError: a label is no string, number or boolean.
+        OSError: the file cannot be written.
+    """
+    tensors, content = _contents(known, settings)
+    write_whole(path, pack(tensors, _FORMAT, _VERSION, content))
+
+
+def read_file(path: str | PathLike[str], device: str = "cpu") -> tuple[Knowledge, Settings]:
+    """Read what ``write_file`` wrote.
+
+    Raises:
+        ValueError: the file is missing, damaged, altered, or from a newer version; the message names it.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
+    tensors, content = unpack(data, _FORMAT, _VERSION, str(path))
+    if content["version"] < _VERSION:
+        raise ValueError(f"{path}: written by an early triptych whose files hold too little; fit it anew")
+    if {name: tensor.dtype for name, tensor in tensors.items()} != _TENSORS:
+        raise ValueError(f"{path}: damaged: its contents are not those of a .triptych file; fit it anew")
+    if _checksum(tensors, content) != content.get("checksum"):
+        raise ValueError(f"{path}: damaged or altered since it was written; fit it anew or fetch it again")
+    method = method_from_bytes(tensors["method"].numpy().tobytes(), f"{path} (its method)").to(usable_device(device))
+    try:
+        return _restore(method, tensors, content)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: damaged: its parts do not fit together ({error}); fit it anew") from error
+
+
+def fingerprint(known: Knowledge, settings: Settings) -> str:
+    """A hash of all that a recogniser's answers depend on, 64 hexadecimal digits; the same before and after a file.
+
+    Raises:
+        ValueError: a label is no string, number or boolean.
+    """
+    return _contents(known, settings)[1]["checksum"]
+
+
+def _contents(known: Knowledge, settings: Settings) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    labels = [plain_label(label) for label in known.order]  # not as they came: add and fit give the same file
+    kept = known.supports
+    thumbnails = [thumbnail for support in kept for thumbnail in support.thumbnails]
+    ids = [photo for support in kept for photo in support.ids]
+    dtype, learnt = known.dtype, known.learnt
+    tensors = {
+        "method": _bytes_tensor(method_to_bytes(known.method)),
+        "maps": torch.cat([support.maps for support in kept]).cpu().contiguous(),
+        "owners": torch.repeat_interleave(torch.tensor([len(support) for support in kept])),
+        "left_out": torch.tensor([ids.index(photo) for photo in learnt.left_out.photos], dtype=torch.int64),
+        "similarities": torch.stack(list(learnt.left_out.levels.values()), dim=2).cpu(),  # (R, N, L)
+        "thumbnails": _bytes_tensor(b"".join(thumbnails)),
+        "thumbnail_sizes": torch.tensor([len(thumbnail) for thumbnail in thumbnails]),
+    }
+    content = {
+        "labels": labels,
+        "dtype": None if dtype is None else dtype.str,
+        "names": [name for support in kept for name in support.names],
+        "ids": ids,
+        "calibration": None if learnt.calibration is None else asdict(learnt.calibration),
+        "settings": {name: kind(settings[name]) for name, kind in _SETTINGS.items()} | {"views": known.views},
+        "fusion": None if learnt.fusion is known.method.fusion else _fusion_as_text(learnt.fusion),
+    }
+    content["checksum"] = _checksum(tensors, content)
+    return tensors, content
+
+
+@torch.no_grad()
+def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -> tuple[Knowledge, Settings]:
+    device = next(method.parameters()).device
+    maps, owners, names, ids = tensors["maps"], tensors["owners"], content["names"], content["ids"]
+    thumbnails = _cut(tensors["thumbnails"].numpy().tobytes(), tensors["thumbnail_sizes"].tolist())
+    if not len(maps) == len(owners) == len(names) == len(ids) == len(thumbnails) or not maps.isfinite().all():
+        raise ValueError("photos, names and maps disagree")
+    if maps.ndim != 5 or 0 in maps.shape or maps.shape[2] != method.planes(maps.shape[3] * maps.shape[4]):
+        raise ValueError(f"maps of shape {tuple(maps.shape)} are not those of its backbone")
+    _check_values(content, views=maps.shape[1])
+    support = {}
+    for number, label in enumerate(content["labels"]):
+        mine = torch.nonzero(owners == number).flatten()
+        own_maps = maps[mine].to(device)
+        support[label] = Support(
+            maps=own_maps,
+            ids=tuple(ids[i] for i in mine),
+            names=tuple(names[i] for i in mine),
+            thumbnails=tuple(thumbnails[i] for i in mine),
+            summary=summarised(method, own_maps),
+        )
+    dtype = None if content["dtype"] is None else of_any_width(np.dtype(content["dtype"]))
+    settings = {name: content["settings"][name] for name in _SETTINGS}
+    supports = Knowledge(method, support, dtype).supports  # in the order of the similarities
+    left_out = _left_out(method, supports, [ids[i] for i in tensors["left_out"]], tensors["similarities"])
+    known = Knowledge(method, support, dtype, given=_learnt(method, content, left_out))
+    return known, settings
+
+
+def _left_out(method: MML, supports: list[Support], photos: list[str], similarities: Tensor) -> LeftOut:
+    levels = method.config.levels
+    if similarities.shape != (len(photos), len(supports), len(levels)) or not similarities.isfinite().all():
+        raise ValueError("the photos left out and their similarities disagree")
+    if len(set(photos)) < len(photos):
+        raise ValueError("a photo is left out twice")
+    similarities = similarities.to(next(method.parameters()).device)
+    owners = {photo: number for number, support in enumerate(supports) for photo in support.ids}
+    return LeftOut(
+        levels={level: similarities[:, :, number] for number, level in enumerate(levels)},
+        truth=torch.tensor([owners[photo] for photo in photos], dtype=torch.int64, device=similarities.device),
+        photos=tuple(photos),
+        classes=tuple(support.ids for support in supports),
+    )
+
+
+def _learnt(method: MML, content: dict[str, Any], left_out: LeftOut) -> Learnt:
+    fusion = method.fusion if content["fusion"] is None else _fusion_from_text(content["fusion"], method)
+    calibration = content["calibration"]
+    if calibration is not None:
+        calibration = Calibration(**{**calibration, "known": tuple(calibration["known"])})
+    return Learnt(fusion, calibration, left_out)
+
+
+def _check_values(content: dict[str, Any], views: int) -> None:
+    """Refuse what would fail only when it is used: a checksum says nothing of who wrote the file."""
+    labels, ids, calibration = content["labels"], content["ids"], content["calibration"]
+    if not isinstance(labels, list) or len(set(labels)) < 2:
+        raise ValueError(f"labels are {labels}; expected two classes or more")
+    if len(set(labels)) < len(labels) or not all(isinstance(label, str | int | float) for label in labels):
+        raise ValueError(f"labels are {labels}; expected different strings, numbers and booleans")
+    if not all(_ID.fullmatch(photo) for photo in ids):
+        raise ValueError("an id of a photo is not 32 hexadecimal digits")
+    if len(set(ids)) < len(ids):
+        raise ValueError("two photos have the same id")
+    if not all(isinstance(name, str) for name in content["names"]):
+        raise ValueError("the name of a photo is no text")
+    if content["settings"]["views"] != views:
+        raise ValueError(f"there are {views} views of each photo, and not {content['settings']['views']}")
+    if calibration is not None and not (
+        calibration["known"]
+        and np.isfinite(calibration["known"]).all()
+        and 0 < calibration["temperature"] < np.inf
+        and np.isfinite([calibration[name] for name in ("accuracy", "ece_before", "ece")]).all()
+    ):
+        raise ValueError("its calibration holds no numbers")
+
+
+def _fusion_as_text(fusion: Fusion) -> dict[str, Any]:
+    return {name: value.tolist() for name, value in fusion.state_dict().items()}
+
+
+def _fusion_from_text(text: dict[str, Any], method: MML) -> Fusion:
+    fusion = LevelFusion(method.config.levels)
+    fusion.load_state_dict({name: torch.tensor(value) for name, value in text.items()})
+    if not all(value.isfinite().all() for value in fusion.state_dict().values()):
+        raise ValueError("its fusion holds no numbers")
+    return fusion.to(next(method.parameters()).device)
+
+
+def _cut(data: bytes, sizes: list[int]) -> list[bytes]:
+    if sum(sizes) != len(data) or min(sizes, default=0) < 0:
+        raise ValueError("thumbnails and their sizes disagree")
+    ends = list(accumulate(sizes, initial=0))
+    return [data[start:end] for start, end in pairwise(ends)]
+
+
+def _checksum(tensors: dict[str, Tensor], content: dict[str, Any]) -> str:
+    text = {name: content.get(name) for name in _TEXTS}
+    whole = hashlib.sha256(json.dumps(text, sort_keys=True).encode())
+    for name in sorted(tensors):
+        whole.update(f"{name} {tuple(tensors[name].shape)}".encode())
+        whole.update(tensors[name].numpy().tobytes())
+    return whole.hexdigest()
+
+
+def _bytes_tensor(data: bytes) -> Tensor:
+    if not data:
+        return torch.empty(0, dtype=torch.uint8)
+    return torch.from_numpy(np.frombuffer(data, dtype=np.uint8).copy())
+
+
+def plain_label(label: Any) -> str | int | float | bool:
+    """A label as a file holds it.
+
+    Raises:
+        ValueError: it is no string, number or boolean.
+    """
+    # NumPy's dates become integers, or dates, according to their unit: none comes back as it was.
+    value = label.item() if isinstance(label, np.generic) and label.dtype.kind not in "mM" else label
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"label {label!r} cannot be saved; expected a string, a number or a boolean")
+    return value

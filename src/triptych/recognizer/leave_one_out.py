@@ -1,0 +1,180 @@
+"""Leave-one-out on the user's own photos: what a recogniser would say of each, had it not learnt from it."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from triptych.methods import MML, ClassSummary
+from triptych.support.support import Support, without
+from triptych.system.progress import track
+
+__all__ = ["LeftOut", "even_shares", "leave_one_out", "most_left_out"]
+
+_MOST = 256
+_LEAST = 32
+_COMPARISONS = 60_000  # photos left out times photos there are: about a quarter of a minute of Conv-64F on two cores
+_CONV64F = (64, 441)  # channels and positions of its maps
+_CALL = 1.6  # comparisons of Conv-64F maps that take as long as turning from one class to the next
+
+Pair = tuple[str, tuple[str, ...]]  # a photo, and the photos of the class that it was compared with
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Similarities of photos left out to all classes, each of which lacks one photo.
+
+    Attributes:
+        levels: level -> (R, N) similarities.
+        truth: (R,) the class of each photo left out.
+        photos: (R,) their ids.
+        classes: (N,) the ids of all photos of each class.
+
+    >>> import torch
+    >>> from triptych.recognizer.leave_one_out import LeftOut
+    >>> classes = (("p", "q"), ("r",))
+    >>> left_out = LeftOut({"pixel": torch.tensor([[3.0, 1.0]])}, torch.tensor([0]), ("p",), classes)
+    >>> left_out.pairs()
+    {('p', ('q',)): (0, 0), ('p', ('r',)): (0, 1)}
+    """
+
+    levels: dict[str, Float[Tensor, "R N"]]
+    truth: Int64[Tensor, " R"]
+    photos: tuple[str, ...]
+    classes: tuple[tuple[str, ...], ...]
+
+    def pairs(self) -> dict[Pair, tuple[int, int]]:
+        """Where the similarities of a photo with a class of such photos are: row and column."""
+        return {
+            (photo, _compared(ids, photo if column == own else None)): (row, column)
+            for row, (photo, own) in enumerate(zip(self.photos, self.truth.tolist(), strict=True))
+            for column, ids in enumerate(self.classes)
+        }
+
+
+@torch.no_grad()
+def leave_one_out(method: MML, supports: Sequence[Support], before: LeftOut | None = None) -> LeftOut:
+    """Compare support photos with all classes, each without one photo.
+
+    From its own class the photo itself is taken out, from every other its last, so that no class is at an
+    advantage: else recognition looks harder than it is, and the probabilities become too low. Photos of classes
+    with a single one cannot be left out. Of more than ``most_left_out`` photos, each class has its share.
+
+    Args:
+        method: what compares.
+        supports: the classes.
+        before: what was found before classes or photos came or went, by the same method. What has not changed is
+            taken from it; the result is the same to the last bit, as each pair of a photo and a class is compared
+            by itself.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> from triptych.recognizer.leave_one_out import leave_one_out
+    >>> left_out = leave_one_out(recognizer.method_, list(recognizer.support_.values()))
+    >>> left_out.levels["pixel"].shape, left_out.truth
+    (torch.Size([4, 2]), tensor([0, 0, 1, 1]))
+    """
+    taken = _shares(supports, most_left_out(supports))
+    asked = [(own, photo) for own, count in enumerate(taken) for photo in range(count)]
+    known = {} if before is None else before.pairs()
+    lacking_last: dict[int, ClassSummary] = {}
+    rows: list[dict[str, Tensor]] = []
+    for own, photo in track(asked, "calibrating", total=len(asked)):
+        query, name = supports[own].maps[photo, :1].float(), supports[own].ids[photo]
+        row = []
+        for number, support in enumerate(supports):
+            found = known.get((name, _compared(support.ids, name if number == own else None)))
+            if before is not None and found is not None:
+                row.append({level: scores[found] for level, scores in before.levels.items()})
+                continue
+            if number == own:
+                summary = without(method, support, photo).summary
+            else:
+                summary = lacking_last.get(number) or lacking_last.setdefault(number, _without_last(method, support))
+            row.append({level: scores[0, 0] for level, scores in method.compare(query, [summary]).items()})
+        rows.append({level: torch.stack([pair[level] for pair in row]) for level in method.config.levels})
+    device = supports[0].maps.device
+    nothing = torch.empty(0, len(supports), device=device)
+    return LeftOut(
+        levels={
+            level: torch.stack([row[level] for row in rows]) if rows else nothing for level in method.config.levels
+        },
+        truth=torch.tensor([own for own, _ in asked], dtype=torch.int64, device=device),
+        photos=tuple(supports[own].ids[photo] for own, photo in asked),
+        classes=tuple(support.ids for support in supports),
+    )
+
+
+def most_left_out(supports: Sequence[Support]) -> int:
+    """How many photos to leave out, so that the time does not grow with the square of their number.
+
+    >>> import numpy as np
+    >>> from triptych import Recognizer
+    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
+    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
+    >>> from triptych.recognizer.leave_one_out import most_left_out
+    >>> most_left_out(list(recognizer.support_.values()))
+    256
+    """
+    relative = _products(*supports[0].maps.shape[2:]) / _products(*_CONV64F)
+    photos = sum(len(support) * support.maps.shape[1] for support in supports)  # every view
+    return max(_LEAST, min(_MOST, int(_COMPARISONS / (photos * relative + len(supports) * _CALL))))
+
+
+def even_shares(counts: Sequence[int], limit: int) -> list[int]:
+    """How many of each class to take so that the sum is at most ``limit``, as even as the classes allow.
+
+    With more classes than ``limit``, one of some of them, chosen at random but always the same.
+
+    >>> from triptych.recognizer.leave_one_out import even_shares
+    >>> even_shares([1, 9, 9], limit=7)
+    [1, 3, 3]
+    """
+    order = sorted(range(len(counts)), key=lambda n: counts[n])
+    shares, left = [0] * len(counts), limit
+    if len(asked := [n for n in order if counts[n]]) > limit:
+        for n in np.random.default_rng(0).permutation(asked)[:limit]:
+            shares[n] = 1
+        return shares
+    for position, n in enumerate(order):
+        shares[n] = min(counts[n], left // (len(counts) - position))
+        left -= shares[n]
+    return shares
+
+
+def _shares(supports: Sequence[Support], limit: int) -> list[int]:
+    """How many photos of each class are left out, the first ones; a change of one class hardly moves the others."""
+    several = [number for number, support in enumerate(supports) if len(support) > 1]
+    if len(several) > limit:
+        rank = np.random.default_rng(0).permutation(len(supports))  # where photos have no ids
+        several = sorted(several, key=lambda number: (_hash(supports[number].ids), rank[number]))[:limit]
+    shares = [0] * len(supports)
+    for number, share in zip(several, even_shares([len(supports[n]) for n in several], limit), strict=True):
+        shares[number] = share
+    return shares
+
+
+def _compared(ids: tuple[str, ...], own: str | None) -> tuple[str, ...]:
+    """The photos of a class that one left out is compared with: all but itself, or all but the last."""
+    return tuple(one for one in ids if one != own) if own is not None else ids[:-1] or ids
+
+
+def _without_last(method: MML, support: Support) -> ClassSummary:
+    return (without(method, support, len(support) - 1) if len(support) > 1 else support).summary
+
+
+def _hash(ids: tuple[str, ...]) -> bytes:
+    return hashlib.blake2b("".join(ids).encode(), digest_size=8).digest()
+
+
+def _products(channels: int, *sides: int) -> int:
+    """Of numbers, in comparing two maps patch by patch and part by part."""
+    positions = math.prod(sides)
+    return channels * positions * (channels + positions)

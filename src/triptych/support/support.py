@@ -1,0 +1,312 @@
+"""What a recogniser keeps of the photos it has learnt from, and how photos become that."""
+
+import hashlib
+import io
+import os
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from triptych.data.images import ImageError, ImageSource, read_image, source_name, squash
+from triptych.methods import MML, ClassSummary
+from triptych.system.wording import counted
+
+__all__ = [
+    "Photo",
+    "Support",
+    "Unreadable",
+    "View",
+    "encode",
+    "encode_to_keep",
+    "grow",
+    "read_class_photos",
+    "read_photos",
+    "reduced_to",
+    "summarised",
+    "support_of_maps",
+    "thumbnail",
+    "views_of",
+    "without",
+]
+
+_READ_AHEAD = 64  # decoded photos that may wait for the network
+_THUMBNAIL = 112
+_CROP = 0.8
+_COMPONENT_PHOTOS = 256  # of which principal components are learnt: tens of thousands of descriptors
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo.
+
+    Attributes:
+        name: how messages name it.
+        pixels: (side, side, 3) uint8.
+        id: a hash of the pixels, 32 hexadecimal digits.
+    """
+
+    name: str
+    pixels: np.ndarray
+    id: str
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A photo that cannot be read, and why."""
+
+    name: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Support:
+    """What is kept of one class.
+
+    Photos lie in the order of their ids, so that nothing depends on the order in which they came.
+
+    Attributes:
+        maps: (K, V, P, H, W) float16, as ``MML.encode`` gives them, of V views of each photo, first the photo itself.
+        ids: of each photo.
+        names: the file name of each photo, or "".
+        thumbnails: each photo as a small JPEG, or b"".
+        summary: what queries are compared with; derived from the maps.
+    """
+
+    maps: Tensor
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    thumbnails: tuple[bytes, ...]
+    summary: ClassSummary
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class View:
+    """A square of a photo, in pixels, perhaps mirrored.
+
+    Attributes:
+        top: its first row.
+        left: its first column.
+        size: its side; scaled up to the photo's.
+        mirrored: left and right are exchanged.
+    """
+
+    top: int
+    left: int
+    size: int
+    mirrored: bool
+
+    def locate(self, row: int, column: int, grid: tuple[int, int], side: int) -> tuple[int, int]:
+        """The cell of the photo's grid in which the middle of a cell of the view's grid lies.
+
+        >>> View(top=0, left=0, size=84, mirrored=True).locate(3, 0, grid=(21, 21), side=84)
+        (3, 20)
+        >>> View(top=10, left=0, size=67, mirrored=False).locate(0, 20, grid=(21, 21), side=84)
+        (2, 16)
+        """
+        rows, columns = grid
+        if self.mirrored:
+            column = columns - 1 - column
+        down, right = self.top + (row + 0.5) / rows * self.size, self.left + (column + 0.5) / columns * self.size
+        return int(down / side * rows), int(right / side * columns)
+
+
+def views_of(photo: str, count: int, side: int) -> list[View]:
+    """The photo with this id, its mirror image, then crops; which crops, the id itself decides."""
+    rng = np.random.default_rng(int(photo, 16))
+    size = round(_CROP * side)
+    views = [View(0, 0, side, False), View(0, 0, side, True)][:count]
+    for number in range(2, count):
+        top, left = rng.integers(0, side - size + 1, 2).tolist()
+        views.append(View(top, left, size, mirrored=number % 2 == 1))
+    return views
+
+
+def support_of_maps(method: MML, maps: Tensor) -> Support:
+    """A class of maps (K, V, P, H, W) whose photos have neither ids nor names."""
+    count = len(maps)
+    return Support(maps, ("",) * count, ("",) * count, (b"",) * count, summarised(method, maps))
+
+
+def summarised(method: MML, maps: Tensor) -> ClassSummary:
+    """The summary of a class of maps (K, V, P, H, W)."""
+    return method.summarise(maps.flatten(0, 1).float(), views=maps.shape[1])
+
+
+def read_photos(sources: Iterable[ImageSource], side: int) -> Iterator[Photo | Unreadable]:
+    """Decode photos on all cores, in order, a bounded number ahead; one that cannot be read keeps its place.
+
+    Images and arrays are taken as they are when they come: their owner may give the same one again, changed.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting: deque[Any] = deque()
+        for source in sources:
+            if isinstance(source, Image.Image):  # and no two threads may decode one
+                waiting.append(Future())
+                waiting[-1].set_result(_read(source, side))
+            else:
+                waiting.append(pool.submit(_read, source.copy() if isinstance(source, np.ndarray) else source, side))
+            if len(waiting) >= _READ_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def read_class_photos(sources: Sequence[ImageSource], labels: Sequence[Any], side: int) -> Iterator[tuple[Any, Photo]]:
+    """(label, photo) of every photo that can be read; a warning lists the others.
+
+    Raises:
+        ImageError: none of a class can be read.
+    """
+    total = dict.fromkeys(labels, 0)
+    errors: dict[Any, list[str]] = {label: [] for label in total}
+    for label, photo in zip(labels, read_photos(sources, side), strict=True):
+        total[label] += 1
+        if isinstance(photo, Unreadable):
+            errors[label].append(photo.error)
+        else:
+            yield label, photo
+    for label, failed in errors.items():
+        if failed and len(failed) == total[label]:
+            raise ImageError(f"class {label!r}: none of its photos can be read ({len(failed)}); the first: {failed[0]}")
+    if failures := [message for failed in errors.values() for message in failed]:
+        listed = "\n  ".join(failures)
+        warnings.warn(f"skipped {counted(len(failures), 'unreadable photo')}:\n  {listed}", stacklevel=3)
+
+
+@torch.no_grad()
+def grow(
+    method: MML, read: Iterable[tuple[Any, Photo]], before: dict[Any, Support], views: int, thumbnails: bool
+) -> dict[Any, Support]:
+    """``before`` with the photos added; only the classes that change are summarised.
+
+    Raises:
+        ValueError: the same photo in two classes (all such photos are named), or as ``encode_to_keep``; nothing has
+            changed then.
+    """
+    fresh: dict[Any, list[tuple[str, str, Tensor, bytes]]] = {}
+    for label, photo in _new(read, before):
+        maps = encode_to_keep(method, _views(photo, views))
+        jpeg = thumbnail(photo.pixels) if thumbnails else b""
+        fresh.setdefault(label, []).append((photo.id, Path(photo.name).name, maps, jpeg))
+    support = dict(before)
+    for label, photos in fresh.items():
+        ids, names, maps_of, small = zip(*photos, strict=True)
+        maps = torch.stack(maps_of)
+        if old := before.get(label):
+            maps, ids = torch.cat([old.maps, maps]), old.ids + ids
+            names, small = old.names + names, old.thumbnails + small
+        support[label] = _ordered(method, Support(maps, ids, names, small, {}))
+    return support
+
+
+@torch.no_grad()
+def reduced_to(method: MML, photos: Iterable[Photo], components: int) -> MML:
+    """The method over the principal components of the photos' descriptors, whatever the order of the photos."""
+    pixels = {photo.id: photo.pixels for photo in photos}
+    sample = sorted(pixels)[:_COMPONENT_PHOTOS]  # ids are hashes: a sample that is random, and always the same
+    return method.reduced(encode(method, np.stack([pixels[one] for one in sample])), components)
+
+
+@torch.no_grad()
+def without(method: MML, support: Support, photo: int) -> Support:
+    """A class without one of its photos."""
+    kept = [i for i in range(len(support)) if i != photo]
+    return _picked(method, support, kept)
+
+
+def encode(method: MML, pixels: np.ndarray) -> Tensor:
+    """Feature maps, one image at a time: a photo's map must not depend on what is encoded with it."""
+    device = next(method.parameters()).device
+    batch = torch.from_numpy(pixels).to(device)
+    return torch.cat([method.encode(method.preprocess.normalise(image[None])) for image in batch]).contiguous()
+
+
+def encode_to_keep(method: MML, pixels: np.ndarray) -> Tensor:
+    """``encode`` in float16, as support is kept: a loaded file answers exactly as the recogniser that wrote it.
+
+    Raises:
+        ValueError: a map holds what float16 does not.
+    """
+    maps = encode(method, pixels).half()
+    if not maps.isfinite().all():
+        raise ValueError("the network gives numbers that are not finite or above 65504; expected another network")
+    return maps
+
+
+def thumbnail(pixels: np.ndarray) -> bytes:
+    """Decoded pixels (side, side, 3) as a small JPEG."""
+    encoded = io.BytesIO()
+    squash(Image.fromarray(pixels), min(_THUMBNAIL, len(pixels))).save(encoded, "JPEG", quality=85)
+    return encoded.getvalue()
+
+
+def _ordered(method: MML, support: Support) -> Support:
+    return _picked(method, support, sorted(range(len(support)), key=support.ids.__getitem__))
+
+
+def _picked(method: MML, support: Support, kept: Sequence[int]) -> Support:
+    maps = support.maps[list(kept)]
+    return Support(
+        maps=maps,
+        ids=tuple(support.ids[i] for i in kept),
+        names=tuple(support.names[i] for i in kept),
+        thumbnails=tuple(support.thumbnails[i] for i in kept),
+        summary=summarised(method, maps),
+    )
+
+
+def _read(source: ImageSource, side: int) -> Photo | Unreadable:
+    try:
+        name = source_name(source)
+    except ImageError as error:
+        return Unreadable(type(source).__name__, str(error))
+    try:
+        pixels = np.array(squash(read_image(source, side), side))
+    except ImageError as error:
+        return Unreadable(name, str(error))
+    return Photo(name, pixels, hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest())
+
+
+def _new(read: Iterable[tuple[Any, Photo]], before: dict[Any, Support]) -> Iterator[tuple[Any, Photo]]:
+    """The photos that are neither in ``before`` nor have come already; those in two classes are an error at the end."""
+    owners = {
+        photo: (label, name) for label, kept in before.items() for photo, name in zip(kept.ids, kept.names, strict=True)
+    }
+    conflicts: list[str] = []
+    for label, photo in read:
+        if photo.id not in owners:
+            owners[photo.id] = label, photo.name
+            if not conflicts:  # else nothing more needs the network: the others are only compared
+                yield label, photo
+            continue
+        owner, first = owners[photo.id]
+        if owner == label:
+            warnings.warn(f"{photo.name}: already among the photos of {label!r}; counted once", stacklevel=4)
+        else:
+            both = " and ".join(dict.fromkeys((first, photo.name)))
+            conflicts.append(f"{both}: the same photo is given as {owner!r} and as {label!r}; keep it in one class")
+    if conflicts:
+        raise ValueError("\n  ".join(conflicts))
+
+
+def _views(photo: Photo, count: int) -> np.ndarray:
+    """What the network sees of a photo, (count, side, side, 3)."""
+    side = len(photo.pixels)
+    views = []
+    for view in views_of(photo.id, count, side):
+        crop = photo.pixels[view.top : view.top + view.size, view.left : view.left + view.size]
+        upright = np.asarray(squash(Image.fromarray(crop), side))
+        views.append(upright[:, ::-1] if view.mirrored else upright)
+    return np.ascontiguousarray(np.stack(views))

@@ -1,0 +1,186 @@
+"""Files of tensors and text that never run code, and writing a file whole or not at all."""
+
+import json
+import os
+import secrets
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+__all__ = [
+    "copy_new",
+    "pack",
+    "part_beside",
+    "remove_abandoned",
+    "turn_to_write",
+    "unpack",
+    "write_whole",
+    "writing_whole",
+]
+
+_KEY = "triptych"
+_SHORT = 2.0  # seconds to wait without a word
+_ABANDONED = 3600.0  # seconds after which nobody is writing a part any more
+
+
+def pack(tensors: Mapping[str, Tensor], format: str, version: int, content: Mapping[str, Any]) -> bytes:
+    """Tensors and JSON content as the bytes of a .safetensors file; the same input gives the same bytes."""
+    # One entry, as safetensors writes several in random order.
+    header = json.dumps({"format": format, "version": version, **content}, sort_keys=True)
+    return save(dict(tensors), {_KEY: header})
+
+
+def unpack(data: bytes, format: str, version: int, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What ``pack`` wrote; ``name`` is what errors call it.
+
+    Raises:
+        ValueError: the bytes are truncated or damaged, of another format, or of a later version than ``version``.
+    """
+    try:
+        tensors = load(data)
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        content = json.loads(metadata.get(_KEY, "{}"))
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name}: truncated, damaged or not a {format} file ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != format:
+        raise ValueError(f"{name}: not a {format} file; expected one written by triptych")
+    if not isinstance(content.get("version"), int) or content["version"] > version:
+        raise ValueError(f"{name}: written by a newer triptych; update with pip install -U triptych")
+    return tensors, content
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write beside the place, flush to the disk, and move there: a reader or a crash never sees half a file.
+
+    Raises:
+        OSError: the folder is missing or not writable, or the disk is full; the message names the file.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from triptych.system.files import write_whole
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_whole(f"{folder}/x", b"whole")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['x']
+    """
+    with writing_whole(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """``write_whole`` bit by bit: the file is there when the block ends, and nothing is when it raises.
+
+    Raises:
+        OSError: as ``write_whole``.
+    """
+    path = Path(path)
+    part = part_beside(path)
+    try:
+        remove_abandoned(path)
+        try:
+            with part.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OSError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+@contextmanager
+def turn_to_write(path: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a file, ``.NAME.lock`` beside it; its holder's death frees it.
+
+    The lock's file stays where processes wait: removing it would let two in at once.
+
+    Args:
+        path: the file.
+        wait: until another process gives it back, after a warning; else it is an error.
+
+    Raises:
+        RuntimeError: another process holds it, and ``wait`` is false.
+        OSError: the folder is not writable; the message names the file.
+    """
+    path = Path(path)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=_SHORT if wait else 0)
+    except Timeout:
+        if not wait:
+            raise RuntimeError(f"{path}: another process is writing it; wait until it has ended") from None
+        warnings.warn(f"{path}: waiting for another process that is changing it", stacklevel=4)
+        lock.acquire()
+    except OSError as error:
+        raise OSError(f"{path}: cannot be locked ({error.strerror or error})") from error
+    try:
+        yield
+    finally:
+        if not wait:
+            with suppress(OSError):  # Windows removes no open file
+                os.unlink(lock.lock_file)
+        lock.release()
+
+
+def copy_new(source: Path, target: Path, part: Path) -> bool:
+    """Copy a file with its times, whole or not at all; False if there is something in its place.
+
+    Args:
+        source: the file.
+        target: its copy.
+        part: what the copy is called until it is whole; in the same file system.
+
+    Raises:
+        OSError: the source cannot be read, or the copy not written; the message names both.
+    """
+    try:
+        try:
+            shutil.copyfile(source, part)
+            if not _move_new(part, target):
+                return False
+            shutil.copystat(source, target)  # not before: a part as old as its source looks abandoned
+            return True
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(f"{source}: cannot be copied to {target} ({error.strerror or error})") from error
+
+
+def _move_new(part: Path, target: Path) -> bool:
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        if os.path.lexists(target):
+            return False
+        os.rename(part, target)
+    return True
+
+
+def part_beside(path: Path) -> Path:
+    """What a file is called until it is whole."""
+    # A name and not mkstemp, so that the umask applies; reading the umask is not thread-safe.
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove the parts that killed processes have left beside a file."""
+    long_ago = time.time() - _ABANDONED
+    for part in path.parent.glob(f".{escape(path.name)}.*.part"):
+        with suppress(OSError):  # another process may have removed it
+            if part.stat().st_mtime < long_ago:
+                part.unlink()

@@ -1,0 +1,252 @@
+"""A folder of any size into a file of answers, also when the run is killed."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from commands import Command
+from photos import photo
+from PIL import Image
+
+from triptych import Recognizer
+from triptych.folders.predict import photos_below, predict_folder
+from triptych.recognizer import QUERY_BATCH
+from triptych.system.files import turn_to_write
+
+KINDS = 3
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer().fit([photo(kind, i) for kind in range(KINDS) for i in range(3)], np.repeat(["a", "b", "c"], 3))
+
+
+@pytest.fixture(scope="module")
+def shelf(recognizer: Recognizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("shelf") / "shelf.triptych"
+    recognizer.save(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """106 files in three folders: new photos, one that was learnt from, two that are no photos, and a hidden one."""
+    root = tmp_path_factory.mktemp("many")
+    for number in range(103):
+        place = root / f"day{number % 3}"
+        place.mkdir(exist_ok=True)
+        photo(number % KINDS, 100 + number).save(place / f"{number:03}.png")
+    photo(1, 0).save(root / "day0" / "learnt.png")
+    (root / "day1" / "empty.jpg").write_bytes(b"")
+    (root / "day2" / "note, with a comma.txt").write_text("no photo")
+    (root / ".hidden.png").write_bytes(b"")
+    return root
+
+
+@pytest.fixture(scope="module")
+def expected(recognizer: Recognizer, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("expected") / "answers.csv"
+    predict_folder(recognizer, folder, out)
+    return out
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_photo_has_a_row(recognizer: Recognizer, folder: Path, tmp_path: Path) -> None:
+    summary = predict_folder(recognizer, folder, tmp_path / "answers.csv")
+    found = rows(tmp_path / "answers.csv")
+    assert [row["image"] for row in found] == photos_below(folder)
+    assert (summary.photos, summary.unreadable, summary.unknown, summary.resumed) == (106, 2, 0, 0)
+    assert summary.photos_per_second > 0
+    by_image = {row["image"]: row for row in found}
+    assert by_image["day1/empty.jpg"]["error"].startswith("the file is empty")
+    assert by_image["day1/empty.jpg"]["label"] == by_image["day1/empty.jpg"]["probability"] == ""
+    assert "not an image" in by_image["day2/note, with a comma.txt"]["error"]
+    assert [row["image"] for row in found if row["in_support"] == "True"] == ["day0/learnt.png"]
+    assert all(row["label"] == "abc"[int(row["image"][3])] for row in found if row["image"].endswith("0.png"))
+    assert [path.name for path in tmp_path.iterdir()] == ["answers.csv"]
+
+
+def test_answers_are_those_of_predict(recognizer: Recognizer, folder: Path, expected: Path) -> None:
+    readable = [row for row in rows(expected) if not row["error"]]
+    paths = [folder / row["image"] for row in readable]
+    assert [row["label"] for row in readable] == recognizer.predict(paths).tolist()
+    stated = [float(row["probability"]) for row in readable]
+    np.testing.assert_allclose(stated, recognizer.predict_proba(paths).max(1), atol=1e-6)
+
+
+def test_the_forms_hold_the_same(recognizer: Recognizer, folder: Path, expected: Path, tmp_path: Path) -> None:
+    for name in ("answers.jsonl", "answers.parquet"):
+        predict_folder(recognizer, folder, tmp_path / name)
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert pq.read_table(tmp_path / "answers.parquet").to_pylist() == lines
+    text = [{name: "" if value is None else str(value) for name, value in line.items()} for line in lines]
+    assert text == rows(expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "unknown", "kind"), [([1, 2], None, "int64"), ([1, 2], "none", "str"), ([1, "x"], None, "str")]
+)
+def test_a_column_of_parquet_has_the_type_of_its_labels(
+    labels: list, unknown: str | None, kind: str, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    photo(1, 50).save(tmp_path / "photos" / "x.png")
+    recognizer = Recognizer().fit(
+        [photo(kind, i) for kind in range(2) for i in range(2)], np.repeat(labels, 2).tolist()
+    )
+    predict_folder(recognizer, tmp_path / "photos", tmp_path / "x.parquet", unknown, false_alarm=0.1)
+    assert pd.read_parquet(tmp_path / "x.parquet")["label"].dtype == kind
+
+
+def command_line(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "triptych.cli", *map(str, arguments)]
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+    shelf: Path, folder: Path, expected: Path, tmp_path: Path, command: Command
+) -> None:
+    out, journal = tmp_path / "answers.csv", tmp_path / "answers.csv.partial"
+    running = subprocess.Popen(command_line("predict", shelf, folder, "--out", out), env=os.environ)
+    while not (journal.exists() and journal.read_bytes().count(b"\n") > QUERY_BATCH):
+        assert running.poll() is None
+        time.sleep(0.001)
+    running.send_signal(signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    assert not out.exists()
+    with journal.open("ab") as file:
+        file.write(b'{"image": "day0/0')  # a kill may tear a line
+    ended = command("predict", shelf, folder, "--out", out, "--json")
+    assert ended.code == 1  # two files are no photos
+    assert ended.json["resumed"] >= QUERY_BATCH
+    assert ended.json["resumed"] % QUERY_BATCH == 0
+    assert out.read_bytes() == expected.read_bytes()
+    assert not journal.exists()
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.4, 1])
+def test_a_journal_torn_anywhere_ends_with_the_same_bytes(
+    recognizer: Recognizer,
+    folder: Path,
+    expected: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    share: float,
+) -> None:
+    out, journal = tmp_path / "answers.csv", tmp_path / "answers.csv.partial"
+    with monkeypatch.context() as patch:
+        patch.setattr("triptych.folders.predict.writing_whole", lambda path: open("/dev/full", "wb"))  # noqa: SIM115
+        with pytest.raises(OSError, match="No space left"):
+            predict_folder(recognizer, folder, out)
+    data = journal.read_bytes()
+    kept = data[: int(share * len(data))]
+    journal.write_bytes(kept)
+    answered = max(0, kept.count(b"\n") - 1)
+    whole = answered if share == 1 else answered // QUERY_BATCH * QUERY_BATCH
+    assert predict_folder(recognizer, folder, out).resumed == whole
+    assert out.read_bytes() == expected.read_bytes()
+
+
+def test_a_journal_of_something_else_is_kept(recognizer: Recognizer, folder: Path, tmp_path: Path) -> None:
+    out, journal = tmp_path / "answers.csv", tmp_path / "answers.csv.partial"
+    journal.write_text("my own notes")
+    for mine in (recognizer, Recognizer().fit([photo(0, 0), photo(1, 0)], ["a", "b"])):
+        with pytest.raises(ValueError, match=r"answers.csv.partial: holds answers of another recogniser, folder"):
+            predict_folder(mine, folder, out)
+    assert journal.read_text() == "my own notes"
+
+
+def test_a_changed_folder_or_setting_is_noticed(recognizer: Recognizer, tmp_path: Path) -> None:
+    photos, out, journal = tmp_path / "photos", tmp_path / "x.csv", tmp_path / "x.csv.partial"
+    photos.mkdir()
+    photo(0, 50).save(photos / "1.png")
+    (tmp_path / "x.csv.partial").touch()
+    predict_folder(recognizer, photos, out)  # an empty journal is a beginning
+    out.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        predict_folder(recognizer, photos, out)
+    out.unlink()
+    with pytest.raises(ValueError, match="another recogniser, folder or setting"):
+        predict_folder(recognizer, photos, out, unknown="none")
+    photo(0, 51).save(photos / "2.png")
+    with pytest.raises(ValueError, match="another recogniser, folder or setting"):
+        predict_folder(recognizer, photos, out)
+    assert journal.exists()
+
+
+def test_unknowns_are_counted(recognizer: Recognizer, tmp_path: Path, shelf: Path, command: Command) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    photo(0, 50).save(photos / "1.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)).save(photos / "2.png")
+    asked = ("predict", shelf, photos, "--out", photos / "answers.jsonl", "--unknown", "none", "--false-alarm", 0.1)
+    ended = command(*asked)
+    assert ended.code == 0, ended.err
+    assert "2 photos, 1 none, 0 unreadable" in ended.out
+    assert [json.loads(line)["label"] for line in (photos / "answers.jsonl").read_text().splitlines()] == ["a", "none"]
+
+
+def test_names_that_are_no_text_are_shown_as_they_can_be(recognizer: Recognizer, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    name = os.fsencode(photos) + b"/caf\xe9.png"
+    try:
+        Path(os.fsdecode(name)).write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 alone")
+    for form in ("csv", "parquet", "jsonl"):
+        predict_folder(recognizer, photos, tmp_path / f"x.{form}")
+    assert rows(tmp_path / "x.csv")[0]["image"] == "caf\\udce9.png"
+    assert pq.read_table(tmp_path / "x.parquet").to_pylist()[0]["image"] == "caf\\udce9.png"
+
+
+def test_one_process_at_a_time(recognizer: Recognizer, folder: Path, tmp_path: Path) -> None:
+    with turn_to_write(tmp_path / "x.csv"), pytest.raises(RuntimeError, match=r"x.csv: another process is writing it"):
+        predict_folder(recognizer, folder, tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("photos", "--out", "x.txt"), "x.txt: expected the name of a file that ends in .csv, .jsonl, .parquet"),
+        (("photos", "--out", "nowhere/x.csv"), "nowhere/x.csv: expected a file in a folder that exists"),
+        (("photos", "--out", "there.csv"), "there.csv: exists already; remove it"),
+        (("empty", "--out", "x.csv"), "empty: no files in the folder; expected photos"),
+        (("photos", "photos", "--out", "x.csv"), "expected one folder of photos, got photos, photos"),
+        (("photos/1.png", "--out", "x.csv"), "expected one folder of photos, got photos/1.png"),
+        (("photos",), "photos: a folder; name a file for the answers to its photos with --out"),
+        (
+            ("photos", "--out", "x.csv", "--unknown", "none", "--false-alarm", "2"),
+            "false_alarm must be between 0 and 1",
+        ),
+        (("photos/1.png", "--false-alarm", "0.1"), "--false-alarm 0.1: expected --unknown beside it"),
+        (("photos", "--out", "x.csv", "--false-alarm", "0.1"), "--false-alarm 0.1: expected --unknown beside it"),
+        (("photos", "--out", "x.csv", "--unknown", ""), "unknown is empty; expected what to call a photo"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    command: Command, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple, message: str
+) -> None:
+    for name in ("photos", "empty"):
+        (tmp_path / name).mkdir()
+    photo(0, 50).save(tmp_path / "photos" / "1.png")
+    (tmp_path / "there.csv").write_text("hours of work")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    ended = command("predict", shelf, *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert message in ended.err
+    assert sorted(tmp_path.rglob("*")) == before

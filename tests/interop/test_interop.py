@@ -1,0 +1,153 @@
+"""Published checkpoints give the scores of an independent computation, and never run code."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from torch import nn
+
+from triptych import load_method
+from triptych.data import open_store
+from triptych.evaluation.episodes import EpisodeSampler
+
+MML = ["mml_wass_conv64f_tieredimagenet_5w1s", "mml_wass_conv64f_tieredimagenet_5w5s"]
+
+
+@pytest.fixture(scope="module")
+def images(shared: Path):
+    return open_store(shared / "data" / "miniimagenet", "test", 84)
+
+
+def reference_network(state: dict[str, torch.Tensor]) -> nn.Module:
+    """The authors' network as method.md of the paper describes it, in float64."""
+    layers: list[nn.Module] = []
+    for inputs, pool in ((3, True), (64, True), (64, False), (64, False)):
+        layers += [nn.Conv2d(inputs, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.LeakyReLU(0.2, True)]
+        layers += [nn.MaxPool2d(2, 2)] if pool else []
+    network = nn.Sequential(*layers)
+    features = {name.removeprefix("features."): v for name, v in state.items() if name.startswith("features.")}
+    network.load_state_dict(features)
+    return network.double().eval()
+
+
+def reference_fusion(state: dict[str, torch.Tensor], levels: list[np.ndarray]) -> torch.Tensor:
+    way = levels[0].shape[1]
+    norm, conv = nn.BatchNorm1d(3 * way), nn.Conv1d(1, 1, 3, dilation=way, bias=False)
+    norm.load_state_dict({k.split(".")[-1]: v for k, v in state.items() if "Norm_layer" in k})
+    conv.load_state_dict({"weight": state["classifier.FC_layer.weight"]})
+    joined = torch.from_numpy(np.concatenate(levels, axis=1))
+    return conv.double()(norm.double().eval()(joined).unsqueeze(1)).squeeze(1).detach()
+
+
+def fast_pixel(query: np.ndarray, maps: list[np.ndarray]) -> float:
+    pool = np.array([oracle.unit(x) for one in maps for x in oracle.descriptors(one)])
+    return sum(float((pool @ oracle.unit(x)).max()) for x in oracle.descriptors(query))
+
+
+@pytest.mark.parametrize(("name", "shot"), [(MML[0], 1), (MML[1], 5)])
+def test_published_mml_gives_the_scores_of_an_independent_computation(
+    shared: Path, images, name: str, shot: int
+) -> None:
+    path = shared / "weights" / f"{name}.pth.tar"
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    episode = EpisodeSampler(images.labels, way=5, shot=shot, queries=1, seed=4)[0]
+    labels = torch.from_numpy(episode.support_labels)
+    method = load_method(path)
+    query, support = (method.preprocess.normalise(images[i]) for i in (episode.query, episode.support))
+    with torch.no_grad():
+        levels, logits = method.levels(query, support, labels), method(query, support, labels)
+        network = reference_network(state)
+        maps = [
+            network((images[i].permute(0, 3, 1, 2).double() / 255 - 0.5) / 0.5).numpy()
+            for i in (episode.query, episode.support)
+        ]
+    expected = {
+        "distribution": oracle.table(oracle.wasserstein, *maps, episode.support_labels),
+        "pixel": oracle.table(fast_pixel, *maps, episode.support_labels),
+        "part": oracle.table(lambda q, s: oracle.part(q, s, 1, False), *maps, episode.support_labels),
+    }
+    for level, scores in expected.items():
+        np.testing.assert_allclose(levels[level].numpy(), scores, rtol=1e-4)
+    fused = reference_fusion(state, list(expected.values()))
+    np.testing.assert_allclose(logits.numpy(), fused.numpy(), atol=1e-3)
+    assert torch.equal(logits.argsort(1), fused.argsort(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "levels", "distance", "slots"),
+    [
+        (MML[0], ("distribution", "pixel", "part"), "wasserstein", 5),
+        ("adm_conv64f_miniimagenet_5w1s", ("distribution", "pixel"), "kl", 5),
+        ("dn4_conv64f_miniimagenet_5w1s", ("pixel",), "kl", None),
+    ],
+)
+def test_the_kind_of_checkpoint_is_recognised(
+    shared: Path, name: str, levels: tuple, distance: str, slots: int | None
+) -> None:
+    config = load_method(shared / "weights" / f"{name}.pth.tar").config
+    assert (config.levels, config.distance, config.slots, config.part_normalize) == (levels, distance, slots, False)
+
+
+def test_published_mml_refuses_another_way(shared: Path) -> None:
+    method = load_method(shared / "weights" / f"{MML[0]}.pth.tar")
+    with pytest.raises(ValueError, match=r"exactly 5 classes .* got 3"):
+        method(torch.zeros(1, 3, 84, 84), torch.zeros(3, 3, 84, 84), torch.arange(3))
+
+
+class Attack:
+    """Creates a file when it is unpickled by a careless loader."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
+    witness = tmp_path / "ran"
+    torch.save({"state_dict": {}, "payload": Attack(witness)}, tmp_path / "evil.pth.tar")
+    (tmp_path / "plain.pth.tar").write_bytes(pickle.dumps(Attack(witness)))
+    for name in ("evil", "plain"):
+        with pytest.raises(ValueError, match=r"refuses to run"):
+            load_method(tmp_path / f"{name}.pth.tar")
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "not a published checkpoint"),
+        ({"state_dict": {"a": "b"}}, "not a published checkpoint"),
+        ({"state_dict": {"layer.weight": torch.zeros(1)}}, r"no 'features.\*' weights"),
+        ({"state_dict": {"features.0.weight": torch.zeros(64, 3, 3, 3)}}, "do not fit"),
+        ({"state_dict": {"features.99.weight": torch.zeros(1)}}, "do not fit"),
+        (
+            {"state_dict": {"features.0.weight": torch.zeros(1), "classifier.FC_layer.weight": torch.zeros(1, 1, 4)}},
+            "4 fusion weights",
+        ),
+    ],
+)
+def test_a_wrong_checkpoint_is_named(tmp_path: Path, content: object, message: str) -> None:
+    torch.save(content, tmp_path / "x.pth.tar")
+    with pytest.raises(ValueError, match=message) as caught:
+        load_method(tmp_path / "x.pth.tar")
+    assert "x.pth.tar" in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", b"PK\x03\x04 not a zip"])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x.pth.tar").write_bytes(data)
+    with pytest.raises(ValueError, match=r"x.pth.tar: damaged"):
+        load_method(tmp_path / "x.pth.tar")
+
+
+def test_a_truncated_checkpoint_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth.tar"
+    torch.save({"state_dict": {"features.0.weight": torch.zeros(64, 3, 3, 3)}}, path)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(ValueError, match=r"x.pth.tar: damaged"):
+        load_method(path)

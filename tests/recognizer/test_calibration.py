@@ -1,0 +1,122 @@
+"""Calibration: temperatures, thresholds and fusions from photos left out."""
+
+import numpy as np
+import pytest
+import torch
+
+from triptych.fusion import LevelFusion
+from triptych.recognizer.calibration import (
+    Calibration,
+    _temperature,
+    calibration_error,
+    known_score,
+    learn_fusion,
+)
+from triptych.recognizer.leave_one_out import even_shares
+
+
+def test_what_resembles_many_classes_is_less_known_than_what_resembles_one() -> None:
+    many, one, shifted = torch.randn(3, 30).clamp(-1, 1).double()
+    many[:6], one[:1] = 5.0, 5.0
+    shifted = one + 100
+    alike, clear, moved = known_score(torch.stack([many, one, shifted])).tolist()
+    assert alike < 0.5 < 3 < clear == pytest.approx(moved)
+    # What it has nothing in common with does not count: more such classes change nothing.
+    assert known_score(torch.cat([one, torch.full((50,), -9.0)])[None]).item() == pytest.approx(clear)
+    assert known_score(torch.tensor([[3.0, 1.0]])).item() == 2.0
+
+
+def test_temperature_finds_the_scale_of_the_logits() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(20_000, 4, generator=generator, dtype=torch.float64)
+    truth = torch.multinomial((logits / 0.4).softmax(1), 1, generator=generator)[:, 0]
+    assert _temperature(logits, truth) == pytest.approx(0.4, rel=0.05)
+
+
+def test_a_few_perfect_photos_do_not_make_it_sure_of_everything() -> None:
+    logits = torch.eye(2, dtype=torch.float64) * 10
+    assert _temperature(logits, torch.tensor([0, 1])) > 1 / 3
+
+
+def test_temperature_of_many_is_hardly_held_back() -> None:
+    logits = torch.eye(2, dtype=torch.float64).repeat(500, 1) * 3
+    assert _temperature(logits, torch.tensor([0, 1] * 500)) < 1 / 2
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(0.05, 4.0), (0.1, 9.0), (0.001, 0.0), (0.999, 98.0)])
+def test_threshold_is_the_conformal_quantile(rate: float, expected: float) -> None:
+    calibration = Calibration(1.0, tuple(float(i) for i in range(99)), 1.0, 0.0, 0.0)
+    assert calibration.threshold(rate) == expected
+
+
+def test_threshold_keeps_the_stated_rate() -> None:
+    rng = np.random.default_rng(0)
+    alarms = []
+    for _ in range(400):
+        known = rng.normal(size=60)
+        alarms.append(rng.normal() < Calibration(1.0, tuple(sorted(known)), 1.0, 0.0, 0.0).threshold(0.1))
+    assert np.mean(alarms) < 0.1 + 3 * (0.09 / 400) ** 0.5
+
+
+def test_calibration_error_of_a_calibrated_forecast_is_small() -> None:
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(0.5, 1, 50_000)
+    truth = (rng.random(50_000) > sure).astype(int)
+    assert calibration_error(np.stack([sure, 1 - sure], axis=1), truth) < 0.02
+    assert calibration_error(np.full((10, 2), [1.0, 0.0]), np.ones(10, int)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("counts", "limit", "expected"),
+    [([3, 3], 10, [3, 3]), ([1, 9], 6, [1, 5]), ([5, 5], 3, [1, 2]), ([0, 4], 4, [0, 4])],
+)
+def test_shares_are_even(counts: list[int], limit: int, expected: list[int]) -> None:
+    assert even_shares(counts, limit) == expected
+
+
+def test_of_too_many_classes_some_of_all_are_asked() -> None:
+    shares = even_shares([2] * 500 + [0] * 100 + [9] * 500, limit=40)
+    assert sum(shares) == 40
+    assert max(shares) == 1
+    assert 10 < sum(shares[:500]) < 30
+    assert even_shares([3, 3], limit=0) == [0, 0]
+
+
+def _levels(
+    photos: int, noise: dict[str, float], scale: dict[str, float]
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.arange(photos) % 4
+    right = torch.nn.functional.one_hot(truth, 4).float()
+    return {
+        name: scale[name] * (right + noise[name] * torch.randn(photos, 4, generator=generator)) for name in noise
+    }, truth
+
+
+def test_levels_of_any_scale_weigh_by_what_they_tell() -> None:
+    noise = {"good": 0.5, "bad": 50.0}
+    fusions = [learn_fusion(*_levels(200, noise, {"good": scale, "bad": 1 / scale})) for scale in (1.0, 1e4)]
+    weights = [fusion.log_weight.exp() for fusion in fusions]
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-2, atol=1e-2)
+    assert weights[0][0] > 10 * weights[0][1]
+    assert fusions[1].trained
+
+
+def test_weights_start_from_those_of_training() -> None:
+    trained = LevelFusion(["good", "bad"])
+    with torch.no_grad():
+        trained.log_weight.copy_(torch.tensor([0.1, 0.4]).log())
+        trained.observed.fill_(1)
+    moved = []
+    for photos in (4, 2000):
+        levels, truth = _levels(photos, {"good": 0.5, "bad": 2.0}, {"good": 1.0, "bad": 1.0})
+        fitted = learn_fusion(levels, truth, trained)
+        assert torch.equal(fitted.spread, trained.spread)
+        moved.append((fitted.log_weight - trained.log_weight).abs().max().item())
+    assert moved[0] < np.log(4) < moved[1]
+
+
+def test_a_few_photos_hardly_move_the_weights() -> None:
+    levels, truth = _levels(4, {"good": 0.5, "bad": 50.0}, {"good": 1.0, "bad": 1.0})
+    weights = learn_fusion(levels, truth).log_weight.exp()
+    assert ((weights / 0.5).log().abs() < np.log(4)).all()
