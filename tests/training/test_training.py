@@ -71,9 +71,8 @@ def same_weights(one: Path, other: Path) -> bool:
 
 def run_and_kill(data: Path, out: Path, after: Path, delay: float) -> None:
     """Start training in a process of its own and kill -9 it ``delay`` seconds after the file ``after`` is there."""
-    program = COMMAND.format(
-        tests=[str(Path(__file__).parent), str(Path(__file__).parents[1])], data=str(data), out=str(out)
-    )
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    program = COMMAND.format(tests=folders, data=str(data), out=str(out))
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not after.exists() and process.poll() is None and time.monotonic() < deadline:
