@@ -11,8 +11,7 @@ import torch
 
 from triptych import load_method
 from triptych.data import open_store
-from triptych.evaluation.episodes import EpisodeSampler
-from triptych.evaluation.evaluate import encode_images
+from triptych.evaluation import EpisodeSampler, encode_images
 from triptych.methods import MML
 from triptych.methods.files import weights_hash
 

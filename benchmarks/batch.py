@@ -23,7 +23,7 @@ from triptych import Recognizer
 from triptych.data import list_folder
 from triptych.folders.predict import predict_folder
 from triptych.recognizer import QUERY_BATCH
-from triptych.support.support import Photo, encode, read_photos
+from triptych.support import Photo, encode, read_photos
 
 SUPPORTS = ((20, 1), (20, 5))  # classes, photos of each
 

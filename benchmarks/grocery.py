@@ -24,8 +24,7 @@ from triptych.comparison.baselines import pooled
 from triptych.comparison.collection import Collection, collect
 from triptych.comparison.contest import FUSED, contest
 from triptych.comparison.splits import SplitSampler
-from triptych.evaluation.episodes import Episode, EpisodeSampler
-from triptych.evaluation.evaluate import Accuracy, versions
+from triptych.evaluation import Accuracy, Episode, EpisodeSampler, versions
 from triptych.methods import MML
 from triptych.methods.files import weights_hash
 from triptych.reports.charts import contender_title

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from triptych.evaluation.evaluate import encode_images
+from triptych.evaluation import encode_images
 from triptych.methods import MML, MMLConfig
 from triptych.similarity import distribution_similarity, part_similarity, pixel_similarity
 from triptych.system.memory import keep_freed_memory

@@ -22,13 +22,12 @@ import numpy as np
 
 from triptych import load_method, save_method
 from triptych.data import ImageStore, open_store
-from triptych.evaluation.episodes import EpisodeSampler
-from triptych.evaluation.evaluate import Accuracy, evaluate_store, versions
+from triptych.evaluation import Accuracy, EpisodeSampler, evaluate_store, versions
 from triptych.methods import METHODS, MML, MMLConfig
 from triptych.methods.files import weights_hash
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
-from triptych.training import PRESETS, Preset, TrainSettings, learn_base_classes, train
+from triptych.training import PRESETS, Preset, TrainSettings, learn_closed_form, train
 
 SHOTS = (1, 5)
 REFERENCE = "paper"  # whom the others are compared with
@@ -109,7 +108,7 @@ def teach(data: str, trained: Path, out: Path, images: int = PRESETS["fast"].tra
     method = load_method(trained)
     store = open_store(data, "train", method.preprocess.side)
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_method(learn_base_classes(method, store, images, "bf16"), out)
+    save_method(learn_closed_form(method, store, images, "bf16"), out)
 
 
 def table(
@@ -134,7 +133,7 @@ def table(
             method = load_method(file)
             store = open_store(data, "test", method.preprocess.side)
             subsets = episode_accuracies(method, store, shot, episodes, seed, precision, cache)
-            found[name] = subsets[" + ".join(method.config.levels)]
+            found[name] = subsets[" + ".join(method.level_names)]
             rows[name][f"{shot}-shot"] = {
                 "accuracy": asdict(Accuracy.over(found[name])),
                 "weights": file,

@@ -23,7 +23,7 @@ class PlainMML(nn.Module):
         self.config = method.config
         self.backbone = _plain_conv64f(method.backbone) if isinstance(method.backbone, Conv64F) else method.backbone
         self.way = way
-        levels = len(method.config.levels)
+        levels = len(method.level_names)
         self.norm = nn.BatchNorm1d(levels * way)
         self.fuse = nn.Conv1d(1, 1, levels, dilation=way, bias=False)
 

@@ -19,10 +19,10 @@ from torch.optim.swa_utils import update_bn
 
 from triptych import load_method, save_method
 from triptych.data import ImageStore, open_store
-from triptych.evaluation.evaluate import evaluate
+from triptych.evaluation import evaluate
 from triptych.methods import MML
 from triptych.system.memory import keep_freed_memory
-from triptych.training import PRESETS, TrainSettings, balance_levels, learn_base_classes
+from triptych.training import PRESETS, TrainSettings, balance_levels, learn_closed_form
 
 BATCHES, BATCH = 100, 80  # of images for the batch statistics
 VALIDATION_SEED = 1  # that of training
@@ -41,7 +41,7 @@ def soup(data: str, files: list[Path], settings: TrainSettings, precision: str) 
     train, val = (open_store(data, split, method.preprocess.side) for split in ("train", "val"))
     with torch.no_grad():
         update_bn(_batches(method, train), method.backbone)
-    method = learn_base_classes(method, train, settings.base_images, precision)
+    method = learn_closed_form(method, train, settings.base_images, precision)
     return balance_levels(method, val, settings.validation_shots, settings.balance_episodes, precision=precision)
 
 

@@ -31,8 +31,7 @@ from torch.nn import functional
 
 import triptych
 from triptych.data import ImageStore, open_store, random_crop_flip
-from triptych.evaluation.episodes import Episode, EpisodeSampler
-from triptych.evaluation.evaluate import encode_images
+from triptych.evaluation import Episode, EpisodeSampler, encode_images
 from triptych.methods import MML, build_method
 from triptych.similarity import distribution_similarity, part_similarity, pixel_similarity
 from triptych.system.memory import keep_freed_memory

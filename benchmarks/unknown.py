@@ -23,11 +23,11 @@ from speed import machine
 from triptych import Recognizer, load_method
 from triptych.comparison.baselines import pooled, prepared
 from triptych.data import list_folder
-from triptych.evaluation.evaluate import Accuracy, versions
+from triptych.evaluation import Accuracy, versions
 from triptych.methods import MML
 from triptych.methods.files import weights_hash
 from triptych.recognizer.calibration import Calibration, calibration_error, known_score
-from triptych.support.support import Photo, encode, read_photos
+from triptych.support import Photo, encode, read_photos
 from triptych.system.files import write_whole
 from triptych.system.progress import track
 

@@ -26,7 +26,7 @@ _CHECKED = [
     "comparison.splits",
     "comparison.suspects",
 ]
-install_import_hook([f"triptych.{name}" for name in _CHECKED], "beartype.beartype")
+install_import_hook([f"triptych.{name}" for name in _CHECKED], "checked.checked")
 
 
 @pytest.fixture(autouse=True, scope="session")

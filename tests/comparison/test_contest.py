@@ -9,7 +9,7 @@ from triptych import Recognizer, load_method
 from triptych.comparison.baselines import BASELINES, baseline_answers, pooled
 from triptych.comparison.collection import collect
 from triptych.comparison.contest import FUSED, _fusion, contest
-from triptych.evaluation.episodes import Episode, EpisodeSampler
+from triptych.evaluation import Episode, EpisodeSampler
 from triptych.methods import LEVELS, MML, MMLConfig
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from triptych.evaluation.episodes import EpisodeSampler
+from triptych.evaluation import EpisodeSampler
 
 LABELS = np.repeat(np.arange(7), [20, 25, 30, 20, 20, 40, 20])
 

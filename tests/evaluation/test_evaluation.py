@@ -9,8 +9,7 @@ from photos import class_folders
 from PIL import Image
 
 from triptych.data import open_store
-from triptych.evaluation.episodes import EpisodeSampler
-from triptych.evaluation.evaluate import Accuracy, evaluate, evaluate_store, per_level
+from triptych.evaluation import Accuracy, EpisodeSampler, evaluate, evaluate_store, per_level
 from triptych.methods import METHODS, build_method
 
 
@@ -68,7 +67,7 @@ def test_a_record_holds_all_that_a_rerun_needs(data: Path) -> None:
 
 def test_the_ablation_covers_every_level_pair_and_all() -> None:
     method = build_method("mml-conv64f")
-    levels = {name: torch.randn(4, 3) for name in method.config.levels}
+    levels = {name: torch.randn(4, 3) for name in method.level_names}
     scores = per_level(method, levels)
     assert list(scores) == [
         "distribution",

@@ -17,7 +17,7 @@ from triptych import Recognizer
 from triptych.evidence import Explanation
 from triptych.evidence.drawing import _box, _shown, draw_explanation, tinted
 from triptych.evidence.lettering import lettering, wrapped
-from triptych.methods import MMLConfig, build_method
+from triptych.methods import MMLConfig, Preprocessing, build_method
 
 
 def images_of(kinds: int, each: int) -> list[Image.Image]:
@@ -147,7 +147,7 @@ def test_thumbnails_that_are_no_jpeg_are_not_opened(
 
 def test_a_thousand_classes() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1000, 24, 24, 3), dtype=np.uint8)
-    method = build_method(MMLConfig(side=16))
+    method = build_method(MMLConfig(preprocessing=Preprocessing(side=16)))
     explanation = Recognizer(method).fit(list(noise), list(range(1000))).explain(noise[7])
     assert explanation.grid == (4, 4)
     assert explanation.label == 7

@@ -15,7 +15,7 @@ from triptych.evidence.matching import naming_order
 from triptych.interop import load_method
 from triptych.methods import build_method
 from triptych.methods.mml import MML
-from triptych.support.support import View, read_photos, views_of
+from triptych.support import View, read_photos, views_of
 
 SHOTS = {"a": 3, "b": 1, "c": 2}
 

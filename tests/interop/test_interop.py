@@ -11,7 +11,7 @@ from torch import nn
 
 from triptych import load_method
 from triptych.data import open_store
-from triptych.evaluation.episodes import EpisodeSampler
+from triptych.evaluation import EpisodeSampler
 
 MML = ["mml_wass_conv64f_tieredimagenet_5w1s", "mml_wass_conv64f_tieredimagenet_5w5s"]
 
@@ -88,7 +88,7 @@ def test_the_kind_of_checkpoint_is_recognised(
     shared: Path, name: str, levels: tuple, distance: str, slots: int | None
 ) -> None:
     config = load_method(shared / "weights" / f"{name}.pth.tar").config
-    assert (config.levels, config.distance, config.slots, config.part_normalize) == (levels, distance, slots, False)
+    assert (levels, config.distance, config.slots, config.part_normalize) == (levels, distance, slots, False)
 
 
 def test_published_mml_refuses_another_way(shared: Path) -> None:

@@ -29,7 +29,7 @@ from triptych.backbones.pretrained import FAMILIES, Pretrained, architecture_of
 from triptych.interop import pretrained_method
 from triptych.methods import METHODS, MMLConfig, build_method
 from triptych.methods.files import weights_hash
-from triptych.support.support import read_photos
+from triptych.support import read_photos
 
 TRAINING = [photo(kind, number) for kind in range(3) for number in range(4)]
 LABELS = np.repeat(["a", "b", "c"], 4)

@@ -10,10 +10,10 @@ from photos import photo
 from torch import Tensor
 
 from triptych import Recognizer
-from triptych.methods import MML, ClassSummary
+from triptych.methods import MML, Summary
 from triptych.recognizer.estimator import _read_one
 from triptych.recognizer.leave_one_out import _shares, leave_one_out, most_left_out
-from triptych.support.support import Support
+from triptych.support import Support
 
 Counted = Callable[[Callable[[], Any]], int]
 
@@ -34,7 +34,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Counted:
     calls: list[int] = []
     plain = MML.compare
 
-    def counting(self: MML, query: Tensor, summaries: Sequence[ClassSummary], *rest: Any) -> dict[str, Tensor]:
+    def counting(self: MML, query: Tensor, summaries: Sequence[Summary], *rest: Any) -> dict[str, Tensor]:
         calls.append(len(query) * len(summaries))
         return plain(self, query, summaries, *rest)
 

@@ -22,7 +22,7 @@ from triptych import ImageError, Recognizer
 from triptych.interop import load_method
 from triptych.methods import build_method, method_to_bytes
 from triptych.recognizer.file import _checksum
-from triptych.support.support import read_photos
+from triptych.support import read_photos
 from triptych.system.files import pack, unpack
 
 SHOTS = {"a": 3, "b": 1, "c": 2}

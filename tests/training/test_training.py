@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 from photos import split_folders
+from triptych.training.base_classes import learn_closed_form
 
 from triptych import load_method
 from triptych.data import ImageStore, open_store
-from triptych.evaluation.episodes import EpisodeSampler
-from triptych.methods import METHODS, MML, MMLConfig, build_method, save_method
-from triptych.similarity import fit_discriminant, gaussian_vectors
+from triptych.evaluation import EpisodeSampler
+from triptych.methods import METHODS, MML, MMLConfig, Preprocessing, build_method, save_method
+from triptych.similarity import fit_plda, gaussian_vectors
 from triptych.training import PRESETS, Preset, PretrainSettings, TrainingError, TrainSettings, pretrain, train
 from triptych.training.balance import balance_levels
-from triptych.training.base_classes import learn_base_classes
 from triptych.training.classification import GaussianHead
 from triptych.training.episodic import episode_loss
 from triptych.training.schedule import cosine, side_at, step_halving
@@ -204,7 +204,7 @@ def test_base_classes_are_those_of_the_kept_weights(data: Path, tmp_path: Path) 
     settings = replace(TRAIN, steps=2, precision="32-true", store_side=None)
     method = load_method(train(data, tmp_path / "run", preset=Preset(None, settings)))
     assert method.config.base_classes == 6
-    again = learn_base_classes(method, open_store(data, "train", 84), TRAIN.base_images)
+    again = learn_closed_form(method, open_store(data, "train", 84), TRAIN.base_images)
     for name, value in again.base.state_dict().items():
         torch.testing.assert_close(value, method.base.state_dict()[name], rtol=1e-2, atol=1e-3)
 
@@ -212,11 +212,11 @@ def test_base_classes_are_those_of_the_kept_weights(data: Path, tmp_path: Path) 
 def test_base_classes_are_learnt_from_so_many_images_and_leave_the_rest_alone(data: Path) -> None:
     model, store = MML(MMLConfig()).eval(), open_store(data, "train", 84)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    learnt = learn_base_classes(model, store, 3)
+    learnt = learn_closed_form(model, store, 3)
     with torch.no_grad():
         pixels = [store[np.flatnonzero(store.labels == n)[:3]] for n in range(6)]
         images = [model.preprocess.normalise(torch.cat([one, one.flip(2)])) for one in pixels]
-        origin, _, between = fit_discriminant([gaussian_vectors(model.backbone.taps(one)) for one in images])
+        origin, _, between = fit_plda([gaussian_vectors(model.backbone.taps(one)) for one in images])
     torch.testing.assert_close(learnt.base.origin.double(), origin, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(learnt.base.between.double(), between, rtol=1e-2, atol=0)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -276,15 +276,15 @@ def costs(method: MML, store: ImageStore, seed: int) -> dict[str, float]:
 
 def test_balanced_levels_are_calibrated_together_and_each_by_itself() -> None:
     torch.manual_seed(0)
-    method = learn_base_classes(MML(MMLConfig(side=32)), tinted(8, 10, seed=0), 10)
+    method = learn_closed_form(MML(MMLConfig(preprocessing=Preprocessing(side=32))), tinted(8, 10, seed=0), 10)
     before = {name: value.clone() for name, value in method.state_dict().items()}
     store = tinted(5, 20, seed=1)
     balanced = balance_levels(method, store, shots=[1], episodes=5, seed=4)
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
     assert balanced.base.weight != method.base.weight
     best = costs(balanced, store, seed=4)
-    assert best["fused"] <= min(best[name] for name in method.config.levels) < np.log(5)
-    for i, name in enumerate(method.config.levels):
+    assert best["fused"] <= min(best[name] for name in method.level_names) < np.log(5)
+    for i, name in enumerate(method.level_names):
         for factor in (0.5, 2.0):  # the weak prior may leave a little
             for parameter in (balanced.fusion.log_temperature, balanced.fusion.log_weight):
                 with torch.no_grad():
@@ -302,7 +302,7 @@ def test_balanced_levels_are_calibrated_together_and_each_by_itself() -> None:
 
 def test_levels_are_balanced_over_all_shots_and_without_base_classes() -> None:
     torch.manual_seed(0)
-    method, store = MML(MMLConfig(side=32)).eval(), tinted(5, 20, seed=1)
+    method, store = MML(MMLConfig(preprocessing=Preprocessing(side=32))).eval(), tinted(5, 20, seed=1)
     balanced = balance_levels(method, store, shots=[1, 5], episodes=5, precision="bf16")
     assert balanced.base is None
     assert costs(balanced, store, seed=4)["fused"] < costs(method, store, seed=4)["fused"]
@@ -311,12 +311,12 @@ def test_levels_are_balanced_over_all_shots_and_without_base_classes() -> None:
 @pytest.mark.parametrize(("shots", "episodes"), [((), 5), ((1,), 0)])
 def test_nothing_to_balance_levels_on_is_refused(shots: tuple[int, ...], episodes: int) -> None:
     with pytest.raises(ValueError, match="expected shots and at least one episode"):
-        balance_levels(MML(MMLConfig(side=32)), tinted(5, 20, seed=1), shots, episodes)
+        balance_levels(MML(MMLConfig(preprocessing=Preprocessing(side=32))), tinted(5, 20, seed=1), shots, episodes)
 
 
 def test_a_photo_and_its_mirror_image_are_not_two_of_a_base_class(data: Path) -> None:
     with pytest.raises(ValueError, match="at least two images of each class, got 1"):
-        learn_base_classes(MML(MMLConfig()), open_store(data, "train", 84), 1)
+        learn_closed_form(MML(MMLConfig()), open_store(data, "train", 84), 1)
 
 
 def test_training_keeps_balanced_levels_and_trains_on_unbalanced_ones(data: Path, tmp_path: Path) -> None:

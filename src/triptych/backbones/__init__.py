@@ -5,10 +5,20 @@ from typing import Any
 
 from triptych.backbones.base import Backbone
 from triptych.backbones.conv64f import Conv64F
-from triptych.backbones.pretrained import Pretrained
+from triptych.backbones.pretrained import Pretrained, architecture_of, check_weights, require_transformers
 from triptych.backbones.resnet12 import ResNet12
 
-__all__ = ["BACKBONES", "Backbone", "Conv64F", "Pretrained", "ResNet12", "build_backbone"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "Conv64F",
+    "Pretrained",
+    "ResNet12",
+    "architecture_of",
+    "build_backbone",
+    "check_weights",
+    "require_transformers",
+]
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "conv64f": Conv64F,

@@ -47,12 +47,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure accuracy over episodes, with its 95% interval, and that of each level and pair."""
-    from triptych.evaluation.evaluate import evaluate as run_evaluation
+    from triptych.evaluation import EvaluateSettings
+    from triptych.evaluation import evaluate as run_evaluation
     from triptych.interop import load_method
 
-    record = run_evaluation(
-        data, load_method(method, device), method, split, way, shot, queries, episodes, seed, precision, flips
-    )
+    settings = EvaluateSettings(split, way, shot, queries, episodes, seed, precision, flips)
+    record = run_evaluation(data, load_method(method, device), method, settings)
     if as_json:
         return print_json(record)
     print(f"{way}-way {shot}-shot, {episodes} episodes of {split}, seed {seed}: accuracy in %")

@@ -11,12 +11,11 @@ from jaxtyping import Float
 from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from torch import Tensor
 
 from triptych.data.inputs import LabelledPhotos, labelled_photos
-from triptych.methods import MML
+from triptych.methods import Encoded, Method
 from triptych.recognizer.leave_one_out import even_shares
-from triptych.support.support import Photo, Unreadable, encode_to_keep, read_photos, thumbnail
+from triptych.support import Photo, Unreadable, encode, read_photos, thumbnail
 from triptych.system.progress import track
 from triptych.system.wording import counted
 
@@ -32,7 +31,7 @@ class Collection:
     """Photos that accuracy can be measured on: no two of them are the same photo.
 
     Attributes:
-        maps: (B, P, H, W) float16, what ``MML.encode`` gives, as a ``Recognizer`` keeps them.
+        encoded: as a ``Recognizer`` keeps them.
         labels: (B,) int64, an index into ``classes``.
         classes: the class names; each has at least one photo.
         names: how messages name each photo.
@@ -46,7 +45,7 @@ class Collection:
         unread: how many photos were not looked at, because there were more than ``most``.
     """
 
-    maps: Tensor
+    encoded: Encoded
     labels: np.ndarray
     classes: tuple[str, ...]
     names: tuple[str, ...]
@@ -65,7 +64,7 @@ class Collection:
 
 @torch.no_grad()
 def collect(
-    method: MML,
+    method: Method,
     images: LabelledPhotos,
     labels: Iterable[Hashable] | None = None,
     most: int = 3000,
@@ -132,13 +131,13 @@ class _Encoded:
 
     name: str
     id: str
-    map: Tensor
+    encoded: Encoded
     thumbnail: bytes
     small: np.ndarray
 
     @classmethod
-    def of(cls, method: MML, photo: Photo) -> "_Encoded":
-        encoded = encode_to_keep(method, photo.pixels[None])[0]
+    def of(cls, method: Method, photo: Photo) -> "_Encoded":
+        encoded = encode(method, photo.pixels[None]).to_keep()
         small = Image.fromarray(photo.pixels).resize((_SMALL, _SMALL), Image.Resampling.BOX)
         vector = np.asarray(small, dtype=np.float64).ravel()
         return cls(photo.name, photo.id, encoded, thumbnail(photo.pixels), vector)
@@ -179,7 +178,7 @@ def _collection(photos: list[_Encoded], names: list[Any], given: dict[Any, None]
     index = {name: n for n, name in enumerate(present)}
     labels = np.array([index[name] for name in names], dtype=np.int64)
     return Collection(
-        maps=torch.stack([photo.map for photo in photos]),
+        encoded=Encoded.join([photo.encoded for photo in photos]),
         labels=labels,
         classes=tuple(map(str, present)),
         names=tuple(photo.name for photo in photos),

@@ -17,14 +17,14 @@ from triptych.comparison.contest import FUSED, contest
 from triptych.comparison.splits import SplitSampler, usable_shots
 from triptych.comparison.suspects import Doubts, left_out
 from triptych.data.inputs import LabelledPhotos
-from triptych.evaluation.episodes import Episode
-from triptych.evaluation.evaluate import Accuracy, versions
+from triptych.evaluation import Accuracy, Episode, versions
 from triptych.interop import chosen_method
-from triptych.methods import MML
-from triptych.methods.files import weights_hash
+from triptych.methods import Method, weights_hash
+from triptych.similarity import searching
 from triptych.system.devices import usable_device
 from triptych.system.memory import keep_freed_memory
 from triptych.system.progress import track
+from triptych.weights import DEFAULT
 
 __all__ = ["SHOTS", "compare"]
 
@@ -51,7 +51,7 @@ class _Split:
 def compare(
     photos: LabelledPhotos,
     labels: Iterable[Hashable] | None = None,
-    method: str | PathLike[str] | MML = "mml-conv64f",
+    method: str | PathLike[str] | Method = DEFAULT,
     repeats: int = 10,
     shots: Sequence[int] = SHOTS,
     queries: int = 5,
@@ -110,7 +110,7 @@ def compare(
         **_described(collection),
         **_measured(model, collection, _sampler(collection, repeats, shots, queries, seed), repeats, precision),
         "data": str(photos) if isinstance(photos, str | PathLike) else None,
-        "method": str(backbone or method) if not isinstance(method, MML) else model.config.backbone,
+        "method": str(backbone or method) if not isinstance(method, Method) else model.config.backbone,
         "backbone": None if backbone is None else str(backbone),
         "config": asdict(model.config),
         "weights_sha256": weights_hash(model),
@@ -126,13 +126,13 @@ def compare(
 
 
 def _measured(
-    method: MML, collection: Collection, sampler: SplitSampler, repeats: int, precision: str
+    method: Method, collection: Collection, sampler: SplitSampler, repeats: int, precision: str
 ) -> dict[str, Any]:
     """What the splits and leaving out have given."""
-    dtype = _PRECISIONS[precision]
-    splits = _run(method, collection, sampler, repeats, dtype)
-    bound = _comparisons(collection, _WORK[1])
-    doubts = left_out(method, collection.maps, collection.labels, bound, seed=sampler.seed, search_dtype=dtype)
+    with searching(_PRECISIONS[precision]):
+        splits = _run(method, collection, sampler, repeats)
+        bound = _comparisons(collection, _WORK[1])
+        doubts = left_out(method, collection.encoded, collection.labels, bound, seed=sampler.seed)
     thumbnails: dict[str, str] = {}
     return {
         "curve": [_point(splits, shot, len(collection)) for shot in sampler.shots],
@@ -153,19 +153,17 @@ def _sampler(collection: Collection, repeats: int, shots: Sequence[int], queries
 
 def _comparisons(collection: Collection, work: float) -> int:
     """How many pairs of photos may be compared."""
-    _, channels, height, width = collection.maps.shape
+    _, channels, height, width = collection.encoded.maps.shape
     return int(work / (channels * (height * width) ** 2))
 
 
-def _run(
-    method: MML, collection: Collection, sampler: SplitSampler, repeats: int, search_dtype: torch.dtype
-) -> list[_Split]:
-    vectors = pooled(method.descriptors(collection.maps))
+def _run(method: Method, collection: Collection, sampler: SplitSampler, repeats: int) -> list[_Split]:
+    vectors = pooled(collection.encoded.maps)
     drawn = [sampler[number] for number in range(repeats)]
     tasks = [(number, shot) for number in range(repeats) for shot in sampler.shots]
     answers: list[dict[int, dict[str, np.ndarray]]] = [{} for _ in drawn]
     for number, shot in track(tasks, "comparing", total=len(tasks)):
-        answers[number][shot] = contest(method, collection.maps, vectors, drawn[number][shot], search_dtype)
+        answers[number][shot] = contest(method, collection.encoded, vectors, drawn[number][shot])
     return [_Split(episodes, given) for episodes, given in zip(drawn, answers, strict=True)]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from triptych.evaluation.episodes import Episode
+from triptych.evaluation import Episode
 
 __all__ = ["SplitSampler", "usable_shots"]
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
 
-from triptych.fusion import Fusion
-from triptych.methods import MML
-from triptych.recognizer.calibration import refitted
+from triptych.fusion import Fusion, refitted
+from triptych.methods import Encoded, Method
 from triptych.recognizer.leave_one_out import even_shares
 from triptych.system.progress import track
 
@@ -38,13 +36,12 @@ class Doubts:
 
 @torch.inference_mode()
 def left_out(
-    method: MML,
-    maps: Float[Tensor, "B P H W"],
+    method: Method,
+    encoded: Encoded,
     labels: Int64[np.ndarray, " B"],
     comparisons: int,
     most: int = 10,
     seed: int = 0,
-    search_dtype: torch.dtype = torch.float32,
 ) -> Doubts:
     """Recognise each photo by a panel of the others, of its own class without itself.
 
@@ -52,12 +49,11 @@ def left_out(
 
     Args:
         method: what recognises them.
-        maps: feature maps of the photos.
+        encoded: the photos.
         labels: (B,) their classes 0..N-1. Photos of classes with a single one are not left out.
         comparisons: of two photos, at most. The panels shrink to hold it, and then the number of photos.
         most: photos of a class's panel, at most.
         seed: of the panels, and of which photos are taken where there are too many.
-        search_dtype: as in ``contest``.
     """
     rng = np.random.default_rng(seed)
     members = [rng.permutation(np.flatnonzero(labels == n)) for n in range(labels.max() + 1)]
@@ -65,21 +61,24 @@ def left_out(
     counts = [len(mine) if len(mine) > 1 else 0 for mine in members]
     shares = even_shares(counts, comparisons // (size * len(members)))
     sizes = [min(size, max(1, len(mine) - 1)) for mine in members]
-    summaries = [method.summarise(maps[mine[:n]].float()) for mine, n in zip(members, sizes, strict=True)]
+    summaries = [method.summarise(encoded[mine[:n]].float()) for mine, n in zip(members, sizes, strict=True)]
     taken, rows = [], []
-    for n in track(np.flatnonzero(shares), "leaving out", total=len(members)):
+    for n in track(np.flatnonzero(shares).tolist(), "leaving out", total=len(members)):
         photos = members[n][: shares[n]]
-        levels = method.compare(maps[photos].float(), summaries, search_dtype)
+        levels = method.compare(encoded[photos].float(), method.adapt(summaries))
         for row, photo in enumerate(photos[: sizes[n]]):
             others = members[n][: sizes[n] + 1]
-            rest = method.summarise(maps[others[others != photo]].float())
-            for level, similarity in method.compare(maps[photo, None].float(), [rest], search_dtype).items():
-                levels[level][row, n] = similarity[0, 0]
+            own = method.summarise(encoded[others[others != photo]].float())
+            alone = method.separable  # else the other classes change with it
+            classes = [own] if alone else method.adapt([*summaries[:n], own, *summaries[n + 1 :]])
+            columns = slice(n, n + 1) if alone else slice(None)
+            for level, similarity in method.compare(encoded[[photo]].float(), classes).items():
+                levels[level][row, columns] = similarity[0]
         taken.append(photos)
         rows.append(levels)
     which, panel = np.concatenate(taken), [mine[:n] for mine, n in zip(members, sizes, strict=True)]
     scores = {level: torch.cat([levels[level] for levels in rows]) for level in rows[0]}
-    fusion = refitted(method.fusion, scores, torch.from_numpy(labels[which]).to(maps.device))
+    fusion = refitted(method.fusion, scores, torch.from_numpy(labels[which]).to(encoded.device))
     logits = fusion(scores).double().cpu().numpy()
     return Doubts(which, logits.argmax(axis=1), _doubt(logits, labels[which]), panel, fusion)
 

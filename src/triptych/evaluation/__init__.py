@@ -1,15 +1,19 @@
 """Evaluation: episodes, accuracy with its interval, the part of each level."""
 
+from triptych.evaluation.ablation import per_level
+from triptych.evaluation.accuracy import Accuracy
 from triptych.evaluation.episodes import Episode, EpisodeSampler
-from triptych.evaluation.evaluate import BATCH, Accuracy, encode_images, evaluate, evaluate_store, per_level
+from triptych.evaluation.evaluate import evaluate, evaluate_store, in_precision, versions
+from triptych.evaluation.settings import EvaluateSettings
 
 __all__ = [
-    "BATCH",
     "Accuracy",
     "Episode",
     "EpisodeSampler",
-    "encode_images",
+    "EvaluateSettings",
     "evaluate",
     "evaluate_store",
+    "in_precision",
     "per_level",
+    "versions",
 ]

@@ -19,7 +19,7 @@ class Episode:
         query_labels: (Q,) their classes, 0..N-1.
 
     >>> import numpy as np
-    >>> from triptych.evaluation.episodes import Episode
+    >>> from triptych.evaluation import Episode
     >>> episode = Episode(np.array([3, 7]), np.array([0, 1]), np.array([4, 8, 9]), np.array([0, 1, 1]))
     >>> episode.images
     array([3, 7, 4, 8, 9])
@@ -34,6 +34,10 @@ class Episode:
     def images(self) -> np.ndarray:
         """(S + Q,) indices of the support images, then of the query images."""
         return np.concatenate([self.support, self.query])
+
+    def at(self, place: np.ndarray) -> "Episode":
+        """The same task where image i of the store lies at ``place[i]``."""
+        return Episode(place[self.support], self.support_labels, place[self.query], self.query_labels)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class EpisodeSampler:
         ValueError: fewer classes than the way, or a class with fewer images than shot + queries.
 
     >>> import numpy as np
-    >>> from triptych.evaluation.episodes import EpisodeSampler
+    >>> from triptych.evaluation import EpisodeSampler
     >>> sampler = EpisodeSampler(np.arange(6).repeat(20), way=5, shot=1, queries=15)
     >>> episode = sampler[7]
     >>> episode.support_labels, len(episode.query)

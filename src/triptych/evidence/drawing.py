@@ -27,7 +27,13 @@ _PHOTOS, _PATCHES, _PARTS = 3, 5, 3  # shown at most, per class
 _COLOURS = ("#ffb000", "#35c2ff", "#2bd66f", "#ff7ad9", "#f4f06a")
 _INK, _FAINT, _LINE, _EMPTY = "#1c2733", "#66727f", "#c9d1d9", "#e9edf1"
 _AGAINST, _FOR = "#2166ac", "#d6301d"
-_LEVEL_COLOURS = {"pixel": "#3b6ea5", "part": "#c98a1b", "distribution": "#3f8f6b", "global": "#7a5ea8"}
+_LEVEL_COLOURS = {
+    "pixel": "#3b6ea5",
+    "part": "#c98a1b",
+    "distribution": "#3f8f6b",
+    "global": "#7a5ea8",
+    "plda": "#a5483f",
+}
 _OPACITY = 0.8  # of the strongest margin
 _BOX_CELLS = 3  # side of a box: the patch and its neighbours
 _TITLE = 13  # points

@@ -13,9 +13,8 @@ from triptych.evidence.drawing import draw_explanation
 from triptych.evidence.matching import Match, margins_of, matches_of, naming_order
 from triptych.evidence.records import ClassEvidence, PartMatch, PatchMatch
 from triptych.fusion import Fusion
-from triptych.methods import MML
-from triptych.similarity import part_class, pixel_class
-from triptych.support.support import Support, encode, views_of
+from triptych.methods import Encoded, Method
+from triptych.support import Support, encode, views_of
 from triptych.system.files import write_whole
 
 __all__ = ["Explanation", "explain"]
@@ -125,7 +124,7 @@ class Explanation:
 
 @torch.no_grad()
 def explain(
-    method: MML,
+    method: Method,
     fusion: Fusion,
     pixels: np.ndarray,
     labels: Sequence[Any],
@@ -138,7 +137,7 @@ def explain(
     >>> import numpy as np
     >>> from triptych.evidence import explain
     >>> from triptych.interop import load_method
-    >>> from triptych.support.support import grow, read_class_photos
+    >>> from triptych.support import grow, read_class_photos
     >>> photos = np.random.default_rng(0).integers(0, 256, (2, 84, 84, 3), dtype=np.uint8)
     >>> method = load_method("mml-conv64f")
     >>> supports = grow(method, read_class_photos(list(photos), ["a", "b"], 84), {}, views=1, thumbnails=False)
@@ -148,17 +147,13 @@ def explain(
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}")
     query = encode(method, pixels[None])
-    descriptors = method.descriptors(query)
-    levels = method.compare(query, [support.summary for support in supports])
+    levels = method.compare(query, method.adapt([support.summary for support in supports]))
     contributions = {level: part / temperature for level, part in fusion.contributions(levels).items()}
     probabilities = (fusion(levels)[0].double() / temperature).softmax(0)
-    config = method.config
-    patches = parts = None
-    if "pixel" in levels:
-        patches = _Compared(pixel_class(descriptors), supports, "pixel", config.pixel_k)
-    if "part" in levels:
-        parts = _Compared(part_class(descriptors, config.part_normalize), supports, "part", config.part_k)
-    grid = (query.shape[2], query.shape[3])
+    compared = _compared(method, query, supports)
+    maps = query.maps[0]
+    grid = (maps.shape[1], maps.shape[2])
+    patches, parts = compared.get("patch"), compared.get("channel")
     evidence = [
         ClassEvidence(
             label=labels[n],
@@ -171,24 +166,34 @@ def explain(
         )
         for n in probabilities.argsort(descending=True, stable=True)[:top].tolist()
     ]
-    return Explanation(pixels, grid, evidence, descriptors[0].float().cpu().numpy())
+    return Explanation(pixels, grid, evidence, maps.float().cpu().numpy())
 
 
 def _plain(label: Any) -> Any:
     return label.item() if isinstance(label, np.generic) else label
 
 
-class _Compared:
-    """A photo's descriptors or parts beside those of every class."""
+def _compared(method: Method, query: Encoded, supports: Sequence[Support]) -> dict[str, "_Compared"]:
+    """What the first level that matches patches finds, and the first that matches channels, by their unit."""
+    compared: dict[str, _Compared] = {}
+    for level, matching in method.matchings().items():
+        if matching.unit not in compared:
+            pools = [matching.pool(support.summary[level]) for support in supports]
+            compared[matching.unit] = _Compared(matching.rows(query), pools, supports, matching.k)
+    return compared
 
-    def __init__(self, rows: Tensor, supports: Sequence[Support], level: str, k: int) -> None:
-        self.rows, self.supports, self.level, self.k = rows, supports, level, k
-        margins, mean = margins_of(rows, [support.summary[level] for support in supports], k)
+
+class _Compared:
+    """A photo's patches or channels beside those of every class."""
+
+    def __init__(self, rows: Tensor, pools: Sequence[Tensor], supports: Sequence[Support], k: int) -> None:
+        self.rows, self.pools, self.supports, self.k = rows, pools, supports, k
+        margins, mean = margins_of(rows, pools, k)
         self.margins, self.mean = margins.cpu().numpy(), mean.tolist()  # (R, N), (R,)
 
     def matches(self, n: int, order: Sequence[int]) -> Iterator[tuple[int, Match, float]]:
         """(row, match, its share of the row's margin) in class n, rows in this order."""
-        found = matches_of(self.rows, self.supports[n], self.level, self.k)
+        found = matches_of(self.rows, self.pools[n], self.supports[n], self.k)
         for row in order:
             for match in found[row]:
                 yield row, match, match.similarity - self.mean[row] / self.k
@@ -196,7 +201,7 @@ class _Compared:
 
 def _patch_matches(patches: _Compared, n: int, grid: tuple[int, int], side: int) -> list[PatchMatch]:
     support = patches.supports[n]
-    views = [views_of(photo, support.maps.shape[1], side) for photo in support.ids]
+    views = [views_of(photo, support.views, side) for photo in support.ids]
     width = grid[1]
     return [
         PatchMatch(

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from triptych.similarity import nearest_similarity
-from triptych.support.support import Support
+from triptych.support import Support
 
 __all__ = ["Match", "margins_of", "matches_of", "naming_order"]
 
@@ -45,10 +45,9 @@ def margins_of(
     return scores - mean[:, None], mean
 
 
-def matches_of(rows: Float[Tensor, "R D"], support: Support, level: str, k: int) -> list[list[Match]]:
-    """The k nearest of each row in a class, nearest first."""
-    pool = support.summary[level]
-    views = support.maps.shape[1]
+def matches_of(rows: Float[Tensor, "R D"], pool: Float[Tensor, "J D"], support: Support, k: int) -> list[list[Match]]:
+    """The k nearest of each row in the pool of a class, nearest first."""
+    views = support.views
     members = len(pool) // (len(support) * views)  # of one view of one photo
     similarities, indices = _nearest(rows, pool, k)
     columns = (indices // (members * views), indices // members % views, indices % members, similarities)

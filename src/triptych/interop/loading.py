@@ -7,18 +7,18 @@ import torch
 
 from triptych.interop.pretrained import pretrained_method
 from triptych.interop.published import import_checkpoint
-from triptych.methods import EMBEDDED, MML, method_from_bytes
-from triptych.methods.files import embedded_method
+from triptych.methods import WEIGHTS, Method, method_from_bytes, packaged_method
 from triptych.system.devices import usable_device
+from triptych.weights import DEFAULT
 
 __all__ = ["chosen_method", "load_method"]
 
 
-def load_method(name: str | PathLike[str], device: str | torch.device = "cpu") -> MML:
+def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device = "cpu") -> Method:
     """Load a trained method, ready for inference.
 
     Args:
-        name: an embedded name ("mml-conv64f"), a .safetensors file written by ``save_method``, or a checkpoint
+        name: a registered name ("mml-conv64f"), a .safetensors file written by ``save_method``, or a checkpoint
             published by the authors of MML, ADM or DN4 (.pth.tar).
         device: where its weights go.
 
@@ -29,18 +29,18 @@ def load_method(name: str | PathLike[str], device: str | torch.device = "cpu") -
         ValueError: no such name or file, or not a checkpoint of a known kind; the message says what was expected.
 
     >>> from triptych import load_method
-    >>> load_method("mml-conv64f").config.levels
-    ('distribution', 'pixel', 'part')
+    >>> load_method("mml-conv64f").level_names
+    ('distribution', 'pixel', 'part', 'plda')
     >>> load_method("mml")
     Traceback (most recent call last):
-    ValueError: mml: no such file or embedded method; expected mml-conv64f, a .safetensors file or a published ...
+    ValueError: mml: no such file or registered weights; expected mml-conv64f, a .safetensors file or a published ...
     """
     path = Path(name)
-    if str(name) in EMBEDDED:
-        method = embedded_method(str(name))
+    if str(name) in WEIGHTS:
+        method = packaged_method(str(name))
     elif not path.is_file():
         raise ValueError(
-            f"{name}: no such file or embedded method; expected {', '.join(EMBEDDED)}, a .safetensors file or a "
+            f"{name}: no such file or registered weights; expected {', '.join(WEIGHTS)}, a .safetensors file or a "
             "published .pth.tar checkpoint"
         )
     elif path.suffix == ".safetensors":
@@ -50,7 +50,7 @@ def load_method(name: str | PathLike[str], device: str | torch.device = "cpu") -
     return method.eval().to(usable_device(device))
 
 
-def chosen_method(method: str | PathLike[str] | MML, backbone: str | PathLike[str] | None) -> MML:
+def chosen_method(method: str | PathLike[str] | Method, backbone: str | PathLike[str] | None) -> Method:
     """A method as ``load_method`` takes it, or one over a pretrained backbone; what is a method already stays it.
 
     Raises:
@@ -61,7 +61,7 @@ def chosen_method(method: str | PathLike[str] | MML, backbone: str | PathLike[st
     'conv64f'
     """
     if backbone is not None:
-        if method != EMBEDDED[0]:
+        if method != DEFAULT:
             raise ValueError("method and backbone are both given; give one, or a method over the backbone")
         return pretrained_method(backbone)
-    return method if isinstance(method, MML) else load_method(method)
+    return method if isinstance(method, Method) else load_method(method)

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from triptych.backbones.pretrained import architecture_of, require_transformers
-from triptych.methods.mml import MML, MMLConfig
+from triptych.backbones import architecture_of, require_transformers
+from triptych.methods import MML, Method, MMLConfig, Preprocessing
 
 __all__ = ["PRETRAINED", "pretrained_method"]
 
 # A Gaussian of hundreds of channels from as many descriptors needs shrinkage.
-PRETRAINED = MMLConfig(distance="log_kl", shrinkage="oas")
+PRETRAINED = MMLConfig(part_normalize=True, distance="log_kl", shrinkage="oas")
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
@@ -65,14 +65,14 @@ def pretrained_method(name: str | PathLike[str], settings: MMLConfig = PRETRAINE
         )
         called = Path(name).name if Path(name).is_dir() else name
         preprocessing = _preprocessing(name, architecture)
-        method = MML(replace(settings, backbone=called, architecture=architecture, **preprocessing)).eval()
+        method = MML(replace(settings, backbone=called, architecture=architecture, preprocessing=preprocessing)).eval()
     own = method.backbone.get_submodule("network")
     own.load_state_dict(network.state_dict())
     _complete(method, own, set(report["missing_keys"]), name)
     return method
 
 
-def _complete(method: MML, network: nn.Module, missing: set[str], name: str) -> None:
+def _complete(method: Method, network: nn.Module, missing: set[str], name: str) -> None:
     """Check that the model gives maps; weights that they do not depend on, such as a head's, become zero."""
     side = method.preprocess.side
     try:
@@ -92,7 +92,7 @@ def _complete(method: MML, network: nn.Module, missing: set[str], name: str) -> 
         nn.init.zeros_(parameters[weight])
 
 
-def _preprocessing(name: str, architecture: dict[str, Any]) -> dict[str, Any]:
+def _preprocessing(name: str, architecture: dict[str, Any]) -> Preprocessing:
     """Side, mean and standard deviation of images in [0, 1]."""
     processor = _processor(name)
     if processor is None:
@@ -105,7 +105,8 @@ def _preprocessing(name: str, architecture: dict[str, Any]) -> dict[str, Any]:
     scale = 255.0 * processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 255.0
     plain = processor.get("do_normalize") is False
     mean, std = ((0.0,) * 3, (1.0,) * 3) if plain else (processor["image_mean"], processor["image_std"])
-    return {"side": side, "mean": tuple(m / scale for m in mean), "std": tuple(s / scale for s in std)}
+    red, green, blue = ((m / scale, s / scale) for m, s in zip(mean, std, strict=True))
+    return Preprocessing(side, mean=(red[0], green[0], blue[0]), std=(red[1], green[1], blue[1]))
 
 
 def _side(size: Any, name: str) -> int:

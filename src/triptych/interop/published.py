@@ -9,8 +9,7 @@ from zipfile import BadZipFile
 import torch
 from torch import Tensor
 
-from triptych.methods.files import load_state
-from triptych.methods.mml import MML, MMLConfig
+from triptych.methods import MML, MMLConfig, load_state
 
 __all__ = ["import_checkpoint"]
 
@@ -58,7 +57,7 @@ def import_checkpoint(path: str | Path) -> MML:
 def _fusion(state: dict[str, Tensor], backbone: str, path: str) -> tuple[MMLConfig, dict[str, Tensor]]:
     weight = state.get("classifier.FC_layer.weight")
     if weight is None:
-        return MMLConfig(backbone, levels=("pixel",), pixel_k=3, part_normalize=False), {}
+        return MMLConfig(backbone, levels=("pixel",), pixel_k=3), {}
     norm = {name: state.get(f"classifier.Norm_layer.{name}") for name in _NORM}
     count = weight.numel()
     if count not in {2, 3} or any(value is None for value in norm.values()):
@@ -69,7 +68,6 @@ def _fusion(state: dict[str, Tensor], backbone: str, path: str) -> tuple[MMLConf
         backbone,
         levels=("distribution", "pixel", "part")[:count],
         pixel_k=1 if count == 3 else 3,
-        part_normalize=False,
         distance=distance,
         slots=slots,
     )

@@ -1,47 +1,34 @@
 """Methods: labelled support and queries -> levels and logits; and the files they live in."""
 
-from triptych.methods.base import ClassSummary, Method, Preprocessing
-from triptych.methods.files import EMBEDDED, method_from_bytes, method_to_bytes, save_method
+from triptych.methods.base import Matching, Method, Summary
+from triptych.methods.config import MethodConfig
+from triptych.methods.encoded import Encoded
+from triptych.methods.encoding import BATCH, encode_images
+from triptych.methods.files import load_state, method_from_bytes, method_to_bytes, save_method, weights_hash
 from triptych.methods.mml import LEVELS, MML, MMLConfig
+from triptych.methods.preprocessing import Preprocessing
+from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method
 
 __all__ = [
-    "EMBEDDED",
+    "BATCH",
     "LEVELS",
     "METHODS",
     "MML",
-    "ClassSummary",
+    "WEIGHTS",
+    "Encoded",
     "MMLConfig",
+    "Matching",
     "Method",
+    "MethodConfig",
     "Preprocessing",
+    "Summary",
+    "Weights",
     "build_method",
+    "encode_images",
+    "load_state",
     "method_from_bytes",
     "method_to_bytes",
+    "packaged_method",
     "save_method",
+    "weights_hash",
 ]
-
-METHODS: dict[str, MMLConfig] = {
-    "mml-conv64f": MMLConfig(distance="log_kl"),
-    "mml-resnet12": MMLConfig(backbone="resnet12", distance="log_kl"),
-    "mml-paper-conv64f": MMLConfig(part_normalize=False, distance="wasserstein"),
-    "mml-paper-resnet12": MMLConfig(backbone="resnet12", part_normalize=False, distance="wasserstein"),
-    "adm-conv64f": MMLConfig(levels=("distribution", "pixel"), pixel_k=3),
-    "dn4-conv64f": MMLConfig(levels=("pixel",), pixel_k=3),
-    "protonet-conv64f": MMLConfig(levels=("global",)),
-}
-
-
-def build_method(method: str | MMLConfig) -> MML:
-    """Return a freshly initialised method by its registry name or configuration.
-
-    Raises:
-        ValueError: no such method.
-
-    >>> from triptych.methods import build_method
-    >>> build_method("dn4-conv64f").config.levels
-    ('pixel',)
-    """
-    if isinstance(method, MMLConfig):
-        return MML(method)
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; expected one of {', '.join(sorted(METHODS))}")
-    return MML(METHODS[method])

@@ -1,114 +1,155 @@
 """What every method promises: a few labelled images and a query in, a logit per class out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional
 
-from triptych.backbones import Backbone
-from triptych.data.augment import normalise
-from triptych.data.images import read_image, squash
-from triptych.fusion import Fusion
-from triptych.similarity._common import split_classes
+from triptych.backbones import Backbone, build_backbone
+from triptych.fusion import Fusion, Levels
+from triptych.methods.config import MethodConfig
+from triptych.methods.encoded import Encoded
+from triptych.methods.projection import Projection, principal_components
+from triptych.similarity import class_members
 
-__all__ = ["ClassSummary", "Method", "Preprocessing"]
+__all__ = ["Matching", "Method", "Summary"]
 
-ClassSummary = dict[str, Any]  # level name -> what that level compares queries with, for one class
+Summary = dict[str, Any]  # level name -> what that level compares queries with, for one class
 
 
 @dataclass(frozen=True)
-class Preprocessing:
-    """How images become the backbone's input.
+class Matching:
+    """How a level matches each row of a photo with its nearest of a class's photos: what evidence can name.
 
     Attributes:
-        side: images are scaled to (side, side) pixels.
-        mean: subtracted from each channel of an image in [0, 1].
-        std: divides each channel after that.
-
-    >>> from PIL import Image
-    >>> from triptych.methods import Preprocessing
-    >>> Preprocessing(side=84)([Image.new("RGB", (640, 480), "white")])[0, :, 0, 0]
-    tensor([1., 1., 1.])
+        unit: what a row is: "patch", a position of the map, or "channel".
+        rows: one encoded photo -> (R, D), in the order of positions or channels.
+        pool: what the level keeps of a class -> (J, D), the rows of one photo after the other.
+        k: how many of the nearest count.
     """
 
-    side: int = 84
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-
-    def __call__(self, images: Sequence[Image.Image]) -> Float[Tensor, "B 3 h w"]:
-        """PIL images to a float batch, upright and in RGB."""
-        pixels = [np.asarray(squash(read_image(image, self.side), self.side)) for image in images]
-        return self.normalise(torch.from_numpy(np.stack(pixels)))
-
-    def normalise(self, pixels: Tensor) -> Float[Tensor, "B 3 h w"]:
-        """uint8 pixels (B, side, side, 3) to a float batch."""
-        return normalise(pixels, self.mean, self.std)
+    unit: str
+    rows: Callable[[Encoded], Tensor]
+    pool: Callable[[Any], Tensor]
+    k: int
 
 
 class Method(nn.Module, ABC):
     """A backbone, a comparison at one or more levels, and a fusion.
 
-    A method works in four steps, which callers may take one by one to reuse what does not change:
-    ``encode`` images, ``summarise`` each class, ``compare`` queries with the summaries, ``fusion`` of the levels.
+    A method works in steps, which callers may take one by one to reuse what does not change: ``encode`` images,
+    ``summarise`` each class, ``adapt`` the classes to each other, ``compare`` queries with them, ``fuse`` the levels.
+    All its parameters are trained. See ``docs/adding-a-method.md``.
+
+    Attributes:
+        name: what method files and the registry call the class.
+        config_type: the class of its configuration.
+        separable: what is kept of a class, and the scores with it, depend on no other class.
+        transductive: the scores of a query depend on the other queries.
+
+    Args:
+        config: all that shapes it but its weights.
+        fusion: of its levels.
+        backbone: the backbone of ``config``, to share one that is there; by default a freshly initialised one.
 
     >>> import torch
     >>> from triptych.methods import build_method
     >>> method = build_method("mml-conv64f").eval()
-    >>> maps = method.encode(torch.randn(5, 3, 84, 84))
-    >>> classes = [method.summarise(maps[:2]), method.summarise(maps[2:4])]
-    >>> method.fusion(method.compare(maps[4:], classes)).shape
+    >>> encoded = method.encode(torch.randn(5, 3, 84, 84))
+    >>> classes = [method.summarise(encoded[:2]), method.summarise(encoded[2:4])]
+    >>> method.fuse(method.compare(encoded[4:], method.adapt(classes))).shape
     torch.Size([1, 2])
     """
 
-    def __init__(self, backbone: Backbone, fusion: Fusion, preprocess: Preprocessing) -> None:
+    name: ClassVar[str]
+    config_type: ClassVar[type[MethodConfig]]
+    separable: ClassVar[bool] = True
+    transductive: ClassVar[bool] = False
+
+    def __init__(self, config: MethodConfig, fusion: Fusion, backbone: Backbone | None = None) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.config = config
+        self.backbone = backbone or build_backbone(config.backbone, config.architecture)
+        if config.components is not None and config.components > self.backbone.channels:
+            raise ValueError(f"{config.components} components of {self.backbone.channels} channels")
+        self.projection = Projection(self.backbone.channels, config.components) if config.components else None
         self.fusion = fusion
-        self.preprocess = preprocess
+        self.preprocess = config.preprocessing
+
+    @property
+    @abstractmethod
+    def level_names(self) -> tuple[str, ...]:
+        """The levels, one or many, in the order of all tables."""
 
     @abstractmethod
-    def summarise(self, maps: Float[Tensor, "KV P H W"], views: int = 1) -> ClassSummary:
-        """What the levels compare queries with, from the maps of V ``views`` of each of one class's K images."""
+    def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
+        """What the levels compare queries with, of one class: V ``views`` of each of its K images, K * V in all."""
 
     @abstractmethod
-    def compare(
-        self,
-        query: Float[Tensor, "Q P H W"],
-        classes: Sequence[ClassSummary],
-        search_dtype: torch.dtype | None = None,
-        positions: Int64[Tensor, " R"] | None = None,
-    ) -> dict[str, Float[Tensor, "Q N"]]:
-        """Similarities of query maps with summarised classes, per level.
+    def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
+        """Similarities of queries with summarised, adapted classes, per level; larger is more similar."""
 
-        The pixel level, by far the most work, seeks neighbours in ``search_dtype``, by default that of ``query``, and
-        for the descriptors at these ``positions`` of a query's map alone, by default all; see ``pixel_to_classes``.
+    @property
+    def channels(self) -> int:
+        """C of the feature maps."""
+        return self.config.components or self.backbone.channels
+
+    def encode(self, images: Float[Tensor, "B 3 h w"]) -> Encoded:
+        """What ``summarise`` and ``compare`` need of images."""
+        return self.encode_features(self.backbone.taps(images))
+
+    def encode_features(self, taps: Sequence[Float[Tensor, "B _ _ _"]]) -> Encoded:
+        """``encode``, from the backbone's maps of several layers; the last is the feature map."""
+        maps = taps[-1] if self.projection is None else self.projection(taps[-1])
+        return Encoded({"maps": maps})
+
+    def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:
+        """The classes, changed by what needs all of them at once; by default nothing."""
+        return classes
+
+    def fuse(self, levels: Levels) -> Float[Tensor, "Q N"]:
+        """Logits."""
+        return self.fusion(levels)
+
+    def loss(self, levels: Levels, truth: Int64[Tensor, " Q"], level_loss: float = 0.0) -> Tensor:
+        """Cross-entropy of the fused logits plus ``level_loss`` times that of each level that has logits of its own."""
+        loss = functional.cross_entropy(self.fuse(levels), truth)
+        for own in self.fusion.calibrated(levels).values():
+            loss = loss + level_loss * functional.cross_entropy(own, truth)
+        return loss
+
+    def learns_closed_form(self, classes: int) -> bool:
+        """Whether so many classes of training teach it something once its network is trained; by default not."""
+        return False
+
+    def learn_closed_form(self, classes: Iterable[Float[Tensor, "_ 3 h w"]]) -> "Method":
+        """The method with what it learns in closed form from the images of each class of training."""
+        raise NotImplementedError(f"{type(self).__name__} learns nothing in closed form")
+
+    def check(self) -> None:
+        """Refuse weights that make no answers: of a stranger's file, or of training that has diverged.
+
+        Raises:
+            ValueError: some are no finite numbers, or what else a method demands.
         """
+        if not all(bool(value.isfinite().all()) for value in self.state_dict().values()):
+            raise ValueError("some weights are no finite numbers")
 
-    def encode(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B P H W"]:
-        """What ``summarise`` and ``compare`` need of images: their feature maps, and what else a method has of them."""
-        return self.backbone(images)
+    def matchings(self) -> Mapping[str, Matching]:
+        """level -> how it matches patches or channels, for levels that do; evidence draws them."""
+        return {}
 
-    def compare_maps(
-        self,
-        query: Float[Tensor, "Q P H W"],
-        support: Float[Tensor, "S P H W"],
-        labels: Int64[Tensor, " S"],
-        search_dtype: torch.dtype | None = None,
-        views: int = 1,
-        positions: Int64[Tensor, " R"] | None = None,
+    def compare_encoded(
+        self, query: Encoded, support: Encoded, labels: Int64[Tensor, " S"], views: int = 1
     ) -> dict[str, Float[Tensor, "Q N"]]:
-        """Similarities of query maps with the classes of labelled support maps, per level.
-
-        See ``compare`` and ``summarise``.
-        """
-        classes = [self.summarise(maps, views) for maps in split_classes(support, labels)]
-        return self.compare(query, classes, search_dtype, positions)
+        """Similarities of encoded queries with the classes of a labelled support, per level."""
+        classes = [self.summarise(support[mine], views) for mine in class_members(labels, len(support))]
+        return self.compare(query, self.adapt(classes))
 
     def levels(
         self, query: Float[Tensor, "Q 3 h w"], support: Float[Tensor, "S 3 h w"], labels: Int64[Tensor, " S"]
@@ -123,10 +164,32 @@ class Method(nn.Module, ABC):
         Returns:
             level name -> (Q, N), larger is more similar.
         """
-        return self.compare_maps(self.encode(query), self.encode(support), labels)
+        return self.compare_encoded(self.encode(query), self.encode(support), labels)
 
     def forward(
         self, query: Float[Tensor, "Q 3 h w"], support: Float[Tensor, "S 3 h w"], labels: Int64[Tensor, " S"]
     ) -> Float[Tensor, "Q N"]:
         """Logits of query images for each class; the arguments are those of ``levels``."""
-        return self.fusion(self.levels(query, support, labels))
+        return self.fuse(self.levels(query, support, labels))
+
+    @torch.no_grad()
+    def reduced(self, encoded: Encoded, components: int) -> "Method":
+        """This method over the principal components of the descriptors of these images; its fusion is untrained.
+
+        The backbone is shared.
+
+        Raises:
+            ValueError: more components than channels or descriptors, or the method is already reduced.
+        """
+        if self.projection is not None:
+            raise ValueError(f"the method already reduces descriptors to {self.config.components} components")
+        mean, axes = principal_components(encoded.maps, components)
+        method = type(self)(self.reduced_config(components), backbone=self.backbone)  # type: ignore[call-arg]
+        assert method.projection is not None
+        method.projection.mean.copy_(mean)
+        method.projection.axes.copy_(axes)
+        return method.train(self.training).to(encoded.device)
+
+    def reduced_config(self, components: int) -> MethodConfig:
+        """The configuration of the method over so many principal components."""
+        return replace(self.config, components=components)

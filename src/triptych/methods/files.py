@@ -1,44 +1,27 @@
 """Method files: weights and configuration in one .safetensors file, which never runs code."""
 
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import asdict
-from importlib import resources
 from os import PathLike
+from typing import Any
 
 from torch import Tensor
 
-from triptych.backbones.pretrained import check_weights
-from triptych.methods.mml import MML, MMLConfig
+from triptych.backbones import check_weights
+from triptych.methods.base import Method
+from triptych.methods.legacy import upgraded
+from triptych.methods.types import METHOD_TYPES
 from triptych.system.files import pack, unpack, write_whole
 
-__all__ = [
-    "EMBEDDED",
-    "embedded_method",
-    "load_state",
-    "method_from_bytes",
-    "method_to_bytes",
-    "save_method",
-    "weights_hash",
-]
+__all__ = ["load_state", "method_from_bytes", "method_to_bytes", "save_method", "weights_hash"]
 
-EMBEDDED = ("mml-conv64f",)
 _FORMAT = "triptych-method"
-_VERSION = 1
+_VERSION = 2
 _NETWORK = "backbone.network."
 
 
-def embedded_method(name: str) -> MML:
-    """The method whose weights come with the package under this name.
-
-    >>> from triptych.methods.files import embedded_method
-    >>> embedded_method("mml-conv64f").config.backbone
-    'conv64f'
-    """
-    return method_from_bytes(resources.files("triptych.weights").joinpath(f"{name}.safetensors").read_bytes(), name)
-
-
-def save_method(method: MML, path: str | PathLike[str]) -> None:
+def save_method(method: Method, path: str | PathLike[str]) -> None:
     """Write a method's weights and configuration to a .safetensors file, whole or not at all.
 
     Raises:
@@ -55,7 +38,7 @@ def save_method(method: MML, path: str | PathLike[str]) -> None:
     write_whole(path, method_to_bytes(method))
 
 
-def method_to_bytes(method: MML) -> bytes:
+def method_to_bytes(method: Method) -> bytes:
     """A method's weights and configuration as the bytes of a .safetensors file.
 
     >>> from triptych.methods import build_method, method_to_bytes
@@ -63,34 +46,52 @@ def method_to_bytes(method: MML) -> bytes:
     True
     """
     state = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
-    return pack(state, _FORMAT, _VERSION, {"config": asdict(method.config)})
+    content = {"method": method.name, "config": method.config.to_dict()}
+    return pack(state, _FORMAT, _VERSION, {**content, "checksum": _checksum(state, content)})
 
 
-def method_from_bytes(data: bytes, name: str) -> MML:
+def method_from_bytes(data: bytes, name: str) -> Method:
     """The method that ``method_to_bytes`` wrote; ``name`` is what errors call it.
 
     Raises:
-        ValueError: the bytes are no method's.
+        ValueError: the bytes are no method's, or were changed.
 
     >>> from triptych.methods import build_method, method_from_bytes, method_to_bytes
     >>> method_from_bytes(method_to_bytes(build_method("dn4-conv64f")), "in memory").config.pixel_k
     3
     """
     state, content = unpack(data, _FORMAT, _VERSION, name)
-    try:
-        config = MMLConfig.from_dict(content["config"])
-        if config.architecture is not None:
-            network = {key.removeprefix(_NETWORK): value for key, value in state.items() if key.startswith(_NETWORK)}
-            check_weights(config.architecture, network)
-        method = MML(config)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{name}: its configuration cannot be read ({error})") from error
+    if content["version"] < _VERSION:
+        state, content = upgraded(state, content, name)
+    elif _checksum(state, {key: content.get(key) for key in ("method", "config")}) != content.get("checksum"):
+        raise ValueError(f"{name}: damaged or altered since it was written; fetch or train it again")
+    method = _built(state, content, name)
     load_state(method, state, name)
-    _check_base_classes(method, name)
+    try:
+        method.check()
+    except ValueError as error:
+        raise ValueError(f"{name}: its weights are damaged ({error}); fetch or train it again") from error
     return method.eval()
 
 
-def load_state(method: MML, state: Mapping[str, Tensor], name: str) -> None:
+def _built(state: Mapping[str, Tensor], content: Mapping[str, Any], name: str) -> Method:
+    """The method that the content describes, with fresh weights."""
+    kind = METHOD_TYPES.get(str(content.get("method")))
+    if kind is None:
+        raise ValueError(
+            f"{name}: its method is {content.get('method')!r}; expected one of {', '.join(sorted(METHOD_TYPES))}"
+        )
+    try:
+        config = kind.config_type.from_dict(content.get("config"))
+        if config.architecture is not None:
+            network = {key.removeprefix(_NETWORK): value for key, value in state.items() if key.startswith(_NETWORK)}
+            check_weights(config.architecture, network)
+        return kind(config)  # type: ignore[call-arg, arg-type]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name}: its configuration cannot be read ({error})") from error
+
+
+def load_state(method: Method, state: Mapping[str, Tensor], name: str) -> None:
     """Fill a method with weights; a missing, unexpected or misshapen one is a ValueError that names it."""
     try:
         method.load_state_dict(dict(state))
@@ -98,18 +99,20 @@ def load_state(method: MML, state: Mapping[str, Tensor], name: str) -> None:
         raise ValueError(f"{name}: its weights do not fit its configuration: {error}") from error
 
 
-def _check_base_classes(method: MML, name: str) -> None:
-    if method.base is None:
-        return
-    known = all(value.isfinite().all() for value in method.base.state_dict().values())
-    if not known or (method.base.between < 0).any() or method.base.weight < 0:
-        raise ValueError(f"{name}: its base classes are damaged; fetch or train it again")
-
-
-def weights_hash(method: MML) -> str:
+def weights_hash(method: Method) -> str:
     """SHA-256 of all weights and buffers, by name."""
+    return _hashed(method.state_dict()).hexdigest()
+
+
+def _checksum(state: Mapping[str, Tensor], content: Mapping[str, Any]) -> str:
+    whole = _hashed(state)
+    whole.update(json.dumps(content, sort_keys=True).encode())
+    return whole.hexdigest()
+
+
+def _hashed(state: Mapping[str, Tensor]) -> Any:
     whole = hashlib.sha256()
-    for name, value in sorted(method.state_dict().items()):
+    for name, value in sorted(state.items()):
         whole.update(name.encode())
         whole.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return whole.hexdigest()
+    return whole

@@ -1,36 +1,34 @@
 """Calibration on the user's own photos: each is taken out of its class in turn and recognised by what remains."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from triptych.fusion import Fusion, LevelFusion, Levels
-from triptych.methods import MML
+from triptych.fusion import Fusion, LevelFusion, refitted
+from triptych.methods import Encoded, Method
 from triptych.recognizer.leave_one_out import LeftOut, leave_one_out, most_left_out
-from triptych.support.support import Support
+from triptych.support import Support
 
 __all__ = [
     "Calibration",
     "Learnt",
-    "calibrate",
     "calibration_error",
     "fusion_of",
     "known_score",
-    "learn_fusion",
-    "refitted",
+    "learn",
+    "untaught",
 ]
 
 # A user has tens of photos, not thousands: the temperature is held near 1, where training has put it, by a
-# log-normal prior as wide as a factor of two; so are the weights of the levels near those of training.
+# log-normal prior as wide as a factor of two.
 _PRIOR_WIDTH = float(np.log(2.0))
 _RIVALS = 5
-_SEARCHED = (-4.0, 4.0)  # of the temperature's logarithm, and around those of the weights
+_SEARCHED = (-4.0, 4.0)  # of the temperature's logarithm
 
 
 @dataclass(frozen=True)
@@ -78,17 +76,8 @@ class Learnt:
 
     Attributes:
         fusion: what weighs the levels; see ``learn_fusion``.
-        calibration: how far the answers can be trusted; None if every class has a single photo.
+        calibration: how far the answers can be trusted; None if no photo was left out.
         left_out: what both were learnt from.
-
-    >>> import numpy as np
-    >>> from triptych import Recognizer
-    >>> from triptych.recognizer.calibration import calibrate
-    >>> photos = np.random.default_rng(0).integers(0, 256, (2, 84, 84, 3), dtype=np.uint8)
-    >>> recognizer = Recognizer().fit(photos, ["a", "b"])
-    >>> learnt = calibrate(recognizer.method_, list(recognizer.support_.values()))
-    >>> learnt.fusion is recognizer.method_.fusion, learnt.calibration  # nothing could be left out
-    (True, None)
     """
 
     fusion: Fusion
@@ -97,129 +86,81 @@ class Learnt:
 
 
 @torch.no_grad()
-def calibrate(method: MML, supports: Sequence[Support], before: LeftOut | None = None) -> Learnt:
+def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = None) -> Learnt:
     """What the photos of the classes teach, each left out in turn.
 
     Args:
         method: what compares.
         supports: the classes.
-        before: what was left out before classes or photos came or went; see ``leave_one_out``.
+        before: leave-one-out results of the previous state; see ``leave_one_out``.
 
     >>> import numpy as np
     >>> from triptych import Recognizer
+    >>> from triptych.recognizer.calibration import learn
     >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
     >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-    >>> from triptych.recognizer.calibration import calibrate
-    >>> learnt = calibrate(recognizer.method_, list(recognizer.support_.values()))
+    >>> learnt = learn(recognizer.method_, list(recognizer.support_.values()))
     >>> len(learnt.calibration.known), learnt.calibration.temperature > 0
     (4, True)
     """
     left_out = leave_one_out(method, supports, before)
-    levels, truth = left_out.levels, left_out.truth
-    fusion = _learn(method, supports, left_out)
-    if not len(truth):
+    fusion = _fused(method, supports, left_out)
+    if not len(left_out.truth):
         return Learnt(fusion, None, left_out)
-    logits = fusion(levels).double()
+    return Learnt(fusion, _calibrated(fusion(left_out.levels).double(), left_out.truth), left_out)
+
+
+@torch.no_grad()
+def untaught(method: Method, supports: Sequence[Support]) -> Learnt:
+    """What is there without leaving a photo out: the fusion of training, or one that any classes allow."""
+    nothing = leave_one_out(method, supports, most=0)
+    return Learnt(_fused(method, supports, nothing), None, nothing)
+
+
+def _calibrated(logits: Tensor, truth: Tensor) -> Calibration:
     temperature = _temperature(logits, truth)
     raw, tempered = (_probabilities(logits / divisor) for divisor in (1.0, temperature))
-    calibration = Calibration(
+    return Calibration(
         temperature=temperature,
         known=tuple(sorted(known_score(logits).tolist())),
         accuracy=float((logits.argmax(1) == truth).double().mean()),
         ece_before=calibration_error(raw, truth.cpu().numpy()),
         ece=calibration_error(tempered, truth.cpu().numpy()),
     )
-    return Learnt(fusion, calibration, left_out)
 
 
 @torch.no_grad()
-def fusion_of(method: MML, supports: Sequence[Support]) -> Fusion:
-    """The fusion of ``calibrate`` alone; for a published one no photo is left out.
+def fusion_of(method: Method, supports: Sequence[Support]) -> Fusion:
+    """The fusion of ``learn`` alone; where it is not fitted to photos, none is left out.
 
     >>> import numpy as np
     >>> from triptych import Recognizer
+    >>> from triptych.recognizer.calibration import fusion_of
     >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
     >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-    >>> from triptych.recognizer.calibration import fusion_of
     >>> fusion_of(recognizer.method_, list(recognizer.support_.values())).trained
     True
     """
-    if method.fusion.way is not None:
+    if not isinstance(method.fusion, LevelFusion):
         return method.fusion
-    return _learn(method, supports, leave_one_out(method, supports))
+    return _fused(method, supports, leave_one_out(method, supports))
 
 
-def _learn(method: MML, supports: Sequence[Support], left_out: LeftOut) -> Fusion:
+def _fused(method: Method, supports: Sequence[Support], left_out: LeftOut) -> Fusion:
     if not method.fusion.trained and not len(left_out.truth):
         return _fusion_of_strangers(method, supports)
     return refitted(method.fusion, left_out.levels, left_out.truth)
 
 
-@torch.no_grad()
-def refitted(fusion: Fusion, levels: Levels, truth: Int64[Tensor, " R"]) -> Fusion:
-    """``learn_fusion`` around a fusion, which stays as it is where it was published, or no photo is left out.
-
-    >>> import torch
-    >>> from triptych.recognizer.calibration import refitted
-    >>> from triptych.fusion import SlotFusion
-    >>> published = SlotFusion(["pixel"], way=2)
-    >>> refitted(published, {"pixel": torch.eye(2)}, torch.arange(2)) is published
-    True
-    """
-    return learn_fusion(levels, truth, fusion) if isinstance(fusion, LevelFusion) and len(truth) else fusion
-
-
-@torch.no_grad()
-def learn_fusion(levels: Levels, truth: Int64[Tensor, " R"], around: LevelFusion | None = None) -> LevelFusion:
-    r"""How much each level counts, from the similarities of photos left out.
-
-    The weights :math:`w` are the most probable under a log-normal prior around those of training, v:
-
-    .. math:: \arg\min_w \; -\sum_r \log \mathrm{softmax}\Big(\sum_l w_l \, z_l(r, \cdot)\Big)_{t_r}
-        + \sum_l \frac{(\log w_l - \log v_l)^2}{2 (\log 2)^2}
-
-    so that a few photos hardly move them, with the levels' own logits z of ``LevelFusion``.
-
-    Args:
-        levels: level -> (R, N) similarities.
-        truth: (R,) the class of each photo.
-        around: the fusion that training has found; None, or one that was never trained, for equal weights and the
-            spread of these similarities.
-
-    >>> import torch
-    >>> from triptych.recognizer.calibration import learn_fusion
-    >>> truth = torch.arange(100) % 2
-    >>> telling = torch.nn.functional.one_hot(truth).float()
-    >>> silent = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]).repeat(25, 1)
-    >>> weights = learn_fusion({"telling": telling, "silent": silent}, truth).log_weight.exp()
-    >>> bool(weights[0] > 5 * weights[1])
-    True
-    """
-    fusion = LevelFusion(tuple(levels)).to(truth.device) if around is None else deepcopy(around)
-    if not fusion.trained:
-        fusion.observe(levels)
-    start = fusion.log_weight.double().cpu().numpy()
-    scaled = torch.stack([one.double() for one in fusion.calibrated(levels).values()])  # (L, R, N)
-
-    def cost(log_weights: np.ndarray) -> float:
-        logits = torch.einsum("l,lrn->rn", torch.from_numpy(np.exp(log_weights)).to(scaled), scaled)
-        loss = torch.nn.functional.cross_entropy(logits, truth, reduction="sum")
-        return float(loss) + float((((log_weights - start) / _PRIOR_WIDTH) ** 2).sum()) / 2
-
-    found = minimize(cost, start, method="L-BFGS-B", bounds=np.add.outer(start, _SEARCHED)).x
-    fusion.log_weight.copy_(torch.from_numpy(found))
-    return fusion
-
-
-def _fusion_of_strangers(method: MML, supports: Sequence[Support]) -> LevelFusion:
+def _fusion_of_strangers(method: Method, supports: Sequence[Support]) -> LevelFusion:
     """Equal weights, and the spread of single photos' similarities to the classes that are not theirs.
 
     Of two classes only one is not a photo's own, which has no spread; then its own counts too.
     """
     asked = supports[: most_left_out(supports)]
-    queries = torch.cat([support.maps[:1, 0] for support in asked]).float()  # (R, P, H, W)
-    levels = method.compare(queries, [support.summary for support in supports])
-    fusion = LevelFusion(method.config.levels).to(queries.device)
+    queries = Encoded.join([support.photo(0) for support in asked])
+    levels = method.compare(queries, method.adapt([support.summary for support in supports]))
+    fusion = LevelFusion(method.level_names).to(queries.device)
     if len(supports) > 2:
         others = ~torch.eye(len(asked), len(supports), dtype=torch.bool, device=queries.device)
         levels = {level: scores[others].view(len(asked), -1) for level, scores in levels.items()}

@@ -19,11 +19,11 @@ from triptych.data.inputs import LabelledPhotos, as_photos, check_label, labelle
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
 from triptych.interop import chosen_method
-from triptych.methods import MML
+from triptych.methods import Method
 from triptych.recognizer.calibration import Calibration, known_score
 from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
 from triptych.recognizer.knowledge import Knowledge, fits, of_any_width
-from triptych.support.support import (
+from triptych.support import (
     Photo,
     Support,
     Unreadable,
@@ -35,6 +35,7 @@ from triptych.support.support import (
 )
 from triptych.system.devices import usable_device
 from triptych.system.progress import track
+from triptych.weights import DEFAULT
 
 __all__ = ["QUERY_BATCH", "Answer", "Recognizer"]
 
@@ -78,8 +79,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         device: where it computes.
         views: how many views of each photo it learns from: 1 the photo, 2 also its mirror image, more also crops
             of it. For classes of very few photos; time and memory grow with it.
-        calibrate: let probabilities follow how often the recogniser is right on its own photos, each left out. What the
-            levels weigh follows the photos left out in any case.
+        calibrate: leave each photo out in turn, to learn how much each level counts, how far the probabilities can be
+            trusted, and what is none of the classes. Without it nothing is left out, and the weights of training count.
         thumbnails: keep a small JPEG of each photo, so that evidence can be drawn.
         backbone: a vision model of the transformers library to recognise by, in place of ``method``: its name on
             the hub or its folder; see ``pretrained_method``.
@@ -103,13 +104,13 @@ class Recognizer(ClassifierMixin, BaseEstimator):
     """
 
     classes_: np.ndarray
-    method_: MML
+    method_: Method
     support_: dict[Any, Support]
     _known: Knowledge
 
     def __init__(
         self,
-        method: str | PathLike[str] | MML = "mml-conv64f",
+        method: str | PathLike[str] | Method = DEFAULT,
         device: str = "cpu",
         views: int = 1,
         calibrate: bool = True,
@@ -161,12 +162,15 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         views = _whole("views", self.views)
         components = None if self.components is None else _whole("components", self.components)
         method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
+        if method.transductive:
+            raise ValueError(f"method {method.name!r} looks at all queries together; a Recognizer answers one by one")
         read = track(read_class_photos(photos, names, method.preprocess.side), "learning", total=len(photos))
         if components is not None:
             decoded = list(read)
             method = reduced_to(method, [photo for _, photo in decoded], components)
             read = iter(decoded)
-        return self._take(Knowledge(method, grow(method, read, {}, views, self.thumbnails), of_any_width(dtype)))
+        support = grow(method, read, {}, views, self.thumbnails)
+        return self._take(Knowledge.learn(method, support, of_any_width(dtype), self.calibrate))
 
     def add(self, images: Iterable[ImageSource], label: Hashable) -> Self:
         """Add photos to a class, or a new class, without touching the others.
@@ -247,7 +251,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
     @property
     def calibration_(self) -> Calibration | None:
-        """How far its answers can be trusted; computed when first asked for. None if every class has one photo.
+        """How far its answers can be trusted; None if no photo was left out: ``calibrate`` is off, or each is alone.
 
         >>> import numpy as np
         >>> from triptych import Recognizer
@@ -319,7 +323,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         ((6, 2), True)
         """
         known = self.knowledge_
-        found = [self._probabilities(known, known.logits(levels)) for levels in _compared(known, images)]
+        found = [known.probabilities(known.logits(levels)) for levels in _compared(known, images)]
         return np.concatenate(found) if found else np.empty((0, len(known.order)))
 
     def answers(
@@ -351,7 +355,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         for photos in _in_batches(read_photos(images, known.method.preprocess.side)):
             read = [photo for photo in photos if isinstance(photo, Photo)]
             logits = known.logits(known.compare(read)) if read else torch.empty(0, len(known.order))
-            rows = iter(zip(self._probabilities(known, logits), known_score(logits).tolist(), strict=True))
+            rows = iter(zip(known.probabilities(logits), known_score(logits).tolist(), strict=True))
             for photo in photos:
                 if isinstance(photo, Unreadable):
                     nothing = np.full(len(known.order), np.nan)
@@ -370,11 +374,11 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
         >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
         >>> {level: similarities.shape for level, similarities in recognizer.levels(photos).items()}
-        {'distribution': (6, 2), 'pixel': (6, 2), 'part': (6, 2)}
+        {'distribution': (6, 2), 'pixel': (6, 2), 'part': (6, 2), 'plda': (6, 2)}
         """
         known = self.knowledge_
         batches = list(_compared(known, images))
-        names = known.method.config.levels
+        names = known.method.level_names
         if not batches:
             return {name: np.empty((0, len(known.order))) for name in names}
         return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in names}
@@ -395,14 +399,14 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
         >>> why = recognizer.explain(photos[2], top=1)
         >>> why.label, list(why.classes[0].contributions)
-        ('b', ['distribution', 'pixel', 'part'])
+        ('b', ['distribution', 'pixel', 'part', 'plda'])
         >>> match = why.classes[0].matches[0]
         >>> match.query == match.support, round(match.similarity, 2)
         (True, 1.0)
         """
         known = self.knowledge_
-        pixels, temperature = _read_one(known, image).pixels, known.temperature(self.calibrate)
-        return explain(known.method, known.fusion, pixels, known.order, known.supports, top, temperature)
+        pixels = _read_one(known, image).pixels
+        return explain(known.method, known.fusion, pixels, known.order, known.supports, top, known.temperature)
 
     def knows(self, image: ImageSource) -> bool:
         """Whether a photo is one of those it was fitted on, so that its answer proves nothing.
@@ -486,9 +490,6 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         if not hasattr(self, "_known"):
             raise NotFittedError("this Recognizer knows no classes yet; call fit(images, labels) first")
         return self._known
-
-    def _probabilities(self, known: Knowledge, logits: Tensor) -> np.ndarray:
-        return (logits / known.temperature(self.calibrate)).softmax(dim=1).cpu().numpy()
 
 
 def _whole(name: str, value: Any) -> int:

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from triptych.fusion import Fusion, LevelFusion
-from triptych.methods import MML, method_from_bytes, method_to_bytes
+from triptych.methods import Encoded, Method, method_from_bytes, method_to_bytes
 from triptych.recognizer.calibration import Calibration, Learnt
-from triptych.recognizer.knowledge import Knowledge, of_any_width
+from triptych.recognizer.knowledge import Knowledge, of_any_width, ordered
 from triptych.recognizer.leave_one_out import LeftOut
-from triptych.support.support import Support, summarised
+from triptych.support import Support, summarised
 from triptych.system.devices import usable_device
 from triptych.system.files import pack, unpack, write_whole
 
@@ -27,13 +27,13 @@ __all__ = ["Settings", "fingerprint", "plain_label", "read_file", "write_file"]
 Settings = dict[str, Any]  # of a Recognizer: its views, whether it calibrates, whether it keeps thumbnails
 
 _FORMAT = "triptych-recognizer"
-_VERSION = 4
+_VERSION = 5
 _SETTINGS = {"views": int, "calibrate": bool, "thumbnails": bool}
 _ID = re.compile("[0-9a-f]{32}")
 _TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings", "fusion")
+_ENCODED = "encoded."  # before the name of each tensor of what is encoded
 _TENSORS = {
     "method": torch.uint8,
-    "maps": torch.float16,
     "owners": torch.int64,
     "left_out": torch.int64,
     "similarities": torch.float32,
@@ -65,8 +65,9 @@ def read_file(path: str | PathLike[str], device: str = "cpu") -> tuple[Knowledge
         raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
     tensors, content = unpack(data, _FORMAT, _VERSION, str(path))
     if content["version"] < _VERSION:
-        raise ValueError(f"{path}: written by an early triptych whose files hold too little; fit it anew")
-    if {name: tensor.dtype for name, tensor in tensors.items()} != _TENSORS:
+        raise ValueError(f"{path}: written by an earlier triptych, whose levels were other ones; fit it anew")
+    kinds = {name: tensor.dtype for name, tensor in tensors.items() if not name.startswith(_ENCODED)}
+    if kinds != _TENSORS or len(kinds) == len(tensors):
         raise ValueError(f"{path}: damaged: its contents are not those of a .triptych file; fit it anew")
     if _checksum(tensors, content) != content.get("checksum"):
         raise ValueError(f"{path}: damaged or altered since it was written; fit it anew or fetch it again")
@@ -91,10 +92,10 @@ def _contents(known: Knowledge, settings: Settings) -> tuple[dict[str, Tensor], 
     kept = known.supports
     thumbnails = [thumbnail for support in kept for thumbnail in support.thumbnails]
     ids = [photo for support in kept for photo in support.ids]
-    dtype, learnt = known.dtype, known.learnt
+    dtype, learnt, encoded = known.dtype, known.learnt, Encoded.join([support.encoded for support in kept])
     tensors = {
         "method": _bytes_tensor(method_to_bytes(known.method)),
-        "maps": torch.cat([support.maps for support in kept]).cpu().contiguous(),
+        **{f"{_ENCODED}{name}": value.cpu().contiguous() for name, value in encoded.tensors.items()},
         "owners": torch.repeat_interleave(torch.tensor([len(support) for support in kept])),
         "left_out": torch.tensor([ids.index(photo) for photo in learnt.left_out.photos], dtype=torch.int64),
         "similarities": torch.stack(list(learnt.left_out.levels.values()), dim=2).cpu(),  # (R, N, L)
@@ -107,7 +108,8 @@ def _contents(known: Knowledge, settings: Settings) -> tuple[dict[str, Tensor], 
         "names": [name for support in kept for name in support.names],
         "ids": ids,
         "calibration": None if learnt.calibration is None else asdict(learnt.calibration),
-        "settings": {name: kind(settings[name]) for name, kind in _SETTINGS.items()} | {"views": known.views},
+        "settings": {name: kind(settings[name]) for name, kind in _SETTINGS.items()}
+        | {"views": known.views, "calibrate": known.calibrate},
         "fusion": None if learnt.fusion is known.method.fusion else _fusion_as_text(learnt.fusion),
     }
     content["checksum"] = _checksum(tensors, content)
@@ -115,36 +117,49 @@ def _contents(known: Knowledge, settings: Settings) -> tuple[dict[str, Tensor], 
 
 
 @torch.no_grad()
-def _restore(method: MML, tensors: dict[str, Tensor], content: dict[str, Any]) -> tuple[Knowledge, Settings]:
+def _restore(method: Method, tensors: dict[str, Tensor], content: dict[str, Any]) -> tuple[Knowledge, Settings]:
     device = next(method.parameters()).device
-    maps, owners, names, ids = tensors["maps"], tensors["owners"], content["names"], content["ids"]
+    owners, names, ids, views = tensors["owners"], content["names"], content["ids"], content["settings"]["views"]
     thumbnails = _cut(tensors["thumbnails"].numpy().tobytes(), tensors["thumbnail_sizes"].tolist())
-    if not len(maps) == len(owners) == len(names) == len(ids) == len(thumbnails) or not maps.isfinite().all():
+    encoded = _encoded(method, tensors)
+    _check_values(content)
+    if not len(encoded) == len(owners) * views or not len(owners) == len(names) == len(ids) == len(thumbnails):
         raise ValueError("photos, names and maps disagree")
-    if maps.ndim != 5 or 0 in maps.shape or maps.shape[2] != method.planes(maps.shape[3] * maps.shape[4]):
-        raise ValueError(f"maps of shape {tuple(maps.shape)} are not those of its backbone")
-    _check_values(content, views=maps.shape[1])
     support = {}
     for number, label in enumerate(content["labels"]):
-        mine = torch.nonzero(owners == number).flatten()
-        own_maps = maps[mine].to(device)
+        mine = torch.nonzero(owners == number).flatten().tolist()
+        own = encoded[[i * views + view for i in mine for view in range(views)]].each(lambda value: value.to(device))
         support[label] = Support(
-            maps=own_maps,
+            encoded=own,
+            views=views,
             ids=tuple(ids[i] for i in mine),
             names=tuple(names[i] for i in mine),
             thumbnails=tuple(thumbnails[i] for i in mine),
-            summary=summarised(method, own_maps),
+            summary=summarised(method, own, views),
         )
     dtype = None if content["dtype"] is None else of_any_width(np.dtype(content["dtype"]))
     settings = {name: content["settings"][name] for name in _SETTINGS}
-    supports = Knowledge(method, support, dtype).supports  # in the order of the similarities
+    supports = [support[label] for label in ordered(support)]  # in the order of the similarities
     left_out = _left_out(method, supports, [ids[i] for i in tensors["left_out"]], tensors["similarities"])
-    known = Knowledge(method, support, dtype, given=_learnt(method, content, left_out))
-    return known, settings
+    return Knowledge(method, support, dtype, _learnt(method, content, left_out), settings["calibrate"]), settings
 
 
-def _left_out(method: MML, supports: list[Support], photos: list[str], similarities: Tensor) -> LeftOut:
-    levels = method.config.levels
+def _encoded(method: Method, tensors: dict[str, Tensor]) -> Encoded:
+    """What is encoded of the photos, if it is what the method keeps of a photo."""
+    found = {name.removeprefix(_ENCODED): value for name, value in tensors.items() if name.startswith(_ENCODED)}
+    side = method.preprocess.side
+    expected = method.encode(torch.zeros(1, 3, side, side, device=next(method.parameters()).device)).to_keep()
+    shapes = {name: (value.dtype, value.shape[1:]) for name, value in found.items()}
+    if shapes != {name: (value.dtype, value.shape[1:]) for name, value in expected.tensors.items()}:
+        raise ValueError(f"maps of shapes {shapes} are not those of its method")
+    encoded = Encoded(found)
+    if not encoded.finite():
+        raise ValueError("maps hold what is no finite number")
+    return encoded
+
+
+def _left_out(method: Method, supports: list[Support], photos: list[str], similarities: Tensor) -> LeftOut:
+    levels = method.level_names
     if similarities.shape != (len(photos), len(supports), len(levels)) or not similarities.isfinite().all():
         raise ValueError("the photos left out and their similarities disagree")
     if len(set(photos)) < len(photos):
@@ -159,7 +174,7 @@ def _left_out(method: MML, supports: list[Support], photos: list[str], similarit
     )
 
 
-def _learnt(method: MML, content: dict[str, Any], left_out: LeftOut) -> Learnt:
+def _learnt(method: Method, content: dict[str, Any], left_out: LeftOut) -> Learnt:
     fusion = method.fusion if content["fusion"] is None else _fusion_from_text(content["fusion"], method)
     calibration = content["calibration"]
     if calibration is not None:
@@ -167,7 +182,7 @@ def _learnt(method: MML, content: dict[str, Any], left_out: LeftOut) -> Learnt:
     return Learnt(fusion, calibration, left_out)
 
 
-def _check_values(content: dict[str, Any], views: int) -> None:
+def _check_values(content: dict[str, Any]) -> None:
     """Refuse what would fail only when it is used: a checksum says nothing of who wrote the file."""
     labels, ids, calibration = content["labels"], content["ids"], content["calibration"]
     if not isinstance(labels, list) or len(set(labels)) < 2:
@@ -180,8 +195,11 @@ def _check_values(content: dict[str, Any], views: int) -> None:
         raise ValueError("two photos have the same id")
     if not all(isinstance(name, str) for name in content["names"]):
         raise ValueError("the name of a photo is no text")
-    if content["settings"]["views"] != views:
-        raise ValueError(f"there are {views} views of each photo, and not {content['settings']['views']}")
+    for name, kind in _SETTINGS.items():
+        if not isinstance(content["settings"][name], kind):
+            raise ValueError(f"its setting {name} is {content['settings'][name]!r}")
+    if content["settings"]["views"] < 1:
+        raise ValueError(f"there are {content['settings']['views']} views of each photo")
     if calibration is not None and not (
         calibration["known"]
         and np.isfinite(calibration["known"]).all()
@@ -195,8 +213,8 @@ def _fusion_as_text(fusion: Fusion) -> dict[str, Any]:
     return {name: value.tolist() for name, value in fusion.state_dict().items()}
 
 
-def _fusion_from_text(text: dict[str, Any], method: MML) -> Fusion:
-    fusion = LevelFusion(method.config.levels)
+def _fusion_from_text(text: dict[str, Any], method: Method) -> Fusion:
+    fusion = LevelFusion(method.level_names)
     fusion.load_state_dict({name: torch.tensor(value) for name, value in text.items()})
     if not all(value.isfinite().all() for value in fusion.state_dict().values()):
         raise ValueError("its fusion holds no numbers")

@@ -1,9 +1,9 @@
 """What a fitted recogniser knows: its classes, and what their photos teach. Never changed, only replaced."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from triptych.fusion import Fusion
-from triptych.methods import MML
-from triptych.recognizer.calibration import Learnt, calibrate
+from triptych.methods import Method, Summary
+from triptych.recognizer.calibration import Learnt, learn, untaught
 from triptych.recognizer.leave_one_out import LeftOut
-from triptych.support.support import Photo, Support, encode
+from triptych.support import Photo, Support, encode
 
 __all__ = ["Knowledge", "fits", "of_any_width"]
 
@@ -27,23 +27,34 @@ class Knowledge:
         method: what compares.
         support: label -> what is kept of the class.
         dtype: of the caller's labels (``of_any_width``); None where they have none in common.
-        before: what was left out before the last change, of which most still holds.
-        given: what the photos teach, where a file has it already.
+        learnt: what the photos teach beside what they look like.
+        calibrate: whether photos are left out to learn that, now and after changes.
     """
 
-    method: MML
+    method: Method
     support: dict[Any, Support]
     dtype: np.dtype | None
-    before: LeftOut | None = None
-    given: Learnt | None = None
+    learnt: Learnt
+    calibrate: bool
+
+    @classmethod
+    def learn(
+        cls,
+        method: Method,
+        support: dict[Any, Support],
+        dtype: np.dtype | None,
+        calibrate: bool,
+        before: LeftOut | None = None,
+    ) -> Self:
+        """Learn from the photos; ``before`` as in ``leave_one_out``."""
+        supports = [support[label] for label in ordered(support)]
+        learnt = learn(method, supports, before) if calibrate else untaught(method, supports)
+        return cls(method, support, dtype, learnt, calibrate)
 
     @cached_property
     def order(self) -> list[Any]:
         """The labels, in the order of all scores."""
-        try:
-            return sorted(self.support)
-        except TypeError:  # labels of mixed types have no order but that of their arrival
-            return list(self.support)
+        return ordered(self.support)
 
     @cached_property
     def supports(self) -> list[Support]:
@@ -53,22 +64,22 @@ class Knowledge:
     @property
     def views(self) -> int:
         """How many there are of each photo, whatever has been set since."""
-        return self.supports[0].maps.shape[1]
+        return self.supports[0].views
 
     @cached_property
-    def learnt(self) -> Learnt:
-        """What the photos teach, each left out in turn; computed when first asked for."""
-        return self.given or calibrate(self.method, self.supports, self.before)
+    def classes(self) -> Sequence[Summary]:
+        """What queries are compared with, in that order; adapted to each other, where the method does that."""
+        with torch.no_grad():
+            return self.method.adapt([support.summary for support in self.supports])
 
     @property
     def fusion(self) -> Fusion:
-        """What weighs the levels; for a published fusion no photo needs to be left out."""
-        return self.learnt.fusion if self.method.fusion.way is None else self.method.fusion
+        """What weighs the levels."""
+        return self.learnt.fusion
 
-    def changed(self, support: dict[Any, Support], dtype: np.dtype | None) -> "Knowledge":
+    def changed(self, support: dict[Any, Support], dtype: np.dtype | None) -> Self:
         """The same method with other classes."""
-        known = self.given or self.__dict__.get("learnt")  # what has not been computed need not be now
-        return Knowledge(self.method, support, dtype, self.before if known is None else known.left_out)
+        return self.learn(self.method, support, dtype, self.calibrate, self.learnt.left_out)
 
     def labels(self, labels: Sequence[Any]) -> np.ndarray:
         """Labels in the caller's dtype, as objects where they do not fit it."""
@@ -82,24 +93,37 @@ class Knowledge:
     @torch.no_grad()
     def compare(self, photos: Sequence[Photo]) -> dict[str, Float[Tensor, "Q N"]]:
         """The similarity of photos to the classes at each level."""
-        maps = encode(self.method, np.stack([photo.pixels for photo in photos]))
-        return self.method.compare(maps, [support.summary for support in self.supports])
+        return self.method.compare(encode(self.method, np.stack([photo.pixels for photo in photos])), self.classes)
 
     @torch.no_grad()
     def logits(self, levels: dict[str, Tensor]) -> Float[Tensor, "Q N"]:
         """The levels, fused."""
         return self.fusion(levels).double()
 
-    def temperature(self, calibrated: bool) -> float:
-        """What divides the logits; 1 where nothing could be left out, or nothing shall be."""
-        calibration = self.learnt.calibration if calibrated else None
-        return 1.0 if calibration is None else calibration.temperature
+    def probabilities(self, logits: Float[Tensor, "Q N"]) -> Float[np.ndarray, "Q N"]:
+        """Of each class."""
+        return (logits / self.temperature).softmax(dim=1).cpu().numpy()
+
+    @property
+    def temperature(self) -> float:
+        """What divides the logits; 1 where nothing was left out."""
+        return 1.0 if self.learnt.calibration is None else self.learnt.calibration.temperature
 
     def threshold(self, false_alarm: float) -> float:
         """See ``Calibration.threshold``."""
         if self.learnt.calibration is None:
-            raise ValueError("unknowns cannot be told: every class has a single photo; add a second one to some class")
+            mend = "add a second one to some class" if self.calibrate else "fit with calibrate=True"
+            raise ValueError(f"unknowns cannot be told: no photo was left out to learn from; {mend}")
         return self.learnt.calibration.threshold(false_alarm)
+
+
+def ordered(labels: Iterable[Any]) -> list[Any]:
+    """Labels in the order of all scores: sorted, or as they came where they are of mixed types."""
+    labels = list(labels)
+    try:
+        return sorted(labels)
+    except TypeError:
+        return labels
 
 
 def of_any_width(dtype: np.dtype | None) -> np.dtype | None:

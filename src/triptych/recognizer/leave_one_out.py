@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.methods import MML, ClassSummary
-from triptych.support.support import Support, without
+from triptych.methods import Method, Summary
+from triptych.support import Support, without
 from triptych.system.progress import track
 
 __all__ = ["LeftOut", "even_shares", "leave_one_out", "most_left_out"]
@@ -58,7 +58,9 @@ class LeftOut:
 
 
 @torch.no_grad()
-def leave_one_out(method: MML, supports: Sequence[Support], before: LeftOut | None = None) -> LeftOut:
+def leave_one_out(
+    method: Method, supports: Sequence[Support], before: LeftOut | None = None, most: int | None = None
+) -> LeftOut:
     """Compare support photos with all classes, each without one photo.
 
     From its own class the photo itself is taken out, from every other its last, so that no class is at an
@@ -68,9 +70,10 @@ def leave_one_out(method: MML, supports: Sequence[Support], before: LeftOut | No
     Args:
         method: what compares.
         supports: the classes.
-        before: what was found before classes or photos came or went, by the same method. What has not changed is
+        before: the results before classes or photos came or went, by the same method. What has not changed is
             taken from it; the result is the same to the last bit, as each pair of a photo and a class is compared
-            by itself.
+            by itself. Methods that are not ``separable`` compare all anew.
+        most: how many photos are left out at most; by default ``most_left_out``.
 
     >>> import numpy as np
     >>> from triptych import Recognizer
@@ -81,35 +84,61 @@ def leave_one_out(method: MML, supports: Sequence[Support], before: LeftOut | No
     >>> left_out.levels["pixel"].shape, left_out.truth
     (torch.Size([4, 2]), tensor([0, 0, 1, 1]))
     """
-    taken = _shares(supports, most_left_out(supports))
+    taken = _shares(supports, most_left_out(supports) if most is None else most)
     asked = [(own, photo) for own, count in enumerate(taken) for photo in range(count)]
-    known = {} if before is None else before.pairs()
-    lacking_last: dict[int, ClassSummary] = {}
-    rows: list[dict[str, Tensor]] = []
-    for own, photo in track(asked, "calibrating", total=len(asked)):
-        query, name = supports[own].maps[photo, :1].float(), supports[own].ids[photo]
-        row = []
-        for number, support in enumerate(supports):
-            found = known.get((name, _compared(support.ids, name if number == own else None)))
-            if before is not None and found is not None:
-                row.append({level: scores[found] for level, scores in before.levels.items()})
-                continue
-            if number == own:
-                summary = without(method, support, photo).summary
-            else:
-                summary = lacking_last.get(number) or lacking_last.setdefault(number, _without_last(method, support))
-            row.append({level: scores[0, 0] for level, scores in method.compare(query, [summary]).items()})
-        rows.append({level: torch.stack([pair[level] for pair in row]) for level in method.config.levels})
-    device = supports[0].maps.device
+    compare = _Pairs(method, supports, before) if method.separable else _Whole(method, supports)
+    rows = [compare(own, photo) for own, photo in track(asked, "calibrating", total=len(asked))]
+    device = supports[0].encoded.device
     nothing = torch.empty(0, len(supports), device=device)
     return LeftOut(
-        levels={
-            level: torch.stack([row[level] for row in rows]) if rows else nothing for level in method.config.levels
-        },
+        levels={level: torch.stack([row[level] for row in rows]) if rows else nothing for level in method.level_names},
         truth=torch.tensor([own for own, _ in asked], dtype=torch.int64, device=device),
         photos=tuple(supports[own].ids[photo] for own, photo in asked),
         classes=tuple(support.ids for support in supports),
     )
+
+
+class _Whole:
+    """A photo against all classes at once, for methods whose classes depend on each other: nothing can be reused."""
+
+    def __init__(self, method: Method, supports: Sequence[Support]) -> None:
+        self.method, self.supports = method, supports
+        self.lacking_last = [_without_last(method, support) for support in supports]
+
+    def __call__(self, own: int, photo: int) -> dict[str, Float[Tensor, " N"]]:
+        classes = list(self.lacking_last)
+        classes[own] = without(self.method, self.supports[own], photo).summary
+        found = self.method.compare(self.supports[own].photo(photo), self.method.adapt(classes))
+        return {level: scores[0] for level, scores in found.items()}
+
+
+class _Pairs:
+    """A photo against each class by itself, so that a pair that was compared before need not be again."""
+
+    def __init__(self, method: Method, supports: Sequence[Support], before: LeftOut | None) -> None:
+        self.method, self.supports, self.before = method, supports, before
+        self.known = {} if before is None else before.pairs()
+        self.lacking_last: dict[int, Summary] = {}
+
+    def __call__(self, own: int, photo: int) -> dict[str, Float[Tensor, " N"]]:
+        query, name = self.supports[own].photo(photo), self.supports[own].ids[photo]
+        row = []
+        for number, support in enumerate(self.supports):
+            found = self.known.get((name, _compared(support.ids, name if number == own else None)))
+            if self.before is not None and found is not None:
+                row.append({level: scores[found] for level, scores in self.before.levels.items()})
+                continue
+            scores = self.method.compare(query, [self._summary(number, photo if number == own else None)])
+            row.append({level: score[0, 0] for level, score in scores.items()})
+        return {level: torch.stack([pair[level] for pair in row]) for level in self.method.level_names}
+
+    def _summary(self, number: int, photo: int | None) -> Summary:
+        support = self.supports[number]
+        if photo is not None:
+            return without(self.method, support, photo).summary
+        if number not in self.lacking_last:
+            self.lacking_last[number] = _without_last(self.method, support)
+        return self.lacking_last[number]
 
 
 def most_left_out(supports: Sequence[Support]) -> int:
@@ -123,8 +152,8 @@ def most_left_out(supports: Sequence[Support]) -> int:
     >>> most_left_out(list(recognizer.support_.values()))
     256
     """
-    relative = _products(*supports[0].maps.shape[2:]) / _products(*_CONV64F)
-    photos = sum(len(support) * support.maps.shape[1] for support in supports)  # every view
+    relative = _products(*supports[0].encoded.maps.shape[1:]) / _products(*_CONV64F)
+    photos = sum(len(support.encoded) for support in supports)  # every view
     return max(_LEAST, min(_MOST, int(_COMPARISONS / (photos * relative + len(supports) * _CALL))))
 
 
@@ -166,7 +195,7 @@ def _compared(ids: tuple[str, ...], own: str | None) -> tuple[str, ...]:
     return tuple(one for one in ids if one != own) if own is not None else ids[:-1] or ids
 
 
-def _without_last(method: MML, support: Support) -> ClassSummary:
+def _without_last(method: Method, support: Support) -> Summary:
     return (without(method, support, len(support) - 1) if len(support) > 1 else support).summary
 
 

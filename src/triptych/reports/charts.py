@@ -14,7 +14,7 @@ _TITLES = {
     "class mean": "nearest class mean",
     "nearest neighbours": "nearest neighbours",
 }
-_LEVELS = ("distribution", "pixel", "part", "global")
+_LEVELS = ("distribution", "pixel", "part", "global", "plda")
 # Colour, dashes and marker, so that nobody needs the colour alone; each colour at least 4.5 : 1 on white.
 _STYLES = {
     FUSED: ("#12355b", "none", "circle"),
@@ -22,6 +22,7 @@ _STYLES = {
     "pixel": ("#0b7a75", "7 3", "triangle"),
     "part": ("#5b4fb5", "7 3", "diamond"),
     "global": ("#4a6572", "7 3", "circle"),
+    "plda": ("#8a3b7a", "7 3", "square"),
     "class mean": ("#a8430a", "2 3", "square"),
     "nearest neighbours": ("#96294e", "2 3", "triangle"),
     "logistic regression": ("#b3261e", "2 3", "diamond"),

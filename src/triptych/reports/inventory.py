@@ -8,7 +8,7 @@ from typing import Any
 
 from triptych.recognizer import Recognizer, plain_label
 from triptych.recognizer.calibration import Calibration
-from triptych.support.support import Support
+from triptych.support import Support
 
 __all__ = ["describe_calibration", "inventory", "inventory_page"]
 

@@ -5,45 +5,42 @@ function turns one class's support maps into what the level compares with, and a
 scores queries against a list of those.
 """
 
-from triptych.similarity.discriminant import (
-    CodeClass,
-    Discriminant,
-    code_class,
-    codes_to_classes,
-    discriminant_codes,
-    fit_discriminant,
-    gaussian_vector_size,
-    gaussian_vectors,
-)
+from triptych.similarity.common import class_members, split_classes, without_autocast
 from triptych.similarity.distribution import (
     DISTANCES,
-    SHRINKAGES,
-    Gaussian,
-    InverseGaussian,
     distribution_class,
     distribution_similarity,
     distribution_to_classes,
+)
+from triptych.similarity.gaussians import (
+    SHRINKAGES,
+    Gaussian,
+    PrecisionGaussian,
+    gaussian_vector_size,
+    gaussian_vectors,
     image_gaussians,
 )
 from triptych.similarity.nearest import nearest_similarity
 from triptych.similarity.part import part_class, part_similarity, part_to_classes
 from triptych.similarity.pixel import pixel_class, pixel_similarity, pixel_to_classes
+from triptych.similarity.plda import PLDA, PLDAClass, fit_plda, plda_class, plda_codes, plda_to_classes
 from triptych.similarity.pooled import global_class, global_similarity, global_to_classes
+from triptych.similarity.search import Search, current_search, searching
 
 __all__ = [
     "DISTANCES",
+    "PLDA",
     "SHRINKAGES",
-    "CodeClass",
-    "Discriminant",
     "Gaussian",
-    "InverseGaussian",
-    "code_class",
-    "codes_to_classes",
-    "discriminant_codes",
+    "PLDAClass",
+    "PrecisionGaussian",
+    "Search",
+    "class_members",
+    "current_search",
     "distribution_class",
     "distribution_similarity",
     "distribution_to_classes",
-    "fit_discriminant",
+    "fit_plda",
     "gaussian_vector_size",
     "gaussian_vectors",
     "global_class",
@@ -57,4 +54,10 @@ __all__ = [
     "pixel_class",
     "pixel_similarity",
     "pixel_to_classes",
+    "plda_class",
+    "plda_codes",
+    "plda_to_classes",
+    "searching",
+    "split_classes",
+    "without_autocast",
 ]

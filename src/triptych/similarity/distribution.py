@@ -1,57 +1,31 @@
 """Distribution level: an image's descriptors as a Gaussian against the Gaussian of a class."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from triptych.similarity._common import split_classes, without_autocast
+from triptych.similarity.common import split_classes, without_autocast
+from triptych.similarity.gaussians import (
+    Gaussian,
+    PrecisionGaussian,
+    fit_gaussian,
+    half_log_det,
+    image_gaussians,
+    inverted,
+)
 
 __all__ = [
     "DISTANCES",
-    "SHRINKAGES",
-    "Gaussian",
-    "InverseGaussian",
     "distribution_class",
     "distribution_similarity",
     "distribution_to_classes",
-    "image_gaussians",
 ]
 
-_RIDGE = 0.01  # added to every variance, as in the release
-_FLOOR = 1e-6
 _BLOCK_ELEMENTS = 1 << 25  # 256 MB
 _SMALLEST_SQUARE = 1e-20  # below it a root's gradient is taken as zero
-
-
-class Gaussian(NamedTuple):
-    """One or several Gaussians: mean (..., C) and covariance (..., C, C), in float64.
-
-    >>> import torch
-    >>> from triptych.similarity import Gaussian
-    >>> Gaussian(mean=torch.zeros(2), covariance=torch.eye(2)).mean
-    tensor([0., 0.])
-    """
-
-    mean: Float[Tensor, "*B C"]
-    covariance: Float[Tensor, "*B C C"]
-
-
-class InverseGaussian(NamedTuple):
-    """What KL(. || N) needs of N: mean (..., C), inverse covariance (..., C, C) and half its log-determinant (...).
-
-    >>> import torch
-    >>> from triptych.similarity import distribution_class
-    >>> type(distribution_class(torch.randn(1, 4, 5, 5), "kl")).__name__
-    'InverseGaussian'
-    """
-
-    mean: Float[Tensor, "*B C"]
-    precision: Float[Tensor, "*B C C"]
-    half_log_det: Float[Tensor, "*B"]
 
 
 @without_autocast
@@ -117,7 +91,7 @@ def distribution_similarity(
 @without_autocast
 def distribution_class(
     maps: Float[Tensor, "K C H W"], distance: str = "wasserstein", shrinkage: str = "ridge"
-) -> Gaussian | InverseGaussian:
+) -> Gaussian | PrecisionGaussian:
     """The Gaussian of all descriptors of one class, for "kl" and "log_kl" already inverted.
 
     >>> import torch
@@ -126,26 +100,14 @@ def distribution_class(
     Gaussian(mean=tensor([1.], dtype=torch.float64), covariance=tensor([[2.0100]], dtype=torch.float64))
     """
     _check_distance(distance)
-    gaussian = _gaussian(maps.transpose(0, 1).flatten(1), shrinkage)
-    return _inverted(gaussian) if distance in {"kl", "log_kl"} else gaussian
-
-
-@without_autocast
-def image_gaussians(maps: Float[Tensor, "B C H W"], shrinkage: str = "ridge") -> Gaussian:
-    """The Gaussian of the descriptors of each image.
-
-    >>> import torch
-    >>> from triptych.similarity import image_gaussians
-    >>> image_gaussians(torch.tensor([0.0, 2.0]).view(1, 1, 1, 2)).mean
-    tensor([[1.]], dtype=torch.float64)
-    """
-    return _gaussian(maps.flatten(2), shrinkage)
+    gaussian = fit_gaussian(maps.transpose(0, 1).flatten(1), shrinkage)
+    return inverted(gaussian) if distance in {"kl", "log_kl"} else gaussian
 
 
 @without_autocast
 def distribution_to_classes(
     query: Float[Tensor, "Q C H W"],
-    classes: Sequence[Gaussian | InverseGaussian],
+    classes: Sequence[Gaussian | PrecisionGaussian],
     distance: str = "wasserstein",
     shrinkage: str = "ridge",
 ) -> Float[Tensor, "Q N"]:
@@ -168,63 +130,13 @@ def distribution_to_classes(
     return similarity if query.dtype == torch.float64 else similarity.float()
 
 
-def _stack(classes: Sequence[Gaussian | InverseGaussian]) -> Gaussian | InverseGaussian:
+def _stack(classes: Sequence[Gaussian | PrecisionGaussian]) -> Gaussian | PrecisionGaussian:
     return type(classes[0])(*map(torch.stack, zip(*classes, strict=True)))
 
 
 def _check_distance(distance: str) -> None:
     if distance not in DISTANCES:
         raise ValueError(f"unknown distance {distance!r}; expected one of {', '.join(DISTANCES)}")
-
-
-def _gaussian(descriptors: Tensor, shrinkage: str) -> Gaussian:
-    """Descriptors in columns, (..., C, M), to their Gaussian."""
-    if shrinkage not in SHRINKAGES:
-        raise ValueError(f"unknown shrinkage {shrinkage!r}; expected one of {', '.join(SHRINKAGES)}")
-    count = descriptors.shape[-1]
-    if count < 2:
-        raise ValueError("the distribution level needs maps of at least two positions, got one")
-    descriptors = descriptors.double()
-    mean = descriptors.mean(-1)
-    # The centred descriptors sum to zero, so no gradient flows through the mean that is taken off.
-    centred = descriptors - mean.detach()[..., None]
-    return Gaussian(mean, SHRINKAGES[shrinkage](_Scatter.apply(centred) / (count - 1), count))
-
-
-class _Scatter(torch.autograd.Function):
-    """X X^T, whose gradient (G + G^T) X is one product where autograd makes two."""
-
-    @staticmethod
-    def forward(ctx: Any, centred: Tensor) -> Tensor:
-        ctx.save_for_backward(centred)
-        return centred @ centred.mT
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        (centred,) = ctx.saved_tensors
-        return (gradient + gradient.mT) @ centred
-
-
-def _ridge(covariance: Tensor, count: int) -> Tensor:
-    return covariance + _RIDGE * _identity_like(covariance)
-
-
-def _oas(covariance: Tensor, count: int) -> Tensor:
-    channels = covariance.shape[-1]
-    variance = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)
-    energy = covariance.square().mean((-2, -1))
-    numerator = energy + variance.square()
-    denominator = (count + 1) * (energy - variance.square() / channels)
-    shrunk = denominator > numerator
-    # The divisor is chosen before the quotient: where it were zero, the gradient of both choices would be NaN.
-    rho = torch.where(shrunk, numerator / torch.where(shrunk, denominator, 1.0), 1.0)[..., None, None]
-    target = (rho * variance[..., None, None] + _FLOOR) * _identity_like(covariance)
-    return (1 - rho) * covariance + target
-
-
-def _identity_like(covariance: Tensor) -> Tensor:
-    return torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
 
 
 def _wasserstein(query: Gaussian, classes: Gaussian) -> Tensor:
@@ -239,30 +151,21 @@ def _euclidean(x: Tensor, y: Tensor) -> Tensor:
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _inverted(gaussian: Gaussian) -> InverseGaussian:
-    root = torch.linalg.cholesky(gaussian.covariance)
-    return InverseGaussian(gaussian.mean, torch.cholesky_inverse(root), _half_log_det(root))
-
-
-def _half_log_det(root: Tensor) -> Tensor:
-    return root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-
-
-def _kl(query: Gaussian, classes: InverseGaussian) -> Tensor:
+def _kl(query: Gaussian, classes: PrecisionGaussian) -> Tensor:
     """KL(N_q || N_n) for all pairs (Q, N), without a tensor of Q * N matrices."""
     trace = query.covariance.flatten(1) @ classes.precision.flatten(1).T  # (Q, N)
     offset = query.mean.T - classes.mean[:, :, None]  # (N, C, Q)
     mahalanobis = (offset * (classes.precision @ offset)).sum(1).T  # (Q, N)
-    log_ratio = classes.half_log_det - _half_log_det(torch.linalg.cholesky(query.covariance))[:, None]
+    log_ratio = classes.half_log_det - half_log_det(torch.linalg.cholesky(query.covariance))[:, None]
     return (trace + mahalanobis - query.mean.shape[1]) / 2 + log_ratio
 
 
-def _log_kl(query: Gaussian, classes: InverseGaussian) -> Tensor:
+def _log_kl(query: Gaussian, classes: PrecisionGaussian) -> Tensor:
     return _kl(query, classes).log1p()
 
 
 def _kl_reverse(query: Gaussian, classes: Gaussian) -> Tensor:
-    return _kl(classes, _inverted(query)).T
+    return _kl(classes, inverted(query)).T
 
 
 def _bures(query: Gaussian, classes: Gaussian) -> Tensor:
@@ -288,5 +191,3 @@ DISTANCES: dict[str, Callable[[Gaussian, Any], Tensor]] = {
     "log_kl": _log_kl,
     "bures": _bures,
 }
-
-SHRINKAGES: dict[str, Callable[[Tensor, int], Tensor]] = {"ridge": _ridge, "oas": _oas}

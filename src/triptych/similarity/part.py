@@ -6,7 +6,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from triptych.similarity._common import split_classes, unit_descriptors, without_autocast
+from triptych.similarity.common import split_classes, unit_descriptors, without_autocast
 from triptych.similarity.nearest import nearest_similarity
 
 __all__ = ["part_class", "part_similarity", "part_to_classes"]

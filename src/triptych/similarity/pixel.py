@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.similarity._common import split_classes, unit_descriptors, without_autocast
+from triptych.similarity.common import split_classes, unit_descriptors, without_autocast
 from triptych.similarity.nearest import nearest_similarity
+from triptych.similarity.search import current_search
 
 __all__ = ["pixel_class", "pixel_similarity", "pixel_to_classes"]
 
@@ -18,7 +18,6 @@ def pixel_similarity(
     support: Float[Tensor, "S C h w"],
     labels: Int64[Tensor, " S"],
     k: int = 1,
-    search_dtype: torch.dtype | None = None,
 ) -> Float[Tensor, "Q N"]:
     r"""Image-to-class similarity of local descriptors.
 
@@ -32,8 +31,6 @@ def pixel_similarity(
         support: (S, C, h, w) feature maps; classes may have different numbers of them.
         labels: (S,) the class of each support map, 0..N-1.
         k: nearest neighbours that count for each descriptor.
-        search_dtype: precision in which neighbours are sought, by default that of ``query``; ``torch.bfloat16``
-            is several times faster where the hardware has it, and moves a similarity by less than 2^-8 of itself.
 
     Returns:
         (Q, N) similarities in [-k*M, k*M], float32 or float64.
@@ -49,7 +46,7 @@ def pixel_similarity(
             [0., 1.]])
     """
     pools = [pixel_class(maps) for maps in split_classes(support, labels)]
-    return pixel_to_classes(query, pools, k, search_dtype)
+    return pixel_to_classes(query, pools, k)
 
 
 def pixel_class(maps: Float[Tensor, "K C H W"]) -> Float[Tensor, "K*H*W C"]:
@@ -68,13 +65,8 @@ def pixel_to_classes(
     query: Float[Tensor, "Q C H W"],
     pools: Sequence[Float[Tensor, "_ C"]],
     k: int = 1,
-    search_dtype: torch.dtype | None = None,
-    positions: Int64[Tensor, " R"] | None = None,
 ) -> Float[Tensor, "Q N"]:
-    """``pixel_similarity`` against classes prepared by ``pixel_class``.
-
-    With ``positions``, 0..M-1, only the descriptors there are compared, and their sum is scaled up to all M: an
-    estimate without bias where they are drawn at random, at a fraction of the work.
+    """``pixel_similarity`` against classes prepared by ``pixel_class``, sought as ``searching`` says.
 
     >>> import torch
     >>> from triptych.similarity import pixel_class, pixel_to_classes
@@ -83,8 +75,9 @@ def pixel_to_classes(
     tensor([[1., 1.],
             [0., 1.]])
     """
+    search = current_search()
     rows = unit_descriptors(query)  # (Q, M, C)
-    if positions is None:
-        return nearest_similarity(rows, pools, k, search_dtype or query.dtype)
-    drawn = nearest_similarity(rows[:, positions], pools, k, search_dtype or query.dtype)
-    return drawn * (rows.shape[1] / len(positions))
+    if search.positions is None:
+        return nearest_similarity(rows, pools, k, search.dtype or query.dtype)
+    drawn = nearest_similarity(rows[:, search.positions], pools, k, search.dtype or query.dtype)
+    return drawn * (rows.shape[1] / len(search.positions))

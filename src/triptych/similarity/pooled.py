@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.similarity._common import at_least_float32, split_classes, without_autocast
+from triptych.similarity.common import at_least_float32, split_classes, without_autocast
 
 __all__ = ["global_class", "global_similarity", "global_to_classes"]
 

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from triptych.data.images import ImageError, ImageSource, read_image, source_name, squash
-from triptych.methods import MML, ClassSummary
+from triptych.methods import Encoded, Method, Summary, encode_images
 from triptych.system.wording import counted
 
 __all__ = [
@@ -26,13 +25,12 @@ __all__ = [
     "Unreadable",
     "View",
     "encode",
-    "encode_to_keep",
     "grow",
     "read_class_photos",
     "read_photos",
     "reduced_to",
     "summarised",
-    "support_of_maps",
+    "support_of",
     "thumbnail",
     "views_of",
     "without",
@@ -74,21 +72,28 @@ class Support:
     Photos lie in the order of their ids, so that nothing depends on the order in which they came.
 
     Attributes:
-        maps: (K, V, P, H, W) float16, as ``MML.encode`` gives them, of V views of each photo, first the photo itself.
+        encoded: as ``Encoded.to_keep`` gives it, of V views of each photo, first the photo itself: K * V rows, the
+            views of one photo after those of the other.
+        views: V.
         ids: of each photo.
         names: the file name of each photo, or "".
         thumbnails: each photo as a small JPEG, or b"".
-        summary: what queries are compared with; derived from the maps.
+        summary: what queries are compared with; derived from what is encoded.
     """
 
-    maps: Tensor
+    encoded: Encoded
+    views: int
     ids: tuple[str, ...]
     names: tuple[str, ...]
     thumbnails: tuple[bytes, ...]
-    summary: ClassSummary
+    summary: Summary
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def photo(self, number: int) -> Encoded:
+        """One photo as it is, in single precision."""
+        return self.encoded[number * self.views : number * self.views + 1].float()
 
 
 @dataclass(frozen=True)
@@ -133,15 +138,16 @@ def views_of(photo: str, count: int, side: int) -> list[View]:
     return views
 
 
-def support_of_maps(method: MML, maps: Tensor) -> Support:
-    """A class of maps (K, V, P, H, W) whose photos have neither ids nor names."""
-    count = len(maps)
-    return Support(maps, ("",) * count, ("",) * count, (b"",) * count, summarised(method, maps))
+def support_of(method: Method, encoded: Encoded) -> Support:
+    """A class of encoded photos that have neither ids nor names."""
+    count = len(encoded)
+    nothing = ("",) * count
+    return Support(encoded, 1, nothing, nothing, (b"",) * count, summarised(method, encoded, views=1))
 
 
-def summarised(method: MML, maps: Tensor) -> ClassSummary:
-    """The summary of a class of maps (K, V, P, H, W)."""
-    return method.summarise(maps.flatten(0, 1).float(), views=maps.shape[1])
+def summarised(method: Method, encoded: Encoded, views: int) -> Summary:
+    """The summary of a class, in single precision."""
+    return method.summarise(encoded.float(), views)
 
 
 def read_photos(sources: Iterable[ImageSource], side: int) -> Iterator[Photo | Unreadable]:
@@ -187,32 +193,32 @@ def read_class_photos(sources: Sequence[ImageSource], labels: Sequence[Any], sid
 
 @torch.no_grad()
 def grow(
-    method: MML, read: Iterable[tuple[Any, Photo]], before: dict[Any, Support], views: int, thumbnails: bool
+    method: Method, read: Iterable[tuple[Any, Photo]], before: dict[Any, Support], views: int, thumbnails: bool
 ) -> dict[Any, Support]:
     """``before`` with the photos added; only the classes that change are summarised.
 
     Raises:
-        ValueError: the same photo in two classes (all such photos are named), or as ``encode_to_keep``; nothing has
+        ValueError: the same photo in two classes (all such photos are named), or as ``Encoded.to_keep``; nothing has
             changed then.
     """
-    fresh: dict[Any, list[tuple[str, str, Tensor, bytes]]] = {}
+    fresh: dict[Any, list[tuple[str, str, Encoded, bytes]]] = {}
     for label, photo in _new(read, before):
-        maps = encode_to_keep(method, _views(photo, views))
+        encoded = encode(method, _views(photo, views)).to_keep()
         jpeg = thumbnail(photo.pixels) if thumbnails else b""
-        fresh.setdefault(label, []).append((photo.id, Path(photo.name).name, maps, jpeg))
+        fresh.setdefault(label, []).append((photo.id, Path(photo.name).name, encoded, jpeg))
     support = dict(before)
     for label, photos in fresh.items():
-        ids, names, maps_of, small = zip(*photos, strict=True)
-        maps = torch.stack(maps_of)
+        ids, names, parts, small = zip(*photos, strict=True)
+        encoded = Encoded.join(parts)
         if old := before.get(label):
-            maps, ids = torch.cat([old.maps, maps]), old.ids + ids
+            encoded, ids = Encoded.join([old.encoded, encoded]), old.ids + ids
             names, small = old.names + names, old.thumbnails + small
-        support[label] = _ordered(method, Support(maps, ids, names, small, {}))
+        support[label] = _ordered(method, Support(encoded, views, ids, names, small, {}))
     return support
 
 
 @torch.no_grad()
-def reduced_to(method: MML, photos: Iterable[Photo], components: int) -> MML:
+def reduced_to(method: Method, photos: Iterable[Photo], components: int) -> Method:
     """The method over the principal components of the photos' descriptors, whatever the order of the photos."""
     pixels = {photo.id: photo.pixels for photo in photos}
     sample = sorted(pixels)[:_COMPONENT_PHOTOS]  # ids are hashes: a sample that is random, and always the same
@@ -220,29 +226,16 @@ def reduced_to(method: MML, photos: Iterable[Photo], components: int) -> MML:
 
 
 @torch.no_grad()
-def without(method: MML, support: Support, photo: int) -> Support:
+def without(method: Method, support: Support, photo: int) -> Support:
     """A class without one of its photos."""
     kept = [i for i in range(len(support)) if i != photo]
     return _picked(method, support, kept)
 
 
-def encode(method: MML, pixels: np.ndarray) -> Tensor:
-    """Feature maps, one image at a time: a photo's map must not depend on what is encoded with it."""
+def encode(method: Method, pixels: np.ndarray) -> Encoded:
+    """Encode images one at a time: what is kept of a photo must not depend on what is encoded with it."""
     device = next(method.parameters()).device
-    batch = torch.from_numpy(pixels).to(device)
-    return torch.cat([method.encode(method.preprocess.normalise(image[None])) for image in batch]).contiguous()
-
-
-def encode_to_keep(method: MML, pixels: np.ndarray) -> Tensor:
-    """``encode`` in float16, as support is kept: a loaded file answers exactly as the recogniser that wrote it.
-
-    Raises:
-        ValueError: a map holds what float16 does not.
-    """
-    maps = encode(method, pixels).half()
-    if not maps.isfinite().all():
-        raise ValueError("the network gives numbers that are not finite or above 65504; expected another network")
-    return maps
+    return encode_images(method, torch.from_numpy(pixels).to(device), batch=1)
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:
@@ -252,18 +245,19 @@ def thumbnail(pixels: np.ndarray) -> bytes:
     return encoded.getvalue()
 
 
-def _ordered(method: MML, support: Support) -> Support:
+def _ordered(method: Method, support: Support) -> Support:
     return _picked(method, support, sorted(range(len(support)), key=support.ids.__getitem__))
 
 
-def _picked(method: MML, support: Support, kept: Sequence[int]) -> Support:
-    maps = support.maps[list(kept)]
+def _picked(method: Method, support: Support, kept: Sequence[int]) -> Support:
+    encoded = support.encoded[[i * support.views + view for i in kept for view in range(support.views)]]
     return Support(
-        maps=maps,
+        encoded=encoded,
+        views=support.views,
         ids=tuple(support.ids[i] for i in kept),
         names=tuple(support.names[i] for i in kept),
         thumbnails=tuple(support.thumbnails[i] for i in kept),
-        summary=summarised(method, maps),
+        summary=summarised(method, encoded, support.views),
     )
 
 

@@ -1,7 +1,7 @@
 """Training: classification on the base classes, then episodes."""
 
 from triptych.training.balance import balance_levels
-from triptych.training.base_classes import learn_base_classes
+from triptych.training.closed_form import learn_closed_form
 from triptych.training.episodic import train
 from triptych.training.pretraining import pretrain
 from triptych.training.run import TrainingError
@@ -14,7 +14,7 @@ __all__ = [
     "TrainSettings",
     "TrainingError",
     "balance_levels",
-    "learn_base_classes",
+    "learn_closed_form",
     "pretrain",
     "train",
 ]

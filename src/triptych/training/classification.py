@@ -15,7 +15,7 @@ __all__ = ["GaussianHead", "Heads"]
 class GaussianHead(nn.Module):
     """A linear classifier of images by the Gaussians of their descriptors, those of several layers.
 
-    It makes the network shape them for what ``fit_discriminant`` will look for.
+    It makes the network shape them for what ``fit_plda`` will look for.
 
     Args:
         channels: of the maps of each layer.

@@ -1,22 +1,22 @@
 """Episodic training: each step is a few tasks like those the method will be asked to solve."""
 
-from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip, resize
-from triptych.evaluation.episodes import Episode, EpisodeSampler
-from triptych.evaluation.evaluate import evaluate_store
+from triptych.evaluation import Episode, EpisodeSampler, evaluate_store
+from triptych.fusion import LevelFusion
 from triptych.interop import load_method
-from triptych.methods import MML, MMLConfig, build_method
+from triptych.methods import Encoded, Method, MethodConfig, build_method
+from triptych.similarity import searching
 from triptych.training.balance import balance_levels
-from triptych.training.base_classes import can_learn_base_classes, learn_base_classes
 from triptych.training.classification import GaussianHead
+from triptych.training.closed_form import learn_closed_form
 from triptych.training.pretraining import pretrain
 from triptych.training.run import Run, evaluation_precision, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
@@ -31,10 +31,11 @@ _VALIDATION_SEED = 1
 def train(
     data: str | Path,
     out: str | Path,
-    method: str | MMLConfig = "mml-conv64f",
+    method: str | MethodConfig = "mml-conv64f",
     preset: Preset = PRESETS["fast"],
     init: str | Path | None = None,
     resume: bool = False,
+    keep_fusion: bool = True,
 ) -> Path:
     """Train a method on episodes of the train split, after pre-training if the preset has it.
 
@@ -47,6 +48,7 @@ def train(
         preset: the recipe.
         init: a method file to start from, in place of the preset's pre-training.
         resume: continue the run in ``out``, if there is one.
+        keep_fusion: start from the fusion of ``init`` too, where it has all the levels.
 
     Returns:
         The path of the best model.
@@ -59,53 +61,35 @@ def train(
     >>> from pathlib import Path
     >>> import numpy as np
     >>> from PIL import Image
-    >>> from triptych.methods import MMLConfig
+    >>> from triptych.methods import MMLConfig, Preprocessing
     >>> from triptych.training import Preset, TrainSettings, train
     >>> episodes = TrainSettings(steps=1, way=2, queries=1, store_side=36, validation_episodes=1, precision="32-true")
+    >>> small = MMLConfig(preprocessing=Preprocessing(side=32))
     >>> rng = np.random.default_rng(0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for number in range(80):
     ...         path = Path(folder, "data", "train" if number < 8 else "val", f"class{number % 2}", f"{number}.png")
     ...         path.parent.mkdir(parents=True, exist_ok=True)
     ...         Image.fromarray(rng.integers(0, 256, (36, 36, 3), dtype=np.uint8)).save(path)
-    ...     train(f"{folder}/data", f"{folder}/run", MMLConfig(side=32), Preset(None, episodes)).name
+    ...     train(f"{folder}/data", f"{folder}/run", small, Preset(None, episodes)).name
     'best.safetensors'
     """
     settings = preset.train
-    _check(settings)
     if init is None and preset.pretrain is not None:
         init = pretrain(data, Path(out) / "pretrain", method, preset.pretrain, resume)
     fabric = start_fabric(settings.precision)
     torch.manual_seed(settings.seed)
-    model = build_method(method)
-    if init is not None:
-        model.backbone.load_state_dict(load_method(init).backbone.state_dict())
-    way = model.fusion.way or settings.way
+    model = _start(build_method(method), init, keep_fusion)
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
-    model = MML(replace(model.config, base_classes=None), model.backbone)
-    if model.projection is not None:
-        raise ValueError("principal components are a user's photos'; train the method without")
-    has_base = settings.base_images > 0 and can_learn_base_classes(model, train_store)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
-    val_samplers = _validation_samplers(val_store, model, settings)  # now: too few images are no news for the end
+    finish = _Finish(model, train_store, val_store, settings)  # now: too few images are no news for the end
+    samplers = _samplers(model, train_store, settings)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
-    modules = {"method": model, "average": average}
-    groups = [
-        {"params": model.backbone.parameters(), "rate": 1.0},
-        {"params": model.fusion.parameters(), "rate": settings.fusion_rate},
-    ]
-    head = None
-    if has_base and settings.base_loss > 0:
-        head = GaussianHead(model.backbone.tap_channels, len(train_store.classes)).to(fabric.device)
-        modules["head"] = head
-        groups.append({"params": head.parameters(), "rate": 1.0})
-    optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, betas=settings.betas)
-    samplers = [
-        EpisodeSampler(train_store.labels, way, shot, settings.queries, settings.seed, train_store.classes)
-        for shot in settings.shots
-    ]
-    context = {"method": asdict(model.config), "data": train_store.fingerprint, "stage": "train"}
+    head = _head(model, train_store, settings)
+    optimizer = torch.optim.Adam(_groups(model, head, settings), lr=settings.learning_rate, betas=settings.betas)
+    context = {"method": model.config.to_dict(), "data": train_store.fingerprint, "stage": "train"}
+    modules = {"method": model, "average": average, **({} if head is None else {"head": head})}
     with Run(Path(out), settings, context, settings.steps, modules, optimizer, resume) as run:
         while run.step < settings.steps:
             learning_rate = _learning_rate(run.step, settings)
@@ -120,8 +104,9 @@ def train(
                 pixels = _pixels(train_store, episode, number, model.preprocess.side, settings)
                 with fabric.autocast():
                     taps = model.backbone.taps(resize(model.preprocess.normalise(pixels), side))
-                positions = _positions(taps[-1], number, settings)
-                loss, accuracy = episode_loss(model, taps[-1], episode, settings.level_loss, positions)
+                    encoded = model.encode_features(taps)
+                with searching(positions=_positions(taps[-1], number, settings)):
+                    loss, accuracy = episode_loss(model, encoded, episode, settings.level_loss)
                 if head is not None:
                     classes = torch.from_numpy(train_store.labels[episode.images]).to(fabric.device)
                     loss = loss + settings.base_loss * head.loss(taps, classes)
@@ -133,48 +118,106 @@ def train(
 
             run.advance(float(np.mean(losses)), float(np.mean(accuracies)), learning_rate)
             if run.step % settings.validate_every == 0 or run.step == settings.steps:
-                kept = average.module
-                assert isinstance(kept, MML)
-                precision = evaluation_precision(settings.precision)
-                if has_base:
-                    kept = learn_base_classes(kept, train_store, settings.base_images, precision)
-                if settings.balance_episodes and kept.fusion.way is None:
-                    asked = settings.validation_shots, settings.balance_episodes
-                    kept = balance_levels(kept, val_store, *asked, precision=precision)
-                figures = _validate(kept, val_store, val_samplers, settings)
-                picked = [figures[f"{shot}-shot"] for shot in settings.validation_shots]
-                run.validated(kept, float(np.mean(picked)), figures)
+                run.validated(*finish(cast(Method, average.module)))
             run.save_if_due()
     return Path(out) / "best.safetensors"
 
 
-def episode_loss(
-    model: MML, maps: Tensor, episode: Episode, level_loss: float, positions: Tensor | None = None
-) -> tuple[Tensor, float]:
-    """Cross-entropy of the fused logits plus ``level_loss`` times that of each level; and the accuracy.
+def episode_loss(model: Method, encoded: Encoded, episode: Episode, level_loss: float) -> tuple[Tensor, float]:
+    """``Method.loss`` of an episode, and the accuracy.
 
-    ``maps`` are those of the support images followed by those of the queries, encoded together; ``positions`` those
-    of a query's descriptors that the pixel level compares, by default all.
+    ``encoded`` are the support images followed by the queries, encoded together.
     """
-    support, query = maps.split([len(episode.support), len(episode.query)])
-    labels = torch.from_numpy(episode.support_labels).to(maps.device)
-    truth = torch.from_numpy(episode.query_labels).to(maps.device)
-    levels = model.compare_maps(query, support, labels, positions=positions)
+    support, query = encoded.split([len(episode.support), len(episode.query)])
+    labels = torch.from_numpy(episode.support_labels).to(encoded.device)
+    truth = torch.from_numpy(episode.query_labels).to(encoded.device)
+    levels = model.compare_encoded(query, support, labels)
     model.fusion.observe(levels)
-    logits = model.fusion(levels)
-    loss = functional.cross_entropy(logits, truth)
-    for own in model.fusion.calibrated(levels).values():
-        loss = loss + level_loss * functional.cross_entropy(own, truth)
-    return loss, (logits.argmax(1) == truth).float().mean().item()
+    accuracy = (model.fuse(levels).argmax(1) == truth).float().mean().item()
+    return model.loss(levels, truth, level_loss), accuracy
 
 
-def _check(settings: TrainSettings) -> None:
-    if not 0 < settings.pixel_share <= 1:
-        raise ValueError(f"pixel_share must be above 0 and at most 1, got {settings.pixel_share}")
-    if settings.base_images == 1 or settings.base_images < 0:
-        raise ValueError(f"base_images must be 0 or at least 2, got {settings.base_images}")
-    if settings.balance_episodes < 0:
-        raise ValueError(f"balance_episodes must be at least 0, got {settings.balance_episodes}")
+def _start(model: Method, init: str | Path | None, keep_fusion: bool) -> Method:
+    """The model with the weights of ``init``, as far as both have them."""
+    if model.projection is not None:
+        raise ValueError("principal components are a user's photos'; train the method without")
+    if init is None:
+        return model
+    initial = load_method(init)
+    try:
+        model.backbone.load_state_dict(initial.backbone.state_dict())
+    except RuntimeError as error:
+        raise ValueError(f"{init}: its backbone {initial.config.backbone} is not {model.config.backbone}") from error
+    both = isinstance(initial.fusion, LevelFusion) and isinstance(model.fusion, LevelFusion)
+    if keep_fusion and both and set(model.level_names) <= set(initial.level_names):
+        model.fusion = cast(LevelFusion, initial.fusion).restricted(model.level_names)
+    if initial.name == model.name:
+        own, given = model.state_dict(), initial.state_dict()
+        rest = {
+            name: value
+            for name, value in given.items()
+            if name in own and not name.startswith("fusion.") and own[name].shape == value.shape
+        }
+        model.load_state_dict(rest, strict=False)
+    return model
+
+
+def _samplers(model: Method, store: ImageStore, settings: TrainSettings) -> list[EpisodeSampler]:
+    way = model.fusion.way or settings.way
+    return [
+        EpisodeSampler(store.labels, way, shot, settings.queries, settings.seed, store.classes)
+        for shot in settings.shots
+    ]
+
+
+def _head(model: Method, store: ImageStore, settings: TrainSettings) -> GaussianHead | None:
+    if not settings.base_images or not settings.base_loss or not model.learns_closed_form(len(store.classes)):
+        return None
+    return GaussianHead(model.backbone.tap_channels, len(store.classes)).to(store.images.device)
+
+
+def _groups(model: Method, head: nn.Module | None, settings: TrainSettings) -> list[dict[str, Any]]:
+    """All parameters; those of the fusion, which are few, learn at a rate of their own."""
+    fusion = list(model.fusion.parameters())
+    known = {id(parameter) for parameter in fusion}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    if head is not None:
+        others += head.parameters()
+    return [{"params": others, "rate": 1.0}, *([{"params": fusion, "rate": settings.fusion_rate}] if fusion else [])]
+
+
+class _Finish:
+    """What becomes of a model at a validation: closed form, balance, and its figures on the validation split."""
+
+    def __init__(self, model: Method, train: ImageStore, val: ImageStore, settings: TrainSettings) -> None:
+        way = model.fusion.way or min(5, len(val.classes))
+        self.samplers = [
+            EpisodeSampler(val.labels, way, shot, seed=_VALIDATION_SEED, classes=val.classes)
+            for shot in settings.validation_shots
+        ]
+        self.train, self.val, self.settings = train, val, settings
+        self.precision = evaluation_precision(settings.precision)
+        self.closed_form = settings.base_images > 0 and model.learns_closed_form(len(train.classes))
+
+    def __call__(self, model: Method) -> tuple[Method, float, dict[str, float]]:
+        settings = self.settings
+        if self.closed_form:
+            model = learn_closed_form(model, self.train, settings.base_images, self.precision)
+        if settings.balance_episodes and isinstance(model.fusion, LevelFusion):
+            shots, episodes = settings.validation_shots, settings.balance_episodes
+            model = balance_levels(model, self.val, shots, episodes, precision=self.precision)
+        figures = self._figures(model)
+        return model, float(np.mean([figures[f"{shot}-shot"] for shot in settings.validation_shots])), figures
+
+    def _figures(self, model: Method) -> dict[str, float]:
+        """Fused accuracy and that of each subset of levels, per validation shot."""
+        figures = {}
+        for shot, sampler in zip(self.settings.validation_shots, self.samplers, strict=True):
+            accuracies = evaluate_store(model, self.val, sampler, self.settings.validation_episodes, self.precision)
+            for subset, values in accuracies.items():
+                figures[f"{shot}-shot {subset}"] = float(values.mean())
+            figures[f"{shot}-shot"] = float(values.mean())
+        return figures
 
 
 def _pixels(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:
@@ -204,31 +247,9 @@ def _reached(step: int, limit: int | None) -> bool:
     return limit is not None and step >= limit
 
 
-def _train_mode(model: MML, frozen_norm: bool) -> None:
+def _train_mode(model: Method, frozen_norm: bool) -> None:
     model.train()
     if frozen_norm:
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-
-
-def _validation_samplers(store: ImageStore, model: MML, settings: TrainSettings) -> list[EpisodeSampler]:
-    way = model.fusion.way or min(5, len(store.classes))
-    return [
-        EpisodeSampler(store.labels, way, shot, seed=_VALIDATION_SEED, classes=store.classes)
-        for shot in settings.validation_shots
-    ]
-
-
-def _validate(
-    model: MML, store: ImageStore, samplers: list[EpisodeSampler], settings: TrainSettings
-) -> dict[str, float]:
-    """Fused accuracy and that of each level, per validation shot."""
-    precision = evaluation_precision(settings.precision)
-    figures = {}
-    for shot, sampler in zip(settings.validation_shots, samplers, strict=True):
-        accuracies = evaluate_store(model, store, sampler, settings.validation_episodes, precision)
-        for subset, values in accuracies.items():
-            figures[f"{shot}-shot {subset}"] = float(values.mean())
-        figures[f"{shot}-shot"] = float(values.mean())
-    return figures

@@ -1,6 +1,5 @@
 """Pre-training: the backbone learns to classify the base classes, pooled and at every position."""
 
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from triptych.data import ImageStore, centre_crop, colour_jitter, open_store, random_crop_flip, resize
-from triptych.evaluation.episodes import EpisodeSampler
-from triptych.evaluation.evaluate import encode_images
-from triptych.methods import MML, MMLConfig, build_method
+from triptych.evaluation import EpisodeSampler, in_precision
+from triptych.methods import Method, MethodConfig, build_method, encode_images
 from triptych.training.classification import Heads
 from triptych.training.run import Run, evaluation_precision, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate, side_at
@@ -25,7 +23,7 @@ _ORDER, _AUGMENTATION = 1, 2  # streams of random numbers of one seed
 def pretrain(
     data: str | Path,
     out: str | Path,
-    method: str | MMLConfig = "mml-conv64f",
+    method: str | MethodConfig = "mml-conv64f",
     settings: PretrainSettings = PretrainSettings(),  # noqa: B008 (frozen)
     resume: bool = False,
 ) -> Path:
@@ -49,7 +47,7 @@ def pretrain(
     >>> from pathlib import Path
     >>> import numpy as np
     >>> from PIL import Image
-    >>> from triptych.methods import MMLConfig
+    >>> from triptych.methods import MMLConfig, Preprocessing
     >>> from triptych.training import PretrainSettings, pretrain
     >>> settings = PretrainSettings(epochs=1, batch=8, store_side=36, precision="32-true")
     >>> rng = np.random.default_rng(0)
@@ -58,13 +56,12 @@ def pretrain(
     ...         path = Path(folder, "data", "train" if number < 8 else "val", f"class{number % 2}", f"{number}.png")
     ...         path.parent.mkdir(parents=True, exist_ok=True)
     ...         Image.fromarray(rng.integers(0, 256, (36, 36, 3), dtype=np.uint8)).save(path)
-    ...     pretrain(f"{folder}/data", f"{folder}/run", MMLConfig(side=32), settings).name
+    ...     pretrain(f"{folder}/data", f"{folder}/run", MMLConfig(preprocessing=Preprocessing(side=32)), settings).name
     'best.safetensors'
     """
     fabric = start_fabric(settings.precision)
     torch.manual_seed(settings.seed)
     model = build_method(method)
-    model = MML(replace(model.config, base_classes=None), model.backbone)
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
     heads = Heads(model.backbone.channels, len(train_store.classes))
@@ -80,7 +77,7 @@ def pretrain(
     steps_per_epoch = len(train_store) // settings.batch
     if steps_per_epoch == 0:
         raise ValueError(f"{len(train_store)} training images are fewer than one batch of {settings.batch}")
-    context = {"method": asdict(model.config), "data": train_store.fingerprint, "stage": "pretrain"}
+    context = {"method": model.config.to_dict(), "data": train_store.fingerprint, "stage": "pretrain"}
     modules = {"method": model, "heads": heads}
     total = settings.epochs * steps_per_epoch
     with Run(Path(out), settings, context, total, modules, optimizer, resume) as run:
@@ -93,7 +90,7 @@ def pretrain(
 
             model.train()
             with fabric.autocast():
-                maps = model.encode(images)
+                maps = model.backbone(images)
             loss, accuracy = heads.loss(maps.float(), labels, settings.dense_weight)
             optimizer.zero_grad()
             fabric.backward(loss)
@@ -120,7 +117,7 @@ def _batch(
 
 
 @torch.no_grad()
-def _observe_levels(model: MML, store: ImageStore, seed: int, episodes: int = 20) -> None:
+def _observe_levels(model: Method, store: ImageStore, seed: int, episodes: int = 20) -> None:
     """Show the fusion the spread of the levels, so that a pre-trained model's probabilities are no extremes."""
     sampler = EpisodeSampler(store.labels, min(5, len(store.classes)), shot=1, queries=1, seed=seed)
     for number in range(episodes):
@@ -128,14 +125,18 @@ def _observe_levels(model: MML, store: ImageStore, seed: int, episodes: int = 20
         images = centre_crop(store[np.concatenate([episode.support, episode.query])], model.preprocess.side)
         support, query = model.encode(model.preprocess.normalise(images)).split([sampler.way, sampler.way])
         labels = torch.from_numpy(episode.support_labels).to(images.device)
-        model.fusion.observe(model.compare_maps(query, support, labels))
+        model.fusion.observe(model.compare_encoded(query, support, labels))
 
 
 @torch.inference_mode()
-def validate_class_means(model: MML, store: ImageStore, precision: str = "32", episodes: int = 500) -> dict[str, float]:
+def validate_class_means(
+    model: Method, store: ImageStore, precision: str = "32", episodes: int = 500
+) -> dict[str, float]:
     """5-way 1- and 5-shot accuracy of the nearest class mean (cosine of pooled maps) on seeded episodes."""
-    maps = encode_images(model, store.images, precision)
-    pooled = functional.normalize(maps.float().mean(dim=(2, 3)), dim=1)
+    model.eval()
+    with in_precision(precision, store.images.device.type):
+        encoded = encode_images(model, store.images)
+    pooled = functional.normalize(encoded.maps.float().mean(dim=(2, 3)), dim=1)
     figures = {}
     for shot in (1, 5):
         sampler = EpisodeSampler(store.labels, min(5, len(store.classes)), shot, classes=store.classes)

@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import nn
 from torch.optim import Optimizer
 
-from triptych.methods import MML, save_method
+from triptych.methods import Method, save_method
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
 from triptych.system.progress import progress_bar
@@ -133,7 +133,7 @@ class Run:
         if self.step % 25 == 0:  # odd, so that two shots that take turns are both seen
             self.log({"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate})
 
-    def validated(self, method: MML, score: float, figures: Mapping[str, float]) -> None:
+    def validated(self, method: Method, score: float, figures: Mapping[str, float]) -> None:
         """Log a validation, keep the model if it is the best so far, and save."""
         self.log({f"validation/{name}": value for name, value in figures.items()})
         if score > self.best:

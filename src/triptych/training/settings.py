@@ -118,6 +118,14 @@ class TrainSettings:
     checkpoint_seconds: float = 120.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.pixel_share <= 1:
+            raise ValueError(f"pixel_share must be above 0 and at most 1, got {self.pixel_share}")
+        if self.base_images == 1 or self.base_images < 0:
+            raise ValueError(f"base_images must be 0 or at least 2, got {self.base_images}")
+        if self.balance_episodes < 0:
+            raise ValueError(f"balance_episodes must be at least 0, got {self.balance_episodes}")
+
 
 @dataclass(frozen=True)
 class Preset:

@@ -1,1 +1,5 @@
-"""Embedded weights (safetensors) and their model cards."""
+"""Trained weights, their model cards, and which of them is used unless told otherwise."""
+
+__all__ = ["DEFAULT"]
+
+DEFAULT = "mml-conv64f"

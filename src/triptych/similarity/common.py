@@ -23,15 +23,20 @@ def without_autocast(function: Callable[P, R]) -> Callable[P, R]:
     return shielded
 
 
-def split_classes(support: Tensor, labels: Tensor) -> list[Tensor]:
-    """Support maps (S, C, H, W) as one (K_n, C, H, W) tensor per class n = 0..N-1.
+def class_members(labels: Tensor, images: int) -> list[Tensor]:
+    """Which of so many support images are of each class n = 0..N-1, (K_n,) each, in their order.
 
     Raises:
-        ValueError: labels and support disagree in length, or a label between 0 and the largest has no image.
+        ValueError: there are not as many labels as images, or a label between 0 and the largest has no image.
+
+    >>> import torch
+    >>> from triptych.similarity import class_members
+    >>> class_members(torch.tensor([1, 0, 1]), images=3)
+    [tensor([1]), tensor([0, 2])]
     """
-    if labels.shape != support.shape[:1] or labels.dtype != torch.int64:
+    if labels.shape != (images,) or labels.dtype != torch.int64:
         raise ValueError(
-            f"expected one int64 label for each of the {support.shape[0]} support maps, "
+            f"expected one int64 label for each of the {images} support images, "
             f"got {tuple(labels.shape)} of {labels.dtype}"
         )
     if len(labels) == 0:
@@ -41,7 +46,12 @@ def split_classes(support: Tensor, labels: Tensor) -> list[Tensor]:
     shots = torch.bincount(labels).tolist()
     if 0 in shots:
         raise ValueError(f"class {shots.index(0)} of 0..{len(shots) - 1} has no support image; labels must be 0..N-1")
-    return list(support[torch.argsort(labels, stable=True)].split(shots))
+    return list(torch.argsort(labels, stable=True).split(shots))
+
+
+def split_classes(support: Tensor, labels: Tensor) -> list[Tensor]:
+    """Support maps (S, C, H, W) as one (K_n, C, H, W) tensor per class; errors as ``class_members``."""
+    return [support[members] for members in class_members(labels, len(support))]
 
 
 def at_least_float32(maps: Tensor) -> Tensor:

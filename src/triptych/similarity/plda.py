@@ -1,4 +1,8 @@
-"""Distribution level: what tells classes apart in their Gaussians, learnt from the classes of training."""
+"""PLDA level: probabilistic linear discriminant analysis of vectors of images, learnt from the classes of training.
+
+An image lies at a code: its coordinates along the axes that tell the classes of training apart. The level is the
+log-likelihood ratio of two hypotheses: the code is of an image of this class, or of any class.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -7,34 +11,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from triptych.similarity._common import without_autocast
-from triptych.similarity.distribution import image_gaussians
+from triptych.similarity.common import without_autocast
 
 __all__ = [
-    "CodeClass",
-    "Discriminant",
-    "code_class",
-    "codes_to_classes",
-    "discriminant_codes",
-    "fit_discriminant",
-    "gaussian_vector_size",
-    "gaussian_vectors",
+    "PLDA",
+    "PLDAClass",
+    "fit_plda",
+    "plda_class",
+    "plda_codes",
+    "plda_to_classes",
 ]
 
 _RIDGE = 0.3  # times the mean variance within classes
 _LEAST_RIDGE = 1e-12
-_MOST_BETWEEN = 1e4  # times the variance within classes
 _LEAST_WITHIN = 1e-6  # of the regularised variance within classes along an axis
 
 
-class Discriminant(NamedTuple):
-    """Axes along which the classes of training differ: the origin (D,), the axes (D, A), the variances (A,) of classes.
+class PLDA(NamedTuple):
+    """What ``fit_plda`` finds: axes along which images of one class have unit variance, and classes differ most.
 
-    Along each axis the images of one class have unit variance, or less where classes vary ten thousand times as much.
+    Attributes:
+        origin: (D,) the mean of the classes.
+        axes: (D, A), one a column.
+        between: (A,) the variance of the classes along each axis.
 
     >>> import torch
-    >>> from triptych.similarity import Discriminant
-    >>> Discriminant(torch.zeros(3), torch.zeros(3, 1), torch.ones(1)).axes.shape
+    >>> from triptych.similarity import PLDA
+    >>> PLDA(torch.zeros(3), torch.zeros(3, 1), torch.ones(1)).axes.shape
     torch.Size([3, 1])
     """
 
@@ -43,57 +46,22 @@ class Discriminant(NamedTuple):
     between: Float[Tensor, " A"]
 
 
-class CodeClass(NamedTuple):
+class PLDAClass(NamedTuple):
     """Where the codes of a class's further images are expected: mean (..., A) and variance (..., A).
 
     >>> import torch
-    >>> from triptych.similarity import code_class
-    >>> code_class(torch.tensor([[2.0]]), torch.ones(1))
-    CodeClass(mean=tensor([1.], dtype=torch.float64), variance=tensor([1.5000], dtype=torch.float64))
+    >>> from triptych.similarity import plda_class
+    >>> plda_class(torch.tensor([[2.0]]), torch.ones(1))
+    PLDAClass(mean=tensor([1.], dtype=torch.float64), variance=tensor([1.5000], dtype=torch.float64))
     """
 
     mean: Float[Tensor, "*N A"]
     variance: Float[Tensor, "*N A"]
 
 
-def gaussian_vector_size(channels: Sequence[int]) -> int:
-    """D of the vectors that ``gaussian_vectors`` makes of maps of so many channels.
-
-    >>> from triptych.similarity import gaussian_vector_size
-    >>> gaussian_vector_size([64, 64, 64])
-    6432
-    """
-    return sum(count * (count + 3) // 2 for count in channels)
-
-
 @without_autocast
-def gaussian_vectors(maps: Sequence[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B D"]:
-    r"""Each image's Gaussians as one vector, in float64: the maps may be those of several layers.
-
-    .. math:: g = (\mu_1, \mathrm{tril}\,L_1, \mu_2, \mathrm{tril}\,L_2, \ldots), \qquad \Sigma_l = L_l L_l^T
-
-    with the mean and the covariance (ridge 0.01) of the descriptors of layer l. Source of the coordinates of a
-    covariance: Lin, "Riemannian Geometry of Symmetric Positive Definite Matrices via Cholesky Decomposition", SIAM
-    Journal on Matrix Analysis 40 (2019), without the logarithm of the diagonal.
-
-    >>> import torch
-    >>> from triptych.similarity import gaussian_vectors
-    >>> gaussian_vectors([torch.tensor([0.0, 2.0]).view(1, 1, 1, 2)])
-    tensor([[1.0000, 1.4177]], dtype=torch.float64)
-    """
-    vectors = []
-    for layer in maps:
-        gaussian = image_gaussians(layer)
-        rows, columns = torch.tril_indices(layer.shape[1], layer.shape[1], device=layer.device)
-        root, failed = torch.linalg.cholesky_ex(gaussian.covariance)  # of maps that are not finite: NaN, and no error
-        root = root.masked_fill(failed[:, None, None] > 0, torch.nan)
-        vectors += [gaussian.mean, root[:, rows, columns]]
-    return torch.cat(vectors, dim=1)
-
-
-@without_autocast
-def fit_discriminant(classes: Iterable[Float[Tensor, "_ D"]]) -> Discriminant:
-    r"""Linear discriminant analysis of the vectors of each class, of two at least.
+def fit_plda(classes: Iterable[Float[Tensor, "_ D"]]) -> PLDA:
+    r"""Linear plda analysis of the vectors of each class, of two at least.
 
     .. math:: \left(S_W + \lambda\frac{\mathrm{tr}\,S_W}{D} I\right) v_a \propto S_B v_a
 
@@ -106,8 +74,8 @@ def fit_discriminant(classes: Iterable[Float[Tensor, "_ D"]]) -> Discriminant:
         ValueError: fewer than two classes, or a class of fewer than two images.
 
     >>> import torch
-    >>> from triptych.similarity import fit_discriminant
-    >>> fit_discriminant([torch.tensor([[0.0], [2.0]]), torch.tensor([[8.0], [10.0]])]).between
+    >>> from triptych.similarity import fit_plda
+    >>> fit_plda([torch.tensor([[0.0], [2.0]]), torch.tensor([[8.0], [10.0]])]).between
     tensor([16.], dtype=torch.float64)
     """
     means, counts, scatter = [], [], None
@@ -134,13 +102,11 @@ def fit_discriminant(classes: Iterable[Float[Tensor, "_ D"]]) -> Discriminant:
     axes = torch.linalg.solve_triangular(root.T, directions, upper=True)
     # With the ridge the variance along an axis is one now; the ridge's part is taken off.
     axes = axes / (1 - ridge * axes.square().sum(0)).clamp_min(_LEAST_WITHIN).sqrt()
-    between = (offsets.T @ axes).square().mean(0)
-    excess = (between / _MOST_BETWEEN).clamp_min(1.0)  # codes are kept in half precision
-    return Discriminant(origin, axes / excess.sqrt(), between / excess)
+    return PLDA(origin, axes, (offsets.T @ axes).square().mean(0))
 
 
 @without_autocast
-def discriminant_codes(vectors: Float[Tensor, "B D"], discriminant: Discriminant) -> Float[Tensor, "B A"]:
+def plda_codes(vectors: Float[Tensor, "B D"], plda: PLDA) -> Float[Tensor, "B A"]:
     r"""Where images lie along the axes, all as far from the origin as images of training are expected to lie.
 
     .. math:: y = V^T(g - o), \qquad
@@ -151,19 +117,19 @@ def discriminant_codes(vectors: Float[Tensor, "B D"], discriminant: Discriminant
     Normalization in Speaker Recognition Systems", Interspeech 2011.
 
     >>> import torch
-    >>> from triptych.similarity import Discriminant, discriminant_codes
-    >>> axes = Discriminant(torch.zeros(2), torch.eye(2), torch.tensor([3.0, 3.0]))
-    >>> discriminant_codes(torch.tensor([[3.0, 4.0]]), axes)
+    >>> from triptych.similarity import PLDA, plda_codes
+    >>> axes = PLDA(torch.zeros(2), torch.eye(2), torch.tensor([3.0, 3.0]))
+    >>> plda_codes(torch.tensor([[3.0, 4.0]]), axes)
     tensor([[1.6971, 2.2627]], dtype=torch.float64)
     """
-    origin, axes, between = (tensor.double() for tensor in discriminant)
+    origin, axes, between = (tensor.double() for tensor in plda)
     codes = (vectors.double() - origin) @ axes
     length = (codes.square() / (1 + between)).mean(1, keepdim=True).sqrt()
     return codes / length.clamp_min(torch.finfo(codes.dtype).tiny)
 
 
 @without_autocast
-def code_class(codes: Float[Tensor, "KV A"], between: Float[Tensor, " A"], views: int = 1) -> CodeClass:
+def plda_class(codes: Float[Tensor, "KV A"], between: Float[Tensor, " A"], views: int = 1) -> PLDAClass:
     r"""What the codes of K images of a class, each in V ``views``, tell of its other images.
 
     Classes lie around the origin with variances b, the images of a class around it with variance one. After K images
@@ -177,31 +143,31 @@ def code_class(codes: Float[Tensor, "KV A"], between: Float[Tensor, " A"], views
     Signal Processing 31 (2014); the root was chosen on miniImageNet's validation split.
 
     >>> import torch
-    >>> from triptych.similarity import code_class
-    >>> code_class(torch.tensor([[2.0], [2.0], [4.0], [4.0]]), torch.ones(1)).mean
+    >>> from triptych.similarity import plda_class
+    >>> plda_class(torch.tensor([[2.0], [2.0], [4.0], [4.0]]), torch.ones(1)).mean
     tensor([2.], dtype=torch.float64)
     """
     between = between.double()
     known = (len(codes) / views) ** 0.5
     certain = 1 + known * between
-    return CodeClass(known * between / certain * codes.double().mean(0), 1 + between / certain)
+    return PLDAClass(known * between / certain * codes.double().mean(0), 1 + between / certain)
 
 
 @without_autocast
-def codes_to_classes(
-    codes: Float[Tensor, "Q A"], classes: Sequence[CodeClass], between: Float[Tensor, " A"]
+def plda_to_classes(
+    codes: Float[Tensor, "Q A"], classes: Sequence[PLDAClass], between: Float[Tensor, " A"]
 ) -> Float[Tensor, "Q N"]:
     r"""Log-likelihood ratio: that of a code for an image of a class, against that for an image of any class.
 
     .. math:: s(q, n) = \sum_a \ln N(y_a; m_{n,a}, v_{n,a}) - \ln N(y_a; 0, 1 + b_a)
 
-    with the mean and variance that ``code_class`` gives. Images of one class are taken to vary along each axis by
-    itself, which the ridge of ``fit_discriminant`` makes nearly true only. Source: as there.
+    with the mean and variance that ``plda_class`` gives. Images of one class are taken to vary along each axis by
+    itself, which the ridge of ``fit_plda`` makes nearly true only. Source: as there.
 
     >>> import torch
-    >>> from triptych.similarity import code_class, codes_to_classes
+    >>> from triptych.similarity import plda_class, plda_to_classes
     >>> between = torch.ones(1)
-    >>> codes_to_classes(torch.tensor([[1.0]]), [code_class(torch.tensor([[2.0]]), between)], between)
+    >>> plda_to_classes(torch.tensor([[1.0]]), [plda_class(torch.tensor([[2.0]]), between)], between)
     tensor([[0.3938]], dtype=torch.float64)
     """
     codes = codes.double()  # (Q, A)

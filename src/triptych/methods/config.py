@@ -1,0 +1,85 @@
+"""Configurations of methods: frozen dataclasses that check themselves, and their form in a file."""
+
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from triptych.methods.preprocessing import Preprocessing
+
+__all__ = ["MethodConfig"]
+
+C = TypeVar("C", bound="MethodConfig")
+
+_MOST_COMPONENTS = 1 << 14
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """What shapes every method but its weights; each method adds its own.
+
+    Attributes:
+        backbone: name of the backbone; where ``architecture`` is given, what it is called and nothing more.
+        architecture: of a ``Pretrained`` backbone: the configuration of its transformers model; see there.
+        preprocessing: how images become the backbone's input.
+        components: principal components to which descriptors are reduced; None for the backbone's own channels.
+    """
+
+    backbone: str = "conv64f"
+    architecture: dict[str, Any] | None = field(default=None, hash=False)
+    preprocessing: Preprocessing = Preprocessing()  # noqa: RUF009 (frozen)
+    components: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.components is not None and not 1 <= self.components <= _MOST_COMPONENTS:
+            raise ValueError(f"components must be 1 to {_MOST_COMPONENTS}, got {self.components}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls: type[C], values: Any) -> C:
+        """From JSON, of whoever wrote it.
+
+        Raises:
+            ValueError: an unknown setting, one of the wrong type, or one out of bounds.
+
+        >>> from triptych.methods import MMLConfig
+        >>> MMLConfig.from_dict({"pixel_k": "x"})
+        Traceback (most recent call last):
+        ValueError: pixel_k is 'x'; expected int
+        """
+        return _read(cls, values, "the configuration")
+
+
+def _read(kind: Any, value: Any, name: str) -> Any:
+    """A value of JSON as what the annotation of a field says."""
+    if is_dataclass(kind):
+        return _read_dataclass(kind, value, name)
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in inner:
+            return None
+        (kind,) = (one for one in inner if one is not type(None))
+        return _read(kind, value, name)
+    if origin is tuple and isinstance(value, list | tuple):
+        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
+        if len(kinds) == len(value):
+            return tuple(_read(one, part, name) for one, part in zip(kinds, value, strict=True))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    plain = origin or kind
+    if plain is tuple or not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
+        raise ValueError(f"{name} is {value!r:.80}; expected {kind.__name__ if isinstance(kind, type) else kind}")
+    return value
+
+
+def _read_dataclass(kind: Any, values: Any, name: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{name} is {values!r:.80}; expected settings by name")
+    known = {one.name for one in fields(kind)}
+    if unknown := sorted(set(values) - known):
+        raise ValueError(f"unknown settings {unknown}; expected some of {sorted(known)}")
+    hints = get_type_hints(kind)
+    return kind(**{key: _read(hints[key], value, key) for key, value in values.items()})

@@ -1,0 +1,96 @@
+"""Methods by name, and the weights that come with them."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+
+from triptych.methods.base import Method
+from triptych.methods.config import MethodConfig
+from triptych.methods.files import method_from_bytes
+from triptych.methods.mml import MMLConfig
+from triptych.methods.types import METHOD_TYPES
+
+__all__ = ["METHODS", "WEIGHTS", "Weights", "build_method", "packaged_method"]
+
+METHODS: dict[str, MethodConfig] = {
+    "mml-conv64f": MMLConfig(part_normalize=True, distance="log_kl"),
+    "mml-resnet12": MMLConfig(backbone="resnet12", part_normalize=True, distance="log_kl"),
+    "mml-paper-conv64f": MMLConfig(),
+    "mml-paper-resnet12": MMLConfig(backbone="resnet12"),
+    "adm-conv64f": MMLConfig(levels=("distribution", "pixel"), pixel_k=3, distance="kl"),
+    "dn4-conv64f": MMLConfig(levels=("pixel",), pixel_k=3),
+    "protonet-conv64f": MMLConfig(levels=("global",)),
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Trained weights that can be had without a download.
+
+    Attributes:
+        config: of the method, with the preprocessing that belongs to the weights.
+        package: the installed package that holds the file.
+        file: its name there.
+        sha256: of the file.
+        licence: of the weights, and what binds their use.
+        card: the model card beside them.
+    """
+
+    config: MethodConfig
+    package: str
+    file: str
+    sha256: str
+    licence: str
+    card: str
+
+
+WEIGHTS: dict[str, Weights] = {
+    "mml-conv64f": Weights(
+        config=MMLConfig(
+            part_normalize=True, distance="log_kl", levels=("distribution", "pixel", "part", "plda"), base_classes=64
+        ),
+        package="triptych.weights",
+        file="mml-conv64f.safetensors",
+        sha256="b9ef0d080a4f4487c2715699f6a07de4434fd766311009b2e36d89e373bc9bdc",
+        licence="MIT; trained on miniImageNet, whose images are for research use",
+        card="mml-conv64f.md",
+    ),
+}
+
+
+def build_method(method: str | MethodConfig) -> Method:
+    """Return a freshly initialised method by its registry name or configuration.
+
+    Raises:
+        ValueError: no such method.
+
+    >>> from triptych.methods import build_method
+    >>> build_method("dn4-conv64f").level_names
+    ('pixel',)
+    """
+    if isinstance(method, str):
+        if method not in METHODS:
+            raise ValueError(f"unknown method {method!r}; expected one of {', '.join(sorted(METHODS))}")
+        method = METHODS[method]
+    (kind,) = (kind for kind in METHOD_TYPES.values() if kind.config_type is type(method))
+    return kind(method)  # type: ignore[call-arg, arg-type]
+
+
+def packaged_method(name: str) -> Method:
+    """The method whose weights ``WEIGHTS`` has under this name, in evaluation mode.
+
+    Raises:
+        ValueError: the file is missing or is not the one that the registry names.
+
+    >>> from triptych.methods import packaged_method
+    >>> packaged_method("mml-conv64f").config.backbone
+    'conv64f'
+    """
+    weights = WEIGHTS[name]
+    try:
+        data = resources.files(weights.package).joinpath(weights.file).read_bytes()
+    except (OSError, ModuleNotFoundError) as error:
+        raise ValueError(f"{name}: {weights.file} of {weights.package} is missing; install triptych again") from error
+    if hashlib.sha256(data).hexdigest() != weights.sha256:
+        raise ValueError(f"{name}: {weights.file} of {weights.package} was altered; install triptych again")
+    return method_from_bytes(data, name)

@@ -1,0 +1,8 @@
+"""The classes of methods by the names that method files call them."""
+
+from triptych.methods.base import Method
+from triptych.methods.mml import MML
+
+__all__ = ["METHOD_TYPES"]
+
+METHOD_TYPES: dict[str, type[Method]] = {kind.name: kind for kind in (MML,)}

@@ -1,0 +1,63 @@
+"""What a method learns in closed form from the classes of training, once its network is trained."""
+
+from collections.abc import Iterator
+from typing import TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from triptych.data import ImageStore, centre_crop
+from triptych.evaluation import in_precision
+from triptych.methods import Method
+
+__all__ = ["learn_closed_form"]
+
+M = TypeVar("M", bound=Method)
+
+
+@torch.no_grad()
+def learn_closed_form(method: M, store: ImageStore, images: int, precision: str = "32") -> M:
+    """``Method.learn_closed_form`` from so many images of each class of a store, and their mirror images.
+
+    For MML it is the level "plda".
+
+    Args:
+        method: a trained method, left in evaluation mode.
+        store: the classes, best those that the method was trained on.
+        images: how many of each class, two or more.
+        precision: as in ``EvaluateSettings``.
+
+    Returns:
+        A new method, which shares the backbone.
+
+    Raises:
+        ValueError: a method that learns nothing so, or fewer than two images of a class.
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from triptych.data import ImageStore
+    >>> from triptych.methods import MML, MMLConfig, Preprocessing
+    >>> from triptych.training import learn_closed_form
+    >>> images, labels = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8), np.array([0, 0, 1, 1, 2, 2])
+    >>> store = ImageStore(images, labels, ("a", "b", "c"), tuple("123456"), fingerprint="")
+    >>> learn_closed_form(MML(MMLConfig(preprocessing=Preprocessing(side=32))), store, images=2).level_names
+    ('distribution', 'pixel', 'part', 'plda')
+    """
+    if not method.learns_closed_form(len(store.classes)):
+        raise ValueError(
+            f"levels {method.level_names} over {method.config.backbone} learn nothing in closed form from "
+            f"{len(store.classes)} classes"
+        )
+    method.eval()
+    with in_precision(precision, store.images.device.type):
+        return cast(M, method.learn_closed_form(_classes(method, store, images)).eval())
+
+
+def _classes(method: Method, store: ImageStore, images: int) -> Iterator[Tensor]:
+    """Per class of a store, (2n, 3, h, w) so many of its images and their mirror images."""
+    for number in range(len(store.classes)):
+        pixels = centre_crop(store[np.flatnonzero(store.labels == number)[:images]], method.preprocess.side)
+        if len(pixels) < 2:  # its mirror image would pass for another one
+            raise ValueError(f"expected at least two images of each class, got {len(pixels)}")
+        yield method.preprocess.normalise(torch.cat([pixels, pixels.flip(2)]))

@@ -1,0 +1,194 @@
+"""Method files: what is saved is loaded, and nothing else; the registry of weights."""
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from files import rewrite
+from safetensors.torch import load, save
+
+from triptych import load_method, save_method
+from triptych.methods import METHODS, MML, WEIGHTS, MMLConfig, Preprocessing, build_method, weights_hash
+from triptych.weights import DEFAULT
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_saved_method_is_the_same(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    method = build_method(name)
+    save_method(method, tmp_path / "m.safetensors")
+    loaded = load_method(tmp_path / "m.safetensors")
+    assert not loaded.training
+    assert type(loaded) is type(method)
+    assert loaded.config == method.config
+    assert weights_hash(loaded) == weights_hash(method)
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_registered_weights_are_what_the_registry_says(name: str) -> None:
+    weights, method = WEIGHTS[name], load_method(name)
+    assert name in METHODS
+    assert method.config == weights.config
+    assert method.preprocess == weights.config.preprocessing
+    assert method.fusion.trained
+    package = resources.files(weights.package)
+    data = package.joinpath(weights.file).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == weights.sha256
+    assert len(data) < 30_000_000
+    assert package.joinpath(weights.card).is_file()
+    assert weights.licence
+
+
+def test_the_default_is_registered() -> None:
+    assert DEFAULT in WEIGHTS
+    assert load_method().config == WEIGHTS[DEFAULT].config
+
+
+def test_altered_weights_of_the_package_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    monkeypatch.setitem(WEIGHTS, DEFAULT, replace(WEIGHTS[DEFAULT], sha256="0" * 64))
+    with pytest.raises(ValueError, match="was altered; install triptych again"):
+        load_method(DEFAULT)
+    monkeypatch.setitem(WEIGHTS, DEFAULT, replace(WEIGHTS[DEFAULT], file="other.safetensors"))
+    with pytest.raises(ValueError, match=r"other.safetensors of triptych.weights is missing"):
+        load_method(DEFAULT)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    save_method(build_method("mml-conv64f"), tmp_path / "m.safetensors")
+    return tmp_path / "m.safetensors"
+
+
+def version_1(path: Path, config: dict[str, Any]) -> None:
+    """A file as version 1 wrote it."""
+    rewrite(path, version=1, config=config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 3}, "newer triptych"),
+        ({"format": "other"}, "not a triptych-method file"),
+        ({"config": {"pixel_k": 2}}, "damaged or altered"),
+        ({"method": "frn"}, "damaged or altered"),
+        ({"drop": "fusion.spread"}, "damaged or altered"),
+    ],
+)
+def test_a_changed_method_file_is_refused(saved: Path, changes: dict, message: str) -> None:
+    rewrite(saved, **changes)
+    with pytest.raises(ValueError, match=message):
+        load_method(saved)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"colour": "red"}, "unknown settings \\['colour'\\]"),
+        ({"backbone": "vgg"}, "unknown backbone 'vgg'"),
+        ({"backbone": 7}, "backbone is 7; expected str"),
+        ({"levels": ["smell"]}, "unknown levels"),
+        ({"levels": "pixel"}, "levels is 'pixel'; expected tuple"),
+        ({"levels": ["pixel", "pixel"]}, "each once"),
+        ({"distance": "far"}, "unknown distance"),
+        ({"pixel_k": "x"}, "pixel_k is 'x'; expected int"),
+        ({"pixel_k": True}, "pixel_k is True; expected int"),
+        ({"pixel_k": 0}, "pixel_k must be at least 1"),
+        ({"architecture": []}, "architecture is \\[\\]"),
+        ({"side": 84.5}, "side is 84.5; expected int"),
+        ({"side": 10**9}, "image side must be 16 to 2048"),
+        ({"mean": [1.0, 2.0]}, "mean is \\[1.0, 2.0\\]"),
+        ({"slots": 10**9}, "slots must be 1 to 16384"),
+        ({"slots": -1}, "slots must be 1 to 16384"),
+        ({"components": 65}, "65 components of 64 channels"),
+        ({"backbone": "resnet12"}, "do not fit"),
+    ],
+)
+def test_a_wrong_configuration_is_refused(saved: Path, config: dict[str, Any], message: str) -> None:
+    version_1(saved, config)
+    with pytest.raises(ValueError, match=message):
+        load_method(saved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"base_classes": 1, "levels": ("pixel", "plda")}, "base classes must be 2 to 4096"),
+        ({"base_classes": 3}, "plda and they go together"),
+        ({"levels": ("pixel", "plda")}, "plda and they go together"),
+        ({"base_classes": 3, "levels": ("pixel", "plda"), "slots": 5}, "neither for the published fusion"),
+        ({"base_classes": 3, "levels": ("pixel", "plda"), "components": 5}, "nor for principal components"),
+        ({"levels": ()}, "unknown levels"),
+    ],
+)
+def test_a_configuration_checks_itself(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MMLConfig(**changes)
+
+
+def test_plda_is_for_backbones_of_few_channels() -> None:
+    with pytest.raises(ValueError, match="for backbones of few channels, which resnet12 is not"):
+        MML(MMLConfig(backbone="resnet12", base_classes=3, levels=("pixel", "plda")))
+
+
+def test_version_1_gives_the_same_logits() -> None:
+    file = Path(__file__).parents[2] / "benchmarks/checkpoints/levels/mml-base/all-shots.safetensors"
+    method = load_method(file)
+    assert method.level_names == ("distribution", "pixel", "part", "plda")
+    state = load(file.read_bytes())
+    torch.manual_seed(0)
+    query, support, labels = torch.randn(3, 3, 84, 84), torch.randn(4, 3, 84, 84), torch.tensor([0, 0, 1, 1])
+    with torch.no_grad():
+        levels, contributions = (method.levels(query, support, labels), None)
+        contributions = method.fusion.contributions(levels)
+    scale = (state["fusion.log_weight"] + state["fusion.log_temperature"]).exp() / state["fusion.spread"]
+    both = scale[0] * (levels["distribution"] + state["base.weight"] * levels["plda"])
+    torch.testing.assert_close(contributions["distribution"] + contributions["plda"], both)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "value"),
+    [
+        ("scorers.plda.origin", torch.nan),
+        ("scorers.plda.axes", torch.inf),
+        ("scorers.plda.between", -1.0),
+        ("backbone.layers.0.0.weight", torch.nan),
+    ],
+)
+def test_damaged_weights_are_refused(tmp_path: Path, tensor: str, value: float) -> None:
+    config = MMLConfig(preprocessing=Preprocessing(side=32), levels=("pixel", "plda"), base_classes=3)
+    method = MML(config)
+    save_method(method, tmp_path / "m.safetensors")
+    load_method(tmp_path / "m.safetensors")
+    method.state_dict()[tensor].view(-1)[0] = value
+    save_method(method, tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match=r"m.safetensors: its weights are damaged"):
+        load_method(tmp_path / "m.safetensors")
+
+
+def test_an_unknown_kind_of_method_is_refused(saved: Path) -> None:
+    data = saved.read_bytes()
+    state = load(data)
+    from triptych.methods.files import _checksum
+    from triptych.system.files import pack
+
+    content = {"method": "smell", "config": {}}
+    saved.write_bytes(pack(state, "triptych-method", 2, {**content, "checksum": _checksum(state, content)}))
+    with pytest.raises(ValueError, match="its method is 'smell'; expected one of"):
+        load_method(saved)
+    assert save(state)
+
+
+def test_a_truncated_method_file_is_named(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"m.safetensors: truncated"):
+        load_method(saved)
+
+
+def test_a_missing_method_says_what_there_is() -> None:
+    with pytest.raises(ValueError, match=r"nope: no such file or registered weights; expected mml-conv64f"):
+        load_method("nope")
