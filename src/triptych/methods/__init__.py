@@ -5,22 +5,28 @@ from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.methods.encoding import BATCH, encode_images
 from triptych.methods.files import load_state, method_from_bytes, method_to_bytes, save_method, weights_hash
+from triptych.methods.frn import FRN, FRNConfig
 from triptych.methods.mml import LEVELS, MML, MMLConfig
 from triptych.methods.preprocessing import Preprocessing
 from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method
+from triptych.methods.relation import RelationConfig, RelationNetwork
 
 __all__ = [
     "BATCH",
+    "FRN",
     "LEVELS",
     "METHODS",
     "MML",
     "WEIGHTS",
     "Encoded",
+    "FRNConfig",
     "MMLConfig",
     "Matching",
     "Method",
     "MethodConfig",
     "Preprocessing",
+    "RelationConfig",
+    "RelationNetwork",
     "Summary",
     "Weights",
     "build_method",

@@ -7,7 +7,9 @@ from importlib import resources
 from triptych.methods.base import Method
 from triptych.methods.config import MethodConfig
 from triptych.methods.files import method_from_bytes
+from triptych.methods.frn import FRNConfig
 from triptych.methods.mml import MMLConfig
+from triptych.methods.relation import RelationConfig
 from triptych.methods.types import METHOD_TYPES
 
 __all__ = ["METHODS", "WEIGHTS", "Weights", "build_method", "packaged_method"]
@@ -20,6 +22,9 @@ METHODS: dict[str, MethodConfig] = {
     "adm-conv64f": MMLConfig(levels=("distribution", "pixel"), pixel_k=3, distance="kl"),
     "dn4-conv64f": MMLConfig(levels=("pixel",), pixel_k=3),
     "protonet-conv64f": MMLConfig(levels=("global",)),
+    "relation-conv64f": RelationConfig(),
+    "frn-conv64f": FRNConfig(),
+    "frn-resnet12": FRNConfig(backbone="resnet12", scale=640**-0.5),
 }
 
 
@@ -51,7 +56,7 @@ WEIGHTS: dict[str, Weights] = {
         ),
         package="triptych.weights",
         file="mml-conv64f.safetensors",
-        sha256="b9ef0d080a4f4487c2715699f6a07de4434fd766311009b2e36d89e373bc9bdc",
+        sha256="b890d715765ed3f7b2e6b744f969d8d59d31ededb88b6b9d44229394c7b32171",
         licence="MIT; trained on miniImageNet, whose images are for research use",
         card="mml-conv64f.md",
     ),

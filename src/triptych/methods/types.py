@@ -1,8 +1,10 @@
 """The classes of methods by the names that method files call them."""
 
 from triptych.methods.base import Method
+from triptych.methods.frn import FRN
 from triptych.methods.mml import MML
+from triptych.methods.relation import RelationNetwork
 
 __all__ = ["METHOD_TYPES"]
 
-METHOD_TYPES: dict[str, type[Method]] = {kind.name: kind for kind in (MML,)}
+METHOD_TYPES: dict[str, type[Method]] = {kind.name: kind for kind in (MML, RelationNetwork, FRN)}
