@@ -18,7 +18,13 @@ from triptych.methods.files import weights_hash
 from triptych.similarity import code_class, codes_to_classes, gaussian_vectors
 from triptych.training import learn_base_classes
 
-SHAPES = {"conv64f": (64, 21, 21), "conv64f-bias": (64, 21, 21), "resnet12": (640, 5, 5)}
+SHAPES = {
+    "conv64f": (64, 21, 21),
+    "conv64f-bias": (64, 21, 21),
+    "efficientnet-lite0": (1280, 3, 3),
+    "efficientnet-lite2": (1280, 3, 3),
+    "resnet12": (640, 5, 5),
+}
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -5,14 +5,26 @@ from typing import Any
 
 from triptych.backbones.base import Backbone
 from triptych.backbones.conv64f import Conv64F
+from triptych.backbones.efficientnet_lite import EfficientNetLite, pretrained_efficientnet_lite
 from triptych.backbones.pretrained import Pretrained
 from triptych.backbones.resnet12 import ResNet12
 
-__all__ = ["BACKBONES", "Backbone", "Conv64F", "Pretrained", "ResNet12", "build_backbone"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "Conv64F",
+    "EfficientNetLite",
+    "Pretrained",
+    "ResNet12",
+    "build_backbone",
+    "pretrained_efficientnet_lite",
+]
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "conv64f": Conv64F,
     "conv64f-bias": lambda: Conv64F(bias=True),
+    "efficientnet-lite0": EfficientNetLite,
+    "efficientnet-lite2": lambda: EfficientNetLite(width=1.1, depth=1.2),
     "resnet12": ResNet12,
 }
 
