@@ -6,7 +6,13 @@ from torch import nn
 
 from triptych.backbones import BACKBONES, build_backbone
 
-SHAPES = {"conv64f": (64, 21, 21), "conv64f-bias": (64, 21, 21), "resnet12": (640, 5, 5)}
+SHAPES = {
+    "conv64f": (64, 21, 21),
+    "conv64f-bias": (64, 21, 21),
+    "efficientnet-lite0": (1280, 3, 3),
+    "efficientnet-lite2": (1280, 3, 3),
+    "resnet12": (640, 5, 5),
+}
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -5,6 +5,7 @@ from typing import Any
 
 from triptych.backbones.base import Backbone
 from triptych.backbones.conv64f import Conv64F
+from triptych.backbones.efficientnet_lite import EfficientNetLite, pretrained_efficientnet_lite
 from triptych.backbones.pretrained import Pretrained, architecture_of, check_weights, require_transformers
 from triptych.backbones.resnet12 import ResNet12
 
@@ -12,17 +13,21 @@ __all__ = [
     "BACKBONES",
     "Backbone",
     "Conv64F",
+    "EfficientNetLite",
     "Pretrained",
     "ResNet12",
     "architecture_of",
     "build_backbone",
     "check_weights",
+    "pretrained_efficientnet_lite",
     "require_transformers",
 ]
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "conv64f": Conv64F,
     "conv64f-bias": lambda: Conv64F(bias=True),
+    "efficientnet-lite0": EfficientNetLite,
+    "efficientnet-lite2": lambda: EfficientNetLite(width=1.1, depth=1.2),
     "resnet12": ResNet12,
 }
 
