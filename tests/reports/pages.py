@@ -12,6 +12,7 @@ from typing import Any
 from photos import photo
 
 from triptych.comparison.baselines import BASELINES
+from triptych.methods import LEVELS, MML, MMLConfig, build_method
 
 NASTY = "<script>alert(\"x\")</script> & 'co' \x1b[31m\u202e\ud800"
 SHOWN = "<script>alert(\"x\")</script> & 'co' \ufffd[31m\ufffd\ufffd"  # what a reader sees of it
@@ -109,6 +110,11 @@ def _check_nothing_from_outside(page: str, elements: Elements) -> None:
 def _check_tables(elements: Elements) -> None:
     assert all(head.get("scope") in {"row", "col"} for head in elements.attributes("th"))
     assert len(list(elements.attributes("caption"))) == len(list(elements.attributes("table")))
+
+
+def small_method(*levels: str) -> MML:
+    """A method that has learnt nothing and takes no time."""
+    return build_method(MMLConfig(levels=levels or LEVELS, side=16))
 
 
 def jpeg(kind: int = 0, number: int = 0) -> bytes:

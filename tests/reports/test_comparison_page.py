@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import NASTY, SHOWN, check_page, record
+from pages import NASTY, SHOWN, check_page, record, small_method
 from photos import class_folders
 
 from triptych.comparison import compare
-from triptych.methods import MMLConfig, build_method, save_method
+from triptych.methods import save_method
 from triptych.reports import comparison_page, verdicts
 from triptych.reports.charts import confusion_table, learning_curve, series_of
 
@@ -21,7 +21,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = class_folders(tmp_path_factory.mktemp("photos"), classes=3, each=2)
     (folder / "class0").rename(folder / "<b>class & 0")
     (folder / "class1" / "broken <u>.png").write_bytes(b"no photo")
-    return compare(folder, method=build_method(MMLConfig(side=16)), repeats=2)
+    return compare(folder, method=small_method(), repeats=2)
 
 
 def test_the_page_of_a_real_comparison_names_everything(measured: dict[str, Any]) -> None:
@@ -124,7 +124,7 @@ def test_the_command_writes_the_page_and_prints_the_verdict(tmp_path: Path, caps
 
     folder = class_folders(tmp_path / "photos", classes=2, each=2)
     page, method = tmp_path / "report.html", tmp_path / "small.safetensors"
-    save_method(build_method(MMLConfig(side=16)), method)
+    save_method(small_method(), method)
     command(folder, page, str(method), repeats=2)
     printed = capsys.readouterr().out
     assert "1 photo per class: all levels together" in printed

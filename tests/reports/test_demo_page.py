@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages import NASTY, SHOWN, check_page, jpeg
+from pages import NASTY, SHOWN, check_page, jpeg, small_method
 
 from triptych.evidence import ClassEvidence, Explanation, PatchMatch
-from triptych.methods import MMLConfig, build_method, save_method
+from triptych.methods import save_method
 from triptych.reports.demo import demo_page, demonstration
 from triptych.reports.evidence import evidence_for, level_bars
 from triptych.reports.scene import matched
@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shown(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a real method, small and untrained, makes of a few photos."""
     file = tmp_path_factory.mktemp("method") / "small.safetensors"
-    save_method(build_method(MMLConfig(side=16)), file)
+    save_method(small_method(), file)
     return demonstration(folder, shot=2, method=str(file))
 
 

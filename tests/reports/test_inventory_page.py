@@ -4,18 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from pages import NASTY, SHOWN, check_page
+from pages import NASTY, SHOWN, check_page, small_method
 from photos import photo
 
 from triptych import Recognizer
-from triptych.methods import MMLConfig, build_method
 from triptych.reports.inventory import inventory_data, inventory_page
 
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
     images = [photo(kind, number, 24) for kind in range(2) for number in range(2)]
-    return Recognizer(build_method(MMLConfig(levels=("pixel",), side=16))).fit(images, np.repeat([NASTY, "pear"], 2))
+    return Recognizer(small_method("pixel")).fit(images, np.repeat([NASTY, "pear"], 2))
 
 
 def test_the_page_shows_classes_photos_and_how_far_to_trust_them(recognizer: Recognizer) -> None:
@@ -36,7 +35,7 @@ def test_what_the_page_shows_is_plain_data(recognizer: Recognizer) -> None:
 
 def test_photos_without_thumbnails_and_names() -> None:
     images = [photo(kind, 0, 24) for kind in range(2)]
-    bare = Recognizer(build_method(MMLConfig(levels=("pixel",), side=16)), thumbnails=False).fit(images, [1, 2])
+    bare = Recognizer(small_method("pixel"), thumbnails=False).fit(images, [1, 2])
     text = check_page(inventory_page(bare, "x")).text
     assert text.count("no picture kept") == 2
     assert "No class has a second photo" in text
