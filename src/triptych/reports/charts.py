@@ -12,7 +12,7 @@ __all__ = ["confusion_table", "contender_title", "learning_curve", "series_of"]
 
 _PLAIN_TITLES = {"class mean": "nearest class mean"}
 # Narrow, so that the letters stay readable on a phone.
-_WIDTH, _HEIGHT = 400, 290
+_WIDTH, _HEIGHT = 400, 286
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 8, 10, 44
 _MARGIN = 26  # between the frame and the first and last number of photos
 _BESIDE = 2.4  # between the intervals of two contenders at the same number of photos

@@ -191,7 +191,7 @@ def _settings(record: Mapping[str, Any]) -> list[dict[str, str]]:
     settings += [
         ("photos' hash", record["data_fingerprint"]),
         ("weights' SHA-256", record["weights_sha256"]),
-        ("seconds", f"{record['seconds']} on {record['device']}, {record['threads']} threads"),
+        ("seconds", f"{record['seconds']} on {record['device']}, {counted(record['threads'], 'thread')}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())),
     ]
     return [{"name": name, "value": str(value)} for name, value in settings]

@@ -59,6 +59,17 @@ def demonstration(folder: Path, shot: int, method: str) -> dict[str, Any]:
 
     Raises:
         ValueError: a shot that leaves nothing to recognise.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     for colour in ("red", "blue"):
+    ...         Path(name, colour).mkdir()
+    ...         Image.new("RGB", (90, 90), colour).save(Path(name, colour, "1.jpg"))
+    ...         Image.new("RGB", (99, 99), colour).save(Path(name, colour, "2.jpg"))
+    ...     shown = demonstration(Path(name), shot=1, method="mml-conv64f")
+    >>> [(answer["name"], answer["label"], answer["right"]) for answer in shown["answers"]]
+    [('2.jpg', 'blue', True), ('2.jpg', 'red', True)]
     """
     listing = list_folder(folder)
     known, asked = _divide(listing.labels, shot)
@@ -109,7 +120,6 @@ def demo_page(shown: dict[str, Any]) -> str:
     ]
     counts = {
         "right": sum(answer["right"] for answer in answers),
-        "guessed": len(answers) / len(classes),
         "sure": len(sure),
         "sure_right": sum(answer["right"] for answer in sure),
         "least_sure": _SURE,
