@@ -79,10 +79,10 @@ def test_demo_recognises_the_shipped_photos_and_writes_the_page(tmp_path: Path) 
     assert summary["right"] == sum(a["photo"].split("/")[0] == a["label"] for a in summary["answers"])
     assert summary["accuracy"] > 0.5  # chance is 0.125
     page = (tmp_path / "page.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 104
+    assert page.count("<img ") >= 104
     assert f"{summary['right']} of 64 photos recognised" in page
-    assert "href" not in page
-    assert 'src="http' not in page
+    assert "http:" not in page
+    assert "https:" not in page
 
 
 def test_evaluate_prints_one_json_record(folder: Path) -> None:

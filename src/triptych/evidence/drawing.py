@@ -10,6 +10,7 @@ from PIL import Image
 
 from triptych.evidence.lettering import lettering, wrapped
 from triptych.evidence.records import ClassEvidence, PatchMatch
+from triptych.system.palette import colour_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,13 +28,6 @@ _PHOTOS, _PATCHES, _PARTS = 3, 5, 3  # shown at most, per class
 _COLOURS = ("#ffb000", "#35c2ff", "#2bd66f", "#ff7ad9", "#f4f06a")
 _INK, _FAINT, _LINE, _EMPTY = "#1c2733", "#66727f", "#c9d1d9", "#e9edf1"
 _AGAINST, _FOR = "#2166ac", "#d6301d"
-_LEVEL_COLOURS = {
-    "pixel": "#3b6ea5",
-    "part": "#c98a1b",
-    "distribution": "#3f8f6b",
-    "global": "#7a5ea8",
-    "plda": "#a5483f",
-}
 _OPACITY = 0.8  # of the strongest margin
 _BOX_CELLS = 3  # side of a box: the patch and its neighbours
 _TITLE = 13  # points
@@ -171,7 +165,7 @@ class _Page:
         axes.set_ylim(count - 0.5, -0.5)
         axes.axvline(0, color=_LINE, linewidth=1)
         for place, (level, value) in enumerate(evidence.contributions.items()):
-            axes.barh(place, value, height=0.6, color=_LEVEL_COLOURS[level])
+            axes.barh(place, value, height=0.6, color=colour_of(place).light)
             middle = top + _PHOTO - height + (place + 0.5) * height / count
             self.write(_MARGIN, middle, level, va="center_baseline")
             self.write(_MARGIN + _LEVELS, middle, f"{value:+.2f}", va="center_baseline", ha="right")

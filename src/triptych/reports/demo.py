@@ -1,62 +1,25 @@
-"""The demonstration: fit on a few of the shipped photos, recognise the rest, show how it went."""
+"""The demonstration: fit on a few of the shipped photos, recognise the rest, show how it went and why."""
 
 import base64
-import html
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 
 from triptych.data import list_folder
-from triptych.recognizer import Recognizer
+from triptych.recognizer import Answer, Recognizer
+from triptych.reports.evidence import evidence_for
+from triptych.reports.render import render
 from triptych.system.files import write_whole
 from triptych.system.progress import track
-from triptych.system.wording import counted
 
-__all__ = ["DemoAnswer", "demo", "demo_page"]
+__all__ = ["demo", "demo_page", "demonstration"]
 
-_PAGE = Template(
-    """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Triptych demonstration</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1c2733 }
-h1 { margin: 0 } h2 { margin: 2.2rem 0 .6rem; font-size: 1.15rem } .lead { color: #52606d; margin: .3rem 0 }
-.row { display: flex; flex-wrap: wrap; gap: .8rem } figure { margin: 0; width: 8.2rem; font-size: .8rem }
-img { width: 100%; height: 8.2rem; object-fit: cover; border-radius: 6px; display: block }
-.support img { height: 5rem } .support figure { width: 5rem }
-.right img { outline: 3px solid #1a7f4b } .wrong img { outline: 3px solid #c2362b }
-.bar { background: #e4e8ec; height: 5px; border-radius: 3px; margin-top: .4rem }
-.bar i { display: block; height: 100%; border-radius: 3px; background: #3b6ea5 }
-.wrong .bar i { background: #c2362b }
-</style></head><body>
-<h1>$right of $total photos recognised</h1>
-<p class="lead">$accuracy accuracy over $classes classes (chance: $chance), after seeing $photos of each class.
-Recognised with $method; the network was never trained on these classes.</p>
-$sections
-<p class="lead">Photos: Grocery Store dataset, Klasson et al., WACV 2019, MIT licence.</p>
-</body></html>
-"""
-)
-
-
-@dataclass(frozen=True)
-class DemoAnswer:
-    """What was answered for one photo.
-
-    >>> from pathlib import Path
-    >>> from triptych.reports.demo import DemoAnswer
-    >>> DemoAnswer(Path("1.jpg"), truth="Lemon", label="Lemon", probability=0.9).label
-    'Lemon'
-    """
-
-    path: Path
-    truth: str
-    label: str
-    probability: float
+_SURE = 0.9
+_SOURCE = "Photos: Grocery Store dataset, Klasson et al., WACV 2019, MIT licence."
 
 
 def demo(page: str | Path, shot: int = 5, method: str = "mml-conv64f") -> dict[str, Any]:
@@ -82,65 +45,117 @@ def demo(page: str | Path, shot: int = 5, method: str = "mml-conv64f") -> dict[s
     (8, 1)
     """
     with resources.as_file(resources.files("triptych.samples")) as folder:
-        listing = list_folder(folder)
-        known, asked = _divide(listing.labels, shot)
-        paths = [Path(str(source)) for source in listing.sources]
-        truths = [listing.classes[label] for label in listing.labels]
-        recognizer = Recognizer(method).fit([paths[i] for i in known], [truths[i] for i in known])
-        answers = [_answer(recognizer, paths[i], truths[i]) for i in track(asked, "recognising", len(asked))]
-        support = [(paths[i], truths[i]) for i in known]
-        write_whole(page, demo_page(support, answers, shot, method).encode())
-    right = sum(answer.label == answer.truth for answer in answers)
+        shown = demonstration(folder, shot, method)
+    write_whole(page, demo_page(shown).encode())
+    return {**_summary(shown), "page": str(page)}
+
+
+def demonstration(folder: Path, shot: int, method: str) -> dict[str, Any]:
+    """Learn the first ``shot`` photos of each class of a folder of JPEG files, and recognise the others.
+
+    Returns:
+        What ``demo_page`` needs, as JSON can hold it: the photos learnt from, by class; each other photo with its
+        answer; and for a few of these the evidence.
+
+    Raises:
+        ValueError: a shot that leaves nothing to recognise.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     for colour in ("red", "blue"):
+    ...         Path(name, colour).mkdir()
+    ...         Image.new("RGB", (90, 90), colour).save(Path(name, colour, "1.jpg"))
+    ...         Image.new("RGB", (99, 99), colour).save(Path(name, colour, "2.jpg"))
+    ...     shown = demonstration(Path(name), shot=1, method="mml-conv64f")
+    >>> [(answer["name"], answer["label"], answer["right"]) for answer in shown["answers"]]
+    [('2.jpg', 'blue', True), ('2.jpg', 'red', True)]
+    """
+    listing = list_folder(folder)
+    known, asked = _divide(listing.labels, shot)
+    paths = [Path(str(source)) for source in listing.sources]
+    truths = [listing.classes[label] for label in listing.labels]
+    recognizer = Recognizer(method).fit([paths[i] for i in known], [truths[i] for i in known])
+    answers = track(recognizer.answers([paths[i] for i in asked]), "recognising", len(asked))
+    told = [
+        {**_shown(paths[i], truths[i]), **_told(answer, truths[i])} for i, answer in zip(asked, answers, strict=True)
+    ]
+    learnt: dict[str, list[Path]] = {}
+    for i in known:
+        learnt.setdefault(truths[i], []).append(paths[i])
+    return {
+        "shot": shot,
+        "method": method,
+        "learnt": [{"class": name, "photos": [_shown(path, name) for path in mine]} for name, mine in learnt.items()],
+        "answers": told,
+        "evidence": [
+            {"answer": told[n], "classes": _evidence(recognizer, paths[asked[n]], told[n], learnt)}
+            for n in _worth_explaining(told)
+        ],
+        "source": _SOURCE,
+    }
+
+
+def demo_page(shown: dict[str, Any]) -> str:
+    """One self-contained HTML page of a ``demonstration``.
+
+    >>> photo = {"class": "Lemon", "name": "2.jpg", "image": "", "alt": "a photo of Lemon"}
+    >>> answer = {**photo, "label": "Lemon", "probability": 0.9, "right": True}
+    >>> learnt = [{"class": "Lemon", "photos": [photo]}]
+    >>> page = demo_page(
+    ...     {"shot": 1, "method": "x", "learnt": learnt, "answers": [answer], "evidence": [], "source": ""}
+    ... )
+    >>> "1 of 1 photos recognised" in page
+    True
+    """
+    answers = shown["answers"]
+    sure = [answer for answer in answers if answer["probability"] >= _SURE]
+    classes = [
+        {
+            "name": one["class"],
+            "learnt": one["photos"],
+            "answers": [answer for answer in answers if answer["class"] == one["class"]],
+        }
+        for one in shown["learnt"]
+    ]
+    counts = {
+        "right": sum(answer["right"] for answer in answers),
+        "sure": len(sure),
+        "sure_right": sum(answer["right"] for answer in sure),
+        "least_sure": _SURE,
+    }
+    rows = [{"head": one["name"], "cells": _row(one["answers"])} for one in classes]
+    return render("demo.html", {**shown, **counts, "classes": classes, "rows": rows})
+
+
+def _summary(shown: dict[str, Any]) -> dict[str, Any]:
+    """A demonstration without its photos."""
+    answers = shown["answers"]
+    right = sum(answer["right"] for answer in answers)
     return {
         "accuracy": right / len(answers),
         "right": right,
         "photos": len(answers),
-        "classes": len(listing.classes),
-        "shot": shot,
-        "method": method,
-        "page": str(page),
+        "classes": len(shown["learnt"]),
+        "shot": shown["shot"],
+        "method": shown["method"],
         "answers": [
             {
-                "photo": f"{answer.truth}/{answer.path.name}",
-                "label": answer.label,
-                "probability": round(answer.probability, 4),
+                "photo": f"{answer['class']}/{answer['name']}",
+                "label": answer["label"],
+                "probability": round(answer["probability"], 4),
             }
             for answer in answers
         ],
     }
 
 
-def demo_page(support: list[tuple[Path, str]], answers: list[DemoAnswer], shot: int, method: str) -> str:
-    """One self-contained HTML page: per class, the photos learnt from and the answers with their confidence.
-
-    >>> from importlib import resources
-    >>> from triptych.reports.demo import DemoAnswer, demo_page
-    >>> with resources.as_file(resources.files("triptych.samples")) as folder:
-    ...     first, second = sorted((folder / "Lemon").iterdir())[:2]
-    ...     page = demo_page([(first, "Lemon")], [DemoAnswer(second, "Lemon", "Lemon", 0.9)], 1, "mml-conv64f")
-    >>> "1 of 1 photos recognised" in page
-    True
-    """
-    classes = list(dict.fromkeys(answer.truth for answer in answers))
-    right = sum(answer.label == answer.truth for answer in answers)
-    sections = []
-    for name in classes:
-        learnt = "".join(_figure(path, "") for path, label in support if label == name)
-        asked = "".join(_answer_figure(answer) for answer in answers if answer.truth == name)
-        sections.append(
-            f'<h2>{html.escape(name)}</h2><p class="lead">learnt from</p><div class="row support">{learnt}</div>'
-            f'<p class="lead">recognised</p><div class="row">{asked}</div>'
-        )
-    return _PAGE.substitute(
-        right=right,
-        total=len(answers),
-        accuracy=f"{right / len(answers):.0%}",
-        chance=f"{1 / len(classes):.0%}",
-        classes=len(classes),
-        photos=counted(shot, "photo"),
-        method=html.escape(method),
-        sections="\n".join(sections),
-    )
+def _row(answers: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """How many of a class are right, and what the others were taken for, most often first."""
+    mistaken = Counter(answer["label"] for answer in answers if not answer["right"])
+    told = [f"{count} {label}" for label, count in mistaken.most_common()]
+    right = f"{len(answers) - mistaken.total()} of {len(answers)}"
+    return [{"text": text, "note": "", "tone": ""} for text in (right, ", ".join(told) or "none")]
 
 
 def _divide(labels: np.ndarray, shot: int) -> tuple[list[int], list[int]]:
@@ -155,22 +170,30 @@ def _divide(labels: np.ndarray, shot: int) -> tuple[list[int], list[int]]:
     return known, asked
 
 
-def _answer(recognizer: Recognizer, path: Path, truth: str) -> DemoAnswer:
-    probabilities = recognizer.predict_proba([path])[0]
-    best = int(probabilities.argmax())
-    return DemoAnswer(path, truth, str(recognizer.classes_[best]), float(probabilities[best]))
+def _shown(path: Path, label: str) -> dict[str, Any]:
+    image = base64.b64encode(path.read_bytes()).decode()
+    return {"class": label, "name": path.name, "alt": f"{path.name}, a photo of {label}", "image": image}
 
 
-def _answer_figure(answer: DemoAnswer) -> str:
-    percent = f"{answer.probability:.0%}"
-    caption = (
-        f"<figcaption>{html.escape(answer.label)} {percent}"
-        f'<div class="bar"><i style="width:{percent}"></i></div></figcaption>'
-    )
-    return _figure(answer.path, caption, "right" if answer.label == answer.truth else "wrong")
+def _told(answer: Answer, truth: str) -> dict[str, Any]:
+    label = str(answer.label)
+    return {"label": label, "probability": answer.probability, "right": label == truth}
 
 
-def _figure(path: Path, caption: str, kind: str = "") -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    name = html.escape(path.name)
-    return f'<figure class="{kind}"><img alt="{name}" src="data:image/jpeg;base64,{data}">{caption}</figure>'
+def _worth_explaining(answers: Sequence[dict[str, Any]]) -> list[int]:
+    """The surest right answer, the surest wrong one, and the right one that was the closest call."""
+    order = sorted(range(len(answers)), key=lambda n: -answers[n]["probability"])
+    right = [n for n in order if answers[n]["right"]]
+    wrong = [n for n in order if not answers[n]["right"]]
+    return list(dict.fromkeys([*right[:1], *wrong[:1], *right[-1:]]))
+
+
+def _evidence(
+    recognizer: Recognizer, path: Path, answer: dict[str, Any], learnt: dict[str, list[Path]]
+) -> list[dict[str, Any]]:
+    """Why it is the answer, and why not what it is, or what comes second."""
+    why = recognizer.explain(path, top=len(learnt))
+    labels = [str(evidence.label) for evidence in why.classes]
+    labels = [labels[0], labels[1] if answer["right"] else answer["class"]]
+    photos = {label: {one.name: one.read_bytes() for one in learnt[label]} for label in labels}
+    return evidence_for(why, path.read_bytes(), labels, photos)

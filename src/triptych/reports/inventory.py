@@ -1,41 +1,18 @@
 """What a recogniser knows: its classes and photos, as data and as a page to look at."""
 
 import base64
-import html
-from collections.abc import Hashable
-from string import Template
 from typing import Any
 
 from triptych.recognizer import Recognizer, plain_label
 from triptych.recognizer.calibration import Calibration
+from triptych.reports.render import render
+from triptych.reports.words import trust
 from triptych.support import Support
+from triptych.system.wording import counted
 
-__all__ = ["describe_calibration", "inventory", "inventory_page"]
+__all__ = ["describe_calibration", "inventory", "inventory_data", "inventory_page"]
 
 _ID_SHOWN = 12  # digits: enough to name one photo among millions
-
-_PAGE = Template(
-    """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>$title</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<style>
-:root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
-  color: light-dark(#1c2733, #e4e8ec); background: light-dark(#fff, #14191f) }
-h1 { margin: 0; overflow-wrap: anywhere } p { color: light-dark(#52606d, #a9b4bf); margin: .3rem 0 }
-h2 { margin: 2.2rem 0 .6rem; font-size: 1.15rem; overflow-wrap: anywhere } h2 span { font-weight: normal }
-ul { display: flex; flex-wrap: wrap; gap: .8rem; list-style: none; margin: 0; padding: 0 }
-li { width: 7rem; font-size: .8rem; overflow-wrap: anywhere }
-img { width: 7rem; height: 7rem; object-fit: cover; border-radius: 6px; display: block }
-code { display: block; color: light-dark(#52606d, #a9b4bf) }
-</style></head><body><main>
-<h1>$title</h1>
-<p>$summary</p>
-$sections
-</main></body></html>
-"""
-)
 
 
 def inventory(recognizer: Recognizer) -> dict[str, Any]:
@@ -88,24 +65,31 @@ def describe_calibration(calibration: Calibration | None) -> dict[str, float] | 
 
 def inventory_page(recognizer: Recognizer, title: str) -> str:
     """One HTML page with a thumbnail, the name and the id of each photo; it needs no other file and runs no code."""
+    return render("inventory.html", inventory_data(recognizer, title))
+
+
+def inventory_data(recognizer: Recognizer, title: str) -> dict[str, Any]:
+    """What the page shows, as JSON can hold it; labels of any type are written as text."""
     known = recognizer.knowledge_
-    return _PAGE.substitute(
-        title=html.escape(title),
-        summary=f"{len(known.order)} classes, {sum(map(len, known.supports))} photos",
-        sections="\n".join(_section(label, kept) for label, kept in zip(known.order, known.supports, strict=True)),
-    )
+    photos = sum(map(len, known.supports))
+    return {
+        "title": title,
+        "summary": f"{len(known.order)} classes, {counted(photos, 'photo')}",
+        "trust": trust(describe_calibration(known.learnt.calibration)),
+        "classes": [
+            {"name": str(label), "photos": _photos(str(label), kept)}
+            for label, kept in zip(known.order, known.supports, strict=True)
+        ],
+    }
 
 
-def _section(label: Hashable, kept: Support) -> str:
-    name = html.escape(str(label))
-    items = "\n".join(_item(name, *photo) for photo in zip(kept.ids, kept.names, kept.thumbnails, strict=True))
-    return f"<section><h2>{name} <span>({len(kept)})</span></h2>\n<ul>\n{items}\n</ul></section>"
-
-
-def _item(label: str, photo: str, name: str, thumbnail: bytes) -> str:
-    name = html.escape(name)
-    caption = f"{name} <code>{photo[:_ID_SHOWN]}</code>"
-    if not thumbnail:
-        return f"<li>{caption}</li>"
-    data = base64.b64encode(thumbnail).decode()
-    return f'<li><img alt="{label}: {name}" loading="lazy" src="data:image/jpeg;base64,{data}">{caption}</li>'
+def _photos(label: str, kept: Support) -> list[dict[str, str]]:
+    return [
+        {
+            "name": name,
+            "id": photo[:_ID_SHOWN],
+            "alt": f"{label}: {name}",
+            "image": base64.b64encode(thumbnail).decode(),
+        }
+        for photo, name, thumbnail in zip(kept.ids, kept.names, kept.thumbnails, strict=True)
+    ]
