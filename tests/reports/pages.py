@@ -12,7 +12,7 @@ from typing import Any
 from photos import photo
 
 from triptych.comparison.baselines import BASELINES
-from triptych.methods import LEVELS, Method, MMLConfig, Preprocessing, build_method
+from triptych.methods import LEVELS, MML, MMLConfig, Preprocessing, build_method
 
 NASTY = "<script>alert(\"x\")</script> & 'co' \x1b[31m\u202e\ud800"
 SHOWN = "<script>alert(\"x\")</script> & 'co' \ufffd[31m\ufffd\ufffd"  # what a reader sees of it
@@ -112,7 +112,7 @@ def _check_tables(elements: Elements) -> None:
     assert len(list(elements.attributes("caption"))) == len(list(elements.attributes("table")))
 
 
-def small_method(*levels: str) -> Method:
+def small_method(*levels: str) -> MML:
     """A method that has learnt nothing and takes no time."""
     return build_method(MMLConfig(levels=levels or LEVELS, preprocessing=Preprocessing(side=16)))
 

@@ -73,6 +73,17 @@ def test_the_page_shows_every_photo_with_its_answer(shown: dict[str, Any]) -> No
         assert level["name"] in elements.text
 
 
+@pytest.mark.parametrize("level", ["global", "pixel"])
+def test_a_method_of_one_level(folder: Path, tmp_path: Path, level: str) -> None:
+    save_method(small_method(level), tmp_path / "small.safetensors")
+    shown = demonstration(folder, shot=1, method=str(tmp_path / "small.safetensors"))
+    assert {len(panel["bars"]["levels"]) for one in shown["evidence"] for panel in one["classes"]} == {1}
+    text = check_page(demo_page(shown)).text
+    assert "together" not in text
+    assert level in text
+    assert ("Boxes" in text) == any(panel["scene"] for one in shown["evidence"] for panel in one["classes"])
+
+
 def test_a_mistake_says_what_it_was_taken_for_and_what_it_is() -> None:
     text = " ".join(check_page(page_of(why({"pixel": 1.0}), right=False)).text.split())
     assert "taken for Lemon" in text

@@ -15,6 +15,7 @@ from triptych.reports.evidence import evidence_for
 from triptych.reports.render import render
 from triptych.system.files import write_whole
 from triptych.system.progress import track
+from triptych.weights import DEFAULT
 
 __all__ = ["demo", "demo_page", "demonstration"]
 
@@ -22,7 +23,7 @@ _SURE = 0.9
 _SOURCE = "Photos: Grocery Store dataset, Klasson et al., WACV 2019, MIT licence."
 
 
-def demo(page: str | Path, shot: int = 5, method: str = "mml-conv64f") -> dict[str, Any]:
+def demo(page: str | Path, shot: int = 5, method: str = DEFAULT) -> dict[str, Any]:
     """Fit on the first ``shot`` sample photos of each class, recognise the others and write a page.
 
     Args:
@@ -67,7 +68,7 @@ def demonstration(folder: Path, shot: int, method: str) -> dict[str, Any]:
     ...         Path(name, colour).mkdir()
     ...         Image.new("RGB", (90, 90), colour).save(Path(name, colour, "1.jpg"))
     ...         Image.new("RGB", (99, 99), colour).save(Path(name, colour, "2.jpg"))
-    ...     shown = demonstration(Path(name), shot=1, method="mml-conv64f")
+    ...     shown = demonstration(Path(name), shot=1, method=DEFAULT)
     >>> [(answer["name"], answer["label"], answer["right"]) for answer in shown["answers"]]
     [('2.jpg', 'blue', True), ('2.jpg', 'red', True)]
     """
@@ -124,8 +125,13 @@ def demo_page(shown: dict[str, Any]) -> str:
         "sure_right": sum(answer["right"] for answer in sure),
         "least_sure": _SURE,
     }
+    panels = [panel for one in shown["evidence"] for panel in one["classes"]]
+    told = {
+        "with_levels": any(panel["bars"]["levels"] for panel in panels),
+        "with_boxes": any(panel["scene"] for panel in panels),
+    }
     rows = [{"head": one["name"], "cells": _row(one["answers"])} for one in classes]
-    return render("demo.html", {**shown, **counts, "classes": classes, "rows": rows})
+    return render("demo.html", {**shown, **counts, **told, "classes": classes, "rows": rows})
 
 
 def _summary(shown: dict[str, Any]) -> dict[str, Any]:
