@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from triptych.evidence.formats import FORMATS
 from triptych.evidence.lettering import lettering, wrapped
 from triptych.evidence.records import ClassEvidence, PatchMatch
 
@@ -59,7 +60,7 @@ class Drawable(Protocol):
     def heatmap(self, rank: int = 0) -> np.ndarray: ...
 
 
-def draw_explanation(explanation: Drawable) -> bytes:
+def draw_explanation(explanation: Drawable, ending: str = ".png") -> bytes:
     """Draw the evidence for each class as a row of panels.
 
     From the left: the class, its probability and what each level adds; the photo with the margin of each patch;
@@ -68,11 +69,13 @@ def draw_explanation(explanation: Drawable) -> bytes:
 
     Args:
         explanation: what ``Recognizer.explain`` returns.
+        ending: of the file's name: .png, .svg, .pdf or .html.
 
     Returns:
-        A PNG file.
+        The file.
 
     Raises:
+        ValueError: another ending.
         RuntimeError: matplotlib is not installed.
 
     >>> import numpy as np
@@ -83,6 +86,8 @@ def draw_explanation(explanation: Drawable) -> bytes:
     >>> draw_explanation(recognizer.explain(photos[0], top=1))[1:4]
     b'PNG'
     """
+    if ending not in FORMATS:
+        raise ValueError(f"a picture ends in {', '.join(FORMATS)}, got {ending!r}")
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -91,16 +96,13 @@ def draw_explanation(explanation: Drawable) -> bytes:
     _warn_of_boxes([str(evidence.label) for evidence in explanation.classes])
     figure = Figure(dpi=_DPI, facecolor="white")
     figure.set_layout_engine("none")
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     page = _Page(figure, explanation)
     page.headings()
     for rank in range(len(explanation.classes)):
         page.row(rank)
     page.legend()
-    encoded = io.BytesIO()
-    canvas.draw()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(encoded, "PNG", optimize=True)
-    return encoded.getvalue()
+    return FORMATS[ending](figure)
 
 
 class _Page:

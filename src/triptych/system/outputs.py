@@ -61,9 +61,9 @@ TABLE = Kind(  # what a killed run leaves behind must lie beside it
 def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: bool = False) -> None:
     """Refuse a place that a command must not write to, or cannot.
 
-    An existing file is replaced only where Triptych wrote it, it is of the same kind, and ``overwrite`` says so. Nothing
-    is written over or inside what the command reads. Character devices and the shell's pipes are written to and never
-    replaced; disks and named pipes are refused.
+    An existing file is replaced only where Triptych wrote it, it is of the same kind, and ``overwrite`` says so.
+    Nothing is written over or inside what the command reads. Character devices and the shell's pipes are written to
+    and never replaced; disks and named pipes are refused.
 
     Args:
         path: where the result shall go.
