@@ -1,5 +1,6 @@
 """The application that the commands join, and how they end."""
 
+import errno
 import io
 import os
 import sys
@@ -45,7 +46,8 @@ def main() -> None:
         code = 1
     except OSError as error:
         _forget_output()
-        complain("error", f"the result cannot be printed ({error.strerror or error})")
+        if code == 0:  # else it is said already
+            complain("error", _reason(error))
         code = 1
     sys.exit(code)
 
@@ -59,13 +61,22 @@ def _run() -> int:
     except ValueError as error:
         complain("error", str(error))
         return 2
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
+        complain("error", _reason(error))
+    except RuntimeError as error:
         complain("error", str(error))
     except MemoryError:
         complain("error", "out of memory; try fewer or smaller photos at once")
     except KeyboardInterrupt:
         return 130
     return 1
+
+
+def _reason(error: OSError) -> str:
+    """What went wrong; an error that names no file is of what was printed."""
+    if error.errno == errno.ENOSPC and error.filename is None:
+        return f"the result cannot be printed ({error.strerror})"
+    return str(error)
 
 
 def _forget_output() -> None:

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, RecognizerFile
+from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, RecognizerFile, checked
 from triptych.cli.terminal import print_json, say
 from triptych.cli.words import trust
 from triptych.system.outputs import PAGE, RECOGNIZER, check_output
+from triptych.system.settings import whole
 from triptych.system.wording import counted
 from triptych.weights import DEFAULT
 
@@ -27,12 +28,17 @@ def fit(
     out: Annotated[Path, typer.Option("--out", "-o", help="The .triptych file to write.")],
     method: Method = DEFAULT,
     backbone: Backbone = None,
-    components: Annotated[int | None, typer.Option(help="Reduce descriptors to so many components.", min=1)] = None,
+    components: Annotated[
+        int | None, typer.Option(help="Reduce descriptors to so many components.", callback=checked(whole(1)))
+    ] = None,
     views: Annotated[
         int, typer.Option(help="Views of each photo: 2 adds its mirror image, more add crops. For very few photos.")
     ] = 1,
     least: Annotated[
-        int, typer.Option("--min-photos", help="Fail if a class has fewer usable photos than this.", min=1)
+        int,
+        typer.Option(
+            "--min-photos", help="Fail if a class has fewer usable photos than this.", callback=checked(whole(1))
+        ),
     ] = 1,
     device: Device = "cpu",
     overwrite: Overwrite = False,

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, Seed
+from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, Seed, checked
 from triptych.cli.terminal import print_json, say
 from triptych.system.outputs import PAGE, check_output
+from triptych.system.settings import whole
 from triptych.weights import DEFAULT
 
 __all__ = ["compare"]
@@ -20,8 +21,10 @@ def compare(
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("triptych-compare.html"),
     method: Method = DEFAULT,
     backbone: Backbone = None,
-    repeats: Annotated[int, typer.Option(help="Random splits.", min=2, max=1000)] = 10,
-    queries: Annotated[int, typer.Option(help="Photos of each class asked about in a split, at most.", min=1)] = 5,
+    repeats: Annotated[int, typer.Option(help="Random splits.", callback=checked(whole(2, 1000)))] = 10,
+    queries: Annotated[
+        int, typer.Option(help="Photos of each class asked about in a split, at most.", callback=checked(whole(1)))
+    ] = 5,
     seed: Seed = 0,
     precision: Annotated[str, typer.Option(help="32; bf16-search: faster where the processor has it.")] = "32",
     device: Device = "cpu",

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Data, Device, Method, Overwrite, Seed
+from triptych.cli.options import AsJson, Data, Device, Method, Overwrite, Seed, checked
 from triptych.cli.terminal import json_text, print_json, say
 from triptych.system.outputs import RECORD, check_output
+from triptych.system.settings import whole
 from triptych.weights import DEFAULT
 
 __all__ = ["evaluate", "methods"]
@@ -21,10 +22,10 @@ def evaluate(
     data: Data,
     method: Method = DEFAULT,
     split: Annotated[str, typer.Option(help="train, val or test, where the data has splits.")] = "test",
-    way: Annotated[int, typer.Option(help="Classes in an episode.", min=2)] = 5,
-    shot: Annotated[int, typer.Option(help="Support images of each class.", min=1)] = 1,
-    queries: Annotated[int, typer.Option(help="Query images of each class.", min=1)] = 15,
-    episodes: Annotated[int, typer.Option(help="How many.", max=_MOST_EPISODES)] = 2000,
+    way: Annotated[int, typer.Option(help="Classes in an episode.", callback=checked(whole(2)))] = 5,
+    shot: Annotated[int, typer.Option(help="Support images of each class.", callback=checked(whole(1)))] = 1,
+    queries: Annotated[int, typer.Option(help="Query images of each class.", callback=checked(whole(1)))] = 15,
+    episodes: Annotated[int, typer.Option(help="How many.", callback=checked(whole(1, _MOST_EPISODES)))] = 2000,
     seed: Seed = 0,
     precision: Annotated[
         str, typer.Option(help="32; bf16-search: fast, answers all but the same; bf16: fastest.")

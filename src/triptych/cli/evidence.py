@@ -6,10 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Device, Overwrite, RecognizerFile
+from triptych.cli.options import AsJson, Device, Overwrite, RecognizerFile, checked
 from triptych.cli.terminal import complain, print_json, say
 from triptych.cli.words import support, where
 from triptych.system.outputs import PICTURE, check_output
+from triptych.system.settings import whole
 
 __all__ = ["explain"]
 
@@ -24,7 +25,7 @@ def explain(
         Path | None,
         typer.Option("--out", "-o", help="Draw the evidence into this .png, .svg, .pdf or .html file."),
     ] = None,
-    top: Annotated[int, typer.Option(help="How many of the most probable classes.", min=1)] = 3,
+    top: Annotated[int, typer.Option(help="How many of the most probable classes.", callback=checked(whole(1)))] = 3,
     device: Device = "cpu",
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -58,5 +59,6 @@ def _tell(evidence: Any, grid: tuple[int, int]) -> None:
     for line in support(evidence.contributions):
         say(f"    {line}")
     for match in evidence.matches[:_MATCHES]:
-        places = f"{where(match.query, grid)} looks like {where(match.support, grid)} of {match.name or match.photo}"
+        name = match.name or f"photo {match.photo + 1}"
+        places = f"{where(match.query, grid)} looks like {where(match.support, grid)} of {name}"
         say(f"    {places} ({match.similarity:.0%} alike)")

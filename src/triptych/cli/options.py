@@ -2,13 +2,15 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import Field, dataclass, fields
 from functools import wraps
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
+
+from triptych.system.settings import LARGEST_SEED, Check, whole
 
 __all__ = [
     "AsJson",
@@ -24,8 +26,21 @@ __all__ = [
     "RunFolder",
     "Seed",
     "Unknown",
+    "checked",
     "options_from",
 ]
+
+
+def checked(check: Check) -> Callable[..., Any]:
+    """A callback of an option that refuses, in one line, what it may not be."""
+
+    def callback(param: typer.CallbackParam, value: Any) -> Any:
+        if value is not None and not check.holds(value):
+            raise ValueError(f"{param.opts[0]} must be {check.expected}, got {value!r:.80}")
+        return value
+
+    return callback
+
 
 Method = Annotated[str, typer.Option(help="An embedded name, a .safetensors file, or a published checkpoint.")]
 Backbone = Annotated[
@@ -34,7 +49,7 @@ Backbone = Annotated[
 Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that such a command wrote.")]
-Seed = Annotated[int, typer.Option(help="Of what is drawn at random.", min=0, max=2**64 - 1)]
+Seed = Annotated[int, typer.Option(help="Of what is drawn at random.", callback=checked(whole(0, LARGEST_SEED)))]
 RecognizerFile = Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")]
 Unknown = Annotated[
     str | None, typer.Option(help="Answer this where a photo is of none of the classes.", metavar="LABEL")
@@ -69,17 +84,14 @@ class _Option:
     stages: tuple[str, ...]
     panel: str | None
 
-    def parameter(self, default: bool) -> inspect.Parameter:
+    def parameter(self, with_default: bool) -> inspect.Parameter:
         kind = _kind(get_type_hints(self.settings)[self.field.name])
-        shown = _shown(self.field) if default else False
+        default = self.field.default if with_default and not isinstance(self.field.default, tuple) else None
         option = typer.Option(
-            f"--{self.name.replace('_', '-')}",
-            help=self.field.metadata["help"],
-            show_default=shown,
-            rich_help_panel=self.panel,
+            f"--{self.name.replace('_', '-')}", help=self.field.metadata["help"], rich_help_panel=self.panel
         )
         return inspect.Parameter(
-            self.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+            self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind | None, option]
         )
 
 
@@ -107,7 +119,7 @@ def options_from(shared: type | None = None, /, **stages: type) -> Callable[[Cal
 
         own = inspect.signature(command, eval_str=True)
         kept = [one for name, one in own.parameters.items() if name != "changes"]
-        wanted = [option.parameter(default=not several) for option in options]
+        wanted = [option.parameter(with_default=not several) for option in options]
         parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in kept] + wanted
         called.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {one.name: one.annotation for one in parameters}
@@ -141,10 +153,3 @@ def _kind(hint: Any) -> Any:
     if get_origin(hint) is tuple:
         return list[arguments[0]] if arguments[-1] is Ellipsis else hint  # type: ignore[valid-type]
     return arguments[0] if arguments else hint
-
-
-def _shown(one: Field) -> str | bool:
-    """How help shows a default."""
-    if one.default is MISSING or one.default is None or one.default == ():
-        return False
-    return " ".join(map(str, one.default)) if isinstance(one.default, tuple) else str(one.default)

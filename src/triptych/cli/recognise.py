@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Device, FalseAlarm, Method, Overwrite, RecognizerFile, Unknown
+from triptych.cli.options import AsJson, Device, FalseAlarm, Method, Overwrite, RecognizerFile, Unknown, checked
 from triptych.cli.terminal import complain, print_json, say
 from triptych.system.outputs import PAGE, TABLE, check_output
+from triptych.system.settings import whole
 from triptych.system.wording import counted
 from triptych.weights import DEFAULT
 
@@ -25,7 +26,9 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write; an earlier page is replaced.")] = Path(
         "triptych-demo.html"
     ),
-    shot: Annotated[int, typer.Option(help="Support images of each class.")] = 5,
+    shot: Annotated[
+        int, typer.Option(help="Support images of each class, of 13 shipped ones.", callback=checked(whole(1, 12)))
+    ] = 5,
     method: Method = DEFAULT,
     as_json: AsJson = False,
 ) -> None:

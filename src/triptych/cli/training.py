@@ -48,10 +48,7 @@ def train(
     changes: Changes,
     out: RunFolder = None,
     method: TrainMethod = DEFAULT,
-    preset: KeepFusion = Annotated[
-    bool, typer.Option("--keep-fusion/--new-fusion", help="With --init: how much each level counts is kept too.")
-]
-PresetName = "fast",
+    preset: PresetName = "fast",
     init: Init = None,
     keep_fusion: KeepFusion = True,
     resume: Resume = False,

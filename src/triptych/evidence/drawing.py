@@ -37,7 +37,7 @@ _LEVEL_COLOURS = {
 }
 _OPACITY = 0.8  # of the strongest margin
 _BOX_CELLS = 3  # side of a box: the patch and its neighbours
-_TITLE = 13  # points
+_TITLE = 13.0  # points
 _THUMBNAIL = 224  # pixels to a side that a picture has use for
 
 
@@ -165,7 +165,7 @@ class _Page:
         for number, line in enumerate(lines):
             self.write(_MARGIN, top - 0.04 + 0.23 * number, line, _TITLE, weight="bold")
         below = top + 0.23 * len(lines)
-        self.write(_MARGIN, below, f"{evidence.probability:.1%}", 19, _INK if rank == 0 else _FAINT)
+        self.write(_MARGIN, below, f"{evidence.probability:.1%}", 19.0, _INK if rank == 0 else _FAINT)
         count = len(evidence.contributions)
         height = 0.25 * count
         axes = self.axes(_MARGIN + _NAME, top + _PHOTO - height, _LEVELS - _NAME - _NUMBER, height)
@@ -218,7 +218,7 @@ class _Page:
             left = self.part_left + 2 * _PART + 0.18
             same = part.channel == part.support_channel
             self.write(
-                left, y + 0.06, f"{part.channel}" if same else f"{part.channel} \u2192 {part.support_channel}", 10
+                left, y + 0.06, f"{part.channel}" if same else f"{part.channel} \u2192 {part.support_channel}", 10.0
             )
             self.write(left, y + 0.27, f"similarity {part.similarity:.2f}", 7.5, _FAINT)
 
@@ -323,7 +323,7 @@ def _outline(axes: "Axes", box: tuple[float, float, float, float], colour: str, 
     frame.set_path_effects(_halo(3.2))
     axes.add_patch(frame)
     above = top if top > 0.12 else top + height + 0.1  # a number over the top edge would be cut off
-    text = axes.text(left, above, color=colour, va="bottom", zorder=7, **lettering(number, 9, "bold"))
+    text = axes.text(left, above, color=colour, va="bottom", zorder=7, **lettering(number, 9.0, "bold"))
     text.set_path_effects(_halo(2.2))
 
 
