@@ -3,7 +3,9 @@
 import csv
 import json
 import os
+import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -57,9 +59,9 @@ def test_fit_says_what_was_learnt_and_how_far_it_can_be_trusted(command: Command
     ended = command("fit", folder, "-o", tmp_path / "x.triptych")
     assert ended.code == 0, ended.err
     assert "3 classes, 9 photos, 3 a class" in ended.out
-    assert "each left out (9)" in ended.out
-    assert "expected calibration error" in ended.out
-    result = command("fit", folder, "-o", tmp_path / "x.triptych", "--json").json
+    assert "Of 9 of its own photos, each left out and recognised by the others, " in ended.out
+    assert re.search(r"Its probabilities are off by \d+ points? on average", ended.out)
+    result = command("fit", folder, "-o", tmp_path / "x.triptych", "--overwrite", "--json").json
     assert result["classes"] == {"class0": 3, "class1": 3, "class2": 3}
     assert result["calibration"]["left_out"] == 9
     assert 0 <= result["calibration"]["ece"] <= 1
@@ -82,16 +84,33 @@ def test_fit_reads_nested_folders_and_tables_alike(command: Command, folder: Pat
     assert (tmp_path / "nested.triptych").read_bytes() == (tmp_path / "table.csv.triptych").read_bytes()
 
 
-@pytest.mark.parametrize("command_name", ["fit", "compare"])
-def test_a_table_is_not_written_over(command: Command, folder: Path, tmp_path: Path, command_name: str) -> None:
+@pytest.mark.parametrize(("verb", "name"), [("fit", "link.triptych"), ("compare", "link.html")])
+def test_a_table_is_not_written_over(command: Command, folder: Path, tmp_path: Path, verb: str, name: str) -> None:
     rows = [f"{path},{path.parent.name}\n" for path in sorted(folder.rglob("*.png"))]
     table = tmp_path / "photos.csv"
     table.write_text("path,label\n" + "".join(rows))
-    (tmp_path / "link.csv").symlink_to(table)
-    ended = command(command_name, table, "-o", tmp_path / "link.csv")
+    (tmp_path / name).symlink_to(table)
+    ended = command(verb, table, "-o", tmp_path / name, "--overwrite")
     assert (ended.code, ended.out) == (2, "")
-    assert "link.csv: is read by this command and would be lost; name another file" in ended.err
+    assert f"{name}: is read by this command and would be lost; name another file" in ended.err
     assert table.read_text().startswith("path,label")
+
+
+def test_a_recogniser_is_replaced_on_demand(command: Command, folder: Path, shelf: Path) -> None:
+    before = shelf.read_bytes()
+    ended = command("fit", folder, "-o", shelf, "--views", 2)
+    assert (ended.code, ended.out) == (2, "")
+    assert "shelf.triptych: exists already; replace it with --overwrite, or name another file" in ended.err
+    assert shelf.read_bytes() == before
+    assert command("fit", folder, "-o", shelf, "--views", 2, "--overwrite").code == 0
+    assert Recognizer.load(shelf).support_["class0"].maps.shape[1] == 2
+
+
+@pytest.mark.parametrize("verb", ["fit", "show"])
+def test_a_device_stays_a_device(command: Command, folder: Path, shelf: Path, verb: str) -> None:
+    asked = ("fit", folder, "-o") if verb == "fit" else ("show", shelf, "--html")
+    assert command(*asked, "/dev/null").code == 0
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
 def test_fit_goes_on_without_what_is_no_class(command: Command, tmp_path: Path) -> None:
@@ -110,14 +129,14 @@ def test_fit_keeps_views(command: Command, folder: Path, tmp_path: Path) -> None
     assert Recognizer.load(tmp_path / "x.triptych").support_["class0"].maps.shape[1] == 2
     refused = command("fit", folder, "-o", tmp_path / "y.triptych", "--views", 0)
     assert (refused.code, refused.out) == (2, "")
-    assert "views must be a whole number of at least 1, got 0" in refused.err
+    assert "views must be a whole number from 1 to 64, got 0" in refused.err
     assert not (tmp_path / "y.triptych").exists()
 
 
 def test_classes_of_one_photo_have_nothing_to_be_measured_by(command: Command, tmp_path: Path) -> None:
     single = class_folders(tmp_path / "photos", classes=2, each=1)
     ended = command("fit", single, "-o", tmp_path / "x.triptych")
-    assert "nothing to measure its answers by" in ended.out
+    assert "nothing shows how often its answers are right" in ended.out
     assert command("show", tmp_path / "x.triptych", "--json").json["calibration"] is None
 
 
@@ -168,7 +187,9 @@ def test_a_photo_that_is_there_already_is_counted_once(command: Command, shelf: 
         (("remove", "SHELF", "--photo", "zz"), "0 photos have an id that begins with 'zz'"),
         (("remove", "SHELF", "--label", "class0", "--label", "class1"), "would leave one class"),
         (("show", "none.triptych"), "none.triptych: No such file"),
-        (("show", "SHELF", "--html", "SHELF"), "shelf.triptych: is read by this command and would be lost"),
+        (("show", "SHELF", "--html", "SHELF"), "shelf.triptych: expected a name that ends in .html or .htm"),
+        (("show", "SHELF", "--html", "class0.png"), "class0.png: expected a name that ends in .html or .htm"),
+        (("add", "SHELF", "class0", "class0.png", "--device", "gpu"), "device 'gpu' cannot be used here"),
     ],
 )
 def test_wrong_input_is_one_line_and_changes_nothing(
@@ -176,13 +197,14 @@ def test_wrong_input_is_one_line_and_changes_nothing(
 ) -> None:
     photo(0, 0).save(tmp_path / "class0.png")
     (tmp_path / "empty").mkdir()
-    before = shelf.read_bytes()
+    before, mine = shelf.read_bytes(), (tmp_path / "class0.png").read_bytes()
     monkeypatch.chdir(tmp_path)
     ended = command(*(shelf if argument == "SHELF" else argument for argument in arguments))
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
     assert len(ended.err.strip().splitlines()) == 1
     assert shelf.read_bytes() == before
+    assert (tmp_path / "class0.png").read_bytes() == mine
 
 
 def test_one_photo_is_not_called_photos(command: Command, shelf: Path, tmp_path: Path) -> None:
@@ -225,6 +247,7 @@ def test_show_lists_classes_and_photos(command: Command, shelf: Path) -> None:
     plain = command("show", shelf)
     assert plain.code == 0
     assert "3 classes, 9 photos" in plain.out
+    assert "Recognises by mml-conv64f: network conv64f, distribution + pixel + part + plda." in plain.out
     assert "     3  class1" in plain.out
     assert "1.png" not in plain.out
     assert command("show", shelf, "--photos").out.count("1.png") == 3
@@ -304,6 +327,7 @@ def process(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
 
 
+@pytest.mark.slow
 def test_parallel_changes_all_arrive_and_no_reader_sees_half_a_file(shelf: Path, tmp_path: Path) -> None:
     adding = [process("add", shelf, f"new{kind}", *more(tmp_path / str(kind), kind, 0)) for kind in range(5, 9)]
     seen = set()

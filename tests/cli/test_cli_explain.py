@@ -1,16 +1,13 @@
 """The command ``triptych explain``: the evidence as text, as JSON and as a picture."""
 
-import json
-import sys
-import warnings
+import re
 from pathlib import Path
 
 import pytest
+from commands import Command
 from photos import photo
-from PIL import Image
 
 from triptych import Recognizer
-from triptych.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -25,49 +22,57 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def explain(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: object) -> int:
-    """The exit code."""
-    monkeypatch.setattr(sys, "argv", ["triptych", "explain", str(folder / "x.triptych"), *map(str, arguments)])
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main replaces it
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
+def test_text_names_places_and_shares(command: Command, folder: Path) -> None:
+    ended = command("explain", folder / "x.triptych", folder / "new.png", "--top", 2)
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert re.fullmatch(r"2  \d+\.\d%", lines[0])
+    assert "    for it: " in lines[1]
+    shares = re.findall(r"\(([a-z]+) level\) (\d+)%", " ".join(lines[1:3]))
+    assert {level for level, _ in shares} == {"distribution", "pixel", "part", "plda"}
+    assert 98 <= sum(int(share) for _, share in shares) <= 102
+    place = r"(top|bottom|left|right|centre|(top|bottom) (left|right))"
+    matches = [line for line in lines if re.fullmatch(rf"    {place} looks like {place} of .+ \(\d+% alike\)", line)]
+    assert len(matches) == 6
 
 
-def test_text_and_picture(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("ending", "beginning"),
+    [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF-"), ("html", b"<!doctype html>"), ("PNG", b"\x89PNG")],
+)
+def test_the_ending_says_which_picture(
+    command: Command, folder: Path, tmp_path: Path, ending: str, beginning: bytes
 ) -> None:
-    assert explain(monkeypatch, folder, folder / "new.png", "--out", tmp_path / "why.png", "--top", 2) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("2  ")
-    assert "pixel +" in lines[0]
-    assert sum(line.startswith("    patch (") for line in lines) == 6
-    with Image.open(tmp_path / "why.png") as picture:
-        assert picture.format == "PNG"
+    asked = ("explain", folder / "x.triptych", folder / "new.png", "--top", 1, "-o", tmp_path / f"why.{ending}")
+    ended = command(*asked)
+    assert ended.code == 0, ended.err
+    assert f"Picture: {tmp_path / f'why.{ending}'}" in ended.out
+    drawn = (tmp_path / f"why.{ending}").read_bytes()
+    assert drawn.startswith(beginning)
+    refused = command(*asked)
+    assert (refused.code, refused.out) == (2, "")
+    assert "exists already; replace it with --overwrite" in refused.err
+    assert command(*asked, "--overwrite").code == 0
+    assert (tmp_path / f"why.{ending}").read_bytes() == drawn
 
 
-def test_json_is_one_document(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert explain(monkeypatch, folder, folder / "new.png", "--json") == 0
-    captured = capsys.readouterr()
-    result = json.loads(captured.out)
+def test_json_is_one_document(command: Command, folder: Path) -> None:
+    ended = command("explain", folder / "x.triptych", folder / "new.png", "--json")
+    assert (ended.code, ended.err) == (0, "")
+    result = ended.json
     assert (result["label"], result["in_support"], result["grid"]) == (2, False, [21, 21])
     assert sum(one["probability"] for one in result["classes"]) == pytest.approx(1)
     winner = result["classes"][0]
-    assert winner["contributions"].keys() == winner["similarities"].keys() == {"distribution", "pixel", "part"}
+    assert winner["contributions"].keys() == winner["similarities"].keys() == {"distribution", "pixel", "part", "plda"}
     assert len(winner["matches"]) == len(winner["parts"]) == 10
     assert {"query", "photo", "name", "view", "support", "similarity", "margin"} == winner["matches"][0].keys()
-    assert captured.err == ""
 
 
-def test_a_photo_that_was_learnt_from_is_said_to_be(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert explain(monkeypatch, folder, folder / "old.png", "--json") == 0
-    captured = capsys.readouterr()
-    assert json.loads(captured.out)["in_support"]
-    assert "its answer proves nothing" in captured.err
+def test_a_photo_that_was_learnt_from_is_said_to_be(command: Command, folder: Path) -> None:
+    ended = command("explain", folder / "x.triptych", folder / "old.png", "--json")
+    assert ended.code == 0
+    assert ended.json["in_support"]
+    assert "its answer proves nothing" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -75,25 +80,21 @@ def test_a_photo_that_was_learnt_from_is_said_to_be(
     [
         (["bad.png"], "bad.png: not an image"),
         (["none.png"], "none.png: No such file"),
-        (
-            ["new.png", "--out", "no/such/folder/why.png"],
-            "why.png: expected the name of a .png file in a folder that exists",
-        ),
-        (["new.png", "--top", "0"], "equal to 1"),
-        (["new.png", "--out", "FOLDER/new.png"], "new.png: is read by this command and would be lost"),
+        (["new.png", "--out", "no/such/folder/why.png"], "why.png: expected a file in a folder that exists"),
+        (["new.png", "--out", "why.jpg"], "why.jpg: expected a name that ends in .png, .svg, .pdf or .html"),
+        (["new.png", "--top", "0"], "--top must be a whole number of at least 1, got 0"),
+        (["new.png", "--device", "gpu"], "device 'gpu' cannot be used here"),
+        (["new.png", "--out", "new.png"], "new.png: is read by this command and would be lost"),
+        (["new.png", "--out", "old.png", "--overwrite"], "old.png: exists and is no picture that triptych wrote"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_2(
-    folder: Path,
-    arguments: list[str],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    folder: Path, arguments: list[str], message: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = (folder / "new.png").read_bytes()
-    arguments = [argument.replace("FOLDER", str(folder)) for argument in arguments]
-    assert explain(monkeypatch, folder, folder / arguments[0], *arguments[1:]) == 2
-    assert (folder / "new.png").read_bytes() == before
-    captured = capsys.readouterr()
-    assert message in captured.err
-    assert captured.out == ""
+    monkeypatch.chdir(folder)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    ended = command("explain", "x.triptych", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert message in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before

@@ -176,7 +176,7 @@ def test_naming_of_any_grid() -> None:
 def test_top_beyond_the_classes_explains_them_all(fitted: Recognizer) -> None:
     assert fitted.explain(photo(0, 100), top=10).label == "a"
     assert len(fitted.explain(photo(0, 100), top=10).classes) == 3
-    with pytest.raises(ValueError, match="top must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="top must be a whole number of at least 1, got 0"):
         fitted.explain(photo(0, 100), top=0)
 
 

@@ -192,11 +192,14 @@ def test_unknowns_are_counted(recognizer: Recognizer, tmp_path: Path, shelf: Pat
     photos.mkdir()
     photo(0, 50).save(photos / "1.png")
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)).save(photos / "2.png")
-    asked = ("predict", shelf, photos, "--out", photos / "answers.jsonl", "--unknown", "none", "--false-alarm", 0.1)
+    asked = ("predict", shelf, photos, "-o", tmp_path / "answers.jsonl", "--unknown", "none", "--false-alarm", 0.1)
     ended = command(*asked)
     assert ended.code == 0, ended.err
     assert "2 photos, 1 none, 0 unreadable" in ended.out
-    assert [json.loads(line)["label"] for line in (photos / "answers.jsonl").read_text().splitlines()] == ["a", "none"]
+    assert [json.loads(line)["label"] for line in (tmp_path / "answers.jsonl").read_text().splitlines()] == [
+        "a",
+        "none",
+    ]
 
 
 def test_names_that_are_no_text_are_shown_as_they_can_be(recognizer: Recognizer, tmp_path: Path) -> None:
@@ -221,13 +224,15 @@ def test_one_process_at_a_time(recognizer: Recognizer, folder: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("photos", "--out", "x.txt"), "x.txt: expected the name of a file that ends in .csv, .jsonl, .parquet"),
+        (("photos", "--out", "x.txt"), "x.txt: expected a name that ends in .csv, .jsonl or .parquet"),
         (("photos", "--out", "nowhere/x.csv"), "nowhere/x.csv: expected a file in a folder that exists"),
-        (("photos", "--out", "there.csv"), "there.csv: exists already; remove it"),
+        (("photos", "--out", "there.csv"), "there.csv: exists and is no table of answers that triptych wrote"),
         (("empty", "--out", "x.csv"), "empty: no files in the folder; expected photos"),
         (("photos", "photos", "--out", "x.csv"), "expected one folder of photos, got photos, photos"),
         (("photos/1.png", "--out", "x.csv"), "expected one folder of photos, got photos/1.png"),
-        (("photos",), "photos: a folder; name a file for the answers to its photos with --out"),
+        (("photos", "--out", "photos/x.csv"), "photos/x.csv: lies inside photos, whose photos are read"),
+        (("photos", "--out", "/dev/null"), "/dev/null: a device or a named pipe, which cannot hold a table of answers"),
+        (("photos/1.png", "--device", "gpu"), "device 'gpu' cannot be used here"),
         (
             ("photos", "--out", "x.csv", "--unknown", "none", "--false-alarm", "2"),
             "false_alarm must be between 0 and 1",

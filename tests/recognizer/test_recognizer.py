@@ -173,11 +173,29 @@ def test_views_are_of_the_photo_and_make_it_blind_to_mirroring() -> None:
     assert plain < scores - 1
 
 
-@pytest.mark.parametrize("setting", ["views", "components"])
+@pytest.mark.parametrize(("setting", "bounds"), [("views", "from 1 to 64"), ("components", "of at least 1")])
 @pytest.mark.parametrize("value", [0, 2.5, True])
-def test_what_counts_nothing_is_refused(setting: str, value: object) -> None:
-    with pytest.raises(ValueError, match=f"{setting} must be a whole number of at least 1, got {value}"):
+def test_what_counts_nothing_is_refused(setting: str, bounds: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{setting} must be a whole number {bounds}, got {value}"):
         Recognizer(**{setting: value}).fit(*support())
+
+
+@pytest.mark.parametrize("views", [65, 1000, 10**20])
+def test_more_views_than_end_in_time_are_refused(views: int) -> None:
+    with pytest.raises(ValueError, match=f"views must be a whole number from 1 to 64, got {views}"):
+        Recognizer(views=views).fit(*support())
+
+
+def test_arguments_of_another_type_are_refused_in_words() -> None:
+    images, labels = support()
+    recognizer = Recognizer().fit(images, labels)
+    with pytest.raises(ValueError, match=r"top must be a whole number of at least 1, got 1\.5"):
+        recognizer.explain(images[0], top=1.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="expected the id of a photo, a text, got 5"):
+        recognizer.remove_photo(5)  # type: ignore[arg-type]
+    for false_alarm in (None, "0.1", float("nan"), 2):
+        with pytest.raises(ValueError, match="false_alarm must be between 0 and 1, got"):
+            recognizer.predict(images, unknown="none", false_alarm=false_alarm)  # type: ignore[arg-type]
 
 
 def test_adding_does_not_touch_the_other_classes() -> None:

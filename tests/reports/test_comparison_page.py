@@ -130,5 +130,7 @@ def test_the_command_writes_the_page_and_prints_the_verdict(tmp_path: Path, caps
     assert "1 photo per class: all levels together" in printed
     assert str(page) in printed
     check_page(page.read_text())
+    command(folder, page, str(method), repeats=2, overwrite=True, as_json=True)
+    assert json.loads(capsys.readouterr().out)["repeats"] == 2
     with pytest.raises(ValueError, match="expected a file in a folder that exists"):
         command(folder, tmp_path / "nowhere" / "report.html")

@@ -346,10 +346,10 @@ def test_the_settings_alone_say_whether_there_are_base_classes(data: Path, tmp_p
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"balance_episodes": -1}, "balance_episodes must be at least 0, got -1"),
-        ({"base_images": 1}, "base_images must be 0 or at least 2, got 1"),
-        ({"pixel_share": 0.0}, "pixel_share must be above 0 and at most 1"),
-        ({"pixel_share": 1.5}, "pixel_share must be above 0 and at most 1"),
+        ({"balance_episodes": -1}, "balance_episodes must be a whole number of at least 0, got -1"),
+        ({"base_images": 1}, "base_images must be 0, or 2 or more"),
+        ({"pixel_share": 0.0}, "pixel_share must be a number above 0 and at most 1"),
+        ({"pixel_share": 1.5}, "pixel_share must be a number above 0 and at most 1"),
     ],
 )
 def test_settings_that_would_fail_late_are_refused_at_once(

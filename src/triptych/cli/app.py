@@ -1,64 +1,88 @@
-"""The application that the commands join, the options they share, and how they end."""
+"""The application that the commands join, and how they end."""
 
+import errno
 import io
-import json
+import os
 import sys
 import warnings
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["AsJson", "Backbone", "Method", "app", "complain", "main", "print_json", "spare"]
+from triptych import __version__
+from triptych.cli.terminal import complain, say
 
-app = typer.Typer(
-    help="Few-shot image recognition that shows its evidence.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+__all__ = ["app", "main"]
 
-Method = Annotated[str, typer.Option(help="An embedded name, a .safetensors file, or a published checkpoint.")]
-Backbone = Annotated[
-    str | None, typer.Option(help="A transformers vision model to use instead: its name on the hub, or its folder.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        say(f"triptych {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _triptych(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Few-shot image recognition that shows its evidence."""
 
 
 def main() -> None:
     """Run the command: 0 done, 1 could not, 2 wrong usage; one line says what is wrong."""
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever the encoding of the terminal lacks
+    code = _run()
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # who read has seen enough
+        _forget_output()
+        code = 1
+    except OSError as error:
+        _forget_output()
+        if code == 0:  # else it is said already
+            complain("error", _reason(error))
+        code = 1
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code of the command."""
     try:
         app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
     except ValueError as error:
-        _fail(2, error)
-    except (OSError, RuntimeError) as error:
-        _fail(1, error)
+        complain("error", str(error))
+        return 2
+    except OSError as error:
+        complain("error", _reason(error))
+    except RuntimeError as error:
+        complain("error", str(error))
+    except MemoryError:
+        complain("error", "out of memory; try fewer or smaller photos at once")
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    return 1
 
 
-def print_json(result: Any) -> None:
-    """Print one JSON document on stdout."""
-    print(json.dumps(result, indent=2, ensure_ascii=False))
+def _reason(error: OSError) -> str:
+    """What went wrong; an error that names no file is of what was printed."""
+    if error.errno == errno.ENOSPC and error.filename is None:
+        return f"the result cannot be printed ({error.strerror})"
+    return str(error)
 
 
-def spare(out: Path, *read: Path) -> None:
-    """Refuse to write a result over what it is made of."""
-    if out.exists() and any(path.exists() and out.samefile(path) for path in read):
-        raise ValueError(f"{out}: is read by this command and would be lost; name another file to write")
-
-
-def complain(kind: str, message: str) -> None:
-    """Say on stderr what is wrong."""
-    print(f"{kind}: {message}", file=sys.stderr)
-
-
-def _fail(code: int, error: Exception) -> None:
-    complain("error", str(error))
-    sys.exit(code)
+def _forget_output() -> None:
+    """Let what cannot be printed go, so that Python does not try again as it ends."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

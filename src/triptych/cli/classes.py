@@ -1,16 +1,23 @@
 """Commands that make a recogniser, change what it knows, and show it."""
 
+import os
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from triptych.cli.app import AsJson, Backbone, Method, app, print_json, spare
+from triptych.cli.app import app
+from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, RecognizerFile, checked
+from triptych.cli.terminal import print_json, say
+from triptych.cli.words import trust
+from triptych.system.outputs import PAGE, RECOGNIZER, check_output
+from triptych.system.settings import whole
 from triptych.system.wording import counted
+from triptych.weights import DEFAULT
 
 __all__ = ["add", "fit", "remove", "show"]
-
-RecognizerFile = Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")]
 
 
 @app.command()
@@ -19,35 +26,45 @@ def fit(
         Path, typer.Argument(help="A folder with one sub-folder of photos per class, or a CSV file of path,label.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .triptych file to write.")],
-    method: Method = "mml-conv64f",
+    method: Method = DEFAULT,
     backbone: Backbone = None,
-    components: Annotated[int | None, typer.Option(help="Reduce descriptors to so many components.", min=1)] = None,
+    components: Annotated[
+        int | None, typer.Option(help="Reduce descriptors to so many components.", callback=checked(whole(1)))
+    ] = None,
     views: Annotated[
         int, typer.Option(help="Views of each photo: 2 adds its mirror image, more add crops. For very few photos.")
     ] = 1,
-    min_shot: Annotated[int, typer.Option("--shot", help="Fail if a class has fewer photos than this.", min=1)] = 1,
+    least: Annotated[
+        int,
+        typer.Option(
+            "--min-photos", help="Fail if a class has fewer usable photos than this.", callback=checked(whole(1))
+        ),
+    ] = 1,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn the classes of a folder, or a table, of photos."""
+    check_output(out, RECOGNIZER, [photos, Path(method)], overwrite)
+    from triptych.data.inputs import labelled_photos
     from triptych.recognizer import Recognizer
     from triptych.reports.inventory import describe_calibration
+    from triptych.system.devices import usable_device
 
-    if out.is_dir() or not out.parent.is_dir():
-        raise ValueError(f"{out}: expected a file in a folder that exists")
-    spare(out, photos)
-    recognizer = Recognizer(method, views=views, backbone=backbone, components=components).fit(photos)
+    usable_device(device)
+    files, labels, _ = labelled_photos(photos, None)
+    _check_counts(Counter(labels), least, "photo")  # before the work, what can be known before it
+    recognizer = Recognizer(method, device, views, backbone=backbone, components=components).fit(files, labels)
     counts = {str(label): len(recognizer.support_[label]) for label in recognizer.classes_}
-    for label, count in counts.items():
-        if count < min_shot:
-            usable = counted(count, "usable photo")
-            raise ValueError(f"class {label!r} has {usable}, expected at least {min_shot}: add photos")
+    _check_counts(counts, least, "usable photo")
     recognizer.save(out)
     calibration = describe_calibration(recognizer.calibration_)
     if as_json:
         return print_json(
             {"file": str(out), "classes": counts, "method": backbone or method, "calibration": calibration}
         )
-    print(f"{out}: {_summary(list(counts.values()))}\n{_trust(calibration)}")
+    say(f"{out}: {_summary(list(counts.values()))}")
+    say(trust(calibration))
     return None
 
 
@@ -59,13 +76,16 @@ def add(
     source: Annotated[
         Path | None, typer.Option("--from", help="In place of LABEL and PHOTOS: what fit takes.", metavar="PHOTOS")
     ] = None,
+    device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Add photos to a class, or new classes, in a .triptych file; all of them or none."""
     from triptych.recognizer import changing
+    from triptych.system.devices import usable_device
 
+    usable_device(device)
     wanted = _wanted(label, photos or [], source)
-    with changing(file) as recognizer:
+    with changing(file, device) as recognizer:
         before = {name: len(kept) for name, kept in recognizer.support_.items()}
         for name, mine in wanted.items():
             recognizer.add(mine, _known(recognizer, name))
@@ -74,7 +94,7 @@ def add(
     counts = [len(kept) for kept in recognizer.support_.values()]
     if as_json:
         return print_json({"file": str(file), "added": added, "classes": len(counts), "photos": sum(counts)})
-    print(f"{file}: {counted(sum(added.values()), 'photo')} added; {_summary(counts)}")
+    say(f"{file}: {counted(sum(added.values()), 'photo')} added; {_summary(counts)}")
     return None
 
 
@@ -103,7 +123,7 @@ def remove(
     gone = before - sum(counts)
     if as_json:
         return print_json({"file": str(file), "removed": gone, "classes": len(counts), "photos": sum(counts)})
-    print(f"{file}: {counted(gone, 'photo')} removed; {_summary(counts)}")
+    say(f"{file}: {counted(gone, 'photo')} removed; {_summary(counts)}")
     return None
 
 
@@ -114,41 +134,51 @@ def show(
     page: Annotated[
         Path | None, typer.Option("--html", help="Write a page of thumbnails with names and ids.", metavar="PAGE")
     ] = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a .triptych file knows: classes, photos, and how far its answers can be trusted."""
+    if page is not None:
+        check_output(page, PAGE, [file], overwrite)
     from triptych.recognizer import Recognizer
     from triptych.reports.inventory import inventory, inventory_page
     from triptych.system.files import write_whole
 
-    if page is not None:
-        spare(page, file)
     recognizer = Recognizer.load(file)
     known = inventory(recognizer)
     if page is not None:
-        write_whole(page, inventory_page(recognizer, file.name).encode(errors="replace"))
+        write_whole(page, inventory_page(recognizer, file.name).encode(errors="backslashreplace"))
+    described = _described(recognizer.method_)
     if as_json:
-        return print_json({"file": str(file), **known})
-    print(f"{file}: {_summary([len(one['photos']) for one in known['classes']])}\n{_trust(known['calibration'])}")
+        return print_json({"file": str(file), **described, **known})
+    say(f"{file}: {_summary([len(one['photos']) for one in known['classes']])}")
+    say(f"Recognises by {described['method']}: network {described['network']}, {' + '.join(described['levels'])}.")
+    say(trust(known["calibration"]))
     for one in known["classes"]:
-        print(f"{len(one['photos']):6}  {one['label']}")
-        if photos:
-            print(*(f"        {photo['id'][:12]}  {photo['name']}" for photo in one["photos"]), sep="\n")
+        say(f"{len(one['photos']):6}  {one['label']}")
+        for photo in one["photos"] if photos else []:
+            say(f"        {photo['id'][:12]}  {photo['name']}")
     return None
+
+
+def _described(method: Any) -> dict[str, Any]:
+    """What a file recognises by."""
+    from triptych.methods import METHODS, WEIGHTS
+
+    known = {**METHODS, **{name: weights.config for name, weights in WEIGHTS.items()}}
+    name = next((name for name, config in known.items() if config == method.config), method.name)
+    return {"method": name, "network": method.config.backbone, "levels": list(method.level_names)}
+
+
+def _check_counts(counts: Mapping[Any, int], least: int, noun: str) -> None:
+    for label, count in counts.items():
+        if count < least:
+            raise ValueError(f"class {label!r} has {counted(count, noun)}, expected at least {least}: add photos")
 
 
 def _summary(counts: list[int]) -> str:
     each = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     return f"{len(counts)} classes, {sum(counts)} photos, {each} a class"
-
-
-def _trust(calibration: dict[str, Any] | None) -> str:
-    if calibration is None:
-        return "every class has a single photo: nothing to measure its answers by"
-    return (
-        f"of its own photos, each left out ({calibration['left_out']}): {calibration['accuracy']:.1%} recognised, "
-        f"expected calibration error {calibration['ece']:.1%}"
-    )
 
 
 def _wanted(label: str | None, photos: list[Path], source: Path | None) -> dict[str, list[Any]]:
@@ -171,7 +201,7 @@ def _files(photos: list[Path]) -> list[Path]:
 
     found = []
     for path in photos:
-        mine = sorted(files_below(path)) if path.is_dir() else [path]
+        mine = sorted(files_below(path)) if os.path.isdir(path) else [path]
         if not mine:
             raise ValueError(f"{path}: no files in the folder; expected photos")
         found += mine

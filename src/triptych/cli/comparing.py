@@ -5,7 +5,12 @@ from typing import Annotated
 
 import typer
 
-from triptych.cli.app import AsJson, Backbone, Method, app, print_json, spare
+from triptych.cli.app import app
+from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, Seed, checked
+from triptych.cli.terminal import print_json, say
+from triptych.system.outputs import PAGE, check_output
+from triptych.system.settings import whole
+from triptych.weights import DEFAULT
 
 __all__ = ["compare"]
 
@@ -14,23 +19,26 @@ __all__ = ["compare"]
 def compare(
     photos: Annotated[Path, typer.Argument(help="A folder with one sub-folder of photos per class, or a CSV file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("triptych-compare.html"),
-    method: Method = "mml-conv64f",
+    method: Method = DEFAULT,
     backbone: Backbone = None,
-    repeats: Annotated[int, typer.Option(help="Random splits.", min=2)] = 10,
-    queries: Annotated[int, typer.Option(help="Photos of each class asked about in a split, at most.", min=1)] = 5,
-    seed: Annotated[int, typer.Option(help="Of the splits.", min=0)] = 0,
+    repeats: Annotated[int, typer.Option(help="Random splits.", callback=checked(whole(2, 1000)))] = 10,
+    queries: Annotated[
+        int, typer.Option(help="Photos of each class asked about in a split, at most.", callback=checked(whole(1)))
+    ] = 5,
+    seed: Seed = 0,
     precision: Annotated[str, typer.Option(help="32; bf16-search: faster where the processor has it.")] = "32",
-    device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Is it worth it on my photos? Compare with plain classifiers and write a page with the answer."""
+    check_output(out, PAGE, [photos, Path(method)], overwrite)
     from triptych.comparison import compare as run_comparison
     from triptych.reports import comparison_page, verdicts
+    from triptych.system.devices import usable_device
     from triptych.system.files import write_whole
 
-    if out.is_dir() or not out.parent.is_dir():  # known before minutes of work
-        raise ValueError(f"{out}: expected a file in a folder that exists")
-    spare(out, photos)
+    usable_device(device)
     record = run_comparison(
         photos,
         None,
@@ -42,8 +50,9 @@ def compare(
         device=device,
         backbone=backbone,
     )
-    write_whole(out, comparison_page(record).encode())
+    write_whole(out, comparison_page(record).encode(errors="backslashreplace"))
     if as_json:
         return print_json(record)
-    print("\n".join([*verdicts(record), f"Page: {out}"]))
+    for line in [*verdicts(record), f"Page: {out}"]:
+        say(line)
     return None

@@ -1,32 +1,43 @@
 """The command that says why."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from triptych.cli.app import AsJson, app, complain, print_json, spare
-from triptych.cli.classes import RecognizerFile
+from triptych.cli.app import app
+from triptych.cli.options import AsJson, Device, Overwrite, RecognizerFile, checked
+from triptych.cli.terminal import complain, print_json, say
+from triptych.cli.words import support, where
+from triptych.system.outputs import PICTURE, check_output
+from triptych.system.settings import whole
 
 __all__ = ["explain"]
+
+_MATCHES = 3  # shown of each class
 
 
 @app.command()
 def explain(
     file: RecognizerFile,
     photo: Annotated[str, typer.Argument(help="A photo.", metavar="PHOTO")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Draw the evidence into this PNG file.")] = None,
-    top: Annotated[int, typer.Option(help="How many of the most probable classes.", min=1)] = 3,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Draw the evidence into this .png, .svg, .pdf or .html file."),
+    ] = None,
+    top: Annotated[int, typer.Option(help="How many of the most probable classes.", callback=checked(whole(1)))] = 3,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show why a photo is recognised as what it is: the levels, the patches and the parts that match."""
-    from triptych.recognizer import Recognizer
-
-    if out is not None and (out.is_dir() or not out.parent.is_dir() or out.suffix.lower() != ".png"):
-        raise ValueError(f"{out}: expected the name of a .png file in a folder that exists")
+    """Show why a photo is recognised as what it is: each level's share, and what matches where."""
     if out is not None:
-        spare(out, file, Path(photo))
-    recognizer = Recognizer.load(file)
+        check_output(out, PICTURE, [file, Path(photo)], overwrite)
+    from triptych.recognizer import Recognizer
+    from triptych.system.devices import usable_device
+
+    usable_device(device)
+    recognizer = Recognizer.load(file, device)
     why = recognizer.explain(photo, top)
     known = recognizer.knows(photo)
     if known:
@@ -36,10 +47,18 @@ def explain(
     if as_json:
         return print_json({"image": photo, "in_support": known, **why.summary()})
     for evidence in why.classes:
-        levels = ", ".join(f"{level} {value:+.2f}" for level, value in evidence.contributions.items())
-        print(f"{evidence.label}  {evidence.probability:.1%}  ({levels})")
-        for match in evidence.matches[:3]:
-            print(f"    patch {match.query} as {match.support} of {match.name or match.photo}: {match.similarity:.2f}")
+        _tell(evidence, why.grid)
     if out is not None:
-        print(f"Picture: {out}")
+        say(f"Picture: {out}")
     return None
+
+
+def _tell(evidence: Any, grid: tuple[int, int]) -> None:
+    """Say what speaks for and against one class."""
+    say(f"{evidence.label}  {evidence.probability:.1%}")
+    for line in support(evidence.contributions):
+        say(f"    {line}")
+    for match in evidence.matches[:_MATCHES]:
+        name = match.name or f"photo {match.photo + 1}"
+        places = f"{where(match.query, grid)} looks like {where(match.support, grid)} of {name}"
+        say(f"    {places} ({match.similarity:.0%} alike)")

@@ -1,5 +1,6 @@
 """Commands that recognise photos."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -7,71 +8,78 @@ from typing import Annotated, Any
 
 import typer
 
-from triptych.cli.app import AsJson, Method, app, complain, print_json
+from triptych.cli.app import app
+from triptych.cli.options import AsJson, Device, FalseAlarm, Method, Overwrite, RecognizerFile, Unknown, checked
+from triptych.cli.terminal import complain, print_json, say
+from triptych.system.outputs import PAGE, TABLE, check_output
+from triptych.system.settings import whole
 from triptych.system.wording import counted
+from triptych.weights import DEFAULT
 
 __all__ = ["demo", "predict", "sort"]
 
 _FALSE_ALARM = 0.05  # as in Recognizer.predict
 
-Unknown = Annotated[
-    str | None, typer.Option(help="Answer this where a photo is of none of the classes.", metavar="LABEL")
-]
-FalseAlarm = Annotated[
-    float | None,
-    typer.Option(
-        help="With --unknown: the share of photos of known classes that may be called so.",
-        show_default=str(_FALSE_ALARM),
-    ),
-]
-
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("triptych-demo.html"),
-    shot: Annotated[int, typer.Option(help="Photos of each class to learn from.")] = 5,
-    method: Method = "mml-conv64f",
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write; an earlier page is replaced.")] = Path(
+        "triptych-demo.html"
+    ),
+    shot: Annotated[
+        int, typer.Option(help="Support images of each class, of 13 shipped ones.", callback=checked(whole(1, 12)))
+    ] = 5,
+    method: Method = DEFAULT,
     as_json: AsJson = False,
 ) -> None:
     """Recognise the shipped sample photos and write a page with the answers."""
+    check_output(out, PAGE, [Path(method)], overwrite=True)
     from triptych.reports.demo import demo as run_demo
 
     result = run_demo(out, shot, method)
     if as_json:
         return print_json(result)
-    print(
+    say(
         f"{result['right']} of {result['photos']} photos recognised ({result['accuracy']:.1%}), "
-        f"{result['classes']} classes, {counted(shot, 'photo')} of each to learn from.\nPage: {out}"
+        f"{result['classes']} classes, {counted(shot, 'photo')} of each to learn from."
     )
+    say(f"Page: {out}")
     return None
 
 
 @app.command()
 def predict(
-    recognizer: Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")],
-    images: Annotated[list[Path], typer.Argument(help="Photos to recognise; with --out, a folder of them.")],
+    recognizer: RecognizerFile,
+    images: Annotated[list[Path], typer.Argument(help="Photos to recognise, and folders of them.")],
     unknown: Unknown = None,
     false_alarm: FalseAlarm = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Write the answers to this .csv, .jsonl or .parquet file; goes on after a kill."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write the answers to the photos of one folder to this .csv, .jsonl or .parquet file; goes on after a "
+            "kill.",
+        ),
     ] = None,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Recognise photos, or a folder of any size."""
-    from triptych.recognizer import Recognizer
-
+    """Recognise photos, and those in folders of any size and their sub-folders."""
     share = _share(unknown, false_alarm)
-    folders = [image for image in images if image.is_dir()]
-    if out is not None and (len(folders), len(images)) != (1, 1):
-        raise ValueError(f"--out {out}: expected one folder of photos, got {', '.join(map(str, images))}")
-    if out is None and folders:
-        raise ValueError(f"{folders[0]}: a folder; name a file for the answers to its photos with --out")
-    model = Recognizer.load(recognizer)
     if out is not None:
-        return _predict_folder(model, images[0], out, unknown, share, as_json)
-    answers = model.answers(images, unknown, share)
-    told = [_tell(model, answer, as_json) for answer in _tracked(answers, len(images), as_json)]
+        _check_table(out, images, recognizer, overwrite)
+    from triptych.recognizer import Recognizer
+    from triptych.system.devices import usable_device
+
+    usable_device(device)
+    model = Recognizer.load(recognizer, device)
+    if out is not None:
+        return _predict_folder(model, images[0], out, unknown, share, overwrite, as_json)
+    photos = _photos(images)
+    answers = model.answers(photos, unknown, share)
+    told = [_tell(model, answer, as_json) for answer in _tracked(answers, len(photos), as_json)]
     if as_json:
         print_json(told)
     if any("error" in answer for answer in told):
@@ -81,28 +89,31 @@ def predict(
 
 @app.command()
 def sort(
-    recognizer: Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")],
+    recognizer: RecognizerFile,
     photos: Annotated[Path, typer.Argument(help="The folder of photos to sort.", metavar="DIR")],
     out: Annotated[Path, typer.Argument(help="Gets a folder per class, with copies.", metavar="OUT_DIR")],
     unknown: Unknown = None,
     false_alarm: FalseAlarm = None,
+    device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Copy photos into folders by what they are recognised as; nothing is overwritten."""
+    share = _share(unknown, false_alarm)
     from triptych.folders.sort import sort_photos
     from triptych.recognizer import Recognizer
+    from triptych.system.devices import usable_device
 
-    share = _share(unknown, false_alarm)
-    summary = sort_photos(Recognizer.load(recognizer), photos, out, unknown, share)
+    usable_device(device)
+    summary = sort_photos(Recognizer.load(recognizer, device), photos, out, unknown, share)
     for name, reason in summary.unreadable.items():
         complain("error", f"{photos / name}: {reason}")
     if as_json:
         print_json({"out": str(out), **asdict(summary)})
     else:
         for folder, count in summary.folders.items():
-            print(f"{count:6}  {out / folder}")
+            say(f"{count:6}  {out / folder}")
         repeated = f", {summary.repeated} the same as another" if summary.repeated else ""
-        print(
+        say(
             f"{summary.copied} copied, {summary.already_there} already there{repeated}, "
             f"{len(summary.unreadable)} unreadable"
         )
@@ -119,6 +130,23 @@ def _share(unknown: str | None, false_alarm: float | None) -> float:
     return _FALSE_ALARM if false_alarm is None else false_alarm
 
 
+def _check_table(out: Path, images: list[Path], recognizer: Path, overwrite: bool) -> None:
+    if len(images) != 1 or not os.path.isdir(images[0]):
+        raise ValueError(f"--out {out}: expected one folder of photos, got {', '.join(map(str, images))}")
+    check_output(out, TABLE, [images[0], recognizer], overwrite)
+
+
+def _photos(images: list[Path]) -> list[Path]:
+    """The photos, and those in the folders among them."""
+    from triptych.folders.predict import photos_below
+
+    found: list[Path] = []
+    for path in images:
+        # Unlike Path.is_dir, os.path.isdir has an answer for what may not be looked at; reading it says why.
+        found += [path / name for name in photos_below(path)] if os.path.isdir(path) else [path]
+    return found
+
+
 def _tracked(answers: Iterator[Any], total: int, quiet: bool) -> Iterable[Any]:
     """Answers that are not printed as they come are waited for."""
     from triptych.system.progress import track
@@ -132,7 +160,7 @@ def _tell(model: Any, answer: Any, as_json: bool) -> dict[str, Any]:
         complain("error", answer.error)
         return {"image": answer.image, "error": answer.error}
     if not as_json:
-        print(f"{answer.image}: {answer.label} ({answer.probability:.1%})")
+        say(f"{answer.image}: {answer.label} ({answer.probability:.1%})")
     told = {
         "image": answer.image,
         "label": answer.label,
@@ -146,17 +174,17 @@ def _tell(model: Any, answer: Any, as_json: bool) -> dict[str, Any]:
 
 
 def _predict_folder(
-    model: Any, folder: Path, out: Path, unknown: str | None, false_alarm: float, as_json: bool
+    model: Any, folder: Path, out: Path, unknown: str | None, false_alarm: float, overwrite: bool, as_json: bool
 ) -> None:
     from triptych.folders.predict import predict_folder
 
-    summary = predict_folder(model, folder, out, unknown, false_alarm)
+    summary = predict_folder(model, folder, out, unknown, false_alarm, overwrite)
     if as_json:
         print_json(asdict(summary))
     else:
         unknowns = "" if unknown is None else f", {summary.unknown} {unknown}"
         resumed = f", {summary.resumed} of them by an earlier run" if summary.resumed else ""
-        print(
+        say(
             f"{out}: {counted(summary.photos, 'photo')}{resumed}{unknowns}, {summary.unreadable} unreadable; "
             f"{summary.photos_per_second:.0f} images/s"
         )

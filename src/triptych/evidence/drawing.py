@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from triptych.evidence.formats import FORMATS
 from triptych.evidence.lettering import lettering, wrapped
 from triptych.evidence.records import ClassEvidence, PatchMatch
 from triptych.system.palette import colour_of
@@ -30,7 +31,7 @@ _INK, _FAINT, _LINE, _EMPTY = "#1c2733", "#66727f", "#c9d1d9", "#e9edf1"
 _AGAINST, _FOR = "#2166ac", "#d6301d"
 _OPACITY = 0.8  # of the strongest margin
 _BOX_CELLS = 3  # side of a box: the patch and its neighbours
-_TITLE = 13  # points
+_TITLE = 13.0  # points
 _THUMBNAIL = 224  # pixels to a side that a picture has use for
 
 
@@ -53,7 +54,7 @@ class Drawable(Protocol):
     def heatmap(self, rank: int = 0) -> np.ndarray: ...
 
 
-def draw_explanation(explanation: Drawable) -> bytes:
+def draw_explanation(explanation: Drawable, ending: str = ".png") -> bytes:
     """Draw the evidence for each class as a row of panels.
 
     From the left: the class, its probability and what each level adds; the photo with the margin of each patch;
@@ -62,11 +63,13 @@ def draw_explanation(explanation: Drawable) -> bytes:
 
     Args:
         explanation: what ``Recognizer.explain`` returns.
+        ending: of the file's name: .png, .svg, .pdf or .html.
 
     Returns:
-        A PNG file.
+        The file.
 
     Raises:
+        ValueError: another ending.
         RuntimeError: matplotlib is not installed.
 
     >>> import numpy as np
@@ -77,6 +80,8 @@ def draw_explanation(explanation: Drawable) -> bytes:
     >>> draw_explanation(recognizer.explain(photos[0], top=1))[1:4]
     b'PNG'
     """
+    if ending not in FORMATS:
+        raise ValueError(f"a picture ends in {', '.join(FORMATS)}, got {ending!r}")
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -85,16 +90,13 @@ def draw_explanation(explanation: Drawable) -> bytes:
     _warn_of_boxes([str(evidence.label) for evidence in explanation.classes])
     figure = Figure(dpi=_DPI, facecolor="white")
     figure.set_layout_engine("none")
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     page = _Page(figure, explanation)
     page.headings()
     for rank in range(len(explanation.classes)):
         page.row(rank)
     page.legend()
-    encoded = io.BytesIO()
-    canvas.draw()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(encoded, "PNG", optimize=True)
-    return encoded.getvalue()
+    return FORMATS[ending](figure)
 
 
 class _Page:
@@ -157,7 +159,7 @@ class _Page:
         for number, line in enumerate(lines):
             self.write(_MARGIN, top - 0.04 + 0.23 * number, line, _TITLE, weight="bold")
         below = top + 0.23 * len(lines)
-        self.write(_MARGIN, below, f"{evidence.probability:.1%}", 19, _INK if rank == 0 else _FAINT)
+        self.write(_MARGIN, below, f"{evidence.probability:.1%}", 19.0, _INK if rank == 0 else _FAINT)
         count = len(evidence.contributions)
         height = 0.25 * count
         axes = self.axes(_MARGIN + _NAME, top + _PHOTO - height, _LEVELS - _NAME - _NUMBER, height)
@@ -210,7 +212,7 @@ class _Page:
             left = self.part_left + 2 * _PART + 0.18
             same = part.channel == part.support_channel
             self.write(
-                left, y + 0.06, f"{part.channel}" if same else f"{part.channel} \u2192 {part.support_channel}", 10
+                left, y + 0.06, f"{part.channel}" if same else f"{part.channel} \u2192 {part.support_channel}", 10.0
             )
             self.write(left, y + 0.27, f"similarity {part.similarity:.2f}", 7.5, _FAINT)
 
@@ -315,7 +317,7 @@ def _outline(axes: "Axes", box: tuple[float, float, float, float], colour: str, 
     frame.set_path_effects(_halo(3.2))
     axes.add_patch(frame)
     above = top if top > 0.12 else top + height + 0.1  # a number over the top edge would be cut off
-    text = axes.text(left, above, color=colour, va="bottom", zorder=7, **lettering(number, 9, "bold"))
+    text = axes.text(left, above, color=colour, va="bottom", zorder=7, **lettering(number, 9.0, "bold"))
     text.set_path_effects(_halo(2.2))
 
 

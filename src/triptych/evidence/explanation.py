@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -97,9 +98,10 @@ class Explanation:
         }
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Draw the evidence into a PNG file, whole or not at all.
+        """Draw the evidence into a .png, .svg, .pdf or .html file, whole or not at all.
 
         Raises:
+            ValueError: another ending.
             OSError: the file cannot be written.
             RuntimeError: matplotlib is not installed.
 
@@ -115,7 +117,8 @@ class Explanation:
         ...         picture.format
         'PNG'
         """
-        write_whole(path, draw_explanation(self))
+        ending = PurePath(path).suffix.lower()
+        write_whole(path, draw_explanation(self, ending))
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""

@@ -54,6 +54,7 @@ def predict_folder(
     out: str | PathLike[str],
     unknown: Hashable | None = None,
     false_alarm: float = 0.05,
+    overwrite: bool = False,
 ) -> BatchSummary:
     """Recognise all photos of a folder and its sub-folders; of all of them, memory holds the names alone.
 
@@ -65,9 +66,10 @@ def predict_folder(
     Args:
         recognizer: a fitted recogniser.
         folder: hidden files in it are left out, and so are the answers themselves.
-        out: a .csv, .jsonl or .parquet file that does not exist yet.
+        out: a .csv, .jsonl or .parquet file.
         unknown: what to answer for photos of none of the classes; None to choose a class always.
         false_alarm: see ``Recognizer.predict``.
+        overwrite: replace ``out`` if it exists.
 
     Raises:
         ValueError: no such folder, or no files in it; a file that exists, or has another ending; ``NAME.partial``
@@ -99,7 +101,7 @@ def predict_folder(
     header = _header(recognizer, photos, unknown, false_alarm)
     recognizer.answers((), unknown, false_alarm)  # unknowns that cannot be told are an error before there is a file
     with turn_to_write(out, wait=False):
-        if out.exists():
+        if out.exists() and not overwrite:
             raise ValueError(f"{out}: exists already; remove it, or name another file for the answers")
         with _appending(journal) as file:
             done = _continue(file, header, photos, journal)

@@ -3,7 +3,6 @@
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from numbers import Integral
 from os import PathLike
 from typing import Any, Self
 
@@ -35,11 +34,13 @@ from triptych.support import (
 )
 from triptych.system.devices import usable_device
 from triptych.system.progress import track
+from triptych.system.settings import number, whole
 from triptych.weights import DEFAULT
 
-__all__ = ["QUERY_BATCH", "Answer", "Recognizer"]
+__all__ = ["MOST_VIEWS", "QUERY_BATCH", "Answer", "Recognizer"]
 
 QUERY_BATCH = 32  # photos that are compared at once
+MOST_VIEWS = 64  # of each photo
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
     Args:
         method: an embedded name, a method file, a published checkpoint (see ``load_method``), or a method.
         device: where it computes.
-        views: how many views of each photo it learns from: 1 the photo, 2 also its mirror image, more also crops
-            of it. For classes of very few photos; time and memory grow with it.
+        views: how many views of each photo it learns from, 1 to 64: 1 the photo, 2 also its mirror image, more also
+            crops of it. For classes of very few photos; time and memory grow with it.
         calibrate: leave each photo out in turn, to learn how much each level counts, how far the probabilities can be
             trusted, and what is none of the classes. Without it nothing is left out, and the weights of training count.
         thumbnails: keep a small JPEG of each photo, so that evidence can be drawn.
@@ -159,7 +160,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"expected photos of at least two classes, got {len(dict.fromkeys(names))}; recognition is a choice"
             )
-        views = _whole("views", self.views)
+        views = _whole("views", self.views, MOST_VIEWS)
         components = None if self.components is None else _whole("components", self.components)
         method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
         if method.transductive:
@@ -235,6 +236,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         True
         """
         known = self.knowledge_
+        if not isinstance(photo, str):
+            raise ValueError(f"expected the id of a photo, a text, got {photo!r:.80}; support_ has the ids")
         found = [
             (label, number)
             for label, kept in known.support.items()
@@ -347,6 +350,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             raise ValueError("unknown is empty; expected what to call a photo of none of the classes")
         if unknown is not None and unknown in known.support:
             raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
+        if unknown is not None and not number(0, 1).holds(false_alarm):
+            raise ValueError(f"false_alarm must be between 0 and 1, got {false_alarm!r:.80}")
         least = -np.inf if unknown is None else known.threshold(false_alarm)
         return self._answers(known, photo_stream(images), unknown, least)
 
@@ -404,7 +409,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         >>> match.query == match.support, round(match.similarity, 2)
         (True, 1.0)
         """
-        known = self.knowledge_
+        known, top = self.knowledge_, _whole("top", top)
         pixels = _read_one(known, image).pixels
         return explain(known.method, known.fusion, pixels, known.order, known.supports, top, known.temperature)
 
@@ -492,10 +497,11 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         return self._known
 
 
-def _whole(name: str, value: Any) -> int:
+def _whole(name: str, value: Any, most: int | None = None) -> int:
     """A setting that counts something; a search over an array sets NumPy's numbers."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    check = whole(1, most)
+    if not check.holds(value):
+        raise ValueError(f"{name} must be {check.expected}, got {value!r:.80}")
     return int(value)
 
 

@@ -81,24 +81,33 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
 def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """``write_whole`` bit by bit: the file is there when the block ends, and nothing is when it raises.
 
+    A device or a pipe is written to as it stands: a file in its place would break what reads it.
+
     Raises:
         OSError: as ``write_whole``.
     """
     path = Path(path)
-    part = part_beside(path)
     try:
-        remove_abandoned(path)
-        try:
-            with part.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        stream = path.exists() and not path.is_file() and not path.is_dir()
+        with path.open("wb") if stream else _replacing(path) as file:
+            yield file
     except OSError as error:
         raise OSError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    part = part_beside(path)
+    remove_abandoned(path)
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

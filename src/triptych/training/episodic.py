@@ -17,6 +17,7 @@ from triptych.similarity import searching
 from triptych.training.balance import balance_levels
 from triptych.training.classification import GaussianHead
 from triptych.training.closed_form import learn_closed_form
+from triptych.training.feasible import check_train_data
 from triptych.training.pretraining import pretrain
 from triptych.training.run import Run, evaluation_precision, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
@@ -75,9 +76,10 @@ def train(
     'best.safetensors'
     """
     settings = preset.train
+    check_train_data(data, settings, build_method(method).fusion.way)
     if init is None and preset.pretrain is not None:
         init = pretrain(data, Path(out) / "pretrain", method, preset.pretrain, resume)
-    fabric = start_fabric(settings.precision)
+    fabric = start_fabric(settings.precision, settings.device)
     torch.manual_seed(settings.seed)
     model = _start(build_method(method), init, keep_fusion)
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
@@ -238,9 +240,7 @@ def _positions(maps: Tensor, number: int, settings: TrainSettings) -> Tensor | N
 def _learning_rate(step: int, settings: TrainSettings) -> float:
     if settings.schedule == "cosine":
         return cosine(step, settings.steps, settings.learning_rate)
-    if settings.schedule == "step":
-        return step_halving(step, settings.learning_rate, settings.halve_every)
-    raise ValueError(f"unknown schedule {settings.schedule!r}; expected cosine or step")
+    return step_halving(step, settings.learning_rate, settings.halve_every)
 
 
 def _reached(step: int, limit: int | None) -> bool:

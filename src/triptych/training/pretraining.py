@@ -11,6 +11,7 @@ from triptych.data import ImageStore, centre_crop, colour_jitter, open_store, ra
 from triptych.evaluation import EpisodeSampler, in_precision
 from triptych.methods import Method, MethodConfig, build_method, encode_images
 from triptych.training.classification import Heads
+from triptych.training.feasible import check_pretrain_data
 from triptych.training.run import Run, evaluation_precision, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate, side_at
 from triptych.training.settings import PretrainSettings
@@ -59,7 +60,8 @@ def pretrain(
     ...     pretrain(f"{folder}/data", f"{folder}/run", MMLConfig(preprocessing=Preprocessing(side=32)), settings).name
     'best.safetensors'
     """
-    fabric = start_fabric(settings.precision)
+    check_pretrain_data(data, settings)
+    fabric = start_fabric(settings.precision, settings.device)
     torch.manual_seed(settings.seed)
     model = build_method(method)
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
@@ -75,8 +77,6 @@ def pretrain(
         weight_decay=settings.weight_decay,
     )
     steps_per_epoch = len(train_store) // settings.batch
-    if steps_per_epoch == 0:
-        raise ValueError(f"{len(train_store)} training images are fewer than one batch of {settings.batch}")
     context = {"method": model.config.to_dict(), "data": train_store.fingerprint, "stage": "pretrain"}
     modules = {"method": model, "heads": heads}
     total = settings.epochs * steps_per_epoch

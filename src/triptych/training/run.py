@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from triptych.methods import Method, save_method
+from triptych.system.devices import usable_device
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
 from triptych.system.progress import progress_bar
@@ -34,10 +35,15 @@ class TrainingError(RuntimeError):
     """
 
 
-def start_fabric(precision: str) -> Fabric:
-    """The fastest device there is, in "bf16-mixed", "32-true", or "auto": bf16 where the hardware has it."""
+def start_fabric(precision: str, device: str = "auto") -> Fabric:
+    """A device, "auto" for the fastest one, in "bf16-mixed", "32-true", or "auto": bf16 where the hardware has it."""
     keep_freed_memory()
-    return Fabric(accelerator="auto", devices=1, precision=_resolved(precision))  # type: ignore[arg-type]
+    chosen = None if device == "auto" else usable_device(device)
+    return Fabric(
+        accelerator="auto" if chosen is None else chosen.type,
+        devices=1 if chosen is None or chosen.index is None or chosen.type == "cpu" else [chosen.index],
+        precision=_resolved(precision),  # type: ignore[arg-type]
+    )
 
 
 def evaluation_precision(precision: str) -> str:
@@ -90,7 +96,8 @@ class Run:
         self.steps = steps
         self.step = 0
         self.best = -math.inf
-        self._identity = json.loads(json.dumps({**asdict(settings), **context}))
+        recipe = {name: value for name, value in asdict(settings).items() if name != "device"}  # it may go on elsewhere
+        self._identity = json.loads(json.dumps({**recipe, **context}))
         self._modules = modules
         self._optimizer = optimizer
         self._checkpoint_seconds = settings.checkpoint_seconds

@@ -1,130 +1,167 @@
-"""Settings of the two training stages, and the presets."""
+"""Settings of the two training stages, and the presets. Each field says what it is for: the help of its option."""
 
 from dataclasses import dataclass
 
-__all__ = ["PRESETS", "Preset", "PretrainSettings", "TrainSettings"]
+from triptych.system.settings import LARGEST_SEED, NAME, check_settings, each, number, one_of, optional, setting, whole
+
+__all__ = ["PRESETS", "Preset", "PretrainSettings", "RunSettings", "TrainSettings"]
+
+_PRECISIONS = ("auto", "bf16-mixed", "32-true")
+_SIDE = whole(16, 1024)
+_SHOTS = each(whole(1), fewest=1)
 
 
 @dataclass(frozen=True)
-class PretrainSettings:
-    """Classification of the base classes.
+class RunSettings:
+    """What every stage of training needs.
 
-    Attributes:
-        epochs: passes over the train split.
-        batch: images a step.
-        learning_rate: peak of the one-cycle cosine schedule.
-        warmup: share of the steps over which the learning rate rises to its peak.
-        weight_decay: L2 penalty.
-        dense_weight: weight of the loss that classifies every local descriptor, beside the pooled one.
-        store_side: images are decoded to this side, from which crops are cut; None for the method's own, so that
-            training sees the pixels that tests see. Scaling up blurs: see benchmarks/LOG.md.
-        padding: how far crops may reach beyond the image, which is reflected there.
-        sides: crops are scaled to these sides in turn, each for an equal share of the epochs: early epochs on
-            small images cost a fraction. Empty for the method's own side throughout.
-        jitter: strength of the colour jitter; 0 is off.
-        precision: "auto" (bf16 where the hardware has it), "bf16-mixed" or "32-true".
-        checkpoint_seconds: how often the run is saved.
-        seed: of weights, order and augmentation.
+    >>> from triptych.training import RunSettings
+    >>> RunSettings(seed=-1)
+    Traceback (most recent call last):
+    ValueError: seed must be a whole number from 0 to 18446744073709551615, got -1
+    """
+
+    precision: str = setting(
+        "auto",
+        f"{', '.join(_PRECISIONS)}; auto takes bfloat16 where the hardware has it.",
+        one_of(*_PRECISIONS),
+    )
+    device: str = setting("auto", "Where to compute: cpu, cuda, or auto for the fastest there is.", NAME)
+    checkpoint_seconds: float = setting(120.0, "Seconds between two savings of the run.", number(0, 1e9))
+    seed: int = setting(0, "Of weights, order and augmentation.", whole(0, LARGEST_SEED))
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True)
+class PretrainSettings(RunSettings):
+    """Pre-training: classification of the base classes.
 
     >>> from triptych.training import PretrainSettings
     >>> PretrainSettings(epochs=2, sides=(56, 84)).batch
     128
+    >>> PretrainSettings(learning_rate=float("nan"))
+    Traceback (most recent call last):
+    ValueError: learning_rate must be a number above 0 and at most 100, got nan
     """
 
-    epochs: int = 14
-    batch: int = 128
-    learning_rate: float = 0.1
-    warmup: float = 0.1
-    weight_decay: float = 5e-4
-    dense_weight: float = 1.0
-    store_side: int | None = None
-    padding: int = 4
-    sides: tuple[int, ...] = ()
-    jitter: float = 0.0
-    precision: str = "auto"
-    checkpoint_seconds: float = 120.0
-    seed: int = 0
+    epochs: int = setting(14, "Passes over the train split.", whole(1))
+    batch: int = setting(128, "Images a step.", whole(1))
+    learning_rate: float = setting(0.1, "Peak of the one-cycle cosine schedule.", number(0, 100, above=True))
+    warmup: float = setting(0.1, "Share of the steps over which the learning rate rises to its peak.", number(0, 1))
+    weight_decay: float = setting(5e-4, "L2 penalty.", number(0, 10))
+    dense_weight: float = setting(
+        1.0, "Weight of the loss that classifies every local descriptor, beside the pooled one.", number(0, 1e6)
+    )
+    # To scale up blurs: see benchmarks/LOG.md.
+    store_side: int | None = setting(
+        None,
+        "Side to which images are decoded and from which crops are cut. Default: the method's own, so that training "
+        "sees the pixels that tests see.",
+        optional(_SIDE),
+    )
+    padding: int = setting(4, "Pixels that a crop may reach beyond the image, which is reflected there.", whole(0, 512))
+    sides: tuple[int, ...] = setting(
+        (),
+        "Side to which crops are scaled; several take turns, each for an equal share of the epochs: early epochs on "
+        "small images cost a fraction. Default: the method's own.",
+        each(_SIDE),
+        option="side",
+    )
+    jitter: float = setting(0.0, "Strength of the colour jitter; 0 is off.", number(0, 1))
 
 
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(RunSettings):
     """Episodic training.
-
-    Attributes:
-        steps: optimiser steps.
-        episodes_per_step: episodes whose gradients are averaged in a step.
-        way: classes in an episode; the published fusion, which has one way, is trained at that one.
-        shots: support images of each class; several values take turns.
-        queries: query images of each class.
-        learning_rate: of Adam, at the start.
-        fusion_rate: how many times faster the few temperatures and weights of the fusion learn.
-        betas: of Adam.
-        schedule: "cosine" to zero, or "step": halved every ``halve_every`` steps.
-        halve_every: steps between two halvings of the step schedule.
-        level_loss: weight of each level's own cross-entropy beside the fused one, where the fusion has it.
-        pixel_share: share of a query's descriptors, drawn anew for each episode, that look for their nearest at the
-            pixel level, which without it takes more time than the backbone.
-        average: decay, per step, of the moving average of the weights that is validated and kept; 0 is none.
-        freeze_norm_after: step from which BatchNorm statistics stay as they are; None for never.
-        store_side: images are decoded to this side, from which crops are cut; None for the method's own, so that
-            training sees the pixels that tests see. Scaling up blurs: see benchmarks/LOG.md.
-        padding: how far crops may reach beyond the image, which is reflected there.
-        sides: crops are scaled to these sides in turn, each for an equal share of the steps; as in pre-training.
-        jitter: strength of the colour jitter; 0 is off.
-        base_images: images of each class of training from which the distribution level learns what tells classes
-            apart, at each validation; 0 for no base classes. Methods that have no use for them train without.
-        base_loss: weight of a classification of all classes of training, by the Gaussians that base classes are
-            told apart by; 0 for none, and none without base classes.
-        balance_episodes: validation episodes of each validation shot on which the levels are weighed anew at each
-            validation (``balance_levels``); 0 to keep the weights of training. They are other episodes than those
-            validated on, of the same classes and photos: validation figures flatter a little.
-        validate_every: steps between two validations.
-        validation_episodes: episodes of each validation shot.
-        validation_shots: shots whose mean accuracy on the validation split picks the model.
-        precision: "auto" (bf16 where the hardware has it), "bf16-mixed" or "32-true".
-        checkpoint_seconds: how often the run is saved.
-        seed: of weights, episodes and augmentation.
 
     >>> from triptych.training import TrainSettings
     >>> TrainSettings(way=10, shots=(1, 3)).queries
     15
+    >>> TrainSettings(way=0)
+    Traceback (most recent call last):
+    ValueError: way must be a whole number of at least 2, got 0
     """
 
-    steps: int = 125_000
-    episodes_per_step: int = 4
-    way: int = 5
-    shots: tuple[int, ...] = (1,)
-    queries: int = 15
-    learning_rate: float = 1e-3
-    fusion_rate: float = 1.0
-    betas: tuple[float, float] = (0.5, 0.9)
-    schedule: str = "step"
-    halve_every: int = 25_000
-    level_loss: float = 0.0
-    pixel_share: float = 1.0
-    average: float = 0.0
-    freeze_norm_after: int | None = 2_500
-    store_side: int | None = 100
-    padding: int = 0
-    sides: tuple[int, ...] = ()
-    jitter: float = 0.4
-    base_images: int = 0
-    base_loss: float = 0.0
-    balance_episodes: int = 0
-    validate_every: int = 2_500
-    validation_episodes: int = 1_000
-    validation_shots: tuple[int, ...] = (1,)
-    precision: str = "auto"
-    checkpoint_seconds: float = 120.0
-    seed: int = 0
+    steps: int = setting(125_000, "Optimiser steps.", whole(1))
+    episodes_per_step: int = setting(4, "Episodes whose gradients are averaged in a step.", whole(1))
+    way: int = setting(
+        5, "Classes in an episode; the published fusion, which has one way, is trained at that one.", whole(2)
+    )
+    shots: tuple[int, ...] = setting((1,), "Support images of each class; several take turns.", _SHOTS, option="shot")
+    queries: int = setting(15, "Query images of each class.", whole(1))
+    learning_rate: float = setting(1e-3, "Of Adam, at the start.", number(0, 100, above=True))
+    fusion_rate: float = setting(
+        1.0, "How many times faster the temperatures and weights of the fusion learn.", number(0, 1e6)
+    )
+    betas: tuple[float, float] = setting((0.5, 0.9), "Of Adam.", each(number(0, 0.999999), 2, 2))
+    schedule: str = setting(
+        "step",
+        "How the learning rate falls: cosine, to zero; or step, halved every --halve-every steps.",
+        one_of("cosine", "step"),
+    )
+    halve_every: int = setting(25_000, "Steps between two halvings of the step schedule.", whole(1))
+    level_loss: float = setting(
+        0.0, "Weight of each level's own cross-entropy beside the fused one, where the fusion has it.", number(0, 1e6)
+    )
+    pixel_share: float = setting(
+        1.0,
+        "Share of a query's descriptors, drawn anew for each episode, that look for their nearest at the pixel level, "
+        "which without it takes more time than the backbone.",
+        number(0, 1, above=True),
+    )
+    average: float = setting(
+        0.0,
+        "Decay, per step, of the moving average of the weights that is validated and kept; 0 is none.",
+        number(0, 0.999999),
+    )
+    freeze_norm_after: int | None = setting(
+        2_500, "Step from which BatchNorm statistics stay as they are; in Python, None for never.", optional(whole(0))
+    )
+    store_side: int | None = setting(
+        100,
+        "Side to which images are decoded and from which crops are cut; in Python, None for the method's own.",
+        optional(_SIDE),
+    )
+    padding: int = setting(0, "Pixels that a crop may reach beyond the image, which is reflected there.", whole(0, 512))
+    sides: tuple[int, ...] = setting(
+        (),
+        "Side to which crops are scaled; several take turns, each for an equal share of the steps. Default: the "
+        "method's own.",
+        each(_SIDE),
+        option="side",
+    )
+    jitter: float = setting(0.4, "Strength of the colour jitter; 0 is off.", number(0, 1))
+    base_images: int = setting(
+        0,
+        "Images of each training class from which is learnt, at each validation, what tells classes apart; 0 is off. "
+        "Methods that have no use for it train without.",
+        whole(0),
+    )
+    base_loss: float = setting(
+        0.0,
+        "Weight of a classification of all training classes by the Gaussians that tell classes apart; 0 is off, and "
+        "so it is without --base-images.",
+        number(0, 1e6),
+    )
+    # Other episodes than those validated on, of the same classes and photos: validation figures flatter a little.
+    balance_episodes: int = setting(
+        0,
+        "Validation episodes of each shot on which the levels are weighed anew at each validation; 0 keeps the weights "
+        "of training.",
+        whole(0),
+    )
+    validate_every: int = setting(2_500, "Steps between two validations.", whole(1))
+    validation_episodes: int = setting(1_000, "Episodes of each validation shot.", whole(1))
+    validation_shots: tuple[int, ...] = setting(
+        (1,), "Shot of validation; the mean accuracy of several picks the model.", _SHOTS, option="validation_shot"
+    )
 
     def __post_init__(self) -> None:
-        if not 0 < self.pixel_share <= 1:
-            raise ValueError(f"pixel_share must be above 0 and at most 1, got {self.pixel_share}")
-        if self.base_images == 1 or self.base_images < 0:
-            raise ValueError(f"base_images must be 0 or at least 2, got {self.base_images}")
-        if self.balance_episodes < 0:
-            raise ValueError(f"balance_episodes must be at least 0, got {self.balance_episodes}")
+        super().__post_init__()
+        if self.base_images == 1:
+            raise ValueError("base_images must be 0, or 2 or more, as classes are told apart by their spread; got 1")
 
 
 @dataclass(frozen=True)

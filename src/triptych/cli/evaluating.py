@@ -1,0 +1,89 @@
+"""The command that measures a method on episodes, and the one that lists what there is to measure."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from triptych.cli.app import app
+from triptych.cli.options import AsJson, Data, Device, Method, Overwrite, Seed, checked
+from triptych.cli.terminal import json_text, print_json, say
+from triptych.system.outputs import RECORD, check_output
+from triptych.system.settings import whole
+from triptych.weights import DEFAULT
+
+__all__ = ["evaluate", "methods"]
+
+_MOST_EPISODES = 1_000_000
+
+
+@app.command()
+def evaluate(
+    data: Data,
+    method: Method = DEFAULT,
+    split: Annotated[str, typer.Option(help="train, val or test, where the data has splits.")] = "test",
+    way: Annotated[int, typer.Option(help="Classes in an episode.", callback=checked(whole(2)))] = 5,
+    shot: Annotated[int, typer.Option(help="Support images of each class.", callback=checked(whole(1)))] = 1,
+    queries: Annotated[int, typer.Option(help="Query images of each class.", callback=checked(whole(1)))] = 15,
+    episodes: Annotated[int, typer.Option(help="How many.", callback=checked(whole(1, _MOST_EPISODES)))] = 2000,
+    seed: Seed = 0,
+    precision: Annotated[
+        str, typer.Option(help="32; bf16-search: fast, answers all but the same; bf16: fastest.")
+    ] = "32",
+    flips: Annotated[bool, typer.Option("--flips", help="Use mirror images too; published figures do not.")] = False,
+    device: Device = "cpu",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the record to this .json file too.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure accuracy over episodes, with its 95% interval, and that of each level and pair."""
+    if out is not None:
+        check_output(out, RECORD, [Path(data), Path(method)], overwrite)
+    from triptych.evaluation import EvaluateSettings
+    from triptych.evaluation import evaluate as run_evaluation
+    from triptych.interop import load_method
+    from triptych.system.files import write_whole
+
+    settings = EvaluateSettings(split, way, shot, queries, episodes, seed, precision, flips)
+    record = run_evaluation(data, load_method(method, device), method, settings)
+    if out is not None:
+        write_whole(out, f"{json_text(record)}\n".encode())
+    if as_json:
+        return print_json(record)
+    say(f"{way}-way {shot}-shot, {episodes} episodes, seed {seed}: accuracy in %")
+    for line in _table(record["levels"]):
+        say(line)
+    return None
+
+
+@app.command()
+def methods(as_json: AsJson = False) -> None:
+    """List the methods there are, and which have trained weights in the package."""
+    from triptych.methods import METHODS, WEIGHTS, build_method
+
+    known: list[dict[str, Any]] = []
+    for name in {**METHODS, **WEIGHTS}:
+        weights = WEIGHTS.get(name)
+        config = METHODS[name] if weights is None else weights.config
+        levels = list(build_method(config).level_names)
+        licence = None if weights is None else weights.licence
+        known.append({"name": name, "network": config.backbone, "levels": levels, "weights": licence})
+    if as_json:
+        return print_json(known)
+    for one in known:
+        ready = "to be trained" if one["weights"] is None else "has weights"
+        say(f"{one['name']:<20} {one['network']:<20} {ready:<14} {' + '.join(one['levels'])}")
+    say("Published checkpoints (.pth.tar), files that train wrote, and --backbone with a hub model are methods too.")
+    return None
+
+
+def _table(levels: dict[str, Any]) -> list[str]:
+    """The accuracy of each subset of the levels, and what all levels are better by."""
+    lines = [f"  {'levels':<30} {'':<14}   all levels minus these"]
+    for subset, figure in levels.items():
+        rest = figure["all_minus"]
+        lines.append(
+            f"  {subset:<30} {100 * figure['mean']:6.2f} +- {100 * figure['ci95']:.2f}"
+            f"   {100 * rest['mean']:+6.2f} +- {100 * rest['ci95']:.2f}"
+        )
+    return lines

@@ -1,0 +1,155 @@
+"""Options: those that several commands share, and those that come from the dataclasses of settings."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass, fields
+from functools import wraps
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from triptych.system.settings import LARGEST_SEED, Check, whole
+
+__all__ = [
+    "AsJson",
+    "Backbone",
+    "Changes",
+    "Data",
+    "Device",
+    "FalseAlarm",
+    "Method",
+    "Overwrite",
+    "RecognizerFile",
+    "Resume",
+    "RunFolder",
+    "Seed",
+    "Unknown",
+    "checked",
+    "options_from",
+]
+
+
+def checked(check: Check) -> Callable[..., Any]:
+    """A callback of an option that refuses, in one line, what it may not be."""
+
+    def callback(param: typer.CallbackParam, value: Any) -> Any:
+        if value is not None and not check.holds(value):
+            raise ValueError(f"{param.opts[0]} must be {check.expected}, got {value!r:.80}")
+        return value
+
+    return callback
+
+
+Method = Annotated[str, typer.Option(help="An embedded name, a .safetensors file, or a published checkpoint.")]
+Backbone = Annotated[
+    str | None, typer.Option(help="A transformers vision model to use instead: its name on the hub, or its folder.")
+]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that such a command wrote.")]
+Seed = Annotated[int, typer.Option(help="Of what is drawn at random.", callback=checked(whole(0, LARGEST_SEED)))]
+RecognizerFile = Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")]
+Unknown = Annotated[
+    str | None, typer.Option(help="Answer this where a photo is of none of the classes.", metavar="LABEL")
+]
+FalseAlarm = Annotated[
+    float | None,
+    typer.Option(
+        help="With --unknown: the share of photos of known classes that may be called so.", show_default="0.05"
+    ),
+]
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="A folder of class folders, a folder with images/ and train.csv, val.csv, test.csv, Parquet files, or "
+        "hf:NAME.",
+        metavar="DATA",
+    ),
+]
+RunFolder = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; by default runs/METHOD.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")]
+
+Changes = dict[str, dict[str, Any]]  # stage -> field -> the value that was given
+
+
+@dataclass(frozen=True)
+class _Option:
+    """An option of a command, and the field that it sets in each of some stages."""
+
+    name: str
+    field: Field
+    settings: type
+    stages: tuple[str, ...]
+    panel: str | None
+
+    def parameter(self, with_default: bool) -> inspect.Parameter:
+        kind = _kind(get_type_hints(self.settings)[self.field.name])
+        default = self.field.default if with_default and not isinstance(self.field.default, tuple) else None
+        option = typer.Option(
+            f"--{self.name.replace('_', '-')}", help=self.field.metadata["help"], rich_help_panel=self.panel
+        )
+        return inspect.Parameter(
+            self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind | None, option]
+        )
+
+
+def options_from(shared: type | None = None, /, **stages: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command an option for each field of the settings of its stages; it gets what was set as ``changes``.
+
+    The option is called as the field, or as its ``option`` says; its help and its type are the field's. What the stages
+    inherit from ``shared`` is one option of them all. Another name that two stages have gets the first one's name in
+    front there: ``--pretrain-jitter``.
+    """
+    options = list(_options({one.name for one in fields(shared)} if shared is not None else set(), stages))
+    several = len(stages) > 1
+
+    def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def called(**given: Any) -> Any:
+            changes: Changes = {stage: {} for stage in stages}
+            for option in options:
+                value = given.pop(option.name, None)
+                if value in (None, []):
+                    continue
+                for stage in option.stages:
+                    changes[stage][option.field.name] = tuple(value) if isinstance(value, list) else value
+            return command(**given, changes=changes)
+
+        own = inspect.signature(command, eval_str=True)
+        kept = [one for name, one in own.parameters.items() if name != "changes"]
+        wanted = [option.parameter(with_default=not several) for option in options]
+        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in kept] + wanted
+        called.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {one.name: one.annotation for one in parameters}
+        return called
+
+    return with_options
+
+
+def _options(shared: set[str], stages: Mapping[str, type]) -> Iterator[_Option]:
+    last = list(stages)[-1]
+    for stage, settings in reversed(list(stages.items())):
+        panel = inspect.cleandoc(settings.__doc__ or "").splitlines()[0].rstrip(".") if len(stages) > 1 else None
+        for name, one in _names(settings).items():
+            called = one.metadata["option"] or name
+            if name in shared:
+                if stage == last:
+                    yield _Option(called, one, settings, tuple(stages), None)
+            elif stage != last and name in _names(stages[last]):
+                yield _Option(f"{stage}_{called}", one, settings, (stage,), panel)
+            else:
+                yield _Option(called, one, settings, (stage,), panel)
+
+
+def _names(settings: type) -> dict[str, Field]:
+    return {one.name: one for one in fields(settings)}
+
+
+def _kind(hint: Any) -> Any:
+    """The type of an option for a field's: of a tuple of any length a list, and of what may be None the other."""
+    arguments = [one for one in get_args(hint) if one is not NoneType]
+    if get_origin(hint) is tuple:
+        return list[arguments[0]] if arguments[-1] is Ellipsis else hint  # type: ignore[valid-type]
+    return arguments[0] if arguments else hint

@@ -1,0 +1,190 @@
+"""Where a command may write: one rule, asked before any work is done."""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["PAGE", "PICTURE", "RECOGNIZER", "RECORD", "TABLE", "Kind", "check_output", "check_run_folder"]
+
+_ENDS = 1 << 16  # bytes at the beginning and the end of a file that are searched for the mark
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file that Triptych writes, and how to tell one that it wrote from any other.
+
+    Attributes:
+        name: how messages call it.
+        beginnings: ending of the name -> what such a file begins with.
+        mark: what stands near the beginning or the end of those that Triptych wrote.
+        streams: whether a device or a pipe can take it.
+
+    >>> from triptych.system.outputs import PICTURE
+    >>> list(PICTURE.beginnings)
+    ['.png', '.svg', '.pdf', '.html']
+    """
+
+    name: str
+    beginnings: Mapping[str, bytes]
+    mark: bytes = b"triptych"
+    streams: bool = True
+
+    def ending(self, path: Path) -> str:
+        """The ending of a name, in small letters; of a device, which needs none, the kind's first."""
+        ending = path.suffix.lower()
+        return next(iter(self.beginnings)) if ending not in self.beginnings and _is_stream(path) else ending
+
+    def wrote(self, path: Path) -> bool:
+        """Whether an existing file is one that Triptych wrote, of this kind and ending."""
+        beginning = self.beginnings.get(path.suffix.lower())
+        if beginning is None:
+            return False
+        with path.open("rb") as file:
+            first = file.read(_ENDS)
+            file.seek(max(0, path.stat().st_size - _ENDS))
+            last = file.read(_ENDS)
+        return beginning in first[:64].lower() and self.mark in (first + last).lower()
+
+
+_HTML = b"<!doctype html"
+PAGE = Kind("page", {".html": _HTML, ".htm": _HTML})
+PICTURE = Kind("picture", {".png": b"\x89png\r\n\x1a\n", ".svg": b"<?xml", ".pdf": b"%pdf-", ".html": _HTML})
+RECOGNIZER = Kind("recogniser", {".triptych": b'{"__metadata__":{"triptych"'})
+RECORD = Kind("record", {".json": b"{"})
+TABLE = Kind(  # what a killed run leaves behind must lie beside it
+    "table of answers", {".csv": b"image,label", ".jsonl": b'{"image', ".parquet": b"par1"}, b"in_support", False
+)
+
+
+def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: bool = False) -> None:
+    """Refuse a place that a command must not write to, or cannot.
+
+    An existing file is replaced only where Triptych wrote it, it is of the same kind, and ``overwrite`` says so.
+    Nothing is written over or inside what the command reads. Character devices and the shell's pipes are written to
+    and never replaced; disks and named pipes are refused.
+
+    Args:
+        path: where the result shall go.
+        kind: what it is.
+        read: files that the command reads, and folders of photos.
+        overwrite: replace a file of the same kind.
+
+    Raises:
+        ValueError: one of these; the message says how to mend it.
+        OSError: the folder is not writable.
+
+    >>> from pathlib import Path
+    >>> from triptych.system.outputs import RECOGNIZER, check_output
+    >>> check_output(Path("fruit.jpg"), RECOGNIZER)
+    Traceback (most recent call last):
+    ValueError: fruit.jpg: expected a name that ends in .triptych, as a recogniser is written
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{path}: expected a file in a folder that exists")
+    if _is_stream(path):
+        return _check_stream(path, kind)
+    if path.suffix.lower() not in kind.beginnings:
+        endings = _either(list(kind.beginnings))
+        raise ValueError(f"{path}: expected a name that ends in {endings}, as a {kind.name} is written")
+    _check_spared(path, read)
+    if path.exists():
+        _check_replaced(path, kind, overwrite)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OSError(f"{path}: cannot be written (its folder is not writable)")
+    return None
+
+
+def check_run_folder(path: Path, read: Iterable[Path] = (), resume: bool = False) -> None:
+    """Refuse a folder that a training run must not fill, or cannot.
+
+    Args:
+        path: the run's folder; it need not exist.
+        read: what the run reads.
+        resume: go on with the run that lies there.
+
+    Raises:
+        ValueError: it holds something else, or a run while ``resume`` is false, or lies inside what is read.
+        OSError: it is not writable.
+
+    >>> from pathlib import Path
+    >>> from triptych.system.outputs import check_run_folder
+    >>> check_run_folder(Path(__file__))
+    Traceback (most recent call last):
+    ValueError: ...: a file; expected a folder for the run
+    """
+    place = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
+    if not place.is_dir():
+        raise ValueError(f"{place}: a file; expected a folder for the run")
+    _check_spared(path, read)
+    stages = [path, path / "pretrain"]
+    others = sorted(one.name for one in path.iterdir() if not one.name.startswith(".")) if path.is_dir() else []
+    if others and not any(map(_is_run, stages)):
+        raise ValueError(f"{path}: holds other things than a run ({others[0]}); name a folder of its own")
+    if not resume and any((stage / "checkpoint.pt").exists() for stage in stages):
+        raise ValueError(f"{path}: a run already lies here; continue it with --resume, or choose another --out")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OSError(f"{path}: cannot be written ({place} is not writable)")
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a stage of training has begun in a folder."""
+    settings = folder / "settings.json"
+    return settings.is_file() and b'"stage"' in settings.read_bytes()
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether something is there that is neither a file nor a folder."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _check_stream(path: Path, kind: Kind) -> None:
+    mode = path.stat().st_mode
+    waits = stat.S_ISFIFO(mode) and _real(path).exists()  # a named pipe may have no reader, for ever
+    if not kind.streams or waits or not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
+        raise ValueError(f"{path}: a device or a named pipe, which cannot hold a {kind.name}; name a file")
+
+
+def _check_spared(path: Path, read: Iterable[Path]) -> None:
+    places = {_real(path), _real(path.parent) / path.name}
+    for source in read:
+        if not source.exists():
+            continue
+        if not source.is_dir():
+            if _real(source) in places or (path.exists() and path.samefile(source)):
+                raise ValueError(f"{path}: is read by this command and would be lost; name another file to write")
+        elif any(place.is_relative_to(folder) for folder in _folders(source) for place in places):
+            raise ValueError(f"{path}: lies inside {source}, whose photos are read; name a place outside")
+
+
+def _check_replaced(path: Path, kind: Kind, overwrite: bool) -> None:
+    try:
+        ours = kind.wrote(path)
+    except OSError as error:
+        raise OSError(f"{path}: cannot be written ({error.strerror or error})") from error
+    if not ours:
+        raise ValueError(f"{path}: exists and is no {kind.name} that triptych wrote; name another file")
+    if not overwrite:
+        raise ValueError(f"{path}: exists already; replace it with --overwrite, or name another file")
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """Where the files below a folder lie: itself, and where the links among its sub-folders lead."""
+    waiting, seen = [_real(root)], set()
+    while waiting:
+        folder = waiting.pop()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        yield folder
+        for place, names, _ in os.walk(folder):
+            waiting += [_real(link) for name in names if (link := Path(place, name)).is_symlink()]
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # unlike Path.resolve it takes links that lead in a circle
+
+
+def _either(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

@@ -1,0 +1,133 @@
+"""Settings that check themselves: each field of a dataclass says what it is for and what it may be.
+
+``epochs: int = setting(14, "Passes over the train split.", whole(1))`` is a field with its default, the help of the
+command's option, and its check; ``check_settings`` in ``__post_init__`` checks all fields of a dataclass.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
+from typing import Any
+
+__all__ = [
+    "LARGEST_SEED",
+    "NAME",
+    "Check",
+    "check_settings",
+    "each",
+    "number",
+    "one_of",
+    "optional",
+    "setting",
+    "whole",
+]
+
+LARGEST_SEED = 2**64 - 1  # what PyTorch's generators take
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a setting may be: in words, and as a function that says whether a value is that."""
+
+    expected: str
+    holds: Callable[[Any], bool]
+
+
+NAME = Check("a name", lambda value: isinstance(value, str) and value != "")
+
+
+def setting(default: Any, help: str, check: Check, option: str | None = None) -> Any:
+    """A field of a settings dataclass.
+
+    Args:
+        default: its default.
+        help: what it is for: the help of the command's option.
+        check: what it may be.
+        option: what the command calls it, where that is not the field's name.
+    """
+    return field(default=default, metadata={"help": help, "check": check, "option": option})
+
+
+def check_settings(settings: Any) -> None:
+    """Check every field of a settings dataclass.
+
+    Raises:
+        ValueError: one is not what it may be; the message says what was expected and what came.
+
+    >>> from dataclasses import dataclass
+    >>> from triptych.system.settings import check_settings, setting, whole
+    >>> @dataclass(frozen=True)
+    ... class Settings:
+    ...     way: int = setting(5, "Classes in an episode.", whole(2))
+    >>> check_settings(Settings(way=1))
+    Traceback (most recent call last):
+    ValueError: way must be a whole number of at least 2, got 1
+    """
+    for one in fields(settings):
+        check, value = one.metadata["check"], getattr(settings, one.name)
+        if not check.holds(value):
+            raise ValueError(f"{one.name} must be {check.expected}, got {value!r:.80}")
+
+
+def whole(least: int, most: int | None = None) -> Check:
+    """A whole number.
+
+    >>> from triptych.system.settings import whole
+    >>> [whole(0, 3).holds(value) for value in (0, 3, 4, 1.0, True)]
+    [True, True, False, False, False]
+    """
+    words = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
+    return Check(words, lambda value: _is_whole(value) and least <= value and (most is None or value <= most))
+
+
+def number(least: float, most: float, above: bool = False) -> Check:
+    """A finite number; ``above`` leaves the least one out.
+
+    >>> from triptych.system.settings import number
+    >>> [number(0, 1).holds(value) for value in (0, 0.5, float("nan"), float("inf"), "0.5")]
+    [True, True, False, False, False]
+    >>> number(0, 1, above=True).expected
+    'a number above 0 and at most 1'
+    """
+    words = f"a number above {least:g} and at most {most:g}" if above else f"a number from {least:g} to {most:g}"
+    return Check(
+        words, lambda value: _is_number(value) and (least < value if above else least <= value) and value <= most
+    )
+
+
+def one_of(*names: str) -> Check:
+    """One of some words."""
+    return Check(f"one of {', '.join(names)}", lambda value: value in names)
+
+
+def optional(check: Check) -> Check:
+    """None, or what another check asks for."""
+    return Check(f"{check.expected}, or None", lambda value: value is None or check.holds(value))
+
+
+def each(check: Check, fewest: int = 0, most: int | None = None) -> Check:
+    """A tuple of what another check asks for.
+
+    >>> from triptych.system.settings import each, whole
+    >>> [each(whole(1), fewest=1).holds(value) for value in ((1, 5), (), (0,), 1)]
+    [True, False, False, False]
+    """
+    amount = f"{fewest}" if fewest == most else f"{fewest} or more"
+    return Check(
+        f"a tuple of {amount}, each {check.expected}",
+        lambda values: (
+            isinstance(values, tuple)
+            and fewest <= len(values)
+            and (most is None or len(values) <= most)
+            and all(map(check.holds, values))
+        ),
+    )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

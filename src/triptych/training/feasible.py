@@ -1,0 +1,50 @@
+"""Whether data is large enough for a recipe: asked before anything is decoded, as pre-training takes hours."""
+
+from pathlib import Path
+
+from triptych.data.listing import Listing, list_images
+from triptych.evaluation import EpisodeSampler
+from triptych.training.settings import PretrainSettings, TrainSettings
+
+__all__ = ["check_pretrain_data", "check_train_data"]
+
+_PRETRAIN_SHOTS = (1, 5)  # of its validation
+
+
+def check_pretrain_data(data: str | Path, settings: PretrainSettings) -> None:
+    """Refuse data that is too small for pre-training and its validation.
+
+    Raises:
+        ValueError: the data cannot be listed, or something is missing; the message says what.
+    """
+    train, val = list_images(data, "train"), list_images(data, "val")
+    if len(train.names) < settings.batch:
+        raise ValueError(
+            f"{len(train.names)} training images are fewer than one batch of {settings.batch}; "
+            "add images, or ask for a smaller batch"
+        )
+    _check_episodes(train, min(5, len(train.classes)), 1, queries=1)
+    for shot in _PRETRAIN_SHOTS:
+        _check_episodes(val, min(5, len(val.classes)), shot)
+
+
+def check_train_data(data: str | Path, settings: TrainSettings, slots: int | None = None) -> None:
+    """Refuse data that is too small for episodes and their validation.
+
+    Args:
+        data: a data set with the splits train and val.
+        settings: the recipe.
+        slots: the one way of a published fusion.
+
+    Raises:
+        ValueError: the data cannot be listed, or something is missing; the message says what.
+    """
+    train, val = list_images(data, "train"), list_images(data, "val")
+    for shot in settings.shots:
+        _check_episodes(train, slots or settings.way, shot, settings.queries)
+    for shot in settings.validation_shots:
+        _check_episodes(val, slots or min(5, len(val.classes)), shot)
+
+
+def _check_episodes(listing: Listing, way: int, shot: int, queries: int = 15) -> None:
+    EpisodeSampler(listing.labels, way, shot, queries, classes=listing.classes)

@@ -1,0 +1,82 @@
+"""Options that come from the dataclasses of settings."""
+
+import re
+from dataclasses import dataclass, fields
+
+import pytest
+import typer
+from commands import Command
+from typer.testing import CliRunner
+
+from triptych.cli.options import Changes, options_from
+from triptych.system.settings import NAME, each, number, setting, whole
+from triptych.training import PretrainSettings, RunSettings, TrainSettings
+
+
+@dataclass(frozen=True)
+class Shared:
+    seed: int = setting(0, "Of what is drawn.", whole(0))
+
+
+@dataclass(frozen=True)
+class First(Shared):
+    """The first stage."""
+
+    rate: float = setting(0.1, "How fast.", number(0, 1))
+    epochs: int = setting(3, "How often.", whole(1))
+
+
+@dataclass(frozen=True)
+class Second(Shared):
+    """The second stage."""
+
+    rate: float = setting(0.2, "How fast in the end.", number(0, 1))
+    sides: tuple[int, ...] = setting((), "How large.", each(whole(1)), option="side")
+    pair: tuple[float, float] = setting((0.1, 0.2), "Two of them.", each(number(0, 1), 2, 2))
+    name: str | None = setting(None, "How called.", NAME)
+
+
+def changed(*arguments: str) -> Changes:
+    """What a command of two stages gets."""
+    app, found = typer.Typer(), {}
+
+    @app.command()
+    @options_from(Shared, first=First, second=Second)
+    def run(data: str, changes: Changes, quick: bool = False) -> None:
+        found.update(changes, data=data, quick=quick)
+
+    ended = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    return found
+
+
+def test_only_what_is_given_changes() -> None:
+    assert changed("x") == {"data": "x", "quick": False, "first": {}, "second": {}}
+
+
+def test_an_option_sets_the_fields_of_its_stages() -> None:
+    found = changed("x", "--quick", *["--seed", "7", "--rate", "0.5", "--first-rate", "0.25", "--epochs", "9"])
+    assert found["quick"] is True
+    assert found["first"] == {"seed": 7, "rate": 0.25, "epochs": 9}
+    assert found["second"] == {"seed": 7, "rate": 0.5}
+
+
+def test_tuples_and_what_may_be_none() -> None:
+    found = changed("x", "--side", "56", "--side", "84", "--pair", "0.3", "0.4", "--name", "y")
+    assert found["second"] == {"sides": (56, 84), "pair": (0.3, 0.4), "name": "y"}
+
+
+def test_every_setting_of_training_is_an_option(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    pretrain, train = (command(verb, "--help").out for verb in ("pretrain", "train"))
+    shared, later = {one.name for one in fields(RunSettings)}, {one.name for one in fields(TrainSettings)}
+    for one in fields(PretrainSettings):
+        name = (one.metadata["option"] or one.name).replace("_", "-")
+        assert re.search(rf"--{name} ", pretrain)
+        front = "pretrain-" if one.name in later - shared else ""
+        assert re.search(rf"--{front}{name} ", train)
+    for one in fields(TrainSettings):
+        name = (one.metadata["option"] or one.name).replace("_", "-")
+        assert re.search(rf"--{name} ", train)
+    assert "Passes over the train split." in pretrain
+    assert "[default: 14]" in pretrain

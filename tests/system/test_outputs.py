@@ -1,0 +1,164 @@
+"""Where a command may write: nothing that a user has is ever lost."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from photos import class_folders, photo
+
+from triptych.system.files import pack, write_whole
+from triptych.system.outputs import PAGE, PICTURE, RECOGNIZER, RECORD, TABLE, Kind, check_output, check_run_folder
+
+WRITTEN = {
+    ".triptych": (RECOGNIZER, pack({}, "triptych-recognizer", 4, {})),
+    ".html": (PAGE, b"<!doctype html>\n<title>Triptych demonstration</title>"),
+    ".svg": (PICTURE, b'<?xml version="1.0"?><svg><desc>triptych</desc></svg>'),
+    ".pdf": (PICTURE, b"%PDF-1.4\n" + bytes(200_000) + b"/Creator (triptych)"),
+    ".json": (RECORD, b'{"versions": {"triptych": "0.1.0"}}'),
+    ".csv": (TABLE, b"image,label,probability,in_support,error\r\n1.png,lemon,0.9,False,\r\n"),
+}
+
+
+@pytest.mark.parametrize("ending", WRITTEN)
+def test_a_file_of_the_same_kind_is_replaced_on_demand(tmp_path: Path, ending: str) -> None:
+    kind, data = WRITTEN[ending]
+    path = tmp_path / f"x{ending}"
+    check_output(path, kind)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="exists already; replace it with --overwrite, or name another file"):
+        check_output(path, kind)
+    check_output(path, kind, overwrite=True)
+
+
+@pytest.mark.parametrize("ending", WRITTEN)
+@pytest.mark.parametrize("data", [b"", b"my own notes", b"\x89PNG\r\n\x1a\n a photo"], ids=["empty", "notes", "photo"])
+def test_a_file_of_another_kind_is_never_replaced(tmp_path: Path, ending: str, data: bytes) -> None:
+    path = tmp_path / f"x{ending}"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="that triptych wrote; name another file"):
+        check_output(path, WRITTEN[ending][0], overwrite=True)
+
+
+def test_a_photo_is_no_picture_that_triptych_wrote(tmp_path: Path) -> None:
+    photo(0, 0).save(tmp_path / "holiday.png")
+    with pytest.raises(ValueError, match=r"holiday.png: exists and is no picture that triptych wrote"):
+        check_output(tmp_path / "holiday.png", PICTURE, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["1.jpg", "triptych", "x.triptych.bak", ".triptych"])
+def test_the_ending_says_what_is_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"expected a name that ends in \.triptych, as a recogniser is written"):
+        check_output(tmp_path / name, RECOGNIZER)
+    check_output(tmp_path / "x.TRIPTYCH", RECOGNIZER)
+
+
+@pytest.mark.parametrize("place", ["photos/x.html", "photos/class0/x.html", "inside/x.html", "elsewhere/x.html"])
+def test_nothing_is_written_where_photos_are_read(tmp_path: Path, place: str) -> None:
+    photos = class_folders(tmp_path / "photos", classes=1, each=1)
+    (tmp_path / "inside").symlink_to(photos / "class0")
+    (tmp_path / "elsewhere").mkdir()
+    (photos / "class1").symlink_to(tmp_path / "elsewhere")
+    (photos / "loop").symlink_to(photos / "loop")
+    (photos / "circle").symlink_to(photos)
+    with pytest.raises(ValueError, match=r"lies inside .*photos, whose photos are read; name a place outside"):
+        check_output(tmp_path / place, PAGE, read=[photos])
+    with pytest.raises(ValueError, match="lies inside"):
+        check_run_folder((tmp_path / place).with_suffix(""), read=[photos])
+    check_output(tmp_path / "x.html", PAGE, read=[photos])
+
+
+def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
+    read = tmp_path / "read.html"
+    read.write_bytes(WRITTEN[".html"][1])
+    (tmp_path / "link.html").symlink_to(read)
+    os.link(read, tmp_path / "hard.html")
+    for name in ("read.html", "link.html", "hard.html"):
+        with pytest.raises(ValueError, match=f"{name}: is read by this command and would be lost"):
+            check_output(tmp_path / name, PAGE, read=[read], overwrite=True)
+
+
+def test_the_folder_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "folder.html").mkdir()
+    for name in ("nodir/x.html", "folder.html"):
+        with pytest.raises(ValueError, match="expected a file in a folder that exists"):
+            check_output(tmp_path / name, PAGE)
+
+
+def test_the_folder_must_be_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(OSError, match=r"x.html: cannot be written"):
+        check_output(tmp_path / "x.html", PAGE)
+    with pytest.raises(OSError, match=r"run: cannot be written"):
+        check_run_folder(tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", [RECOGNIZER, PAGE, PICTURE, RECORD])
+def test_a_device_is_written_to_and_stays_one(kind: Kind) -> None:
+    check_output(Path("/dev/null"), kind)
+    write_whole("/dev/null", b"gone")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    assert not list(Path("/dev").glob(".null*"))
+
+
+def test_a_full_device_is_named() -> None:
+    with pytest.raises(OSError, match=r"/dev/full: cannot be written \(No space left on device\)"):
+        write_whole("/dev/full", b"too much")
+
+
+def test_a_pipe_of_the_shell_gets_what_is_written() -> None:
+    end, start = os.pipe()
+    check_output(Path(f"/dev/fd/{start}"), PAGE)
+    write_whole(f"/dev/fd/{start}", b"whole")
+    assert os.read(end, 100) == b"whole"
+    os.close(start), os.close(end)
+
+
+def test_a_named_pipe_and_a_disk_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "disk").symlink_to(next((one for one in Path("/dev").iterdir() if one.is_block_device()), "pipe"))
+    for name in ("pipe", "disk"):
+        with pytest.raises(
+            ValueError, match=f"{name}: a device or a named pipe, which cannot hold a page; name a file"
+        ):
+            check_output(tmp_path / name, PAGE)
+
+
+def test_what_goes_on_after_a_kill_needs_a_file() -> None:
+    with pytest.raises(ValueError, match="/dev/null: a device or a named pipe, which cannot hold a table of answers"):
+        check_output(Path("/dev/null"), TABLE)
+
+
+def run_in(folder: Path, checkpoint: bool) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "settings.json").write_text('{"stage": "train"}')
+    if checkpoint:
+        (folder / "checkpoint.pt").touch()
+    return folder
+
+
+def test_a_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+    check_run_folder(tmp_path / "new" / "run")
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / ".DS_Store").touch()
+    check_run_folder(tmp_path / "hidden")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").touch()
+    with pytest.raises(
+        ValueError, match=r"home: holds other things than a run \(thesis.tex\); name a folder of its own"
+    ):
+        check_run_folder(tmp_path / "home", resume=True)
+    with pytest.raises(ValueError, match=r"thesis.tex: a file; expected a folder"):
+        check_run_folder(tmp_path / "home" / "thesis.tex" / "run")
+
+
+@pytest.mark.parametrize("stage", [".", "pretrain"])
+def test_a_run_is_gone_on_with_on_demand(tmp_path: Path, stage: str) -> None:
+    run_in(tmp_path / "run" / stage, checkpoint=True)
+    with pytest.raises(ValueError, match="a run already lies here; continue it with --resume"):
+        check_run_folder(tmp_path / "run")
+    check_run_folder(tmp_path / "run", resume=True)
+
+
+def test_a_run_that_was_killed_before_it_saved_is_begun_anew(tmp_path: Path) -> None:
+    check_run_folder(run_in(tmp_path / "run", checkpoint=False))
