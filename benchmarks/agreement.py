@@ -11,17 +11,17 @@ import torch
 
 from triptych import load_method
 from triptych.data import open_store
-from triptych.evaluation import EpisodeSampler, encode_images
-from triptych.methods import MML
-from triptych.methods.files import weights_hash
+from triptych.evaluation import EpisodeSampler, in_precision
+from triptych.methods import Encoded, Method, encode_images, weights_hash
 
 
 @torch.inference_mode()
-def agreement(method: MML, data: str, shot: int, queries: int, seed: int) -> dict[str, object]:
+def agreement(method: Method, data: str, shot: int, queries: int, seed: int) -> dict[str, object]:
     """Share of the queries of 5-way validation episodes whose answer is that of float32, per precision and level."""
     store = open_store(data, "val", method.preprocess.side)
     exact = encode_images(method, store.images)
-    half = encode_images(method, store.images, "bf16")
+    with in_precision("bf16", store.images.device.type):
+        half = encode_images(method, store.images)
     sampler = EpisodeSampler(store.labels, 5, shot, 15, seed, store.classes)
     same: dict[str, dict[str, int]] = {"bf16-search": {}, "bf16": {}}
     moved = {"bf16-search": 0.0, "bf16": 0.0}
@@ -29,9 +29,9 @@ def agreement(method: MML, data: str, shot: int, queries: int, seed: int) -> dic
     for number in range(episodes):
         episode = sampler[number]
         labels = torch.from_numpy(episode.support_labels)
-        expected = scores(method, exact[episode.query], exact[episode.support], labels, torch.float32)
-        for precision, maps in (("bf16-search", exact), ("bf16", half)):
-            found = scores(method, maps[episode.query], maps[episode.support], labels, torch.bfloat16)
+        expected = scores(method, exact[episode.query], exact[episode.support], labels, "32")
+        for precision, encoded in (("bf16-search", exact), ("bf16", half)):
+            found = scores(method, encoded[episode.query], encoded[episode.support], labels, precision)
             for level, values in found.items():
                 agree = int((values.argmax(1) == expected[level].argmax(1)).sum())
                 same[precision][level] = same[precision].get(level, 0) + agree
@@ -48,10 +48,11 @@ def agreement(method: MML, data: str, shot: int, queries: int, seed: int) -> dic
 
 
 def scores(
-    method: MML, query: torch.Tensor, support: torch.Tensor, labels: torch.Tensor, search_dtype: torch.dtype
+    method: Method, query: Encoded, support: Encoded, labels: torch.Tensor, precision: str
 ) -> dict[str, torch.Tensor]:
-    levels = method.compare_maps(query, support, labels, search_dtype)
-    return {**levels, "fused": method.fusion(levels)}
+    with in_precision(precision, query.device.type):
+        levels = method.compare_encoded(query, support, labels)
+    return {**levels, "fused": method.fuse(levels)}
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from speed import machine
 from triptych import Recognizer
 from triptych.data import list_folder
 from triptych.evidence import Explanation
-from triptych.methods.files import weights_hash
+from triptych.methods import weights_hash
 from triptych.system.progress import track
 
 Cells = Sequence[tuple[int, int]]

@@ -25,35 +25,33 @@ from triptych.comparison.collection import Collection, collect
 from triptych.comparison.contest import FUSED, contest
 from triptych.comparison.splits import SplitSampler
 from triptych.evaluation import Accuracy, Episode, EpisodeSampler, versions
-from triptych.methods import MML
-from triptych.methods.files import weights_hash
+from triptych.methods import Method, weights_hash
 from triptych.reports.charts import contender_title
+from triptych.similarity import searching
 from triptych.system.progress import track
 
 SHOTS = (1, 5)
 PRECISIONS = {"32": torch.float32, "bf16-search": torch.bfloat16}
 
 
-def accuracies(
-    method: MML, collection: Collection, episodes: Iterable[Episode], dtype: torch.dtype
-) -> dict[str, np.ndarray]:
+def accuracies(method: Method, collection: Collection, episodes: Iterable[Episode]) -> dict[str, np.ndarray]:
     """Contender -> accuracy on each episode."""
-    vectors, found = pooled(method.descriptors(collection.maps)), {}
+    vectors, found = pooled(collection.encoded.maps), {}
     for episode in episodes:
-        for name, answers in contest(method, collection.maps, vectors, episode, dtype).items():
+        for name, answers in contest(method, collection.encoded, vectors, episode).items():
             found.setdefault(name, []).append(float((answers == episode.query_labels).mean()))
     return {name: np.array(values) for name, values in found.items()}
 
 
 def few_classes(
-    method: MML, collection: Collection, way: int, episodes: int, queries: int, dtype: torch.dtype
+    method: Method, collection: Collection, way: int, episodes: int, queries: int
 ) -> dict[str, Any]:
     """Shot -> contender -> mean, interval and paired difference over seeded episodes."""
     found = {}
     for shot in SHOTS:
         sampler = EpisodeSampler(collection.labels, way, shot, queries, 0, collection.classes)
         drawn = (sampler[number] for number in track(range(episodes), f"{way}-way {shot}-shot", total=episodes))
-        values = accuracies(method, collection, drawn, dtype)
+        values = accuracies(method, collection, drawn)
         found[str(shot)] = {
             name: {**asdict(Accuracy.over(own)), "difference": asdict(Accuracy.over(values[FUSED] - own))}
             for name, own in values.items()
@@ -61,7 +59,7 @@ def few_classes(
     return found
 
 
-def all_classes(method: MML, collection: Collection, splits: int, queries: int, dtype: torch.dtype) -> dict[str, Any]:
+def all_classes(method: Method, collection: Collection, splits: int, queries: int) -> dict[str, Any]:
     """The same over random splits of all classes, with intervals that allow for the photos that splits share."""
     sampler = SplitSampler(collection.labels, SHOTS, queries)
     drawn = [sampler[number] for number in range(splits)]
@@ -69,7 +67,7 @@ def all_classes(method: MML, collection: Collection, splits: int, queries: int, 
     found = {}
     for shot in SHOTS:
         episodes = track([split[shot] for split in drawn], f"all classes, {shot}-shot", total=splits)
-        values = accuracies(method, collection, episodes, dtype)
+        values = accuracies(method, collection, episodes)
         found[str(shot)] = {
             name: {
                 **asdict(Accuracy.over_splits(own, asked)),
@@ -110,10 +108,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     start = time.perf_counter()
-    method, dtype = load_method(given.method), PRECISIONS[given.precision]
+    method = load_method(given.method)
     collection = collect(method, given.photos)
-    few = few_classes(method, collection, given.way, given.episodes, given.queries[0], dtype)
-    everything = all_classes(method, collection, given.splits, given.queries[1], dtype)
+    with searching(PRECISIONS[given.precision]):
+        few = few_classes(method, collection, given.way, given.episodes, given.queries[0])
+        everything = all_classes(method, collection, given.splits, given.queries[1])
     result = {
         "accuracy": {f"{given.way}-way": few, f"{len(collection.classes)}-way": everything},
         "episodes": given.episodes,

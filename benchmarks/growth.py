@@ -16,8 +16,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from triptych.evaluation import encode_images
-from triptych.methods import MML, MMLConfig
+from triptych.evaluation import in_precision
+from triptych.methods import MML, MMLConfig, Preprocessing, encode_images
 from triptych.similarity import distribution_similarity, part_similarity, pixel_similarity
 from triptych.system.memory import keep_freed_memory
 
@@ -49,7 +49,7 @@ def run(task: Task, repeats: int) -> tuple[dict[str, float], int]:
     """Median seconds by stage, and the peak memory of this process in bytes."""
     keep_freed_memory()
     torch.manual_seed(0)
-    method = MML(MMLConfig(side=task.side)).to(memory_format=torch.channels_last)
+    method = MML(MMLConfig(preprocessing=Preprocessing(side=task.side))).to(memory_format=torch.channels_last)
     images = torch.randint(256, (QUERIES + task.way * task.shot, task.side, task.side, 3), dtype=torch.uint8)
     labels = torch.arange(task.way).repeat_interleave(task.shot)
     stages = {
@@ -60,7 +60,8 @@ def run(task: Task, repeats: int) -> tuple[dict[str, float], int]:
     found: dict[str, list[float]] = {name: [] for name in ("backbone", *stages)}
     for _ in range(repeats):
         start = time.perf_counter()
-        query, support = encode_images(method, images, "bf16").tensor_split([QUERIES])
+        with in_precision("bf16", "cpu"):
+            query, support = encode_images(method, images).maps.tensor_split([QUERIES])
         found["backbone"].append(time.perf_counter() - start)
         for name, stage in stages.items():
             start = time.perf_counter()

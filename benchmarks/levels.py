@@ -5,7 +5,7 @@
 
 ``train`` gives every contender the same start (a pre-trained backbone), images and number of steps. The published
 fusion has statistics per class slot, so it is trained at its own way, and once per shot, as its authors do; the others
-are trained once for all shots. Two have the weights of others and base classes besides, for which nothing is trained
+are trained once for all shots. Two have the weights of others and the level PLDA besides, for which nothing is trained
 and no levels are balanced.
 ``table`` evaluates all of them on the same episodes; ``--also`` adds a method that is there, whatever its budget was.
 """
@@ -23,8 +23,7 @@ import numpy as np
 from triptych import load_method, save_method
 from triptych.data import ImageStore, open_store
 from triptych.evaluation import Accuracy, EpisodeSampler, evaluate_store, versions
-from triptych.methods import METHODS, MML, MMLConfig
-from triptych.methods.files import weights_hash
+from triptych.methods import METHODS, Method, MMLConfig, weights_hash
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
 from triptych.training import PRESETS, Preset, TrainSettings, learn_closed_form, train
@@ -43,7 +42,7 @@ class Contender:
     Attributes:
         title: in the table.
         config: what is trained.
-        taught_from: the contender whose weights it has, and base classes besides; it is not trained itself.
+        taught_from: the contender whose weights it has, and the level PLDA besides; it is not trained itself.
     """
 
     title: str
@@ -64,9 +63,9 @@ CONTENDERS = {
     "paper": Contender("pixel + part + distribution (MML, paper)", replace(METHODS["mml-paper-conv64f"], slots=5)),
     "mml": Contender("pixel + part + distribution, a loss on each (MML, Triptych)", OURS),
     "distribution-base": Contender(
-        "distribution level alone, base classes", replace(OURS, levels=("distribution",)), taught_from="distribution"
+        "distribution + PLDA", replace(OURS, levels=("distribution",)), taught_from="distribution"
     ),
-    "mml-base": Contender("pixel + part + distribution, base classes (MML, Triptych)", OURS, taught_from="mml"),
+    "mml-base": Contender("pixel + part + distribution + PLDA (MML, Triptych)", OURS, taught_from="mml"),
 }
 
 
@@ -104,7 +103,7 @@ def train_all(data: str, out: Path, names: list[str], steps: int, sides: tuple[i
 
 
 def teach(data: str, trained: Path, out: Path, images: int = PRESETS["fast"].train.base_images) -> None:
-    """Let a trained method learn base classes."""
+    """Let a trained method learn the level PLDA."""
     method = load_method(trained)
     store = open_store(data, "train", method.preprocess.side)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +164,7 @@ def table(
 
 
 def episode_accuracies(
-    method: MML, store: ImageStore, shot: int, episodes: int, seed: int, precision: str, cache: Path | None
+    method: Method, store: ImageStore, shot: int, episodes: int, seed: int, precision: str, cache: Path | None
 ) -> dict[str, np.ndarray]:
     """``evaluate_store``, of which a cache keeps the outcome: an hour's work can be shared out or taken up again."""
     what = f"{weights_hash(method)} {asdict(method.config)} {store.fingerprint} {shot} {episodes} {seed} {precision}"

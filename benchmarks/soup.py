@@ -9,7 +9,6 @@ validation split asked. Source: Wortsman et al., "Model soups", ICML 2022.
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +18,8 @@ from torch.optim.swa_utils import update_bn
 
 from triptych import load_method, save_method
 from triptych.data import ImageStore, open_store
-from triptych.evaluation import evaluate
-from triptych.methods import MML
+from triptych.evaluation import EvaluateSettings, evaluate
+from triptych.methods import MML, Method
 from triptych.system.memory import keep_freed_memory
 from triptych.training import PRESETS, TrainSettings, balance_levels, learn_closed_form
 
@@ -30,8 +29,8 @@ VALIDATION_SEED = 1  # that of training
 
 def soup(data: str, files: list[Path], settings: TrainSettings, precision: str) -> MML:
     """The method of the mean weights."""
-    methods = [load_method(file) for file in files]
-    configs = [replace(one.config, base_classes=None) for one in methods]
+    methods = [_without_plda(load_method(file)) for file in files]
+    configs = [one.config for one in methods]
     if any(config != configs[0] for config in configs) or configs[0].slots or configs[0].components:
         raise ValueError(f"expected methods of one configuration, without slots or components; got {configs}")
     method = MML(configs[0], methods[0].backbone)
@@ -43,6 +42,12 @@ def soup(data: str, files: list[Path], settings: TrainSettings, precision: str) 
         update_bn(_batches(method, train), method.backbone)
     method = learn_closed_form(method, train, settings.base_images, precision)
     return balance_levels(method, val, settings.validation_shots, settings.balance_episodes, precision=precision)
+
+
+def _without_plda(method: Method) -> MML:
+    if not isinstance(method, MML):
+        raise ValueError(f"expected networks of MML, got one of {method.name}")
+    return method.without_plda()
 
 
 def _batches(method: MML, store: ImageStore) -> Iterator[Tensor]:
@@ -68,11 +73,13 @@ def main() -> None:
             given.data,
             method,
             str(given.out),
-            "val",
-            shot=shot,
-            episodes=settings.validation_episodes,
-            seed=VALIDATION_SEED,
-            precision=given.precision,
+            EvaluateSettings(
+                split="val",
+                shot=shot,
+                episodes=settings.validation_episodes,
+                seed=VALIDATION_SEED,
+                precision=given.precision,
+            ),
         )
         levels = ", ".join(f"{name} {100 * one['mean']:.2f}" for name, one in record["levels"].items())
         print(f"{shot}-shot {100 * record['accuracy']:.2f} ± {100 * record['ci95']:.2f}: {levels}", flush=True)

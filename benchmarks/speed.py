@@ -31,8 +31,8 @@ from torch.nn import functional
 
 import triptych
 from triptych.data import ImageStore, open_store, random_crop_flip
-from triptych.evaluation import Episode, EpisodeSampler, encode_images
-from triptych.methods import MML, build_method
+from triptych.evaluation import Episode, EpisodeSampler, in_precision
+from triptych.methods import MML, Encoded, build_method, encode_images
 from triptych.similarity import distribution_similarity, part_similarity, pixel_similarity
 from triptych.system.memory import keep_freed_memory
 from triptych.training.episodic import episode_loss
@@ -92,7 +92,9 @@ class Ours:
     def __init__(self, task: Task, store: ImageStore, bf16: bool) -> None:
         self.task, self.store, self.device = task, store, store.images.device
         torch.manual_seed(0)
-        self.method: MML = build_method(task.method).to(self.device).to(memory_format=torch.channels_last)
+        method = build_method(task.method).to(self.device).to(memory_format=torch.channels_last)
+        assert isinstance(method, MML)
+        self.method = method
         self.method.train(task.training)
         self.optimizer = torch.optim.Adam(self.method.parameters())
         self.bf16 = bf16
@@ -103,14 +105,14 @@ class Ours:
 
     @torch.inference_mode()
     def _evaluate(self, episode: Episode) -> Tensor:
-        maps = self._encode(self._pixels(episode))
-        support, query = maps.split([len(episode.support), len(episode.query)])
-        return self.method.fusion(self.method.compare_maps(query, support, self._labels(episode)))
+        encoded = self._encode(self._pixels(episode))
+        support, query = encoded.split([len(episode.support), len(episode.query)])
+        return self.method.fuse(self.method.compare_encoded(query, support, self._labels(episode)))
 
     def _train(self, episode: Episode) -> None:
         self.optimizer.zero_grad()
-        maps = self._encode(self._pixels(episode))
-        episode_loss(self.method, maps, episode, level_loss=1.0)[0].backward()
+        encoded = self._encode(self._pixels(episode))
+        episode_loss(self.method, encoded, episode, level_loss=1.0)[0].backward()
         self.optimizer.step()
 
     def stages(self, episode: Episode, watch: Stopwatch) -> None:
@@ -119,7 +121,7 @@ class Ours:
             with watch("data"):
                 pixels = self._pixels(episode)
             with watch("backbone"):
-                maps = self._encode(pixels)
+                maps = self._encode(pixels).maps
             support, query = maps.split([len(episode.support), len(episode.query)])
             labels, config, levels = self._labels(episode), self.method.config, {}
             with watch("distribution"):
@@ -140,9 +142,10 @@ class Ours:
     def _pixels(self, episode: Episode) -> Tensor:
         return _pixels(self.store, episode, self.task.training, self.method.preprocess.side)
 
-    def _encode(self, pixels: Tensor) -> Tensor:
+    def _encode(self, pixels: Tensor) -> Encoded:
         if not self.task.training:
-            return encode_images(self.method, pixels, "bf16" if self.bf16 else "32")
+            with in_precision("bf16" if self.bf16 else "32", self.device.type):
+                return encode_images(self.method, pixels)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             return self.method.encode(self.method.preprocess.normalise(pixels))
 
@@ -252,17 +255,17 @@ def measure(task: Task, store: ImageStore, repeats: int, bf16: bool, ceilings: d
 def pixel_flops(ours: Ours, episode: Episode) -> tuple[float, float]:
     """Operations of all cosines of the pixel level; and the float32 bytes of its or the part level's full tensor."""
     with torch.inference_mode():
-        _, channels, height, width = ours._encode(ours._pixels(episode)[:1]).shape
+        _, channels, height, width = ours._encode(ours._pixels(episode)[:1]).maps.shape
     pairs = len(episode.query) * len(episode.support)
     cosines = pairs * (height * width) ** 2
     return 2.0 * cosines * channels, 4.0 * max(cosines, pairs * channels**2)
 
 
-def measure_ceilings(device: torch.device) -> dict[str, float]:
+def measure_ceilings(device: torch.device, square: int = 4096) -> dict[str, float]:
     """FLOP/s of a large square product, and of one of the shape of the pixel level: 64 deep, its result written."""
     found = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        for kind, (rows, depth, columns) in {"square": (4096, 4096, 4096), "product": (1900, 64, 2205)}.items():
+        for kind, (rows, depth, columns) in {"square": (square, square, square), "product": (1900, 64, 2205)}.items():
             x, y = (
                 torch.randn(rows, depth, device=device).to(dtype),
                 torch.randn(depth, columns, device=device).to(dtype),

@@ -24,8 +24,7 @@ from triptych import Recognizer, load_method
 from triptych.comparison.baselines import pooled, prepared
 from triptych.data import list_folder
 from triptych.evaluation import Accuracy, versions
-from triptych.methods import MML
-from triptych.methods.files import weights_hash
+from triptych.methods import Method, weights_hash
 from triptych.recognizer.calibration import Calibration, calibration_error, known_score
 from triptych.support import Photo, encode, read_photos
 from triptych.system.files import write_whole
@@ -119,10 +118,10 @@ def vectors_of(recognizer: Recognizer, photos: list[str]) -> np.ndarray:
     read = [photo for photo in read_photos(photos, method.preprocess.side) if isinstance(photo, Photo)]
     if len(read) < len(photos):
         raise ValueError("some photos cannot be read; remove them first")
-    return np.concatenate([pooled(method.descriptors(encode(method, photo.pixels[None]))) for photo in read])
+    return np.concatenate([pooled(encode(method, photo.pixels[None]).maps) for photo in read])
 
 
-def measure(method: MML, draws: Draw) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
+def measure(method: Method, draws: Draw) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
     """The figures of every contender on one draw, and the recogniser's probabilities."""
     support, labels, queries, truth, others = draws
     recognizer = Recognizer(method, thumbnails=False).fit(support, labels)

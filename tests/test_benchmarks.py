@@ -55,7 +55,7 @@ def test_a_row_of_the_speed_table() -> None:
     from speed import Task, measure, measure_ceilings, show, synthetic_store
 
     task = Task("mml-paper-conv64f", way=2, shot=1, training=True, queries=2)
-    row = measure(task, synthetic_store(task, "cpu"), 1, True, measure_ceilings(torch.device("cpu")))
+    row = measure(task, synthetic_store(task, "cpu"), 1, True, measure_ceilings(torch.device("cpu"), square=128))
     assert row["ratio"] > 0
     assert 50e6 < row["peak_bytes"] < 10e9
     assert {"data", "backbone", "pixel", "part", "distribution", "fusion", "backward"} <= row["seconds"].keys()
@@ -79,7 +79,7 @@ def test_the_table_of_levels_pairs_episodes(tmp_path: Path) -> None:
     assert record["rows"]["paper"]["1-shot"]["minus_reference"] == {"mean": 0.0, "ci95": 0.0}
     ours, reference = (record["rows"][name]["5-shot"]["accuracy"]["mean"] for name in ("mml-base", "paper"))
     assert record["rows"]["mml-base"]["5-shot"]["minus_reference"]["mean"] == pytest.approx(ours - reference)
-    whole = record["ablation"]["5-shot"]["distribution + pixel + part"]
+    whole = record["ablation"]["5-shot"]["distribution + pixel + part + plda"]
     assert (whole["accuracy"]["mean"], whole["all_minus"]["mean"]) == (ours, 0)
     assert markdown(record).count("±") == 4 * (len(names) + len(record["ablation"]["1-shot"]))
     also = [str(tmp_path / "mml-base" / "all-shots.safetensors")]
@@ -87,7 +87,7 @@ def test_the_table_of_levels_pairs_episodes(tmp_path: Path) -> None:
     assert list(more["rows"].values())[1]["1-shot"]["accuracy"] == record["rows"]["mml-base"]["1-shot"]["accuracy"]
 
 
-def test_a_taught_contender_has_the_weights_of_another_and_base_classes(tmp_path: Path) -> None:
+def test_a_taught_contender_has_the_weights_of_another_and_plda(tmp_path: Path) -> None:
     from levels import teach
 
     split_folders(tmp_path / "data")

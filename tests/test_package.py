@@ -25,7 +25,7 @@ PUBLIC = [
     "triptych.evaluation.episodes",
     "triptych.evaluation.evaluate",
     "triptych.evidence.explanation",
-    "triptych.fusion.fusion",
+    "triptych.fusion",
     "triptych.data.inputs",
     "triptych.interop.published",
     "triptych.recognizer.leave_one_out",

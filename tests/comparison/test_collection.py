@@ -26,9 +26,9 @@ def test_maps_are_those_of_a_recogniser(method: MML, tmp_path: Path) -> None:
     recognizer = Recognizer(method).fit(folder)
     for label, name in enumerate(collection.classes):
         kept = recognizer.support_[name]
-        found = dict(zip(collection.ids, collection.maps, strict=True))
+        found = dict(zip(collection.ids, collection.encoded.maps, strict=True))
         assert {collection.ids[i] for i in np.flatnonzero(collection.labels == label)} == set(kept.ids)
-        for image_id, maps in zip(kept.ids, kept.maps[:, 0], strict=True):
+        for image_id, maps in zip(kept.ids, kept.encoded.maps, strict=True):
             assert torch.equal(found[image_id], maps)
 
 

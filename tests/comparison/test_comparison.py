@@ -12,7 +12,7 @@ from triptych import load_method
 from triptych.comparison import compare
 from triptych.comparison.baselines import BASELINES
 from triptych.comparison.contest import FUSED
-from triptych.methods import MML, MMLConfig
+from triptych.methods import MML, MMLConfig, Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def record(folder: Path) -> dict[str, Any]:
 def test_every_contender_is_measured_at_every_shot(record: dict[str, Any]) -> None:
     assert [point["shot"] for point in record["curve"]] == [1, 2, 5]
     for point in record["curve"]:
-        assert point["contenders"].keys() == {FUSED, "distribution", "pixel", "part", *BASELINES}
+        assert point["contenders"].keys() == {FUSED, "distribution", "pixel", "part", "plda", *BASELINES}
         for figure in point["contenders"].values():
             assert 0.5 < figure["mean"] <= 1
             fused = point["contenders"][FUSED]["mean"]
@@ -103,7 +103,7 @@ def test_many_classes_of_two_photos_are_asked_in_part(monkeypatch: pytest.Monkey
 
 def test_a_method_of_one_level_has_no_level_to_leave_out() -> None:
     images = [photo(kind, number) for kind in range(2) for number in range(3)]
-    record = compare(images, [0, 0, 0, 1, 1, 1], MML(MMLConfig(levels=("pixel",), side=32)), repeats=2)
+    record = compare(images, [0, 0, 0, 1, 1, 1], MML(MMLConfig(levels=("pixel",), preprocessing=Preprocessing(side=32))), repeats=2)
     assert record["curve"][0]["contenders"].keys() == {FUSED, *BASELINES}
 
 
@@ -114,7 +114,7 @@ def test_a_method_of_one_level_has_no_level_to_leave_out() -> None:
         ({"precision": "16"}, "unknown precision"),
         ({"queries": 0}, "queries must be at least 1"),
         ({"shots": (0,)}, "shots must be"),
-        ({"method": "nothing"}, "no such file or embedded method"),
+        ({"method": "nothing"}, "no such file or registered weights"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:

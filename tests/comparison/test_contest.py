@@ -8,9 +8,11 @@ from photos import photo
 from triptych import Recognizer, load_method
 from triptych.comparison.baselines import BASELINES, baseline_answers, pooled
 from triptych.comparison.collection import collect
-from triptych.comparison.contest import FUSED, _fusion, contest
+from triptych.comparison.contest import FUSED, contest
 from triptych.evaluation import Episode, EpisodeSampler
-from triptych.methods import LEVELS, MML, MMLConfig
+from triptych.methods import MML, Encoded, MMLConfig
+from triptych.recognizer.calibration import fusion_of
+from triptych.support import support_of
 
 
 @pytest.fixture(params=["trained", "untrained"])
@@ -24,9 +26,9 @@ def test_answers_are_those_of_a_recogniser_and_of_the_baselines(method: MML) -> 
     images = [photo(kind, number) for kind in range(4) for number in range(4)]
     collection = collect(method, images, [kind for kind in range(4) for _ in range(4)])
     episode = EpisodeSampler(collection.labels, way=4, shot=2, queries=2)[0]
-    vectors = pooled(collection.maps)
-    answers = contest(method, collection.maps, vectors, episode)
-    assert list(answers) == [FUSED, *LEVELS, *BASELINES]
+    vectors = pooled(collection.encoded.maps)
+    answers = contest(method, collection.encoded, vectors, episode)
+    assert list(answers) == [FUSED, *method.level_names, *BASELINES]
 
     recognizer = Recognizer(method).fit([images[i] for i in episode.support], episode.support_labels)
     asked = [images[i] for i in episode.query]
@@ -42,16 +44,15 @@ def test_the_support_weighs_the_levels_as_it_does_for_a_recogniser(method: MML) 
     images = [photo(kind, number) for kind in range(3) for number in range(4)]
     recognizer = Recognizer(method).fit(images, [kind for kind in range(3) for _ in range(4)])
     # In the recogniser's order of photos, so that the same ones are taken out of the classes compared with.
-    support = torch.cat([recognizer.support_[kind].maps[:, 0] for kind in range(3)])
-    learnt = _fusion(method, support, torch.arange(3).repeat_interleave(4))
+    learnt = fusion_of(method, [support_of(method, recognizer.support_[kind].encoded) for kind in range(3)])
     for name, value in recognizer.fusion_.state_dict().items():
         assert torch.equal(learnt.state_dict()[name], value)
 
 
 @pytest.mark.parametrize("levels", [("pixel",), ("global", "pixel")])
 def test_a_level_contends_alone_only_beside_others(levels: tuple[str, ...]) -> None:
-    maps = torch.randn(6, 64, 3, 3)
+    encoded = Encoded({"maps": torch.randn(6, 64, 3, 3)})
     episode = Episode(np.array([0, 1, 2]), np.array([0, 1, 1]), np.array([3, 4, 5]), np.array([0, 1, 1]))
-    answers = contest(MML(MMLConfig(levels=levels)).eval(), maps, pooled(maps), episode)
+    answers = contest(MML(MMLConfig(levels=levels)).eval(), encoded, pooled(encoded.maps), episode)
     assert list(answers) == [FUSED, *(levels if len(levels) > 1 else ()), *BASELINES]
     assert all(answer.shape == (3,) for answer in answers.values())

@@ -25,7 +25,7 @@ def collection(method: MML) -> Collection:
 
 
 def test_the_misplaced_photo_is_doubted_most(method: MML, collection: Collection) -> None:
-    found = left_out(method, collection.maps, collection.labels, comparisons=10**6)
+    found = left_out(method, collection.encoded, collection.labels, comparisons=10**6)
     assert sorted(found.photos.tolist()) == list(range(15))
     worst = int(found.doubt.argmax())
     assert (found.photos[worst], found.answers[worst]) == (7, 1)
@@ -34,7 +34,7 @@ def test_the_misplaced_photo_is_doubted_most(method: MML, collection: Collection
 
 @pytest.mark.parametrize("most", [2, 10])
 def test_doubt_is_that_of_a_recogniser_without_the_photo(method: MML, collection: Collection, most: int) -> None:
-    found = left_out(method, collection.maps, collection.labels, comparisons=10**6, most=most)
+    found = left_out(method, collection.encoded, collection.labels, comparisons=10**6, most=most)
     images = [photo(kind, number) for kind in range(3) for number in range(5)]
     for row in (0, 4, 9, 14):
         me, own = found.photos[row], collection.labels[found.photos[row]]
@@ -52,14 +52,14 @@ def test_doubt_is_that_of_a_recogniser_without_the_photo(method: MML, collection
 
 
 def test_time_is_bounded_by_smaller_panels_and_then_fewer_photos(method: MML, collection: Collection) -> None:
-    small = left_out(method, collection.maps, collection.labels, comparisons=2 * 15 * 3)
+    small = left_out(method, collection.encoded, collection.labels, comparisons=2 * 15 * 3)
     assert [len(panel) for panel in small.panel] == [2, 2, 2]
     assert len(small.photos) == 15
-    fewer = left_out(method, collection.maps, collection.labels, comparisons=6 * 3)
+    fewer = left_out(method, collection.encoded, collection.labels, comparisons=6 * 3)
     assert [len(panel) for panel in fewer.panel] == [1, 1, 1]
     assert np.bincount(collection.labels[fewer.photos]).tolist() == [2, 2, 2]
 
 
 def test_a_single_photo_is_never_left_out(method: MML) -> None:
     collection = collect(method, [photo(0, 0), photo(1, 0), photo(1, 1)], [0, 1, 1])
-    assert sorted(left_out(method, collection.maps, collection.labels, 1000).photos.tolist()) == [1, 2]
+    assert sorted(left_out(method, collection.encoded, collection.labels, 1000).photos.tolist()) == [1, 2]

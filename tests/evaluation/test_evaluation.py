@@ -9,7 +9,7 @@ from photos import class_folders
 from PIL import Image
 
 from triptych.data import open_store
-from triptych.evaluation import Accuracy, EpisodeSampler, evaluate, evaluate_store, per_level
+from triptych.evaluation import Accuracy, EpisodeSampler, EvaluateSettings, evaluate, evaluate_store, per_level
 from triptych.methods import METHODS, build_method
 
 
@@ -21,7 +21,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def record(data: Path, **settings: object) -> dict:
     torch.manual_seed(0)
     chosen = {"way": 3, "shot": 2, "queries": 3, "episodes": 6} | settings
-    return evaluate(data, build_method("mml-conv64f").eval(), "fresh", **chosen)
+    return evaluate(data, build_method("mml-conv64f").eval(), "fresh", EvaluateSettings(**chosen))
 
 
 def test_the_interval_is_that_of_the_mean() -> None:
@@ -100,7 +100,7 @@ def test_indexing_encoded_maps_equals_encoding_each_episode(data: Path) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_can_be_evaluated(data: Path, name: str) -> None:
-    found = evaluate(data, build_method(name).eval(), name, way=2, queries=2, episodes=2)
+    found = evaluate(data, build_method(name).eval(), name, EvaluateSettings(way=2, queries=2, episodes=2))
     assert 0 <= found["accuracy"] <= 1
 
 

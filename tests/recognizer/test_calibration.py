@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from triptych.fusion import LevelFusion
+from triptych.fusion import LevelFusion, learn_fusion
 from triptych.recognizer.calibration import (
     Calibration,
     _temperature,
     calibration_error,
     known_score,
-    learn_fusion,
 )
 from triptych.recognizer.leave_one_out import even_shares
 

@@ -10,7 +10,7 @@ from photos import photo
 from torch import Tensor
 
 from triptych import Recognizer
-from triptych.methods import MML, Summary
+from triptych.methods import MML, Encoded, Summary
 from triptych.recognizer.estimator import _read_one
 from triptych.recognizer.leave_one_out import _shares, leave_one_out, most_left_out
 from triptych.support import Support
@@ -28,15 +28,21 @@ def classes(recognizer: Recognizer) -> list[Support]:
     return [recognizer.support_[label] for label in recognizer.classes_]
 
 
+def kept(photos: int, views: int = 1, side: int = 1, ids: tuple[str, ...] = ()) -> Support:
+    """A class of so many photos, without what is in their maps."""
+    encoded = Encoded({"maps": torch.zeros(photos * views, 64, side, side, device="meta")})
+    return Support(encoded, views, ids or ("",) * photos, (), (), {})
+
+
 @pytest.fixture
 def compared(monkeypatch: pytest.MonkeyPatch) -> Counted:
     """How many photos are compared with classes while something is done."""
     calls: list[int] = []
     plain = MML.compare
 
-    def counting(self: MML, query: Tensor, summaries: Sequence[Summary], *rest: Any) -> dict[str, Tensor]:
+    def counting(self: MML, query: Encoded, summaries: Sequence[Summary]) -> dict[str, Tensor]:
         calls.append(len(query) * len(summaries))
-        return plain(self, query, summaries, *rest)
+        return plain(self, query, summaries)
 
     monkeypatch.setattr(MML, "compare", counting)
 
@@ -75,32 +81,30 @@ def test_a_class_of_one_photo_is_not_left_out() -> None:
 def test_with_single_photos_alone_there_is_nothing_to_leave_out() -> None:
     recognizer = Recognizer().fit(*stripes({"0": 1, "1": 1}))
     left_out = leave_one_out(recognizer.method_, classes(recognizer))
-    assert list(left_out.levels) == ["distribution", "pixel", "part"]
+    assert list(left_out.levels) == ["distribution", "pixel", "part", "plda"]
     assert {tuple(scores.shape) for scores in left_out.levels.values()} == {(0, 2)}
 
 
 def test_more_views_leave_out_fewer_photos() -> None:
-    supports = [
-        Support(torch.zeros(400, views, 64, 21, 21, device="meta"), ("x",) * 400, (), (), {}) for views in (1, 4)
-    ]
+    supports = [kept(400, views, side=21) for views in (1, 4)]
     assert [most_left_out([one]) for one in supports] == [149, 37]
 
 
 def test_small_maps_leave_out_fewer_photos_of_many_classes() -> None:
     """Turning from class to class takes its time, too."""
-    one = Support(torch.zeros(2, 1, 64, 7, 7, device="meta"), ("x",) * 2, (), (), {})
+    one = kept(2, 1, side=7)
     assert [most_left_out([one] * classes) for classes in (10, 200, 10_000)] == [256, 181, 32]
 
 
 def test_of_many_classes_a_new_one_takes_the_place_of_one_at_most() -> None:
-    kept = [Support(torch.empty(0), (f"{n}a", f"{n}b"), (), (), {}) for n in range(200)]
-    before, after = _shares(kept[1:], 50), _shares(kept, 50)[1:]
+    supports = [kept(2, ids=(f"{n}a", f"{n}b")) for n in range(200)]
+    before, after = _shares(supports[1:], 50), _shares(supports, 50)[1:]
     assert sum(before) == 50
     assert sum(one != other for one, other in zip(before, after, strict=True)) <= 1
 
 
 def test_of_many_classes_without_ids_those_left_out_come_from_all_over() -> None:
-    taken = _shares([Support(torch.empty(0), ("", ""), (), (), {})] * 200, 50)
+    taken = _shares([kept(2)] * 200, 50)
     assert sum(taken) == 50
     assert 10 < sum(taken[100:]) < 40
 
@@ -125,20 +129,33 @@ def test_changes_teach_what_fitting_anew_does_to_the_last_bit(tmp_path: Path) ->
 
 
 def test_a_change_is_compared_with_the_rest_and_the_rest_is_left_alone(compared: Counted) -> None:
-    recognizer = Recognizer().fit(*stripes({str(kind): 2 for kind in range(8)}))
-    assert compared(lambda: recognizer.calibration_) == 16 * 8
-    recognizer.add([photo(8, 0), photo(8, 1)], "8")
-    assert compared(lambda: recognizer.calibration_) == 2 * 9 + 16  # its photos with all, all others with it
-    recognizer.remove("8")
-    assert compared(lambda: recognizer.calibration_) == 0
-    recognizer.add([photo(0, 2)], "0")
+    images, labels = stripes({str(kind): 2 for kind in range(8)})
+    recognizer = Recognizer()
+    assert compared(lambda: recognizer.fit(images, labels)) == 16 * 8
+    # Its photos with all, all others with it.
+    assert compared(lambda: recognizer.add([photo(8, 0), photo(8, 1)], "8")) == 2 * 9 + 16
+    assert compared(lambda: recognizer.remove("8")) == 0
     # Its three photos with all classes and all others with it, less what a photo that sorts last has in common.
-    assert compared(lambda: recognizer.calibration_) <= 3 * 8 + 14
+    assert compared(lambda: recognizer.add([photo(0, 2)], "0")) <= 3 * 8 + 14
 
 
-def test_fitting_anew_forgets_what_was_left_out(compared: Counted) -> None:
+def test_fit_learns_all_there_is_and_what_follows_only_looks(compared: Counted) -> None:
     images, labels = stripes({"0": 2, "1": 2})
-    recognizer = Recognizer().fit(images, labels)
-    assert compared(lambda: recognizer.calibration_) == 8
-    recognizer.fit(images, labels)
-    assert compared(lambda: recognizer.calibration_) == 8
+    recognizer = Recognizer()
+    assert compared(lambda: recognizer.fit(images, labels)) == 8
+    assert compared(lambda: recognizer.predict(images[:1])) == 2  # the photo with both classes
+    assert compared(lambda: recognizer.predict_proba(images[:1])) == 2
+    assert compared(lambda: recognizer.predict(images[:1], unknown="none")) == 2
+    assert compared(lambda: (recognizer.calibration_, recognizer.fusion_, recognizer.fingerprint())) == 0
+    assert compared(lambda: recognizer.fit(images, labels)) == 8  # forgets what was left out
+
+
+def test_without_calibration_nothing_is_left_out(compared: Counted) -> None:
+    images, labels = stripes({"0": 2, "1": 2})
+    recognizer = Recognizer(calibrate=False)
+    assert compared(lambda: recognizer.fit(images, labels)) == 0
+    assert compared(lambda: recognizer.add([photo(2, 0), photo(2, 1)], "2").remove("0")) == 0
+    assert recognizer.calibration_ is None
+    assert recognizer.fusion_ is recognizer.method_.fusion
+    with pytest.raises(ValueError, match="no photo was left out to learn from; fit with calibrate=True"):
+        recognizer.predict(images, unknown="none")

@@ -3,7 +3,7 @@
 import io
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from triptych.support import read_photos
 from triptych.system.files import pack, unpack
 
 SHOTS = {"a": 3, "b": 1, "c": 2}
-UNTRAINED = {"spread": [1.0] * 3, "observed": 1, "log_temperature": [0.0] * 3, "log_weight": [0.0] * 3}  # a fusion
+UNTRAINED = {"spread": [1.0] * 4, "observed": 1, "log_temperature": [0.0] * 4, "log_weight": [0.0] * 4}  # a fusion
 
 
 def support() -> tuple[list[Image.Image], list[str]]:
@@ -166,7 +166,7 @@ def test_remove_photo_names_what_is_wrong() -> None:
 def test_views_are_of_the_photo_and_make_it_blind_to_mirroring() -> None:
     images, labels = support()
     recognizer = Recognizer(views=3).fit(images, labels)
-    assert recognizer.support_["a"].maps.shape[:2] == (3, 3)
+    assert (recognizer.support_["a"].views, len(recognizer.support_["a"].encoded)) == (3, 9)
     mirrored = images[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     scores, plain = (one.levels([mirrored])["pixel"][0, 0] for one in (recognizer, Recognizer().fit(images, labels)))
     assert scores == pytest.approx(21 * 21, rel=1e-3)  # every patch of the mirror image is there
@@ -387,7 +387,7 @@ def rewritten(path: Path, **changes: object) -> Path:
 
 def test_a_newer_version_asks_for_an_update(saved: Path) -> None:
     with pytest.raises(ValueError, match="newer triptych; update"):
-        Recognizer.load(rewritten(saved, version=5))
+        Recognizer.load(rewritten(saved, version=6))
 
 
 def test_another_kind_of_file_is_refused(saved: Path) -> None:
@@ -411,8 +411,9 @@ def test_altered_names_are_noticed(saved: Path) -> None:
         ({"ids": ["0" * 32] * 6}, "two photos have the same id"),
         ({"names": [1] * 6}, "the name of a photo is no text"),
         ({"fusion": [1]}, "do not fit together"),
-        ({"fusion": {**UNTRAINED, "spread": [float("nan")] * 3}}, "its fusion holds no numbers"),
-        ({"settings": {"views": 3, "calibrate": True, "thumbnails": True}}, "there are 1 views of each photo"),
+        ({"fusion": {**UNTRAINED, "spread": [float("nan")] * 4}}, "its fusion holds no numbers"),
+        ({"settings": {"views": 3, "calibrate": True, "thumbnails": True}}, "photos, names and maps disagree"),
+        ({"settings": {"views": 0, "calibrate": True, "thumbnails": True}}, "there are 0 views of each photo"),
         ({"calibration": {"known": [], "temperature": 1.0}}, "calibration"),
         ({"calibration": {"known": [1.0], "temperature": "warm"}}, "do not fit together"),
         ({"calibration": {"known": [1.0], "temperature": float("nan")}}, "calibration"),
@@ -425,7 +426,7 @@ def test_altered_names_are_noticed(saved: Path) -> None:
 )
 def test_a_file_with_a_true_checksum_and_false_contents_is_refused(saved: Path, changes: dict, message: str) -> None:
     data = rewritten(saved, **changes).read_bytes()
-    tensors, content = unpack(data, "triptych-recognizer", 4, "x")
+    tensors, content = unpack(data, "triptych-recognizer", 5, "x")
     rewritten(saved, checksum=_checksum(tensors, content))
     with pytest.raises(ValueError, match=rf"x\.triptych: damaged: .*{message}"):
         Recognizer.load(saved)
@@ -434,25 +435,48 @@ def test_a_file_with_a_true_checksum_and_false_contents_is_refused(saved: Path, 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("similarities", torch.zeros(1, 3, 3)),
-        ("similarities", torch.full((5, 3, 3), float("nan"))),
+        ("similarities", torch.zeros(1, 3, 4)),
+        ("similarities", torch.full((5, 3, 4), float("nan"))),
         ("left_out", torch.tensor([0, 1, 2, 3, 99])),
         ("left_out", torch.tensor([0, 1, 2, 3, 3])),
     ],
     ids=["too few", "no numbers", "no such photo", "twice"],
 )
 def test_false_similarities_of_photos_left_out_are_refused(saved: Path, name: str, value: torch.Tensor) -> None:
-    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 4, "x")
+    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 5, "x")
     tensors[name] = value
     content["checksum"] = _checksum(tensors, content)
-    saved.write_bytes(pack(tensors, "triptych-recognizer", 4, content))
+    saved.write_bytes(pack(tensors, "triptych-recognizer", 5, content))
     with pytest.raises(ValueError, match=r"x\.triptych: damaged: its parts do not fit together"):
+        Recognizer.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("encoded.codes"), "maps of shapes"),
+        (lambda tensors: tensors.update({"encoded.more": tensors["encoded.codes"].clone()}), "maps of shapes"),
+        (lambda tensors: tensors.update({"encoded.codes": tensors["encoded.codes"][:, :3].clone()}), "maps of shapes"),
+        (lambda tensors: tensors.update({"encoded.maps": tensors["encoded.maps"].float()}), "maps of shapes"),
+        (lambda tensors: tensors["encoded.maps"].fill_(float("inf")), "no finite number"),
+        (lambda tensors: tensors.update({"encoded.codes": tensors["encoded.codes"][:5].clone()}), "same number of images"),
+    ],
+    ids=["a part less", "a part more", "too narrow", "of another precision", "infinite", "of fewer photos"],
+)
+def test_what_is_not_encoded_as_its_method_does_is_refused(
+    saved: Path, change: Callable[[dict[str, torch.Tensor]], object], message: str
+) -> None:
+    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 5, "x")
+    change(tensors)
+    content["checksum"] = _checksum(tensors, content)
+    saved.write_bytes(pack(tensors, "triptych-recognizer", 5, content))
+    with pytest.raises(ValueError, match=rf"x\.triptych: damaged: its parts do not fit together .*{message}"):
         Recognizer.load(saved)
 
 
 def test_a_file_that_tells_a_width_of_labels_cuts_no_longer_ones(saved: Path) -> None:
     """Files did when the format was new."""
-    tensors, content = unpack(rewritten(saved, dtype="<U1").read_bytes(), "triptych-recognizer", 4, "x")
+    tensors, content = unpack(rewritten(saved, dtype="<U1").read_bytes(), "triptych-recognizer", 5, "x")
     rewritten(saved, checksum=_checksum(tensors, content))
     recognizer = Recognizer.load(saved).add([photo(9, 0)], "quince")
     assert recognizer.classes_.tolist() == ["a", "b", "c", "quince"]
@@ -463,7 +487,7 @@ def test_views_set_after_fitting_count_from_the_next_fit_on(tmp_path: Path) -> N
     recognizer = Recognizer().fit(images, labels).set_params(views=2).add([photo(0, 50)], "a")
     recognizer.save(tmp_path / "x.triptych")
     assert Recognizer.load(tmp_path / "x.triptych").views == 1
-    assert recognizer.fit(images, labels).support_["a"].maps.shape[1] == 2
+    assert recognizer.fit(images, labels).support_["a"].views == 2
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -498,9 +522,11 @@ def test_ordinary_use_warns_of_nothing() -> None:
         Recognizer().fit(*support()).predict([photo(0, 100)])
 
 
-def test_a_file_of_an_early_version_is_refused(saved: Path) -> None:
-    with pytest.raises(ValueError, match=r"early triptych .* fit it anew"):
-        Recognizer.load(rewritten(saved, version=1))
+@pytest.mark.parametrize("version", [1, 4])
+def test_a_file_of_an_earlier_version_is_refused_in_one_line(saved: Path, version: int) -> None:
+    with pytest.raises(ValueError, match=r"x\.triptych: written by an earlier triptych.*; fit it anew$") as caught:
+        Recognizer.load(rewritten(saved, version=version))
+    assert "\n" not in str(caught.value)
 
 
 def test_answers_stream_and_name_what_cannot_be_read(fitted: Recognizer, tmp_path: Path) -> None:
@@ -597,12 +623,19 @@ def test_unknowns_need_a_class_of_two_photos() -> None:
         Recognizer().fit(*support()).predict([photo(0, 1)], unknown="none", false_alarm=1.5)
 
 
-def test_calibration_changes_probabilities_and_no_answer(fitted: Recognizer, queries: list[Image.Image]) -> None:
-    raw = Recognizer(calibrate=False).fit(*support())
-    before, after = raw.predict_proba(queries), fitted.predict_proba(queries)
-    assert_array_equal(before.argmax(1), after.argmax(1))
-    ratio = np.log(after[:, 0] / after[:, 1]) / np.log(before[:, 0] / before[:, 1])
-    np.testing.assert_allclose(ratio, 1 / fitted.calibration_.temperature, rtol=1e-4)
+@torch.no_grad()
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_calibration_weighs_the_levels_and_divides_the_logits(queries: list[Image.Image], calibrate: bool) -> None:
+    recognizer = Recognizer(calibrate=calibrate).fit(*support())
+    levels = {name: torch.from_numpy(scores) for name, scores in recognizer.levels(queries).items()}
+    fusion, temperature = recognizer.method_.fusion, 1.0
+    if calibrate:
+        assert recognizer.calibration_ is not None
+        fusion, temperature = recognizer.fusion_, recognizer.calibration_.temperature
+        assert not torch.equal(fusion.log_weight, recognizer.method_.fusion.log_weight)
+        assert abs(np.log(temperature)) > 0.01
+    expected = (fusion(levels).double() / temperature).softmax(1)
+    np.testing.assert_allclose(recognizer.predict_proba(queries), expected, rtol=1e-4)
 
 
 def test_a_file_keeps_calibration_and_settings(queries: list[Image.Image], tmp_path: Path) -> None:

@@ -11,15 +11,23 @@ import numpy as np
 import pytest
 import torch
 from photos import split_folders
-from triptych.training.base_classes import learn_closed_form
 
 from triptych import load_method
 from triptych.data import ImageStore, open_store
 from triptych.evaluation import EpisodeSampler
-from triptych.methods import METHODS, MML, MMLConfig, Preprocessing, build_method, save_method
+from triptych.methods import LEVELS, METHODS, MML, Method, MMLConfig, Preprocessing, build_method, save_method
 from triptych.similarity import fit_plda, gaussian_vectors
-from triptych.training import PRESETS, Preset, PretrainSettings, TrainingError, TrainSettings, pretrain, train
-from triptych.training.balance import balance_levels
+from triptych.training import (
+    PRESETS,
+    Preset,
+    PretrainSettings,
+    TrainingError,
+    TrainSettings,
+    balance_levels,
+    learn_closed_form,
+    pretrain,
+    train,
+)
 from triptych.training.classification import GaussianHead
 from triptych.training.episodic import episode_loss
 from triptych.training.schedule import cosine, side_at, step_halving
@@ -94,7 +102,7 @@ def test_killed_runs_resume_to_the_weights_of_an_uninterrupted_one(data: Path, t
     assert best.read_bytes() == (killed / "best.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("stage", ["pretraining.validate_class_means", "episodic._validate"])
+@pytest.mark.parametrize("stage", ["pretraining.validate_class_means", "episodic.evaluate_store"])
 def test_a_run_killed_in_its_validation_validates_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -200,16 +208,22 @@ def test_the_kept_model_is_the_moving_average(data: Path, tmp_path: Path) -> Non
         torch.testing.assert_close(averaged.state_dict()[name], 0.75 * one[name] + 0.25 * two[name])
 
 
-def test_base_classes_are_those_of_the_kept_weights(data: Path, tmp_path: Path) -> None:
+def plda_of(method: Method) -> dict[str, torch.Tensor]:
+    assert isinstance(method, MML)
+    return dict(method.scorers["plda"].named_buffers())
+
+
+def test_plda_is_that_of_the_kept_weights(data: Path, tmp_path: Path) -> None:
     settings = replace(TRAIN, steps=2, precision="32-true", store_side=None)
     method = load_method(train(data, tmp_path / "run", preset=Preset(None, settings)))
     assert method.config.base_classes == 6
-    again = learn_closed_form(method, open_store(data, "train", 84), TRAIN.base_images)
-    for name, value in again.base.state_dict().items():
-        torch.testing.assert_close(value, method.base.state_dict()[name], rtol=1e-2, atol=1e-3)
+    assert method.level_names == (*LEVELS, "plda")
+    again = plda_of(learn_closed_form(method, open_store(data, "train", 84), TRAIN.base_images))
+    for name, value in plda_of(method).items():
+        torch.testing.assert_close(again[name], value, rtol=1e-2, atol=1e-3)
 
 
-def test_base_classes_are_learnt_from_so_many_images_and_leave_the_rest_alone(data: Path) -> None:
+def test_plda_is_learnt_from_so_many_images_and_leaves_the_rest_alone(data: Path) -> None:
     model, store = MML(MMLConfig()).eval(), open_store(data, "train", 84)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     learnt = learn_closed_form(model, store, 3)
@@ -217,10 +231,10 @@ def test_base_classes_are_learnt_from_so_many_images_and_leave_the_rest_alone(da
         pixels = [store[np.flatnonzero(store.labels == n)[:3]] for n in range(6)]
         images = [model.preprocess.normalise(torch.cat([one, one.flip(2)])) for one in pixels]
         origin, _, between = fit_plda([gaussian_vectors(model.backbone.taps(one)) for one in images])
-    torch.testing.assert_close(learnt.base.origin.double(), origin, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(learnt.base.between.double(), between, rtol=1e-2, atol=0)
+    torch.testing.assert_close(plda_of(learnt)["origin"].double(), origin, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(plda_of(learnt)["between"].double(), between, rtol=1e-2, atol=0)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert model.base is None
+    assert model.level_names == LEVELS
 
 
 def test_the_head_of_the_base_classes_trains_the_backbone(data: Path, tmp_path: Path) -> None:
@@ -263,12 +277,12 @@ def costs(method: MML, store: ImageStore, seed: int) -> dict[str, float]:
     """Cross-entropy of each level's logits and of the fused ones."""
     found: dict[str, list[float]] = {}
     with torch.no_grad():
-        maps = method.encode(method.preprocess.normalise(store.images))
+        encoded = method.encode(method.preprocess.normalise(store.images))
         for number in range(5):
             episode = EpisodeSampler(store.labels, 5, 1, seed=seed)[number]
             labels, truth = torch.from_numpy(episode.support_labels), torch.from_numpy(episode.query_labels)
-            levels = method.compare_maps(maps[episode.query], maps[episode.support], labels)
-            logits = {"fused": method.fusion(levels), **method.fusion.calibrated(levels)}
+            levels = method.compare_encoded(encoded[episode.query], encoded[episode.support], labels)
+            logits = {"fused": method.fuse(levels), **method.fusion.calibrated(levels)}
             for name, scores in logits.items():
                 found.setdefault(name, []).append(torch.nn.functional.cross_entropy(scores, truth).item())
     return {name: float(np.mean(values)) for name, values in found.items()}
@@ -281,7 +295,7 @@ def test_balanced_levels_are_calibrated_together_and_each_by_itself() -> None:
     store = tinted(5, 20, seed=1)
     balanced = balance_levels(method, store, shots=[1], episodes=5, seed=4)
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
-    assert balanced.base.weight != method.base.weight
+    assert balanced.level_names == (*LEVELS, "plda")
     best = costs(balanced, store, seed=4)
     assert best["fused"] <= min(best[name] for name in method.level_names) < np.log(5)
     for i, name in enumerate(method.level_names):
@@ -293,18 +307,14 @@ def test_balanced_levels_are_calibrated_together_and_each_by_itself() -> None:
                     parameter[i] -= np.log(factor)
                 assert changed["fused"] > best["fused"] - 5e-3
                 assert changed[name] > best[name] - 5e-3
-    for factor in (0.5, 2.0):
-        balanced.base.weight *= factor
-        assert costs(balanced, store, seed=4)["fused"] > best["fused"] - 5e-3
-        balanced.base.weight /= factor
     assert costs(method, store, seed=4)["fused"] > best["fused"] + 0.01
 
 
-def test_levels_are_balanced_over_all_shots_and_without_base_classes() -> None:
+def test_levels_are_balanced_over_all_shots_and_without_plda() -> None:
     torch.manual_seed(0)
     method, store = MML(MMLConfig(preprocessing=Preprocessing(side=32))).eval(), tinted(5, 20, seed=1)
     balanced = balance_levels(method, store, shots=[1, 5], episodes=5, precision="bf16")
-    assert balanced.base is None
+    assert balanced.level_names == LEVELS
     assert costs(balanced, store, seed=4)["fused"] < costs(method, store, seed=4)["fused"]
 
 
@@ -329,18 +339,37 @@ def test_training_keeps_balanced_levels_and_trains_on_unbalanced_ones(data: Path
 
 def test_the_published_fusion_cannot_be_balanced(data: Path) -> None:
     method = MML(replace(METHODS["mml-paper-conv64f"], slots=5))
-    with pytest.raises(ValueError, match="published fusion of 5 class slots"):
+    with pytest.raises(ValueError, match="a SlotFusion cannot be balanced; expected a LevelFusion"):
         balance_levels(method, open_store(data, "val", 84), [1], 1, 0)
 
 
-def test_methods_without_a_use_for_base_classes_train_without(data: Path, tmp_path: Path) -> None:
+def test_methods_without_a_use_for_plda_train_without(data: Path, tmp_path: Path) -> None:
     settings = replace(TRAIN, steps=1)
-    assert load_method(train(data, tmp_path, "dn4-conv64f", Preset(None, settings))).base is None
+    assert load_method(train(data, tmp_path, "dn4-conv64f", Preset(None, settings))).level_names == ("pixel",)
 
 
-def test_the_settings_alone_say_whether_there_are_base_classes(data: Path, tmp_path: Path) -> None:
+def test_the_settings_say_whether_plda_is_learnt(data: Path, tmp_path: Path) -> None:
     settings = replace(TRAIN, steps=1, base_images=0)
-    assert load_method(train(data, tmp_path, MMLConfig(base_classes=6), Preset(None, settings))).base is None
+    assert load_method(train(data, tmp_path, MMLConfig(), Preset(None, settings))).level_names == LEVELS
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_training_keeps_the_fusion_it_starts_from_unless_told_otherwise(
+    data: Path, tmp_path: Path, keep: bool
+) -> None:
+    start = MML(MMLConfig(levels=("distribution", "pixel", "part")))
+    with torch.no_grad():
+        start.fusion.log_weight.copy_(torch.tensor([0.1, 0.7, 0.2]).log())
+        start.fusion.spread.fill_(3.0)
+        start.fusion.observed.fill_(10**6)
+    save_method(start, tmp_path / "start.safetensors")
+    still = replace(TRAIN, steps=1, learning_rate=0.0, base_images=0, average=0.0)
+    preset, init = Preset(None, still), tmp_path / "start.safetensors"
+    config = MMLConfig(levels=("pixel", "part"))  # levels by name, whatever their order
+    best = load_method(train(data, tmp_path / "run", config, preset, init, keep_fusion=keep))
+    expected = torch.tensor([0.7, 0.2] if keep else [0.5, 0.5]).log()
+    torch.testing.assert_close(best.fusion.log_weight.detach(), expected)
+    assert (best.fusion.observed.item() > 10**6) is keep
 
 
 @pytest.mark.parametrize(
@@ -352,11 +381,9 @@ def test_the_settings_alone_say_whether_there_are_base_classes(data: Path, tmp_p
         ({"pixel_share": 1.5}, "pixel_share must be a number above 0 and at most 1"),
     ],
 )
-def test_settings_that_would_fail_late_are_refused_at_once(
-    data: Path, tmp_path: Path, changes: dict, message: str
-) -> None:
+def test_settings_check_themselves(changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        train(data, tmp_path / "run", preset=Preset(None, replace(TRAIN, **changes)))
+        replace(TRAIN, **changes)
 
 
 def test_too_few_validation_images_are_refused_before_the_first_step(data: Path, tmp_path: Path) -> None:
@@ -386,9 +413,9 @@ def test_every_level_gets_a_gradient_of_its_own(name: str) -> None:
     torch.manual_seed(0)
     model = build_method(name)
     episode = EpisodeSampler(np.arange(3).repeat(4), way=3, shot=1, queries=2)[0]
-    maps = model.encode(torch.randn(9, 3, 84, 84))
-    alone, _ = episode_loss(model, maps, episode, level_loss=0.0)
-    together, _ = episode_loss(model, maps, episode, level_loss=1.0)
+    encoded = model.encode(torch.randn(9, 3, 84, 84))
+    alone, _ = episode_loss(model, encoded, episode, level_loss=0.0)
+    together, _ = episode_loss(model, encoded, episode, level_loss=1.0)
     assert together > alone
     together.backward()
     assert (model.fusion.log_temperature.grad != 0).all()
@@ -408,7 +435,7 @@ def test_a_few_steps_reduce_the_loss(data: Path, tmp_path: Path) -> None:
     store = open_store(data, "train", 84)
     model = load_method(best)
     with torch.inference_mode():
-        pooled, _ = heads(model.encode(model.preprocess.normalise(store.images)))
+        pooled, _ = heads(model.encode(model.preprocess.normalise(store.images)).maps)
     assert (pooled.argmax(1).numpy() == store.labels).mean() > 0.5  # chance is 1/6
     assert validate_class_means(model, open_store(data, "val", 84), episodes=10)["class means 5-shot"] > 0.5
 

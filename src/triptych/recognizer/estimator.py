@@ -170,7 +170,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             decoded = list(read)
             method = reduced_to(method, [photo for _, photo in decoded], components)
             read = iter(decoded)
-        support = grow(method, read, {}, views, self.thumbnails)
+        support = grow(method, read, {}, views, bool(self.thumbnails))
         return self._take(Knowledge.learn(method, support, of_any_width(dtype), self.calibrate))
 
     def add(self, images: Iterable[ImageSource], label: Hashable) -> Self:
@@ -193,7 +193,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")
         read = read_class_photos(photos, [label] * len(photos), known.method.preprocess.side)
         read = track(read, "learning", total=len(photos))
-        support = grow(known.method, read, known.support, known.views, self.thumbnails)
+        support = grow(known.method, read, known.support, known.views, bool(self.thumbnails))
         dtype = known.dtype if known.dtype is not None and fits(known.dtype, label) else None
         return self._take(known.changed(support, dtype))
 
