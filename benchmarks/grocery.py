@@ -43,9 +43,7 @@ def accuracies(method: Method, collection: Collection, episodes: Iterable[Episod
     return {name: np.array(values) for name, values in found.items()}
 
 
-def few_classes(
-    method: Method, collection: Collection, way: int, episodes: int, queries: int
-) -> dict[str, Any]:
+def few_classes(method: Method, collection: Collection, way: int, episodes: int, queries: int) -> dict[str, Any]:
     """Shot -> contender -> mean, interval and paired difference over seeded episodes."""
     found = {}
     for shot in SHOTS:

@@ -103,7 +103,9 @@ def test_many_classes_of_two_photos_are_asked_in_part(monkeypatch: pytest.Monkey
 
 def test_a_method_of_one_level_has_no_level_to_leave_out() -> None:
     images = [photo(kind, number) for kind in range(2) for number in range(3)]
-    record = compare(images, [0, 0, 0, 1, 1, 1], MML(MMLConfig(levels=("pixel",), preprocessing=Preprocessing(side=32))), repeats=2)
+    record = compare(
+        images, [0, 0, 0, 1, 1, 1], MML(MMLConfig(levels=("pixel",), preprocessing=Preprocessing(side=32))), repeats=2
+    )
     assert record["curve"][0]["contenders"].keys() == {FUSED, *BASELINES}
 
 

@@ -354,9 +354,7 @@ def test_the_settings_say_whether_plda_is_learnt(data: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_training_keeps_the_fusion_it_starts_from_unless_told_otherwise(
-    data: Path, tmp_path: Path, keep: bool
-) -> None:
+def test_training_keeps_the_fusion_it_starts_from_unless_told_otherwise(data: Path, tmp_path: Path, keep: bool) -> None:
     start = MML(MMLConfig(levels=("distribution", "pixel", "part")))
     with torch.no_grad():
         start.fusion.log_weight.copy_(torch.tensor([0.1, 0.7, 0.2]).log())

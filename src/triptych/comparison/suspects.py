@@ -8,8 +8,8 @@ from jaxtyping import Float, Int64
 
 from triptych.fusion import Fusion, refitted
 from triptych.methods import Encoded, Method
-from triptych.recognizer.leave_one_out import even_shares
-from triptych.system.progress import track
+from triptych.recognizer.leave_one_out import leave_one_out
+from triptych.support import Support
 
 __all__ = ["Doubts", "left_out"]
 
@@ -43,9 +43,7 @@ def left_out(
     most: int = 10,
     seed: int = 0,
 ) -> Doubts:
-    """Recognise each photo by a panel of the others, of its own class without itself.
-
-    Every class lacks a photo, so that a photo's own is at no disadvantage: see ``leave_one_out``.
+    """Recognise each photo by a panel of the others, of its own class without itself: see ``leave_one_out``.
 
     Args:
         method: what recognises them.
@@ -58,29 +56,19 @@ def left_out(
     rng = np.random.default_rng(seed)
     members = [rng.permutation(np.flatnonzero(labels == n)) for n in range(labels.max() + 1)]
     size = max(1, min(most, comparisons // (len(labels) * len(members))))
-    counts = [len(mine) if len(mine) > 1 else 0 for mine in members]
-    shares = even_shares(counts, comparisons // (size * len(members)))
-    sizes = [min(size, max(1, len(mine) - 1)) for mine in members]
-    summaries = [method.summarise(encoded[mine[:n]].float()) for mine, n in zip(members, sizes, strict=True)]
-    taken, rows = [], []
-    for n in track(np.flatnonzero(shares).tolist(), "leaving out", total=len(members)):
-        photos = members[n][: shares[n]]
-        levels = method.compare(encoded[photos].float(), method.adapt(summaries))
-        for row, photo in enumerate(photos[: sizes[n]]):
-            others = members[n][: sizes[n] + 1]
-            own = method.summarise(encoded[others[others != photo]].float())
-            alone = method.separable  # else the other classes change with it
-            classes = [own] if alone else method.adapt([*summaries[:n], own, *summaries[n + 1 :]])
-            columns = slice(n, n + 1) if alone else slice(None)
-            for level, similarity in method.compare(encoded[[photo]].float(), classes).items():
-                levels[level][row, columns] = similarity[0]
-        taken.append(photos)
-        rows.append(levels)
-    which, panel = np.concatenate(taken), [mine[:n] for mine, n in zip(members, sizes, strict=True)]
-    scores = {level: torch.cat([levels[level] for levels in rows]) for level in rows[0]}
-    fusion = refitted(method.fusion, scores, torch.from_numpy(labels[which]).to(encoded.device))
-    logits = fusion(scores).double().cpu().numpy()
+    supports = [_unsummarised(encoded, mine) for mine in members]
+    found = leave_one_out(method, supports, most=comparisons // (size * len(members)), panel=size)
+    which = np.array([int(photo) for photo in found.photos], dtype=np.int64)
+    fusion = refitted(method.fusion, found.levels, found.truth)
+    logits = fusion(found.levels).double().cpu().numpy()
+    panel = [mine[: min(size, max(1, len(mine) - 1))] for mine in members]
     return Doubts(which, logits.argmax(axis=1), _doubt(logits, labels[which]), panel, fusion)
+
+
+def _unsummarised(encoded: Encoded, photos: np.ndarray) -> Support:
+    """A class of these photos, whose ids are their numbers; its panels are summarised, and not all of it."""
+    nothing = ("",) * len(photos)
+    return Support(encoded[photos], 1, tuple(map(str, photos.tolist())), nothing, (b"",) * len(photos), {})
 
 
 def _doubt(logits: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from triptych.methods import Method, Summary
-from triptych.support import Support, without
+from triptych.support import Support, picked
 from triptych.system.progress import track
 
 __all__ = ["LeftOut", "even_shares", "leave_one_out", "most_left_out"]
@@ -59,13 +59,17 @@ class LeftOut:
 
 @torch.no_grad()
 def leave_one_out(
-    method: Method, supports: Sequence[Support], before: LeftOut | None = None, most: int | None = None
+    method: Method,
+    supports: Sequence[Support],
+    before: LeftOut | None = None,
+    most: int | None = None,
+    panel: int | None = None,
 ) -> LeftOut:
     """Compare support photos with all classes, each without one photo.
 
     From its own class the photo itself is taken out, from every other its last, so that no class is at an
     advantage: else recognition looks harder than it is, and the probabilities become too low. Photos of classes
-    with a single one cannot be left out. Of more than ``most_left_out`` photos, each class has its share.
+    with a single one cannot be left out. Of more than ``most`` photos, each class has its share.
 
     Args:
         method: what compares.
@@ -74,6 +78,7 @@ def leave_one_out(
             taken from it; the result is the same to the last bit, as each pair of a photo and a class is compared
             by itself. Methods that are not ``separable`` compare all anew.
         most: how many photos are left out at most; by default ``most_left_out``.
+        panel: with how many photos of a class each is compared at most, the first ones; by default all.
 
     >>> import numpy as np
     >>> from triptych import Recognizer
@@ -86,8 +91,9 @@ def leave_one_out(
     """
     taken = _shares(supports, most_left_out(supports) if most is None else most)
     asked = [(own, photo) for own, count in enumerate(taken) for photo in range(count)]
-    compare = _Pairs(method, supports, before) if method.separable else _Whole(method, supports)
-    rows = [compare(own, photo) for own, photo in track(asked, "calibrating", total=len(asked))]
+    summaries = _Summaries(method, supports, panel)
+    compare = _Pairs(summaries, before) if method.separable else _Whole(summaries)
+    rows = [compare(own, photo) for own, photo in track(asked, "leaving out", total=len(asked))]
     device = supports[0].encoded.device
     nothing = torch.empty(0, len(supports), device=device)
     return LeftOut(
@@ -98,47 +104,60 @@ def leave_one_out(
     )
 
 
+class _Summaries:
+    """What is kept of each class without one of its photos; the one without its last is made once."""
+
+    def __init__(self, method: Method, supports: Sequence[Support], panel: int | None) -> None:
+        self.method, self.supports, self.panel = method, supports, panel
+        self._made: dict[tuple[int, tuple[int, ...]], Summary] = {}
+
+    def without(self, number: int, photo: int | None) -> Summary:
+        """Of a class without this photo, or without its last; a single photo stays."""
+        support = self.supports[number]
+        rest = [i for i in range(len(support)) if i != (len(support) - 1 if photo is None else photo)]
+        kept = tuple(rest[: self.panel] or [0])
+        if photo is not None and kept != self._usual(number):  # asked for once
+            return picked(self.method, support, kept).summary
+        if (number, kept) not in self._made:
+            self._made[number, kept] = picked(self.method, support, kept).summary
+        return self._made[number, kept]
+
+    def _usual(self, number: int) -> tuple[int, ...]:
+        return tuple(range(len(self.supports[number]) - 1))[: self.panel]
+
+
 class _Whole:
     """A photo against all classes at once, for methods whose classes depend on each other: nothing can be reused."""
 
-    def __init__(self, method: Method, supports: Sequence[Support]) -> None:
-        self.method, self.supports = method, supports
-        self.lacking_last = [_without_last(method, support) for support in supports]
+    def __init__(self, summaries: _Summaries) -> None:
+        self.summaries, self.method = summaries, summaries.method
 
     def __call__(self, own: int, photo: int) -> dict[str, Float[Tensor, " N"]]:
-        classes = list(self.lacking_last)
-        classes[own] = without(self.method, self.supports[own], photo).summary
-        found = self.method.compare(self.supports[own].photo(photo), self.method.adapt(classes))
+        supports = self.summaries.supports
+        classes = [self.summaries.without(n, photo if n == own else None) for n in range(len(supports))]
+        found = self.method.compare(supports[own].photo(photo), self.method.adapt(classes))
         return {level: scores[0] for level, scores in found.items()}
 
 
 class _Pairs:
     """A photo against each class by itself, so that a pair that was compared before need not be again."""
 
-    def __init__(self, method: Method, supports: Sequence[Support], before: LeftOut | None) -> None:
-        self.method, self.supports, self.before = method, supports, before
+    def __init__(self, summaries: _Summaries, before: LeftOut | None) -> None:
+        self.summaries, self.method, self.before = summaries, summaries.method, before
         self.known = {} if before is None else before.pairs()
-        self.lacking_last: dict[int, Summary] = {}
 
     def __call__(self, own: int, photo: int) -> dict[str, Float[Tensor, " N"]]:
-        query, name = self.supports[own].photo(photo), self.supports[own].ids[photo]
+        supports = self.summaries.supports
+        query, name = supports[own].photo(photo), supports[own].ids[photo]
         row = []
-        for number, support in enumerate(self.supports):
+        for number, support in enumerate(supports):
             found = self.known.get((name, _compared(support.ids, name if number == own else None)))
             if self.before is not None and found is not None:
                 row.append({level: scores[found] for level, scores in self.before.levels.items()})
                 continue
-            scores = self.method.compare(query, [self._summary(number, photo if number == own else None)])
-            row.append({level: score[0, 0] for level, score in scores.items()})
+            summary = self.summaries.without(number, photo if number == own else None)
+            row.append({level: score[0, 0] for level, score in self.method.compare(query, [summary]).items()})
         return {level: torch.stack([pair[level] for pair in row]) for level in self.method.level_names}
-
-    def _summary(self, number: int, photo: int | None) -> Summary:
-        support = self.supports[number]
-        if photo is not None:
-            return without(self.method, support, photo).summary
-        if number not in self.lacking_last:
-            self.lacking_last[number] = _without_last(self.method, support)
-        return self.lacking_last[number]
 
 
 def most_left_out(supports: Sequence[Support]) -> int:
@@ -193,10 +212,6 @@ def _shares(supports: Sequence[Support], limit: int) -> list[int]:
 def _compared(ids: tuple[str, ...], own: str | None) -> tuple[str, ...]:
     """The photos of a class that one left out is compared with: all but itself, or all but the last."""
     return tuple(one for one in ids if one != own) if own is not None else ids[:-1] or ids
-
-
-def _without_last(method: Method, support: Support) -> Summary:
-    return (without(method, support, len(support) - 1) if len(support) > 1 else support).summary
 
 
 def _hash(ids: tuple[str, ...]) -> bytes:

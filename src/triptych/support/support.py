@@ -26,6 +26,7 @@ __all__ = [
     "View",
     "encode",
     "grow",
+    "picked",
     "read_class_photos",
     "read_photos",
     "reduced_to",
@@ -229,7 +230,7 @@ def reduced_to(method: Method, photos: Iterable[Photo], components: int) -> Meth
 def without(method: Method, support: Support, photo: int) -> Support:
     """A class without one of its photos."""
     kept = [i for i in range(len(support)) if i != photo]
-    return _picked(method, support, kept)
+    return picked(method, support, kept)
 
 
 def encode(method: Method, pixels: np.ndarray) -> Encoded:
@@ -246,10 +247,11 @@ def thumbnail(pixels: np.ndarray) -> bytes:
 
 
 def _ordered(method: Method, support: Support) -> Support:
-    return _picked(method, support, sorted(range(len(support)), key=support.ids.__getitem__))
+    return picked(method, support, sorted(range(len(support)), key=support.ids.__getitem__))
 
 
-def _picked(method: Method, support: Support, kept: Sequence[int]) -> Support:
+def picked(method: Method, support: Support, kept: Sequence[int]) -> Support:
+    """A class with these of its photos alone, in this order."""
     encoded = support.encoded[[i * support.views + view for i in kept for view in range(support.views)]]
     return Support(
         encoded=encoded,
