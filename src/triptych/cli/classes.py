@@ -11,7 +11,6 @@ import typer
 from triptych.cli.app import app
 from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, RecognizerFile, checked
 from triptych.cli.terminal import print_json, say
-from triptych.cli.words import trust
 from triptych.system.outputs import PAGE, RECOGNIZER, check_output
 from triptych.system.settings import whole
 from triptych.system.wording import counted
@@ -48,7 +47,7 @@ def fit(
     check_output(out, RECOGNIZER, [photos, Path(method)], overwrite)
     from triptych.data.inputs import labelled_photos
     from triptych.recognizer import Recognizer
-    from triptych.reports.inventory import describe_calibration
+    from triptych.reports import describe_calibration, trust
     from triptych.system.devices import usable_device
 
     usable_device(device)
@@ -141,7 +140,7 @@ def show(
     if page is not None:
         check_output(page, PAGE, [file], overwrite)
     from triptych.recognizer import Recognizer
-    from triptych.reports.inventory import inventory, inventory_page
+    from triptych.reports import inventory, inventory_page, trust
     from triptych.system.files import write_whole
 
     recognizer = Recognizer.load(file)

@@ -8,7 +8,7 @@ import typer
 from triptych.cli.app import app
 from triptych.cli.options import AsJson, Device, Overwrite, RecognizerFile, checked
 from triptych.cli.terminal import complain, print_json, say
-from triptych.cli.words import support, where
+from triptych.cli.words import support
 from triptych.system.outputs import PICTURE, check_output
 from triptych.system.settings import whole
 
@@ -55,6 +55,8 @@ def explain(
 
 def _tell(evidence: Any, grid: tuple[int, int]) -> None:
     """Say what speaks for and against one class."""
+    from triptych.reports import where
+
     say(f"{evidence.label}  {evidence.probability:.1%}")
     for line in support(evidence.contributions):
         say(f"    {line}")
