@@ -11,8 +11,9 @@ import torch
 
 from triptych import load_method
 from triptych.data import open_store
-from triptych.evaluation import EpisodeSampler, in_precision
+from triptych.evaluation import EpisodeSampler
 from triptych.methods import Encoded, Method, encode_images, weights_hash
+from triptych.similarity import in_precision
 
 
 @torch.inference_mode()

@@ -16,9 +16,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from triptych.evaluation import in_precision
 from triptych.methods import MML, MMLConfig, Preprocessing, encode_images
-from triptych.similarity import distribution_similarity, part_similarity, pixel_similarity
+from triptych.similarity import distribution_similarity, in_precision, part_similarity, pixel_similarity
 from triptych.system.memory import keep_freed_memory
 
 QUERIES = 75

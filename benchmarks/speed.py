@@ -31,9 +31,9 @@ from torch.nn import functional
 
 import triptych
 from triptych.data import ImageStore, open_store, random_crop_flip
-from triptych.evaluation import Episode, EpisodeSampler, in_precision
+from triptych.evaluation import Episode, EpisodeSampler
 from triptych.methods import MML, Encoded, build_method, encode_images
-from triptych.similarity import distribution_similarity, part_similarity, pixel_similarity
+from triptych.similarity import distribution_similarity, in_precision, part_similarity, pixel_similarity
 from triptych.system.memory import keep_freed_memory
 from triptych.training.episodic import episode_loss
 

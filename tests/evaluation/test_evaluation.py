@@ -129,7 +129,7 @@ def test_pixels_that_say_the_class_are_recognised(data: Path) -> None:
     ("settings", "message"),
     [
         ({"episodes": 0}, "episodes must be at least 1"),
-        ({"precision": "16"}, "unknown precision '16'; expected one of 32, bf16-search, bf16"),
+        ({"precision": "16"}, "unknown precision '16'; expected one of auto, 32, bf16-search, bf16"),
         ({"way": 5}, "the data has 4 classes"),
         ({"split": "best"}, "unknown split 'best'"),
     ],

@@ -26,7 +26,9 @@ def compare(
         int, typer.Option(help="Photos of each class asked about in a split, at most.", callback=checked(whole(1)))
     ] = 5,
     seed: Seed = 0,
-    precision: Annotated[str, typer.Option(help="32; bf16-search: faster where the processor has it.")] = "32",
+    precision: Annotated[
+        str, typer.Option(help="32; bf16-search: fast, answers all but the same; bf16: fastest; auto: what pays here.")
+    ] = "auto",
     device: Device = "cpu",
     overwrite: Overwrite = False,
     as_json: AsJson = False,

@@ -28,8 +28,8 @@ def evaluate(
     episodes: Annotated[int, typer.Option(help="How many.", callback=checked(whole(1, _MOST_EPISODES)))] = 2000,
     seed: Seed = 0,
     precision: Annotated[
-        str, typer.Option(help="32; bf16-search: fast, answers all but the same; bf16: fastest.")
-    ] = "32",
+        str, typer.Option(help="32; bf16-search: fast, answers all but the same; bf16: fastest; auto: what pays here.")
+    ] = "auto",
     flips: Annotated[bool, typer.Option("--flips", help="Use mirror images too; published figures do not.")] = False,
     device: Device = "cpu",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the record to this .json file too.")] = None,

@@ -20,16 +20,16 @@ from triptych.data.inputs import LabelledPhotos
 from triptych.evaluation import Accuracy, Episode, versions
 from triptych.interop import chosen_method
 from triptych.methods import Method, weights_hash
-from triptych.similarity import searching
+from triptych.similarity import in_precision
 from triptych.system.devices import usable_device
 from triptych.system.memory import keep_freed_memory
+from triptych.system.precision import resolve_precision
 from triptych.system.progress import track
 from triptych.weights import DEFAULT
 
 __all__ = ["SHOTS", "compare"]
 
 SHOTS = (1, 2, 5, 10)
-_PRECISIONS = {"32": torch.float32, "bf16-search": torch.bfloat16}
 # Multiplications of the pixel level, which is nearly all of the work, for the splits and for leaving out: two to four
 # minutes each of float32 on two cores. To weigh the levels of each split takes a quarter of a minute besides, at most.
 _WORK = (12e12, 6e12)
@@ -56,7 +56,7 @@ def compare(
     shots: Sequence[int] = SHOTS,
     queries: int = 5,
     seed: int = 0,
-    precision: str = "32",
+    precision: str = "auto",
     device: str = "cpu",
     backbone: str | PathLike[str] | None = None,
 ) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def compare(
         shots: photos per class to learn from; those that too few classes have photos for are left out.
         queries: photos of each class asked about in a split, at most.
         seed: of the splits.
-        precision: "32", or "bf16-search" to seek nearest neighbours in bfloat16, faster where the processor has it.
+        precision: auto, 32, bf16-search or bf16; see ``check_precision``.
         device: where it computes.
         backbone: a vision model of the transformers library in place of ``method``; see ``pretrained_method``. Its
             fusion is learnt from the photos of each split, as a ``Recognizer`` learns it.
@@ -98,17 +98,18 @@ def compare(
         >>> record["curve"][0]["contenders"]["all levels"]["mean"]
         1.0
     """
-    if precision not in _PRECISIONS:
-        raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(_PRECISIONS)}")
+    precision = resolve_precision(precision, usable_device(device).type)
     if repeats < 2:
         raise ValueError(f"repeats must be at least 2, as an interval needs two splits; got {repeats}")
     started = time.perf_counter()
     keep_freed_memory()
     model = chosen_method(method, backbone).eval().to(usable_device(device))
-    collection = collect(model, photos, labels, seed=seed)
+    with in_precision(precision, next(model.parameters()).device.type):
+        collection = collect(model, photos, labels, seed=seed)
+        measured = _measured(model, collection, _sampler(collection, repeats, shots, queries, seed), repeats)
     record = {
         **_described(collection),
-        **_measured(model, collection, _sampler(collection, repeats, shots, queries, seed), repeats, precision),
+        **measured,
         "data": str(photos) if isinstance(photos, str | PathLike) else None,
         "method": str(backbone or method) if not isinstance(method, Method) else model.config.backbone,
         "backbone": None if backbone is None else str(backbone),
@@ -125,14 +126,11 @@ def compare(
     return {**record, "seconds": round(time.perf_counter() - started, 1)}
 
 
-def _measured(
-    method: Method, collection: Collection, sampler: SplitSampler, repeats: int, precision: str
-) -> dict[str, Any]:
+def _measured(method: Method, collection: Collection, sampler: SplitSampler, repeats: int) -> dict[str, Any]:
     """What the splits and leaving out have given."""
-    with searching(_PRECISIONS[precision]):
-        splits = _run(method, collection, sampler, repeats)
-        bound = _comparisons(collection, _WORK[1])
-        doubts = left_out(method, collection.encoded, collection.labels, bound, seed=sampler.seed)
+    splits = _run(method, collection, sampler, repeats)
+    bound = _comparisons(collection, _WORK[1])
+    doubts = left_out(method, collection.encoded, collection.labels, bound, seed=sampler.seed)
     thumbnails: dict[str, str] = {}
     return {
         "curve": [_point(splits, shot, len(collection)) for shot in sampler.shots],

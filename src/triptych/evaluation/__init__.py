@@ -3,7 +3,7 @@
 from triptych.evaluation.ablation import per_level
 from triptych.evaluation.accuracy import Accuracy
 from triptych.evaluation.episodes import Episode, EpisodeSampler
-from triptych.evaluation.evaluate import evaluate, evaluate_store, in_precision, versions
+from triptych.evaluation.evaluate import evaluate, evaluate_store, versions
 from triptych.evaluation.settings import EvaluateSettings
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "EvaluateSettings",
     "evaluate",
     "evaluate_store",
-    "in_precision",
     "per_level",
     "versions",
 ]

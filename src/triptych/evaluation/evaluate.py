@@ -2,9 +2,8 @@
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,12 @@ from triptych.evaluation.accuracy import Accuracy
 from triptych.evaluation.episodes import Episode, EpisodeSampler
 from triptych.evaluation.settings import EvaluateSettings
 from triptych.methods import Encoded, Method, encode_images, weights_hash
-from triptych.similarity import searching
+from triptych.similarity import in_precision
 from triptych.system.memory import keep_freed_memory
+from triptych.system.precision import resolve_precision
 from triptych.system.progress import progress_bar
 
-__all__ = ["evaluate", "evaluate_store", "in_precision", "versions"]
+__all__ = ["evaluate", "evaluate_store", "versions"]
 
 
 def evaluate(
@@ -63,6 +63,7 @@ def evaluate(
     store = open_store(data, settings.split, method.preprocess.side).to(device)
     _refuse_duplicates(store)
     sampler = EpisodeSampler(store.labels, settings.way, settings.shot, settings.queries, settings.seed, store.classes)
+    settings = replace(settings, precision=resolve_precision(settings.precision, device.type))
     accuracies = evaluate_store(method, store, sampler, settings.episodes, settings.precision, settings.flips)
     return {
         **_figures(accuracies, fused=" + ".join(method.level_names)),
@@ -85,7 +86,7 @@ def evaluate_store(
     store: ImageStore,
     sampler: EpisodeSampler,
     episodes: int,
-    precision: str = "32",
+    precision: str = "auto",
     flips: bool = False,
 ) -> dict[str, np.ndarray]:
     """Accuracy of each episode, (episodes,), for every subset of the levels that ``per_level`` scores.
@@ -119,16 +120,6 @@ def evaluate_store(
                 found.setdefault(subset, []).append(float((answers == episode.query_labels).mean()))
             bar.update(task, completed=number + 1, status=f"accuracy {np.mean(found[subset]):.4f}")
     return {subset: np.asarray(values) for subset, values in found.items()}
-
-
-@contextmanager
-def in_precision(precision: str, device: str) -> Iterator[None]:
-    """Within, methods encode and compare in a precision of ``EvaluateSettings``."""
-    with (
-        torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"),
-        searching(torch.float32 if precision == "32" else torch.bfloat16),
-    ):
-        yield
 
 
 def versions() -> dict[str, str]:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-__all__ = ["EvaluateSettings"]
+from triptych.system.precision import check_precision
 
-PRECISIONS = ("32", "bf16-search", "bf16")
+__all__ = ["EvaluateSettings"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,7 @@ class EvaluateSettings:
         queries: query images of each class.
         episodes: how many.
         seed: of the episodes.
-        precision: "32"; "bf16-search", which seeks nearest neighbours in bfloat16 and gives the same answers but
-            for one in thousands; or "bf16", which computes the feature maps in bfloat16 too.
+        precision: auto, 32, bf16-search or bf16; see ``check_precision``.
         flips: use mirror images too; published figures do not.
 
     Raises:
@@ -28,7 +27,7 @@ class EvaluateSettings:
     >>> from triptych.evaluation import EvaluateSettings
     >>> EvaluateSettings(precision="fp8")
     Traceback (most recent call last):
-    ValueError: unknown precision 'fp8'; expected one of 32, bf16-search, bf16
+    ValueError: unknown precision 'fp8'; expected one of auto, 32, bf16-search, bf16
     """
 
     split: str = "test"
@@ -37,12 +36,11 @@ class EvaluateSettings:
     queries: int = 15
     episodes: int = 2000
     seed: int = 0
-    precision: str = "32"
+    precision: str = "auto"
     flips: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
+        check_precision(self.precision)
         for name in ("way", "shot", "queries", "episodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

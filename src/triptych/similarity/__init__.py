@@ -25,7 +25,7 @@ from triptych.similarity.part import part_class, part_similarity, part_to_classe
 from triptych.similarity.pixel import pixel_class, pixel_similarity, pixel_to_classes
 from triptych.similarity.plda import PLDA, PLDAClass, fit_plda, plda_class, plda_codes, plda_to_classes
 from triptych.similarity.pooled import global_class, global_similarity, global_to_classes
-from triptych.similarity.search import Search, current_search, searching
+from triptych.similarity.search import Search, current_search, in_precision, search_dtype, searching
 
 __all__ = [
     "DISTANCES",
@@ -47,6 +47,7 @@ __all__ = [
     "global_similarity",
     "global_to_classes",
     "image_gaussians",
+    "in_precision",
     "nearest_similarity",
     "part_class",
     "part_similarity",
@@ -57,6 +58,7 @@ __all__ = [
     "plda_class",
     "plda_codes",
     "plda_to_classes",
+    "search_dtype",
     "searching",
     "split_classes",
     "without_autocast",

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Search", "current_search", "searching"]
+from triptych.system.precision import resolve_precision
+
+__all__ = ["Search", "current_search", "in_precision", "search_dtype", "searching"]
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,25 @@ def searching(dtype: torch.dtype | None = None, positions: Tensor | None = None)
         yield
     finally:
         _IN_FORCE.reset(token)
+
+
+@contextmanager
+def in_precision(precision: str, device: str) -> Iterator[str]:
+    """Within, methods encode and compare in a precision of ``check_precision``; gives what "auto" has become.
+
+    >>> from triptych.similarity import in_precision
+    >>> with in_precision("32", "cpu") as precision:
+    ...     precision
+    '32'
+    """
+    precision = resolve_precision(precision, device)
+    with (
+        torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"),
+        searching(search_dtype(precision)),
+    ):
+        yield precision
+
+
+def search_dtype(precision: str) -> torch.dtype:
+    """In which nearest descriptors are sought."""
+    return torch.float32 if precision == "32" else torch.bfloat16

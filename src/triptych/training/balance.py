@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from triptych.data import ImageStore
-from triptych.evaluation import EpisodeSampler, in_precision
+from triptych.evaluation import EpisodeSampler
 from triptych.fusion import LevelFusion, learn_fusion
 from triptych.methods import Method, encode_images
+from triptych.similarity import in_precision
 
 __all__ = ["balance_levels", "balanced_fusion"]
 
@@ -20,7 +21,7 @@ M = TypeVar("M", bound=Method)
 
 @torch.no_grad()
 def balance_levels(
-    method: M, store: ImageStore, shots: Sequence[int], episodes: int, seed: int = 2, precision: str = "32"
+    method: M, store: ImageStore, shots: Sequence[int], episodes: int, seed: int = 2, precision: str = "auto"
 ) -> M:
     """The method with the temperatures and weights of its levels found anew.
 
@@ -33,7 +34,7 @@ def balance_levels(
         shots: of the episodes; each shot has equally many.
         episodes: how many of each shot, 5-way where there are as many classes.
         seed: of the episodes; training's own validation has seed 1.
-        precision: as in ``EvaluateSettings``.
+        precision: as in ``check_precision``.
 
     Raises:
         ValueError: a method with another fusion, no shots or episodes, or too few images of a class.

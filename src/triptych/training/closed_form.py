@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from triptych.data import ImageStore, centre_crop
-from triptych.evaluation import in_precision
 from triptych.methods import Method
+from triptych.similarity import in_precision
 
 __all__ = ["learn_closed_form"]
 
@@ -17,7 +17,7 @@ M = TypeVar("M", bound=Method)
 
 
 @torch.no_grad()
-def learn_closed_form(method: M, store: ImageStore, images: int, precision: str = "32") -> M:
+def learn_closed_form(method: M, store: ImageStore, images: int, precision: str = "auto") -> M:
     """``Method.learn_closed_form`` from so many images of each class of a store, and their mirror images.
 
     For MML it is the level "plda".
@@ -26,7 +26,7 @@ def learn_closed_form(method: M, store: ImageStore, images: int, precision: str 
         method: a trained method, left in evaluation mode.
         store: the classes, best those that the method was trained on.
         images: how many of each class, two or more.
-        precision: as in ``EvaluateSettings``.
+        precision: as in ``check_precision``.
 
     Returns:
         A new method, which shares the backbone.

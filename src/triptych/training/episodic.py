@@ -13,13 +13,13 @@ from triptych.evaluation import Episode, EpisodeSampler, evaluate_store
 from triptych.fusion import LevelFusion
 from triptych.interop import load_method
 from triptych.methods import Encoded, Method, MethodConfig, build_method
-from triptych.similarity import searching
+from triptych.similarity import search_dtype, searching
 from triptych.training.balance import balance_levels
 from triptych.training.classification import GaussianHead
 from triptych.training.closed_form import learn_closed_form
 from triptych.training.feasible import check_train_data
 from triptych.training.pretraining import pretrain
-from triptych.training.run import Run, evaluation_precision, start_fabric
+from triptych.training.run import Run, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
 from triptych.training.settings import PRESETS, Preset, TrainSettings
 
@@ -64,7 +64,7 @@ def train(
     >>> from PIL import Image
     >>> from triptych.methods import MMLConfig, Preprocessing
     >>> from triptych.training import Preset, TrainSettings, train
-    >>> episodes = TrainSettings(steps=1, way=2, queries=1, store_side=36, validation_episodes=1, precision="32-true")
+    >>> episodes = TrainSettings(steps=1, way=2, queries=1, store_side=36, validation_episodes=1, precision="32")
     >>> small = MMLConfig(preprocessing=Preprocessing(side=32))
     >>> rng = np.random.default_rng(0)
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -79,12 +79,12 @@ def train(
     check_train_data(data, settings, build_method(method).fusion.way)
     if init is None and preset.pretrain is not None:
         init = pretrain(data, Path(out) / "pretrain", method, preset.pretrain, resume)
-    fabric = start_fabric(settings.precision, settings.device)
+    fabric, precision = start_fabric(settings.precision, settings.device)
     torch.manual_seed(settings.seed)
     model = _start(build_method(method), init, keep_fusion)
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
     val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
-    finish = _Finish(model, train_store, val_store, settings)  # now: too few images are no news for the end
+    finish = _Finish(model, train_store, val_store, settings, precision)  # now: too few images are no news for the end
     samplers = _samplers(model, train_store, settings)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
@@ -107,7 +107,7 @@ def train(
                 with fabric.autocast():
                     taps = model.backbone.taps(resize(model.preprocess.normalise(pixels), side))
                     encoded = model.encode_features(taps)
-                with searching(positions=_positions(taps[-1], number, settings)):
+                with searching(search_dtype(precision), _positions(taps[-1], number, settings)):
                     loss, accuracy = episode_loss(model, encoded, episode, settings.level_loss)
                 if head is not None:
                     classes = torch.from_numpy(train_store.labels[episode.images]).to(fabric.device)
@@ -191,14 +191,15 @@ def _groups(model: Method, head: nn.Module | None, settings: TrainSettings) -> l
 class _Finish:
     """What becomes of a model at a validation: closed form, balance, and its figures on the validation split."""
 
-    def __init__(self, model: Method, train: ImageStore, val: ImageStore, settings: TrainSettings) -> None:
+    def __init__(
+        self, model: Method, train: ImageStore, val: ImageStore, settings: TrainSettings, precision: str
+    ) -> None:
         way = model.fusion.way or min(5, len(val.classes))
         self.samplers = [
             EpisodeSampler(val.labels, way, shot, seed=_VALIDATION_SEED, classes=val.classes)
             for shot in settings.validation_shots
         ]
-        self.train, self.val, self.settings = train, val, settings
-        self.precision = evaluation_precision(settings.precision)
+        self.train, self.val, self.settings, self.precision = train, val, settings, precision
         self.closed_form = settings.base_images > 0 and model.learns_closed_form(len(train.classes))
 
     def __call__(self, model: Method) -> tuple[Method, float, dict[str, float]]:

@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from triptych.data import ImageStore, centre_crop, colour_jitter, open_store, random_crop_flip, resize
-from triptych.evaluation import EpisodeSampler, in_precision
+from triptych.evaluation import EpisodeSampler
 from triptych.methods import Method, MethodConfig, build_method, encode_images
+from triptych.similarity import in_precision
 from triptych.training.classification import Heads
 from triptych.training.feasible import check_pretrain_data
-from triptych.training.run import Run, evaluation_precision, start_fabric
+from triptych.training.run import Run, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate, side_at
 from triptych.training.settings import PretrainSettings
 
@@ -30,38 +31,40 @@ def pretrain(
 ) -> Path:
     """Train a method's backbone as a classifier of the train split; validation episodes pick the epoch.
 
-    Args:
-        data: a data set with the splits train and val.
-        out: the run's folder; ``best.safetensors`` in it is the result.
-        method: a registry name, or a configuration.
-        settings: the recipe.
-        resume: continue the run in ``out``, if there is one.
+        Args:
+            data: a data set with the splits train and val.
+            out: the run's folder; ``best.safetensors`` in it is the result.
+            method: a registry name, or a configuration.
+            settings: the recipe.
+            resume: continue the run in ``out``, if there is one.
 
-    Returns:
-        The path of the best model.
+        Returns:
+            The path of the best model.
 
-    Raises:
-        ValueError: bad data, settings or folder.
-        TrainingError: the loss is no longer finite.
+        Raises:
+            ValueError: bad data, settings or folder.
+            TrainingError: the loss is no longer finite.
 
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import numpy as np
-    >>> from PIL import Image
-    >>> from triptych.methods import MMLConfig, Preprocessing
-    >>> from triptych.training import PretrainSettings, pretrain
-    >>> settings = PretrainSettings(epochs=1, batch=8, store_side=36, precision="32-true")
-    >>> rng = np.random.default_rng(0)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for number in range(80):
-    ...         path = Path(folder, "data", "train" if number < 8 else "val", f"class{number % 2}", f"{number}.png")
-    ...         path.parent.mkdir(parents=True, exist_ok=True)
-    ...         Image.fromarray(rng.integers(0, 256, (36, 36, 3), dtype=np.uint8)).save(path)
-    ...     pretrain(f"{folder}/data", f"{folder}/run", MMLConfig(preprocessing=Preprocessing(side=32)), settings).name
-    'best.safetensors'
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from triptych.methods import MMLConfig, Preprocessing
+        >>> from triptych.similarity import in_precision
+    from triptych.training import PretrainSettings, pretrain
+        >>> settings = PretrainSettings(epochs=1, batch=8, store_side=36, precision="32")
+        >>> small = MMLConfig(preprocessing=Preprocessing(side=32))
+        >>> rng = np.random.default_rng(0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for number in range(80):
+        ...         path = Path(folder, "data", "train" if number < 8 else "val", f"class{number % 2}", f"{number}.png")
+        ...         path.parent.mkdir(parents=True, exist_ok=True)
+        ...         Image.fromarray(rng.integers(0, 256, (36, 36, 3), dtype=np.uint8)).save(path)
+        ...     pretrain(f"{folder}/data", f"{folder}/run", small, settings).name
+        'best.safetensors'
     """
     check_pretrain_data(data, settings)
-    fabric = start_fabric(settings.precision, settings.device)
+    fabric, precision = start_fabric(settings.precision, settings.device)
     torch.manual_seed(settings.seed)
     model = build_method(method)
     train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
@@ -98,7 +101,7 @@ def pretrain(
 
             run.advance(loss.item(), accuracy, learning_rate)
             if run.step % steps_per_epoch == 0:
-                figures = validate_class_means(model, val_store, evaluation_precision(settings.precision))
+                figures = validate_class_means(model, val_store, precision)
                 _observe_levels(model, train_store, settings.seed)
                 run.validated(model, sum(figures.values()) / len(figures), figures)
             run.save_if_due()
@@ -130,7 +133,7 @@ def _observe_levels(model: Method, store: ImageStore, seed: int, episodes: int =
 
 @torch.inference_mode()
 def validate_class_means(
-    model: Method, store: ImageStore, precision: str = "32", episodes: int = 500
+    model: Method, store: ImageStore, precision: str = "auto", episodes: int = 500
 ) -> dict[str, float]:
     """5-way 1- and 5-shot accuracy of the nearest class mean (cosine of pooled maps) on seeded episodes."""
     model.eval()

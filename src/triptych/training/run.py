@@ -19,9 +19,10 @@ from triptych.methods import Method, save_method
 from triptych.system.devices import usable_device
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
+from triptych.system.precision import resolve_precision
 from triptych.system.progress import progress_bar
 
-__all__ = ["Run", "TrainingError", "evaluation_precision", "start_fabric"]
+__all__ = ["Run", "TrainingError", "start_fabric"]
 
 _CONSOLE = Console(stderr=True, highlight=False)
 
@@ -35,32 +36,19 @@ class TrainingError(RuntimeError):
     """
 
 
-def start_fabric(precision: str, device: str = "auto") -> Fabric:
-    """A device, "auto" for the fastest one, in "bf16-mixed", "32-true", or "auto": bf16 where the hardware has it."""
+def start_fabric(precision: str, device: str = "auto") -> tuple[Fabric, str]:
+    """Fabric on a device, "auto" for a GPU where there is one; and the precision: what "auto" has become."""
     keep_freed_memory()
-    chosen = None if device == "auto" else usable_device(device)
-    return Fabric(
-        accelerator="auto" if chosen is None else chosen.type,
-        devices=1 if chosen is None or chosen.index is None or chosen.type == "cpu" else [chosen.index],
-        precision=_resolved(precision),  # type: ignore[arg-type]
+    chosen = (
+        usable_device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else usable_device(device)
     )
-
-
-def evaluation_precision(precision: str) -> str:
-    """How ``evaluation`` calls a training precision."""
-    return "bf16" if _resolved(precision) == "bf16-mixed" else "32"
-
-
-def _resolved(precision: str) -> str:
-    if precision not in {"auto", "bf16-mixed", "32-true"}:
-        raise ValueError(f"unknown precision {precision!r}; expected auto, bf16-mixed or 32-true")
-    if precision != "auto":
-        return precision
-    if torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported()
-    else:
-        native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "bf16-mixed" if native else "32-true"
+    resolved = resolve_precision(precision, chosen.type, half="bf16")
+    fabric = Fabric(
+        accelerator=chosen.type,
+        devices=1 if chosen.index is None or chosen.type == "cpu" else [chosen.index],
+        precision="bf16-mixed" if resolved == "bf16" else "32-true",
+    )
+    return fabric, resolved
 
 
 class Run:
@@ -130,7 +118,7 @@ class Run:
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss became {loss} at step {self.step + 1}; the last checkpoint in {self.folder} is sound: "
-                "lower --learning-rate and start anew, or use --precision 32-true"
+                "lower --learning-rate and start anew, or use --precision 32"
             )
         self.step += 1
         # Smoothed for the eye alone.

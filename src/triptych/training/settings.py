@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from triptych.system.precision import PRECISIONS
 from triptych.system.settings import LARGEST_SEED, NAME, check_settings, each, number, one_of, optional, setting, whole
 
 __all__ = ["PRESETS", "Preset", "PretrainSettings", "RunSettings", "TrainSettings"]
 
-_PRECISIONS = ("auto", "bf16-mixed", "32-true")
 _SIDE = whole(16, 1024)
 _SHOTS = each(whole(1), fewest=1)
 
@@ -23,8 +23,8 @@ class RunSettings:
 
     precision: str = setting(
         "auto",
-        f"{', '.join(_PRECISIONS)}; auto takes bfloat16 where the hardware has it.",
-        one_of(*_PRECISIONS),
+        f"{', '.join(PRECISIONS)}; auto takes bf16 where a probe finds it faster.",
+        one_of(*PRECISIONS),
     )
     device: str = setting("auto", "Where to compute: cpu, cuda, or auto for the fastest there is.", NAME)
     checkpoint_seconds: float = setting(120.0, "Seconds between two savings of the run.", number(0, 1e9))
