@@ -20,7 +20,7 @@ from triptych.methods.files import weights_hash
 @torch.inference_mode()
 def agreement(method: MML, data: str, shot: int, queries: int, seed: int) -> dict[str, object]:
     """Share of the queries of 5-way validation episodes whose answer is that of float32, per precision and level."""
-    store = open_store(data, "val", method.preprocess.side)
+    store = open_store(data, "val", method.preprocess)
     exact = encode_images(method, store.images)
     half = encode_images(method, store.images, "bf16")
     sampler = EpisodeSampler(store.labels, 5, shot, 15, seed, store.classes)

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import triptych
-from triptych.data import ImageStore, open_store, random_crop_flip
+from triptych.data import ImageStore, Preprocessing, open_store, random_crop_flip
 from triptych.evaluation.episodes import Episode, EpisodeSampler
 from triptych.evaluation.evaluate import encode_images
 from triptych.methods import MML, build_method
@@ -205,7 +205,7 @@ def measure_apart(task: Task, arguments: argparse.Namespace, ceilings: dict[str,
 
 def _measure_data(task: Task, arguments: argparse.Namespace, ceilings: dict[str, float]) -> dict[str, Any]:
     keep_freed_memory()
-    store = open_store(arguments.data, "train", STORE_SIDE).to(arguments.device)
+    store = open_store(arguments.data, "train", Preprocessing(STORE_SIDE)).to(arguments.device)
     return measure(task, store, arguments.repeats, not arguments.fp32, ceilings)
 
 

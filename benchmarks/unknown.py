@@ -22,12 +22,12 @@ from speed import machine
 
 from triptych import Recognizer, load_method
 from triptych.comparison.baselines import pooled, prepared
-from triptych.data import list_folder
+from triptych.data import Photo, list_folder, read_photos
 from triptych.evaluation.evaluate import Accuracy, versions
 from triptych.methods import MML
 from triptych.methods.files import weights_hash
 from triptych.recognizer.calibration import Calibration, calibration_error, known_score
-from triptych.support.support import Photo, encode, read_photos
+from triptych.support.support import encode
 from triptych.system.files import write_whole
 from triptych.system.progress import track
 
@@ -116,7 +116,7 @@ def baselines(
 @torch.no_grad()
 def vectors_of(recognizer: Recognizer, photos: list[str]) -> np.ndarray:
     method = recognizer.method_
-    read = [photo for photo in read_photos(photos, method.preprocess.side) if isinstance(photo, Photo)]
+    read = [photo for photo in read_photos(photos, method.preprocess) if isinstance(photo, Photo)]
     if len(read) < len(photos):
         raise ValueError("some photos cannot be read; remove them first")
     return np.concatenate([pooled(method.descriptors(encode(method, photo.pixels[None]))) for photo in read])

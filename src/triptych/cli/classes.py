@@ -153,25 +153,25 @@ def _trust(calibration: dict[str, Any] | None) -> str:
 
 def _wanted(label: str | None, photos: list[Path], source: Path | None) -> dict[str, list[Any]]:
     """The photos to add to each class."""
-    from triptych.data.inputs import labelled_photos
+    from triptych.data import labelled
 
     if (source is None) == (label is None) or bool(photos) == (label is None):
         raise ValueError("expected a label and photos of it, or --from with a folder of class folders or a CSV file")
     if label is not None:
         return {label: _files(photos)}
     wanted: dict[str, list[Any]] = {}
-    for photo, name in zip(*labelled_photos(source, None)[:2], strict=True):  # type: ignore[arg-type]
+    for photo, name in zip(*labelled(source)[:2], strict=True):  # type: ignore[arg-type]
         wanted.setdefault(name, []).append(photo)
     return wanted
 
 
 def _files(photos: list[Path]) -> list[Path]:
     """The photos, and those in the folders among them."""
-    from triptych.data.listing import files_below
+    from triptych.data.folders import files_below
 
     found = []
     for path in photos:
-        mine = sorted(files_below(path)) if path.is_dir() else [path]
+        mine = files_below(path) if path.is_dir() else [path]
         if not mine:
             raise ValueError(f"{path}: no files in the folder; expected photos")
         found += mine

@@ -89,6 +89,7 @@ def sort(
     as_json: AsJson = False,
 ) -> None:
     """Copy photos into folders by what they are recognised as; nothing is overwritten."""
+    from triptych.folders.predict import beside_photos
     from triptych.folders.sort import sort_photos
     from triptych.recognizer import Recognizer
 
@@ -104,9 +105,9 @@ def sort(
         repeated = f", {summary.repeated} the same as another" if summary.repeated else ""
         print(
             f"{summary.copied} copied, {summary.already_there} already there{repeated}, "
-            f"{len(summary.unreadable)} unreadable"
+            f"{len(summary.unreadable)} unreadable{beside_photos(summary.not_images, summary.unread)}"
         )
-    if summary.unreadable:
+    if summary.unreadable or summary.unread:
         raise typer.Exit(1)
 
 
@@ -148,7 +149,7 @@ def _tell(model: Any, answer: Any, as_json: bool) -> dict[str, Any]:
 def _predict_folder(
     model: Any, folder: Path, out: Path, unknown: str | None, false_alarm: float, as_json: bool
 ) -> None:
-    from triptych.folders.predict import predict_folder
+    from triptych.folders.predict import beside_photos, predict_folder
 
     summary = predict_folder(model, folder, out, unknown, false_alarm)
     if as_json:
@@ -158,7 +159,7 @@ def _predict_folder(
         resumed = f", {summary.resumed} of them by an earlier run" if summary.resumed else ""
         print(
             f"{out}: {counted(summary.photos, 'photo')}{resumed}{unknowns}, {summary.unreadable} unreadable; "
-            f"{summary.photos_per_second:.0f} images/s"
+            f"{summary.photos_per_second:.0f} images/s{beside_photos(summary.not_images, summary.unread)}"
         )
-    if summary.unreadable:
+    if summary.unreadable or summary.unread:
         raise typer.Exit(1)

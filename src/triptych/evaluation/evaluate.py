@@ -116,7 +116,7 @@ def evaluate(
     started = time.perf_counter()
     keep_freed_memory()
     device = next(method.parameters()).device
-    store = open_store(data, split, method.preprocess.side).to(device)
+    store = open_store(data, split, method.preprocess).to(device)
     if store.duplicates:
         first, second = store.duplicates[0]
         raise ValueError(

@@ -2,53 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from PIL import Image
 from torch import Tensor, nn
 
 from triptych.backbones import Backbone
-from triptych.data.augment import normalise
-from triptych.data.images import read_image, squash
+from triptych.data.preprocessing import Preprocessing
 from triptych.fusion import Fusion
 from triptych.similarity._common import split_classes
 
 __all__ = ["ClassSummary", "Method", "Preprocessing"]
 
 ClassSummary = dict[str, Any]  # level name -> what that level compares queries with, for one class
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How images become the backbone's input.
-
-    Attributes:
-        side: images are scaled to (side, side) pixels.
-        mean: subtracted from each channel of an image in [0, 1].
-        std: divides each channel after that.
-
-    >>> from PIL import Image
-    >>> from triptych.methods import Preprocessing
-    >>> Preprocessing(side=84)([Image.new("RGB", (640, 480), "white")])[0, :, 0, 0]
-    tensor([1., 1., 1.])
-    """
-
-    side: int = 84
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-
-    def __call__(self, images: Sequence[Image.Image]) -> Float[Tensor, "B 3 h w"]:
-        """PIL images to a float batch, upright and in RGB."""
-        pixels = [np.asarray(squash(read_image(image, self.side), self.side)) for image in images]
-        return self.normalise(torch.from_numpy(np.stack(pixels)))
-
-    def normalise(self, pixels: Tensor) -> Float[Tensor, "B 3 h w"]:
-        """uint8 pixels (B, side, side, 3) to a float batch."""
-        return normalise(pixels, self.mean, self.std)
 
 
 class Method(nn.Module, ABC):

@@ -147,7 +147,7 @@ class MML(Method):
 
     def __init__(self, config: MMLConfig = MMLConfig(), backbone: Backbone | None = None) -> None:
         fusion = LevelFusion(config.levels) if config.slots is None else SlotFusion(config.levels, config.slots)
-        preprocess = Preprocessing(config.side, config.mean, config.std)
+        preprocess = Preprocessing(config.side, mean=config.mean, std=config.std)
         super().__init__(backbone or build_backbone(config.backbone, config.architecture), fusion, preprocess)
         if config.components is not None and config.components > self.backbone.channels:
             raise ValueError(f"{config.components} components of {self.backbone.channels} channels")

@@ -81,12 +81,13 @@ def train(
     if init is not None:
         model.backbone.load_state_dict(load_method(init).backbone.state_dict())
     way = model.fusion.way or settings.way
-    train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
+    larger = replace(model.preprocess, side=settings.store_side or model.preprocess.side)
+    train_store = open_store(data, "train", larger).to(fabric.device)
     model = MML(replace(model.config, base_classes=None), model.backbone)
     if model.projection is not None:
         raise ValueError("principal components are a user's photos'; train the method without")
     has_base = settings.base_images > 0 and can_learn_base_classes(model, train_store)
-    val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
+    val_store = open_store(data, "val", model.preprocess).to(fabric.device)
     val_samplers = _validation_samplers(val_store, model, settings)  # now: too few images are no news for the end
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)

@@ -65,8 +65,9 @@ def pretrain(
     torch.manual_seed(settings.seed)
     model = build_method(method)
     model = MML(replace(model.config, base_classes=None), model.backbone)
-    train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
-    val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
+    larger = replace(model.preprocess, side=settings.store_side or model.preprocess.side)
+    train_store = open_store(data, "train", larger).to(fabric.device)
+    val_store = open_store(data, "val", model.preprocess).to(fabric.device)
     heads = Heads(model.backbone.channels, len(train_store.classes))
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     heads.to(fabric.device)
