@@ -47,7 +47,7 @@ def test_copies_count_once_and_contested_photos_not_at_all(method: MML, tmp_path
 
 def test_unreadable_photos_and_lost_classes_are_reported(method: MML, tmp_path: Path) -> None:
     folder = class_folders(tmp_path, 3, 2)
-    (folder / "class0" / "broken.png").write_bytes(b"not a photo")
+    (folder / "class0" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     for file in (folder / "class1").iterdir():
         file.write_bytes(b"")
     collection = collect(method, folder)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from os.path import isdir
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,7 +63,7 @@ def predict(
     from triptych.recognizer import Recognizer
 
     share = _share(unknown, false_alarm)
-    folders = [image for image in images if image.is_dir()]
+    folders = [image for image in images if isdir(image)]  # never an error, as that of Path is
     if out is not None and (len(folders), len(images)) != (1, 1):
         raise ValueError(f"--out {out}: expected one folder of photos, got {', '.join(map(str, images))}")
     if out is None and folders:

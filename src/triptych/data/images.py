@@ -17,6 +17,7 @@ from triptych.data.files import open_photo, refuse_format
 from triptych.data.formats import FIRST_BYTES, MissingDecoderError, image_format, open_format
 from triptych.data.limits import current_limits, decoding_memory
 from triptych.data.sizes import decoding_bytes, refuse_too_large
+from triptych.system.memory import return_freed_memory
 from triptych.system.wording import printable
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
 
 # Decoding a JPEG at a reduced scale is several times faster; at four times the final side no detail is lost.
 _OVERSAMPLING = 4
+_LARGE = 1 << 26  # bytes, from which giving memory back takes no time to speak of
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ def _decode(source: ImageSource, side: int | None, name: str | None, held: ExitS
     needed = decoding_bytes(image, full, length)
     refuse_too_large(image, full, needed, limits, name)
     held.enter_context(decoding_memory.holding(needed, limits.memory))
+    if needed > _LARGE:
+        held.callback(return_freed_memory)
     try:
         image.load()  # a PNG's tags may come after its pixels
         turn, rgb = turn_of(image), to_rgb(image)

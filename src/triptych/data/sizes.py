@@ -12,8 +12,8 @@ __all__ = ["decoding_bytes", "refuse_too_large"]
 
 _REDUCED = 10  # times as many pixels as others may a JPEG have that is decoded at a reduced scale
 
-# Bytes a pixel that a decoder needs besides the image that it gives.
-_WORK = {"WEBP": 12, "AVIF": 8, "HEIF": 8, "JPEG2000": 16, "TIFF": 8}
+# Bytes a pixel at most, as measured; of the others the image itself and a copy in RGB or upright are the most.
+_AT_MOST = {"WEBP": 18, "AVIF": 13, "HEIF": 12, "JPEG2000": 20, "TIFF": 12, "QOI": 12}
 _READ_WHOLE = {"WEBP", "AVIF", "HEIF"}
 
 
@@ -27,7 +27,7 @@ def decoding_bytes(image: Image.Image, full: tuple[int, int], length: int) -> in
     """
     kind = image.format or ""
     pixels = image.size[0] * image.size[1]
-    needed = pixels * (BYTES_PER_PIXEL + _WORK.get(kind, 0)) + (length if kind in _READ_WHOLE else 0)
+    needed = pixels * _AT_MOST.get(kind, BYTES_PER_PIXEL) + (length if kind in _READ_WHOLE else 0)
     if kind == "JPEG" and not _in_one_pass(image):
         needed += full[0] * full[1] * 2 * len(image.getbands())  # the coefficients of the whole image
     return needed
@@ -39,7 +39,7 @@ def refuse_too_large(image: Image.Image, full: tuple[int, int], needed: int, lim
     most = min(pixels * limits.memory / needed, limits.megapixels * _REDUCED)
     if pixels > most:
         raise ImageError(
-            f"{name}: {full[0]} x {full[1]} pixels are {pixels:.0f} megapixels, expected at most {most:.0f} of this "
+            f"{name}: {full[0]} x {full[1]} pixels are {pixels:.3g} megapixels, expected at most {most:.3g} of this "
             f"kind ({image.format or 'image'}, {image.mode}); scale it down, or set TRIPTYCH_MAX_MEGAPIXELS, "
             f"which is {limits.megapixels:g}, higher"
         )

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def list_parquet(files: Sequence[Path]) -> Listing:
     """
     sources: list[bytes] = []
     names: list[str] = []
-    values: list[int | str] = []
+    values: list[Any] = []
     class_names: list[str] | None = None
     for file in files:
         images, labels, known = _read_parquet(file)
@@ -97,7 +98,7 @@ def _row(table: str, number: int, row: dict[str | None, str | list[str] | None],
     return path, label
 
 
-def _read_parquet(file: Path) -> tuple[list[dict], list[int | str], list[str] | None]:
+def _read_parquet(file: Path) -> tuple[list[dict], list[Any], list[str] | None]:
     """Images, labels, and the names of classes where labels are their numbers."""
     import pyarrow.parquet as pq
 
@@ -115,13 +116,13 @@ def _read_parquet(file: Path) -> tuple[list[dict], list[int | str], list[str] | 
     return images, labels, _class_names(table.schema.metadata)
 
 
-def _present(values: list[int | str], class_names: list[str] | None, names: list[str]) -> list[int | str]:
+def _present(values: list[Any], class_names: list[str] | None, names: list[str]) -> list[Any]:
     """The distinct labels in order; a label that names no class (null, or the hub's -1) is refused."""
     known = range(len(class_names)) if class_names else None
     for name, value in zip(names, values, strict=True):
-        if value is None or (known and value not in known):
+        if not isinstance(value, int | float | str) or value != value or (known and value not in known):
             raise ValueError(f"{name}: the label {value!r} names no class; label or remove the image")
-    return sorted(set(values))  # type: ignore[type-var]
+    return sorted(set(values))
 
 
 def _class_names(metadata: dict[bytes, bytes] | None) -> list[str] | None:

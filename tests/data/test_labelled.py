@@ -1,7 +1,8 @@
-"""Listings: what lies in each layout of a data set, and what is said where nothing can be listed."""
+"""Labelled photos: what lies in each layout of a data set, and what is said where nothing can be listed."""
 
 import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -11,7 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from triptych.data import ImageError, Listing, list_folder, list_images, read_image
+from triptych import Recognizer
+from triptych.data import (
+    ImageError,
+    Listing,
+    Preprocessing,
+    labelled,
+    list_folder,
+    list_images,
+    read_image,
+    read_photos,
+)
 
 
 def png(shade: int) -> bytes:
@@ -387,3 +398,95 @@ def test_the_validation_split_of_miniimagenet_is_listed(shared):
     assert all(re.fullmatch(r"n\d{8}", name) for name in listing.classes)
     assert len(set(listing.names)) == 9600
     assert read_image(listing.photos()[9599]).size == (84, 84)
+
+
+# The same grammar to learn from.
+
+
+def learnt(source: object, split: str | None = None) -> list[tuple[int, str]]:
+    photos, labels, dtype = labelled(source, split=split)
+    assert dtype is None or dtype.kind == "U"
+    return [(read_image(photo).getpixel((0, 0))[0], label) for photo, label in zip(photos, labels, strict=True)]
+
+
+def test_every_layout_can_be_learnt_from(tmp_path):
+    expected = [(0, "ant"), (1, "ant"), (2, "bee")]
+    folders = write_folders(tmp_path / "folders")
+    table = write_csv(tmp_path / "table", [("0", "ant"), ("1", "ant"), ("2", "bee")], split="photos")
+    for shade in range(3):
+        write(table / "images" / str(shade), png(shade))
+    file = parquet(tmp_path / "a.parquet", ["ant", "ant", "bee"])
+    shards = parquet(tmp_path / "shards" / "photos.parquet", [0, 0, 1], ["ant", "bee"]).parent
+    for source in (folders, str(folders), table, file, shards):
+        assert learnt(source) == expected == contents(list_images(source))
+
+
+def test_a_frame_and_lists_can_be_evaluated_on(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    folders = write_folders(tmp_path)
+    paths, labels, _ = labelled(folders)
+    frame = pandas.DataFrame({" Path": paths, "LABEL": labels})
+    of_frame, of_lists = list_images(frame), list_images(paths, labels=labels)
+    assert contents(of_frame) == contents(of_lists) == contents(list_images(folders))
+    assert of_frame.fingerprint() == of_lists.fingerprint() == list_images(folders).fingerprint()
+
+
+def test_arrays_have_a_fingerprint_of_their_pixels():
+    photos = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    first = list_images(photos, labels=["a", "a", "b"]).fingerprint()
+    assert list_images(list(photos), labels=["a", "a", "b"]).fingerprint() == first
+    assert list_images(255 - photos, labels=["a", "a", "b"]).fingerprint() != first
+
+
+@pytest.mark.parametrize("val", ["val", "validation", "test"])
+def test_splits_are_not_learnt_as_classes(tmp_path, val):
+    for shade, place in enumerate(["train/ant/a.png", "train/bee/a.png", f"{val}/bee/b.png"]):
+        write(tmp_path / place, png(shade))
+    told = rf"{val}.*are splits and no classes; choose one, such as --split .*, or name its folder: {tmp_path}/t"
+    with pytest.raises(ValueError, match=told):
+        labelled(tmp_path)
+    assert learnt(tmp_path, "train") == learnt(tmp_path / "train") == [(0, "ant"), (1, "bee")]
+    with pytest.raises(ValueError, match=r"are splits and no classes"):
+        Recognizer().fit(tmp_path)
+
+
+def test_tables_and_parquet_files_of_several_splits_are_not_chosen_by_chance(tmp_path):
+    root = write_csv(write_csv(tmp_path / "csv", [("a.png", "ant")], "train"), [("b.png", "bee")], "val")
+    shards = parquet(tmp_path / "shards" / "train-0.parquet", ["ant"]).parent
+    parquet(shards / "test-0.parquet", ["bee"])
+    for source, split in ((root, "train"), (shards, "test")):
+        with pytest.raises(ValueError, match="are splits and no classes; choose one"):
+            labelled(source)
+        assert len(labelled(source, split=split)[0]) == 1
+
+
+def test_an_only_split_needs_no_choice(tmp_path):
+    write(tmp_path / "train" / "ant" / "a.png", png(3))
+    assert learnt(tmp_path) == [(3, "ant")]
+
+
+def test_several_tables_of_other_names_are_not_chosen_by_chance(tmp_path):
+    root = write_csv(write_csv(tmp_path, [("a.png", "ant")], "one"), [("b.png", "bee")], "two")
+    with pytest.raises(ValueError, match=r"several tables, expected one or train.csv"):
+        list_images(root)
+
+
+def test_an_earlier_answer_beside_class_folders_is_no_data_set(tmp_path):
+    write_folders(tmp_path)
+    parquet(tmp_path / "answers.parquet", [], answer=[1])
+    assert learnt(tmp_path) == contents(list_images(tmp_path)) == [(0, "ant"), (1, "ant"), (2, "bee")]
+
+
+def test_a_pipe_is_no_data_set(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    for ask in (labelled, list_images):
+        with pytest.raises(ValueError, match=r"pipe.csv: no plain file; expected a folder"):
+            ask(tmp_path / "pipe.csv")
+
+
+def test_photos_of_a_table_are_named_by_their_row(tmp_path):
+    cells = [{"bytes": b"\x89PNG\r\n\x1a\n and no more", "path": "1.png"}]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    path = parquet(tmp_path / "a.parquet", [], image=pa.array(cells, kind), label=["ant"])
+    (read,) = read_photos(labelled(path)[0], Preprocessing())
+    assert read.error.startswith("a.parquet:0 1.png: damaged image")
