@@ -19,7 +19,7 @@ from triptych.similarity import in_precision
 @torch.inference_mode()
 def agreement(method: Method, data: str, shot: int, queries: int, seed: int) -> dict[str, object]:
     """Share of the queries of 5-way validation episodes whose answer is that of float32, per precision and level."""
-    store = open_store(data, "val", method.preprocess.side)
+    store = open_store(data, "val", method.preprocess)
     exact = encode_images(method, store.images)
     with in_precision("bf16", store.images.device.type):
         half = encode_images(method, store.images)

@@ -20,12 +20,12 @@ from latency import photos_of
 from speed import machine
 
 from triptych import Recognizer
-from triptych.data import list_folder
+from triptych.data import Photo, list_folder, read_photos
 from triptych.folders.predict import predict_folder
 from triptych.methods import Encoded, Method, Summary
 from triptych.recognizer import QUERY_BATCH
 from triptych.similarity import searching
-from triptych.support import Photo, encode, read_photos
+from triptych.support import encode
 
 SUPPORTS = ((20, 1), (20, 5))  # classes, photos of each
 
@@ -55,14 +55,14 @@ def learning(photos: list[Any], labels: list[Any]) -> dict[str, Any]:
 def steps(recognizer: Recognizer, files: list[str]) -> dict[str, dict[str, float]]:
     """Each step alone, on the same photos."""
     method, count = recognizer.method_, len(files)
-    photos = [photo for photo in read_photos(files, method.preprocess.side) if isinstance(photo, Photo)]
+    photos = [photo for photo in read_photos(files, method.preprocess) if isinstance(photo, Photo)]
     pixels = np.stack([photo.pixels for photo in photos])
     batches = torch.from_numpy(pixels).split(QUERY_BATCH)
     encoded = encode(method, pixels)
     queries = [encoded[start : start + QUERY_BATCH] for start in range(0, count, QUERY_BATCH)]
     classes = [kept.summary for kept in recognizer.support_.values()]
     return {
-        "decode": per_image(lambda: list(read_photos(files, method.preprocess.side)), count),
+        "decode": per_image(lambda: list(read_photos(files, method.preprocess)), count),
         "backbone, a batch at a time": per_image(
             lambda: [method.encode(method.preprocess.normalise(batch)) for batch in batches], count
         ),

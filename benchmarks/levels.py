@@ -105,7 +105,7 @@ def train_all(data: str, out: Path, names: list[str], steps: int, sides: tuple[i
 def teach(data: str, trained: Path, out: Path, images: int = PRESETS["fast"].train.base_images) -> None:
     """Let a trained method learn the level PLDA."""
     method = load_method(trained)
-    store = open_store(data, "train", method.preprocess.side)
+    store = open_store(data, "train", method.preprocess)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_method(learn_closed_form(method, store, images, "bf16"), out)
 
@@ -130,7 +130,7 @@ def table(
         for name in rows:
             file = str(weights / name / CONTENDERS[name].file(shot)) if name in CONTENDERS else name
             method = load_method(file)
-            store = open_store(data, "test", method.preprocess.side)
+            store = open_store(data, "test", method.preprocess)
             subsets = episode_accuracies(method, store, shot, episodes, seed, precision, cache)
             found[name] = subsets[" + ".join(method.level_names)]
             rows[name][f"{shot}-shot"] = {

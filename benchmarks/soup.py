@@ -37,7 +37,7 @@ def soup(data: str, files: list[Path], settings: TrainSettings, precision: str) 
     states = [one.backbone.state_dict() for one in methods]
     mean = {name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]}
     method.backbone.load_state_dict(mean)
-    train, val = (open_store(data, split, method.preprocess.side) for split in ("train", "val"))
+    train, val = (open_store(data, split, method.preprocess) for split in ("train", "val"))
     with torch.no_grad():
         update_bn(_batches(method, train), method.backbone)
     method = learn_closed_form(method, train, settings.base_images, precision)

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import triptych
-from triptych.data import ImageStore, open_store, random_crop_flip
+from triptych.data import ImageStore, Preprocessing, open_store, random_crop_flip
 from triptych.evaluation import Episode, EpisodeSampler
 from triptych.methods import MML, Encoded, build_method, encode_images
 from triptych.similarity import distribution_similarity, in_precision, part_similarity, pixel_similarity
@@ -207,7 +207,7 @@ def measure_apart(task: Task, arguments: argparse.Namespace, ceilings: dict[str,
 
 def _measure_data(task: Task, arguments: argparse.Namespace, ceilings: dict[str, float]) -> dict[str, Any]:
     keep_freed_memory()
-    store = open_store(arguments.data, "train", STORE_SIDE).to(arguments.device)
+    store = open_store(arguments.data, "train", Preprocessing(STORE_SIDE)).to(arguments.device)
     return measure(task, store, arguments.repeats, not arguments.fp32, ceilings)
 
 

@@ -22,11 +22,11 @@ from speed import machine
 
 from triptych import Recognizer, load_method
 from triptych.comparison.baselines import pooled, prepared
-from triptych.data import list_folder
+from triptych.data import Photo, list_folder, read_photos
 from triptych.evaluation import Accuracy, versions
 from triptych.methods import Method, weights_hash
 from triptych.recognizer.calibration import Calibration, calibration_error, known_score
-from triptych.support import Photo, encode, read_photos
+from triptych.support import encode
 from triptych.system.files import write_whole
 from triptych.system.progress import track
 
@@ -115,7 +115,7 @@ def baselines(
 @torch.no_grad()
 def vectors_of(recognizer: Recognizer, photos: list[str]) -> np.ndarray:
     method = recognizer.method_
-    read = [photo for photo in read_photos(photos, method.preprocess.side) if isinstance(photo, Photo)]
+    read = [photo for photo in read_photos(photos, method.preprocess) if isinstance(photo, Photo)]
     if len(read) < len(photos):
         raise ValueError("some photos cannot be read; remove them first")
     return np.concatenate([pooled(encode(method, photo.pixels[None]).maps) for photo in read])

@@ -12,7 +12,7 @@ import torch
 from photos import class_folders, split_folders
 
 from triptych import Recognizer
-from triptych.data import open_store
+from triptych.data import Preprocessing, open_store
 from triptych.interop import load_method
 from triptych.methods import MML, MMLConfig, build_method, save_method
 from triptych.training import TrainSettings
@@ -114,7 +114,7 @@ def test_a_soup_is_the_mean_of_its_networks_with_batch_statistics_of_its_own(tmp
     for name, value in mixed.backbone.state_dict().items():
         if "running" not in name and "num_batches" not in name:
             torch.testing.assert_close(value, (one[name] + other[name]) / 2)
-    images = mixed.preprocess.normalise(open_store(tmp_path / "data", "train", 84).images)
+    images = mixed.preprocess.normalise(open_store(tmp_path / "data", "train", Preprocessing(84)).images)
     first = mixed.backbone.layers[0]
     torch.testing.assert_close(first[1].running_mean, first[0](images).mean((0, 2, 3)), rtol=0.1, atol=0.02)
     assert mixed.config.base_classes == 6

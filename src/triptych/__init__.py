@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from triptych.data.images import ImageError
+    from triptych.data.errors import ImageError
     from triptych.interop import load_method
     from triptych.methods import save_method
     from triptych.recognizer import Recognizer
@@ -14,7 +14,7 @@ __all__ = ["ImageError", "Recognizer", "__version__", "load_method", "save_metho
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ImageError": "triptych.data.images",
+    "ImageError": "triptych.data.errors",
     "Recognizer": "triptych.recognizer.estimator",
     "load_method": "triptych.interop",
     "save_method": "triptych.methods",

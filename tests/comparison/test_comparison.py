@@ -19,7 +19,7 @@ from triptych.methods import MML, MMLConfig, Preprocessing
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four classes; one photo in a wrong one, one unreadable, one twice, one in two classes."""
     folder = class_folders(tmp_path_factory.mktemp("photos"), classes=4, each=6)
-    (folder / "class0" / "broken.png").write_bytes(b"not a photo")
+    (folder / "class0" / "broken.png").write_bytes(b"")
     shutil.copy(folder / "class0" / "1.png", folder / "class0" / "copy.png")
     shutil.copy(folder / "class1" / "1.png", folder / "class2" / "elsewhere.png")
     shutil.move(folder / "class3" / "0.png", folder / "class1" / "misplaced.png")

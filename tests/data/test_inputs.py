@@ -10,7 +10,8 @@ from photos import class_folders, photo
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from triptych import Recognizer
-from triptych.data.inputs import as_photos, labelled_photos
+from triptych.data import labelled
+from triptych.data.inputs import as_photos
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_scikit_learn_searches_over_paths(frame: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        ("no/such/folder", None, "no such file or folder; expected a folder of class folders or a CSV"),
+        ("no/such/folder", None, "no such file or folder; expected a folder with one sub-folder .* a CSV"),
         ([1, 2], None, "labels are missing"),
         (pd.DataFrame({"a": ["x"], "b": ["y"]}), ["l"], "columns .'a', 'b'.; expected one named path"),
         (pd.DataFrame({"path": ["x"]}), None, "columns .'path'.; expected one named label"),
@@ -90,18 +91,18 @@ def test_scikit_learn_searches_over_paths(frame: pd.DataFrame) -> None:
 )
 def test_what_holds_no_labelled_photos_is_refused(images: object, labels: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        labelled_photos(images, labels)
+        labelled(images, labels)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,name\na.png,x\n", "columns are .'path', 'name'.; expected path and label"),
+        ("path,name\na.png,x\n", "expected the columns path and label, .* got 'path', 'name'"),
         ("path,label\na.png,\n", "row 1 has no path or no label"),
         ("path,label\na.png\n", "row 1 has no path or no label"),
-        ("", "columns are ..; expected path and label"),
+        ("", "expected the columns path and label, .* got none"),
         ("path,label\n", "no rows below the columns; add one with path and label for each photo"),
-        ("path;label\na.png;x\n", "columns are .'path;label'.; expected path and label, separated by commas"),
+        ("path;label\na.png;x\n", "expected the columns path and label, separated by commas, got 'path;label'"),
         (b"\xff\xfe\x00path", "not a CSV file in UTF-8 .*; save it as such, with the columns path and label"),
         ("path,label\nä.png,x\n".encode("latin-1"), "not a CSV file in UTF-8 .*; save it as such"),
         ("path,label\na.png,x\n".encode("utf-16"), "not a CSV file in UTF-8 .*; save it as such"),
@@ -111,7 +112,7 @@ def test_a_bad_table_is_named(tmp_path: Path, text: str | bytes, message: str) -
     table = tmp_path / "t.csv"
     table.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match=rf"t\.csv: {message}"):
-        labelled_photos(table, None)
+        labelled(table, None)
 
 
 def test_a_generator_of_photos_is_listed() -> None:
@@ -164,4 +165,4 @@ def test_scikit_learn_scores_a_list_of_an_arrays_labels(frame: pd.DataFrame) -> 
 )
 def test_what_names_no_class_is_refused(labels: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        labelled_photos(["1.jpg", "2.jpg"], labels)
+        labelled(["1.jpg", "2.jpg"], labels)

@@ -17,8 +17,8 @@ import pytest
 import torch
 from PIL import Image
 
-from triptych.data import ImageError, ImageStore, cache_folder, open_store
-from triptych.data import store as store_module
+from triptych.data import ImageError, ImageStore, Preprocessing, cache_folder, open_store
+from triptych.data.images import source_name
 
 SIDE = 16
 
@@ -34,13 +34,13 @@ def cache(tmp_path, monkeypatch) -> Path:
 def decoded(monkeypatch) -> list[str]:
     """The names of the photos that are decoded from here on."""
     names: list[str] = []
-    read = store_module.read_image
+    read = Preprocessing.pixels
 
-    def counting(source, side, name):
-        names.append(name)
-        return read(source, side, name)
+    def counting(preprocessing, source):
+        names.append(source_name(source))
+        return read(preprocessing, source)
 
-    monkeypatch.setattr(store_module, "read_image", counting)
+    monkeypatch.setattr(Preprocessing, "pixels", counting)
     return names
 
 
@@ -83,7 +83,7 @@ def only(cache: Path, suffix: str) -> Path:
 
 def test_pixels_equal_a_direct_decode_and_resize(tmp_path):
     root = write_photos(tmp_path / "data")
-    store = open_store(root, None, SIDE)
+    store = open_store(root, None, Preprocessing(SIDE))
     assert_whole(store, root)
     assert store.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert store.classes == ("ant", "bee")
@@ -91,10 +91,9 @@ def test_pixels_equal_a_direct_decode_and_resize(tmp_path):
     assert store.duplicates == ()
 
 
-def test_more_photos_than_one_chunk_keep_their_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(store_module, "_CHUNK", 4)
-    root = write_photos(tmp_path / "data", each=9)
-    assert_whole(open_store(root, None, SIDE), root)
+def test_more_photos_than_are_read_ahead_keep_their_order(tmp_path):
+    root = write_photos(tmp_path / "data", each=70)
+    assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
 
 
 def test_large_jpegs_are_close_to_a_direct_decode(tmp_path):
@@ -103,19 +102,19 @@ def test_large_jpegs_are_close_to_a_direct_decode(tmp_path):
     path.parent.mkdir(parents=True)
     Image.fromarray(waves.astype(np.uint8)).convert("RGB").save(path, quality=92)
     direct = Image.open(path).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    pixels = open_store(tmp_path / "data", None, SIDE).images[0].numpy()
+    pixels = open_store(tmp_path / "data", None, Preprocessing(SIDE)).images[0].numpy()
     assert np.abs(pixels.astype(int) - np.asarray(direct).astype(int)).max() <= 4
 
 
 def test_an_index_of_any_shape_and_order_picks_images(tmp_path):
     root = write_photos(tmp_path / "data")
-    store, pixels = open_store(root, None, SIDE), expected_pixels(root)
+    store, pixels = open_store(root, None, Preprocessing(SIDE)), expected_pixels(root)
     for index in (np.array([4, 0, 4]), np.array([[1, 2], [3, 5]]), np.array([], np.int64)):
         np.testing.assert_array_equal(store[index].numpy(), pixels[index])
 
 
 def test_a_store_moved_to_a_device_is_the_same_store(tmp_path):
-    store = open_store(write_photos(tmp_path / "data"), None, SIDE)
+    store = open_store(write_photos(tmp_path / "data"), None, Preprocessing(SIDE))
     moved = store.to("cpu")
     assert torch.equal(moved.images, store.images)
     assert (moved.names, moved.fingerprint) == (store.names, store.fingerprint)
@@ -123,8 +122,8 @@ def test_a_store_moved_to_a_device_is_the_same_store(tmp_path):
 
 def test_writing_into_the_images_does_not_reach_the_cache(tmp_path):
     root = write_photos(tmp_path / "data")
-    open_store(root, None, SIDE).images.zero_()
-    assert_whole(open_store(root, None, SIDE), root)
+    open_store(root, None, Preprocessing(SIDE)).images.zero_()
+    assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
 
 
 def test_duplicates_are_reported_as_pairs_with_the_first(tmp_path):
@@ -132,7 +131,7 @@ def test_duplicates_are_reported_as_pairs_with_the_first(tmp_path):
     for copy in ("ant/copy.png", "bee/copy.png"):
         shutil.copy(root / "ant" / "001.png", root / copy)
     first = str(root / "ant" / "001.png")
-    store = open_store(root, None, SIDE)
+    store = open_store(root, None, Preprocessing(SIDE))
     assert store.duplicates == ((first, str(root / "ant" / "copy.png")), (first, str(root / "bee" / "copy.png")))
     assert len(store) == 8
 
@@ -142,29 +141,29 @@ def test_duplicates_are_reported_as_pairs_with_the_first(tmp_path):
 
 def test_a_second_opening_decodes_nothing(tmp_path, decoded):
     root = write_photos(tmp_path / "data")
-    first = open_store(root, None, SIDE)
+    first = open_store(root, None, Preprocessing(SIDE))
     assert sorted(decoded) == sorted(first.names)
     decoded.clear()
-    second = open_store(root, None, SIDE)
+    second = open_store(root, None, Preprocessing(SIDE))
     assert decoded == []
     assert_whole(second, root)
     assert second.fingerprint == first.fingerprint
 
 
 def test_the_same_photos_in_another_folder_are_not_decoded_again(tmp_path, decoded):
-    open_store(write_photos(tmp_path / "data"), None, SIDE)
+    open_store(write_photos(tmp_path / "data"), None, Preprocessing(SIDE))
     decoded.clear()
     moved = (tmp_path / "data").rename(tmp_path / "moved")
-    store = open_store(moved, None, SIDE)
+    store = open_store(moved, None, Preprocessing(SIDE))
     assert decoded == []
     assert store.names[0] == str(moved / "ant" / "000.png")
 
 
 def test_a_changed_photo_is_decoded_anew(tmp_path):
     root = write_photos(tmp_path / "data")
-    before = open_store(root, None, SIDE)
+    before = open_store(root, None, Preprocessing(SIDE))
     photo(99).save(root / "bee" / "001.png")
-    after = open_store(root, None, SIDE)
+    after = open_store(root, None, Preprocessing(SIDE))
     assert_whole(after, root)
     assert after.fingerprint != before.fingerprint
     assert not torch.equal(after.images, before.images)
@@ -172,13 +171,13 @@ def test_a_changed_photo_is_decoded_anew(tmp_path):
 
 def test_another_side_is_another_store(tmp_path):
     root = write_photos(tmp_path / "data")
-    assert_whole(open_store(root, None, SIDE), root)
-    assert_whole(open_store(root, None, 24), root, side=24)
-    assert_whole(open_store(root, None, SIDE), root)
+    assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
+    assert_whole(open_store(root, None, Preprocessing(24)), root, side=24)
+    assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
 
 
 def test_the_cache_holds_only_whole_files(tmp_path, cache):
-    open_store(write_photos(tmp_path / "data"), None, SIDE)
+    open_store(write_photos(tmp_path / "data"), None, Preprocessing(SIDE))
     assert kept_files(cache) == {".npy", ".json"}
 
 
@@ -186,7 +185,7 @@ def test_the_cache_holds_only_whole_files(tmp_path, cache):
 @pytest.mark.parametrize("damage", ["missing", "empty", "header", "short", "other"])
 def test_a_damaged_cache_is_rebuilt(tmp_path, cache, decoded, suffix, damage):
     root = write_photos(tmp_path / "data")
-    open_store(root, None, SIDE)
+    open_store(root, None, Preprocessing(SIDE))
     path = only(cache, suffix)
     data = path.read_bytes()
     if damage == "missing":
@@ -194,18 +193,18 @@ def test_a_damaged_cache_is_rebuilt(tmp_path, cache, decoded, suffix, damage):
     else:
         path.write_bytes({"empty": b"", "header": data[:20], "short": data[:-1], "other": b"[1, 2]"}[damage])
     decoded.clear()
-    assert_whole(open_store(root, None, SIDE), root)
+    assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
     assert len(decoded) == 6
     decoded.clear()
-    assert_whole(open_store(root, None, SIDE), root)
+    assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
     assert decoded == []
 
 
 def test_an_index_that_does_not_fit_its_pixels_is_rebuilt(tmp_path, cache):
     root = write_photos(tmp_path / "data")
-    open_store(root, None, SIDE)
+    open_store(root, None, Preprocessing(SIDE))
     only(cache, ".json").write_text(json.dumps({"kept": [0, 3], "skipped": []}))
-    assert_whole(open_store(root, None, SIDE), root)
+    assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
 
 
 def test_the_cache_folder_follows_the_environment(tmp_path, monkeypatch):
@@ -228,32 +227,31 @@ def test_unreadable_photos_are_skipped_and_listed_at_every_opening(tmp_path, dec
     for folder in (root, root, tmp_path / "moved"):
         if not folder.exists():
             root.rename(folder)
-        with pytest.warns(UserWarning, match="skipped 2 unreadable images") as caught:
-            store = open_store(folder, None, SIDE)
+        with pytest.warns(UserWarning, match="skipped 1 unreadable photo") as caught:
+            store = open_store(folder, None, Preprocessing(SIDE))
         (message,) = [str(warning.message) for warning in caught]
-        assert f"{folder / 'ant' / '000.txt'}: not an image" in message
+        assert f"left out 1 file that is no image: {folder / 'ant' / '000.txt'}" in message
         assert f"{folder / 'bee' / 'zero.jpg'}: the file is empty" in message
-        assert caught[0].filename == __file__
         assert_whole(store, folder)
         assert store.labels.tolist() == [0, 0, 0, 1, 1, 1]
         assert store.names[0] == str(folder / "ant" / "000.png")
-    assert len(decoded) == 7  # at the first opening: six photos and the text, the empty file is not even tried
+    assert len(decoded) == 8  # at the first opening alone
 
 
 def test_a_long_list_of_unreadable_photos_is_cut(tmp_path):
     root = write_photos(tmp_path / "data")
     for number in range(23):
-        (root / "bee" / f"{number}.txt").write_text("no photo")
-    with pytest.warns(UserWarning, match="skipped 23 unreadable images") as caught:
-        open_store(root, None, SIDE)
+        (root / "bee" / f"{number}.jpg").write_bytes(b"")
+    with pytest.warns(UserWarning, match="skipped 23 unreadable photos") as caught:
+        open_store(root, None, Preprocessing(SIDE))
     assert str(caught[0].message).endswith("and 3 more")
-    assert str(caught[0].message).count("not an image") == 20
+    assert str(caught[0].message).count("the file is empty") == 20
 
 
 def test_readable_photos_raise_no_warning(tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        open_store(write_photos(tmp_path / "data"), None, SIDE)
+        open_store(write_photos(tmp_path / "data"), None, Preprocessing(SIDE))
     assert caught == []
 
 
@@ -262,8 +260,8 @@ def test_a_class_without_any_readable_photo_is_an_error(tmp_path, cache):
     for path in (root / "bee").iterdir():
         path.write_text("no photo")
     for _ in range(2):
-        with pytest.raises(ImageError, match="class 'bee': none of its 3 images can be read; the first: ") as caught:
-            open_store(root, None, SIDE)
+        with pytest.raises(ImageError, match=r"class 'bee': none of its photos can be read .3.; the first: ") as caught:
+            open_store(root, None, Preprocessing(SIDE))
         assert str(root / "bee" / "000.png") in str(caught.value)
         assert kept_files(cache) == set()
 
@@ -282,12 +280,12 @@ def test_a_write_that_fails_says_how_to_mend_it_and_leaves_nothing(tmp_path, cac
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # of 40 * 64 * 64 * 3 = 491520 bytes
     try:
         with pytest.raises(OSError, match="free 1 MB") as caught:
-            open_store(root, None, 64)
+            open_store(root, None, Preprocessing(64))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert_names_the_mend(caught.value, cache)
     assert kept_files(cache) == set()
-    assert_whole(open_store(root, None, 64), root, side=64)
+    assert_whole(open_store(root, None, Preprocessing(64)), root, side=64)
 
 
 @pytest.fixture
@@ -305,7 +303,7 @@ def test_a_full_disk_says_how_to_mend_it_and_leaves_nothing(tmp_path, small_disk
     monkeypatch.setenv("TRIPTYCH_CACHE", str(small_disk))
     root = write_photos(tmp_path / "data", each=10)
     with pytest.raises(OSError, match=r"No space left on device.*free 4 MB") as caught:
-        open_store(root, None, 256)  # 20 * 256 * 256 * 3 = 3.9 MB
+        open_store(root, None, Preprocessing(256))  # 20 * 256 * 256 * 3 = 3.9 MB
     assert_names_the_mend(caught.value, small_disk)
     assert kept_files(small_disk) == set()
 
@@ -313,13 +311,13 @@ def test_a_full_disk_says_how_to_mend_it_and_leaves_nothing(tmp_path, small_disk
 def test_a_store_that_just_fits_the_disk_is_written(tmp_path, small_disk, monkeypatch):
     monkeypatch.setenv("TRIPTYCH_CACHE", str(small_disk))
     root = write_photos(tmp_path / "data", each=5)
-    assert_whole(open_store(root, None, 240), root, side=240)  # 1.7 of 2 MB: no room for a second copy
+    assert_whole(open_store(root, None, Preprocessing(240)), root, side=240)  # 1.7 of 2 MB: no room for a second copy
 
 
 def test_a_cache_that_is_no_folder_is_named(tmp_path, cache):
     cache.write_text("a file")
     with pytest.raises(OSError, match="File exists") as caught:
-        open_store(write_photos(tmp_path / "data"), None, SIDE)
+        open_store(write_photos(tmp_path / "data"), None, Preprocessing(SIDE))
     assert_names_the_mend(caught.value, cache)
 
 
@@ -331,9 +329,9 @@ def start(root: Path, each_decode: str) -> subprocess.Popen:
     program = f"""
         import sys, time
         import numpy as np
-        from triptych.data import open_store, store
+        from triptych.data import Preprocessing, open_store
 
-        count, read = 0, store.read_image
+        count, read = 0, Preprocessing.pixels
 
         def counting(*arguments):
             global count
@@ -341,10 +339,10 @@ def start(root: Path, each_decode: str) -> subprocess.Popen:
             {each_decode}
             return read(*arguments)
 
-        store.read_image = counting
+        Preprocessing.pixels = counting
         print("ready", flush=True)
         sys.stdin.readline()
-        images = open_store(sys.argv[1], None, {SIDE}).images.numpy()
+        images = open_store(sys.argv[1], None, Preprocessing({SIDE})).images.numpy()
         np.save(sys.argv[2], images)
         print(count, flush=True)
     """
@@ -386,6 +384,6 @@ def test_a_process_killed_in_the_middle_leaves_nothing_that_is_taken_for_whole(t
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     assert kept_files(cache) == {".part"}
-    assert_whole(open_store(root, None, SIDE), root)
+    assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
     assert len(decoded) == 16
     assert kept_files(cache) == {".npy", ".json"}

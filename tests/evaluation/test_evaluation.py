@@ -8,7 +8,7 @@ import torch
 from photos import class_folders
 from PIL import Image
 
-from triptych.data import open_store
+from triptych.data import Preprocessing, open_store
 from triptych.evaluation import Accuracy, EpisodeSampler, EvaluateSettings, evaluate, evaluate_store, per_level
 from triptych.methods import METHODS, build_method
 
@@ -87,7 +87,7 @@ def test_the_ablation_covers_every_level_pair_and_all() -> None:
 def test_indexing_encoded_maps_equals_encoding_each_episode(data: Path) -> None:
     torch.manual_seed(0)
     method = build_method("mml-conv64f").eval()
-    store = open_store(data, None, 84)
+    store = open_store(data, None, Preprocessing(84))
     sampler = EpisodeSampler(store.labels, way=3, shot=2, queries=3)
     found = evaluate_store(method, store, sampler, episodes=4)["distribution + pixel + part"]
     for number in range(4):
@@ -112,7 +112,7 @@ def test_with_flips_mirrored_data_is_the_same(tmp_path: Path) -> None:
     folders = noise(tmp_path / "plain"), noise(tmp_path / "mirrored", mirrored=True)
     torch.manual_seed(0)
     method = build_method("mml-conv64f").eval()
-    stores = [open_store(folder, None, 84) for folder in folders]
+    stores = [open_store(folder, None, Preprocessing(84)) for folder in folders]
     sampler = EpisodeSampler(stores[0].labels, way=3, shot=1, queries=5)
     plain, other, flipped, both = (
         evaluate_store(method, store, sampler, 10, flips=flips)["pixel"] for flips in (False, True) for store in stores

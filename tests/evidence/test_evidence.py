@@ -10,12 +10,13 @@ from photos import photo
 from PIL import Image
 
 from triptych import Recognizer
+from triptych.data import Preprocessing, read_photos
 from triptych.evidence import Explanation
 from triptych.evidence.matching import naming_order
 from triptych.interop import load_method
 from triptych.methods import build_method
 from triptych.methods.mml import MML
-from triptych.support import View, read_photos, views_of
+from triptych.support import View, views_of
 
 SHOTS = {"a": 3, "b": 1, "c": 2}
 
@@ -31,7 +32,7 @@ def fitted() -> Recognizer:
 
 
 def photo_id(image: Image.Image) -> str:
-    (read,) = read_photos([image], 84)
+    (read,) = read_photos([image], Preprocessing(84))
     return read.id
 
 

@@ -39,7 +39,7 @@ def shelf(recognizer: Recognizer, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """106 files in three folders: new photos, one that was learnt from, two that are no photos, and a hidden one."""
+    """In three folders: new photos, one that was learnt from, an empty one, a text, and a hidden photo."""
     root = tmp_path_factory.mktemp("many")
     for number in range(103):
         place = root / f"day{number % 3}"
@@ -67,13 +67,13 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_every_photo_has_a_row(recognizer: Recognizer, folder: Path, tmp_path: Path) -> None:
     summary = predict_folder(recognizer, folder, tmp_path / "answers.csv")
     found = rows(tmp_path / "answers.csv")
-    assert [row["image"] for row in found] == photos_below(folder)
-    assert (summary.photos, summary.unreadable, summary.unknown, summary.resumed) == (106, 2, 0, 0)
+    assert [row["image"] for row in found] == list(photos_below(folder).names)
+    assert (summary.photos, summary.unreadable, summary.unknown, summary.resumed) == (105, 1, 0, 0)
+    assert (summary.not_images, summary.unread) == (1, 0)
     assert summary.photos_per_second > 0
     by_image = {row["image"]: row for row in found}
     assert by_image["day1/empty.jpg"]["error"].startswith("the file is empty")
     assert by_image["day1/empty.jpg"]["label"] == by_image["day1/empty.jpg"]["probability"] == ""
-    assert "not an image" in by_image["day2/note, with a comma.txt"]["error"]
     assert [row["image"] for row in found if row["in_support"] == "True"] == ["day0/learnt.png"]
     assert all(row["label"] == "abc"[int(row["image"][3])] for row in found if row["image"].endswith("0.png"))
     assert [path.name for path in tmp_path.iterdir()] == ["answers.csv"]
@@ -129,7 +129,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     with journal.open("ab") as file:
         file.write(b'{"image": "day0/0')  # a kill may tear a line
     ended = command("predict", shelf, folder, "--out", out, "--json")
-    assert ended.code == 1  # two files are no photos
+    assert ended.code == 1  # a photo is empty
     assert ended.json["resumed"] >= QUERY_BATCH
     assert ended.json["resumed"] % QUERY_BATCH == 0
     assert out.read_bytes() == expected.read_bytes()
@@ -227,7 +227,7 @@ def test_one_process_at_a_time(recognizer: Recognizer, folder: Path, tmp_path: P
         (("photos", "--out", "x.txt"), "x.txt: expected a name that ends in .csv, .jsonl or .parquet"),
         (("photos", "--out", "nowhere/x.csv"), "nowhere/x.csv: expected a file in a folder that exists"),
         (("photos", "--out", "there.csv"), "there.csv: exists and is no table of answers that triptych wrote"),
-        (("empty", "--out", "x.csv"), "empty: no files in the folder; expected photos"),
+        (("empty", "--out", "x.csv"), "empty: no photos in the folder; expected photos"),
         (("photos", "photos", "--out", "x.csv"), "expected one folder of photos, got photos, photos"),
         (("photos/1.png", "--out", "x.csv"), "expected one folder of photos, got photos/1.png"),
         (("photos", "--out", "photos/x.csv"), "photos/x.csv: lies inside photos, whose photos are read"),
@@ -255,3 +255,45 @@ def test_wrong_input_is_one_line(
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_else_lies_in_the_folder_is_counted_apart(
+    recognizer: Recognizer, shelf: Path, tmp_path: Path, command: Command
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    photo(0, 50).save(photos / "1.png")
+    (photos / "README.md").write_text("# My photos")
+    (photos / "answers of May.csv").write_text("image,label\n")
+    (photos / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isomiso2mp41")
+    ended = command("predict", shelf, photos, "--out", tmp_path / "x.csv")
+    assert ended.code == 0, ended.err
+    assert "1 photo, 0 unreadable" in ended.out
+    assert "3 other files are no images" in ended.out
+    assert [row["image"] for row in rows(tmp_path / "x.csv")] == ["1.png"]
+    (photos / "1.png").unlink()
+    with pytest.raises(ValueError, match="photos: no photos in the folder, but 3 other files; expected photos"):
+        photos_below(photos)
+
+
+def test_what_may_not_be_read_is_counted_and_makes_the_exit_1(shelf: Path, tmp_path: Path, command: Command) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    photo(0, 50).save(photos / "1.png")
+    (photos / "2.png").symlink_to("gone.png")
+    ended = command("predict", shelf, photos, "--out", tmp_path / "x.csv", "--json")
+    assert ended.code == 1
+    assert (ended.json["photos"], ended.json["unreadable"], ended.json["unread"]) == (1, 0, 1)
+    assert "2.png: a link that leads nowhere" in ended.err
+
+
+def test_photos_behind_a_link_are_answered_once(recognizer: Recognizer, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (tmp_path / "more").mkdir()
+    photo(0, 50).save(photos / "1.png")
+    photo(1, 50).save(tmp_path / "more" / "2.png")
+    (photos / "more").symlink_to(tmp_path / "more")
+    (photos / "loop").symlink_to(".")
+    assert photos_below(photos).names == ("1.png", "more/2.png")
+    assert predict_folder(recognizer, photos, tmp_path / "x.csv").photos == 2

@@ -23,14 +23,15 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture
 def incoming(tmp_path: Path) -> Path:
-    """Photos of classes 0, 1 and 2, two of them of the same name; noise; what is no photo."""
+    """Photos of classes 0, 1 and 2, two of them of the same name; noise; a damaged photo; a text."""
     for kind in range(3):
         place = tmp_path / "incoming" / str(kind)
         place.mkdir(parents=True)
         photo(kind, 50 + kind).save(place / f"{kind}.png")
     for kind, place in ((0, "0"), (0, "1")):
         photo(kind, 60 + int(place)).save(tmp_path / "incoming" / place / "same.png")
-    (tmp_path / "incoming" / "broken.jpg").write_text("no photo")
+    (tmp_path / "incoming" / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
+    (tmp_path / "incoming" / "README.md").write_text("# To be sorted")
     return tmp_path / "incoming"
 
 
@@ -56,6 +57,7 @@ def test_photos_go_into_folders_by_answer(recognizer: Recognizer, incoming: Path
     assert summary.folders == {"a": 3, "B_C": 1, second: 1, UNREADABLE: 1}
     assert (summary.copied, summary.already_there) == (6, 0)
     assert list(summary.unreadable) == ["broken.jpg"]
+    assert (summary.not_images, summary.unread) == (1, 0)
     assert (out / "a" / "0.png").stat().st_mtime == (incoming / "0" / "0.png").stat().st_mtime
 
 
@@ -173,8 +175,8 @@ def test_the_command_reports_and_exits_with_1(
     recognizer.save(file)
     ended = command("sort", file, incoming, tmp_path / "sorted")
     assert ended.code == 1
-    assert "6 copied, 0 already there, 1 unreadable" in ended.out
-    assert f"{incoming / 'broken.jpg'}: not an image" in ended.err
+    assert "6 copied, 0 already there, 1 unreadable; 1 other file is no image" in ended.out
+    assert f"{incoming / 'broken.jpg'}: damaged image" in ended.err
     (incoming / "broken.jpg").unlink()
     shutil.rmtree(tmp_path / "sorted" / UNREADABLE)
     ended = command("sort", file, incoming, tmp_path / "sorted", "--unknown", "none", "--json")

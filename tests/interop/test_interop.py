@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from triptych import load_method
-from triptych.data import open_store
+from triptych.data import Preprocessing, open_store
 from triptych.evaluation import EpisodeSampler
 
 MML = ["mml_wass_conv64f_tieredimagenet_5w1s", "mml_wass_conv64f_tieredimagenet_5w5s"]
@@ -18,7 +18,7 @@ MML = ["mml_wass_conv64f_tieredimagenet_5w1s", "mml_wass_conv64f_tieredimagenet_
 
 @pytest.fixture(scope="module")
 def images(shared: Path):
-    return open_store(shared / "data" / "miniimagenet", "test", 84)
+    return open_store(shared / "data" / "miniimagenet", "test", Preprocessing(84))
 
 
 def reference_network(state: dict[str, torch.Tensor]) -> nn.Module:

@@ -26,10 +26,10 @@ from sklearn.base import clone
 
 from triptych import Recognizer, load_method, save_method
 from triptych.backbones.pretrained import FAMILIES, Pretrained, architecture_of
+from triptych.data import Preprocessing, read_photos
 from triptych.interop import pretrained_method
 from triptych.methods import METHODS, MMLConfig, build_method
 from triptych.methods.files import weights_hash
-from triptych.support import read_photos
 
 TRAINING = [photo(kind, number) for kind in range(3) for number in range(4)]
 LABELS = np.repeat(["a", "b", "c"], 4)
@@ -302,7 +302,7 @@ def test_components_are_those_of_the_photos_that_fit_saw(dinov2: Path, backbone:
 
 
 def read(side: int) -> list:
-    return list(read_photos(TRAINING, side))
+    return list(read_photos(TRAINING, Preprocessing(side)))
 
 
 def test_components_stay_when_photos_are_added(dinov2: Path) -> None:

@@ -19,10 +19,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 
 from triptych import ImageError, Recognizer
+from triptych.data import Preprocessing, read_photos
 from triptych.interop import load_method
 from triptych.methods import build_method, method_to_bytes
 from triptych.recognizer.file import _checksum
-from triptych.support import read_photos
 from triptych.system.files import pack, unpack
 
 SHOTS = {"a": 3, "b": 1, "c": 2}
@@ -43,7 +43,7 @@ def fitted() -> Recognizer:
 
 
 def photo_id(image: Image.Image, side: int = 84) -> str:
-    (read,) = read_photos([image], side)
+    (read,) = read_photos([image], Preprocessing(side))
     return read.id
 
 

@@ -13,9 +13,9 @@ import torch
 from photos import split_folders
 
 from triptych import load_method
-from triptych.data import ImageStore, open_store
+from triptych.data import ImageStore, Preprocessing, open_store
 from triptych.evaluation import EpisodeSampler
-from triptych.methods import LEVELS, METHODS, MML, Method, MMLConfig, Preprocessing, build_method, save_method
+from triptych.methods import LEVELS, METHODS, MML, Method, MMLConfig, build_method, save_method
 from triptych.similarity import fit_plda, gaussian_vectors
 from triptych.training import (
     PRESETS,
@@ -218,13 +218,13 @@ def test_plda_is_that_of_the_kept_weights(data: Path, tmp_path: Path) -> None:
     method = load_method(train(data, tmp_path / "run", preset=Preset(None, settings)))
     assert method.config.base_classes == 6
     assert method.level_names == (*LEVELS, "plda")
-    again = plda_of(learn_closed_form(method, open_store(data, "train", 84), TRAIN.base_images))
+    again = plda_of(learn_closed_form(method, open_store(data, "train", Preprocessing(84)), TRAIN.base_images))
     for name, value in plda_of(method).items():
         torch.testing.assert_close(again[name], value, rtol=1e-2, atol=1e-3)
 
 
 def test_plda_is_learnt_from_so_many_images_and_leaves_the_rest_alone(data: Path) -> None:
-    model, store = MML(MMLConfig()).eval(), open_store(data, "train", 84)
+    model, store = MML(MMLConfig()).eval(), open_store(data, "train", Preprocessing(84))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     learnt = learn_closed_form(model, store, 3)
     with torch.no_grad():
@@ -326,7 +326,7 @@ def test_nothing_to_balance_levels_on_is_refused(shots: tuple[int, ...], episode
 
 def test_a_photo_and_its_mirror_image_are_not_two_of_a_base_class(data: Path) -> None:
     with pytest.raises(ValueError, match="at least two images of each class, got 1"):
-        learn_closed_form(MML(MMLConfig()), open_store(data, "train", 84), 1)
+        learn_closed_form(MML(MMLConfig()), open_store(data, "train", Preprocessing(84)), 1)
 
 
 def test_training_keeps_balanced_levels_and_trains_on_unbalanced_ones(data: Path, tmp_path: Path) -> None:
@@ -340,7 +340,7 @@ def test_training_keeps_balanced_levels_and_trains_on_unbalanced_ones(data: Path
 def test_the_published_fusion_cannot_be_balanced(data: Path) -> None:
     method = MML(replace(METHODS["mml-paper-conv64f"], slots=5))
     with pytest.raises(ValueError, match="a SlotFusion cannot be balanced; expected a LevelFusion"):
-        balance_levels(method, open_store(data, "val", 84), [1], 1, 0)
+        balance_levels(method, open_store(data, "val", Preprocessing(84)), [1], 1, 0)
 
 
 def test_methods_without_a_use_for_plda_train_without(data: Path, tmp_path: Path) -> None:
@@ -428,14 +428,15 @@ def test_a_few_steps_reduce_the_loss(data: Path, tmp_path: Path) -> None:
     heads = Heads(64, 6)
     checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     heads.load_state_dict(checkpoint["modules"]["heads"])
-    from triptych.data import open_store
+    from triptych.data import Preprocessing, open_store
 
-    store = open_store(data, "train", 84)
+    store = open_store(data, "train", Preprocessing(84))
     model = load_method(best)
     with torch.inference_mode():
         pooled, _ = heads(model.encode(model.preprocess.normalise(store.images)).maps)
     assert (pooled.argmax(1).numpy() == store.labels).mean() > 0.5  # chance is 1/6
-    assert validate_class_means(model, open_store(data, "val", 84), episodes=10)["class means 5-shot"] > 0.5
+    validation = open_store(data, "val", Preprocessing(84))
+    assert validate_class_means(model, validation, episodes=10)["class means 5-shot"] > 0.5
 
 
 def test_cosine_rises_to_its_peak_and_ends_near_zero() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, RecognizerFile, checked
+from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, RecognizerFile, Split, checked
 from triptych.cli.terminal import print_json, say
 from triptych.system.outputs import PAGE, RECOGNIZER, check_output
 from triptych.system.settings import whole
@@ -33,6 +33,7 @@ def fit(
     views: Annotated[
         int, typer.Option(help="Views of each photo: 2 adds its mirror image, more add crops. For very few photos.")
     ] = 1,
+    split: Split = None,
     least: Annotated[
         int,
         typer.Option(
@@ -45,13 +46,13 @@ def fit(
 ) -> None:
     """Learn the classes of a folder, or a table, of photos."""
     check_output(out, RECOGNIZER, [photos, Path(method)], overwrite)
-    from triptych.data.inputs import labelled_photos
+    from triptych.data import labelled
     from triptych.recognizer import Recognizer
     from triptych.reports import describe_calibration, trust
     from triptych.system.devices import usable_device
 
     usable_device(device)
-    files, labels, _ = labelled_photos(photos, None)
+    files, labels, _ = labelled(photos, split=split)
     _check_counts(Counter(labels), least, "photo")  # before the work, what can be known before it
     recognizer = Recognizer(method, device, views, backbone=backbone, components=components).fit(files, labels)
     counts = {str(label): len(recognizer.support_[label]) for label in recognizer.classes_}
@@ -75,6 +76,7 @@ def add(
     source: Annotated[
         Path | None, typer.Option("--from", help="In place of LABEL and PHOTOS: what fit takes.", metavar="PHOTOS")
     ] = None,
+    split: Split = None,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
@@ -83,7 +85,7 @@ def add(
     from triptych.system.devices import usable_device
 
     usable_device(device)
-    wanted = _wanted(label, photos or [], source)
+    wanted = _wanted(label, photos or [], source, split)
     with changing(file, device) as recognizer:
         before = {name: len(kept) for name, kept in recognizer.support_.items()}
         for name, mine in wanted.items():
@@ -180,27 +182,27 @@ def _summary(counts: list[int]) -> str:
     return f"{len(counts)} classes, {sum(counts)} photos, {each} a class"
 
 
-def _wanted(label: str | None, photos: list[Path], source: Path | None) -> dict[str, list[Any]]:
+def _wanted(label: str | None, photos: list[Path], source: Path | None, split: str | None) -> dict[str, list[Any]]:
     """The photos to add to each class."""
-    from triptych.data.inputs import labelled_photos
+    from triptych.data import labelled
 
     if (source is None) == (label is None) or bool(photos) == (label is None):
         raise ValueError("expected a label and photos of it, or --from with a folder of class folders or a CSV file")
     if label is not None:
         return {label: _files(photos)}
     wanted: dict[str, list[Any]] = {}
-    for photo, name in zip(*labelled_photos(source, None)[:2], strict=True):  # type: ignore[arg-type]
+    for photo, name in zip(*labelled(source, split=split)[:2], strict=True):  # type: ignore[arg-type]
         wanted.setdefault(name, []).append(photo)
     return wanted
 
 
 def _files(photos: list[Path]) -> list[Path]:
     """The photos, and those in the folders among them."""
-    from triptych.data.listing import files_below
+    from triptych.data.folders import files_below
 
     found = []
     for path in photos:
-        mine = sorted(files_below(path)) if os.path.isdir(path) else [path]
+        mine = files_below(path) if os.path.isdir(path) else [path]
         if not mine:
             raise ValueError(f"{path}: no files in the folder; expected photos")
         found += mine

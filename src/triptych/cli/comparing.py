@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, Seed, checked
+from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, Seed, Split, checked
 from triptych.cli.terminal import print_json, say
 from triptych.system.outputs import PAGE, check_output
 from triptych.system.settings import whole
@@ -21,6 +21,7 @@ def compare(
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("triptych-compare.html"),
     method: Method = DEFAULT,
     backbone: Backbone = None,
+    split: Split = None,
     repeats: Annotated[int, typer.Option(help="Random splits.", callback=checked(whole(2, 1000)))] = 10,
     queries: Annotated[
         int, typer.Option(help="Photos of each class asked about in a split, at most.", callback=checked(whole(1)))
@@ -51,6 +52,7 @@ def compare(
         precision=precision,
         device=device,
         backbone=backbone,
+        split=split,
     )
     write_whole(out, comparison_page(record).encode(errors="backslashreplace"))
     if as_json:

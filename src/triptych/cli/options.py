@@ -25,6 +25,7 @@ __all__ = [
     "Resume",
     "RunFolder",
     "Seed",
+    "Split",
     "Unknown",
     "checked",
     "options_from",
@@ -48,6 +49,9 @@ Backbone = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+Split = Annotated[
+    str | None, typer.Option(help="train, val or test, where the photos have splits; none is taken by chance.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that such a command wrote.")]
 Seed = Annotated[int, typer.Option(help="Of what is drawn at random.", callback=checked(whole(0, LARGEST_SEED)))]
 RecognizerFile = Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")]

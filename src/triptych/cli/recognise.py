@@ -99,6 +99,7 @@ def sort(
 ) -> None:
     """Copy photos into folders by what they are recognised as; nothing is overwritten."""
     share = _share(unknown, false_alarm)
+    from triptych.folders.predict import beside_photos
     from triptych.folders.sort import sort_photos
     from triptych.recognizer import Recognizer
     from triptych.system.devices import usable_device
@@ -115,9 +116,9 @@ def sort(
         repeated = f", {summary.repeated} the same as another" if summary.repeated else ""
         say(
             f"{summary.copied} copied, {summary.already_there} already there{repeated}, "
-            f"{len(summary.unreadable)} unreadable"
+            f"{len(summary.unreadable)} unreadable{beside_photos(summary.not_images, summary.unread)}"
         )
-    if summary.unreadable:
+    if summary.unreadable or summary.unread:
         raise typer.Exit(1)
 
 
@@ -143,7 +144,7 @@ def _photos(images: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in images:
         # Unlike Path.is_dir, os.path.isdir has an answer for what may not be looked at; reading it says why.
-        found += [path / name for name in photos_below(path)] if os.path.isdir(path) else [path]
+        found += [path / name for name in photos_below(path).names] if os.path.isdir(path) else [path]
     return found
 
 
@@ -176,7 +177,7 @@ def _tell(model: Any, answer: Any, as_json: bool) -> dict[str, Any]:
 def _predict_folder(
     model: Any, folder: Path, out: Path, unknown: str | None, false_alarm: float, overwrite: bool, as_json: bool
 ) -> None:
-    from triptych.folders.predict import predict_folder
+    from triptych.folders.predict import beside_photos, predict_folder
 
     summary = predict_folder(model, folder, out, unknown, false_alarm, overwrite)
     if as_json:
@@ -186,7 +187,7 @@ def _predict_folder(
         resumed = f", {summary.resumed} of them by an earlier run" if summary.resumed else ""
         say(
             f"{out}: {counted(summary.photos, 'photo')}{resumed}{unknowns}, {summary.unreadable} unreadable; "
-            f"{summary.photos_per_second:.0f} images/s"
+            f"{summary.photos_per_second:.0f} images/s{beside_photos(summary.not_images, summary.unread)}"
         )
-    if summary.unreadable:
+    if summary.unreadable or summary.unread:
         raise typer.Exit(1)

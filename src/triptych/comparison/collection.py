@@ -1,34 +1,30 @@
 """A user's labelled photos, each encoded once and counted once."""
 
 import hashlib
+import warnings
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from triptych.data.inputs import LabelledPhotos, labelled_photos
+from triptych.data.inputs import LabelledPhotos
+from triptych.data.labelled import labelled
+from triptych.data.photos import Photo, Unreadable, left_out_warning, read_photos
+from triptych.data.same import appearance, copies
 from triptych.methods import Encoded, Method
 from triptych.recognizer.leave_one_out import even_shares
-from triptych.support import Photo, Unreadable, encode, read_photos, thumbnail
+from triptych.support import encode, thumbnail
 from triptych.system.progress import track
 from triptych.system.wording import counted
 
-__all__ = ["Collection", "collect", "same_photos"]
-
-_SMALL = 12  # side to which photos are scaled to tell whether they are the same
-_SAME = 3.0  # of 255, root mean square: re-saved and rescaled copies differ by less, other photos by far more
-_BLOCK = 1024
+__all__ = ["Collection", "collect"]
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Photos that accuracy can be measured on: no two of them are the same photo.
+    """Photos that accuracy can be measured on: no two of them are copies; see ``triptych.data.same``.
 
     Attributes:
         encoded: as a ``Recognizer`` keeps them.
@@ -69,6 +65,7 @@ def collect(
     labels: Iterable[Hashable] | None = None,
     most: int = 3000,
     seed: int = 0,
+    split: str | None = None,
 ) -> Collection:
     """Read and encode labelled photos, and set aside what would spoil a measurement.
 
@@ -78,51 +75,36 @@ def collect(
         labels: of the photos, where ``images`` does not name them.
         most: how many photos are looked at; beyond, an even share of each class is drawn.
         seed: of that draw.
+        split: of photos that have splits; see ``labelled``.
 
     Raises:
         ValueError: no labelled photos there, or no photo of at least two classes left.
     """
-    sources, given, _ = labelled_photos(images, labels)
+    sources, given, _ = labelled(images, labels, split)
     drawn = _drawn(given, most, seed)
-    read = track(read_photos([sources[i] for i in drawn], method.preprocess.side), "encoding", total=len(drawn))
-    unreadable, photos, names = [], [], []
+    read = track(read_photos([sources[i] for i in drawn], method.preprocess), "encoding", total=len(drawn))
+    unreadable: list[Unreadable] = []
+    others: list[Unreadable] = []
+    photos, names = [], []
     for i, photo in zip(drawn, read, strict=True):
         if isinstance(photo, Unreadable):
-            unreadable.append(photo.error)
+            (unreadable if photo.is_image else others).append(photo)
         else:
             photos.append(_Encoded.of(method, photo))
             names.append(given[i])
-    groups = same_photos(np.stack([photo.small for photo in photos])) if photos else np.empty(0, np.int64)
+    if others:
+        warnings.warn(left_out_warning(others), stacklevel=2)
+    groups = copies(np.stack([photo.appearance for photo in photos])) if photos else np.empty(0, np.int64)
     kept, repeated, contested = _counted_once(photos, names, groups)
     return _collection(
         [photos[i] for i in kept],
         [names[i] for i in kept],
         dict.fromkeys(given),
-        unreadable=tuple(unreadable),
+        unreadable=tuple(photo.error for photo in unreadable),
         repeated=tuple((photos[i].name, photos[j].name) for i, j in repeated),
         contested=tuple(tuple((str(names[i]), photos[i].name) for i in group) for group in contested),
         unread=len(given) - len(drawn),
     )
-
-
-def same_photos(small: Float[np.ndarray, "B D"]) -> np.ndarray:
-    """(B,) the number of the group of copies each photo belongs to; most are alone in theirs.
-
-    Args:
-        small: photos scaled down to a few pixels, 0 to 255. Copies differ by at most 3 (root mean square).
-    """
-    limit = _SAME**2 * small.shape[1]
-    squares = np.square(small).sum(axis=1)
-    rows, columns = [], []
-    for start in range(0, len(small), _BLOCK):
-        part = small[start : start + _BLOCK]
-        gaps = squares[start : start + _BLOCK, None] + squares - 2 * part @ small.T
-        row, column = np.nonzero(gaps <= limit)
-        rows.append(row + start)
-        columns.append(column)
-    pairs = (np.concatenate(rows), np.concatenate(columns))
-    graph = coo_array((np.ones(len(pairs[0]), np.int8), pairs), shape=(len(small), len(small)))
-    return connected_components(graph, directed=False)[1]
 
 
 @dataclass(frozen=True)
@@ -133,14 +115,12 @@ class _Encoded:
     id: str
     encoded: Encoded
     thumbnail: bytes
-    small: np.ndarray
+    appearance: np.ndarray
 
     @classmethod
     def of(cls, method: Method, photo: Photo) -> "_Encoded":
         encoded = encode(method, photo.pixels[None]).to_keep()
-        small = Image.fromarray(photo.pixels).resize((_SMALL, _SMALL), Image.Resampling.BOX)
-        vector = np.asarray(small, dtype=np.float64).ravel()
-        return cls(photo.name, photo.id, encoded, thumbnail(photo.pixels), vector)
+        return cls(photo.name, photo.id, encoded, thumbnail(photo.pixels), appearance(photo.pixels))
 
 
 def _drawn(names: list[Any], most: int, seed: int) -> list[int]:

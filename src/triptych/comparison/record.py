@@ -59,6 +59,7 @@ def compare(
     precision: str = "auto",
     device: str = "cpu",
     backbone: str | PathLike[str] | None = None,
+    split: str | None = None,
 ) -> dict[str, Any]:
     """Compare a method, each of its levels and plain classifiers of its pooled features on a user's own photos.
 
@@ -79,6 +80,8 @@ def compare(
         device: where it computes.
         backbone: a vision model of the transformers library in place of ``method``; see ``pretrained_method``. Its
             fusion is learnt from the photos of each split, as a ``Recognizer`` learns it.
+
+        split: "train", "val" or "test" of photos that have splits.
 
     Returns:
         A JSON-serialisable record: accuracy and interval of every contender at every shot and its paired difference
@@ -105,7 +108,7 @@ def compare(
     keep_freed_memory()
     model = chosen_method(method, backbone).eval().to(usable_device(device))
     with in_precision(precision, next(model.parameters()).device.type):
-        collection = collect(model, photos, labels, seed=seed)
+        collection = collect(model, photos, labels, seed=seed, split=split)
         measured = _measured(model, collection, _sampler(collection, repeats, shots, queries, seed), repeats)
     record = {
         **_described(collection),
@@ -113,6 +116,7 @@ def compare(
         "data": str(photos) if isinstance(photos, str | PathLike) else None,
         "method": str(backbone or method) if not isinstance(method, Method) else model.config.backbone,
         "backbone": None if backbone is None else str(backbone),
+        "split": split,
         "config": asdict(model.config),
         "weights_sha256": weights_hash(model),
         "repeats": repeats,

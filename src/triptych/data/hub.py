@@ -1,16 +1,22 @@
 """Data sets of the Hugging Face hub (extra: ``pip install 'triptych[hub]'``)."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
-from triptych.data.listing import Listing
+from triptych.data.listing import Listing, choose_split, split_of
 
 __all__ = ["list_hub"]
 
 
-def list_hub(name: str, split: str | None, spellings: Mapping[str, tuple[str, ...]]) -> Listing:
+def list_hub(name: str, split: str | None, to_learn: bool = False) -> Listing:
     """List a split of a hub data set, or of a local directory that ``datasets.load_dataset`` reads.
+
+    Args:
+        name: of the data set.
+        split: see ``choose_split``; a data set of one part of any name is one whole.
+        to_learn: see ``choose_split``.
 
     Raises:
         ValueError: the ``datasets`` library, the data set, the split, or its image and label columns are missing.
@@ -23,9 +29,11 @@ def list_hub(name: str, split: str | None, spellings: Mapping[str, tuple[str, ..
         available = datasets.load_dataset(name)
     except Exception as error:  # the hub's client raises many kinds
         raise ValueError(f"hf:{name}: cannot be loaded ({type(error).__name__}: {error})") from error
-    chosen = next((s for s in spellings[split or "test"] if s in available), None)
-    if chosen is None:
-        raise ValueError(f"hf:{name}: no split {split or 'test'!r}; it has {', '.join(available)}")
+    found = {known: part for part in available if (known := split_of(part))}
+    if len(available) == 1 and not found:
+        chosen = next(iter(available))
+    else:
+        chosen = choose_split(found, split, f"hf:{name}", available, to_learn)
     table = available[chosen]
     image = _column(table, datasets.Image, name)
     label = _column(table, datasets.ClassLabel, name)
@@ -35,7 +43,7 @@ def list_hub(name: str, split: str | None, spellings: Mapping[str, tuple[str, ..
         raise ValueError(f"hf:{name}: the split {chosen!r} has no labels; choose another split")
     present, labels = np.unique(values, return_inverse=True)
     return Listing(
-        sources=[_encoded(cell) for cell in rows[image]],
+        sources=[_source(cell) for cell in rows[image]],
         names=[f"hf:{name} {chosen}:{row}" for row in range(len(values))],
         labels=labels.astype(np.int64),
         classes=tuple(table.features[label].names[value] for value in present),
@@ -51,8 +59,5 @@ def _column(table: "datasets.Dataset", kind: type, name: str) -> str:
     )
 
 
-def _encoded(cell: Mapping[str, object]) -> bytes:
-    if isinstance(cell["bytes"], bytes):
-        return cell["bytes"]
-    with open(str(cell["path"]), "rb") as file:
-        return file.read()
+def _source(cell: Mapping[str, object]) -> bytes | Path:
+    return cell["bytes"] if isinstance(cell["bytes"], bytes) else Path(str(cell["path"]))

@@ -1,45 +1,69 @@
 """One photo: from a file, bytes, a PIL image or an array to what a person sees, upright and in RGB."""
 
 import io
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from io import BufferedIOBase
 from os import PathLike
-from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
-__all__ = ["ImageError", "ImageSource", "read_bytes", "read_image", "source_name", "squash"]
+from triptych.data.colours import to_rgb, turn_of
+from triptych.data.errors import ImageError, NotAnImageError
+from triptych.data.files import open_photo, refuse_format
+from triptych.data.formats import FIRST_BYTES, MissingDecoderError, image_format, open_format
+from triptych.data.limits import current_limits, decoding_memory
+from triptych.data.sizes import decoding_bytes, refuse_too_large
+from triptych.system.memory import return_freed_memory
+from triptych.system.wording import printable
 
-ImageSource: TypeAlias = "str | PathLike[str] | bytes | Image.Image | np.ndarray"
+__all__ = [
+    "ImageError",
+    "ImageSource",
+    "NamedBytes",
+    "NotAnImageError",
+    "decoded",
+    "read_image",
+    "source_name",
+    "squash",
+]
 
 # Decoding a JPEG at a reduced scale is several times faster; at four times the final side no detail is lost.
 _OVERSAMPLING = 4
-
-_UPRIGHT = {  # what undoes each EXIF orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_LARGE = 1 << 26  # bytes, from which giving memory back takes no time to speak of
 
 
-class ImageError(ValueError):
-    """A photo that cannot be read. The message names it and says why.
+@dataclass(frozen=True)
+class NamedBytes:
+    """An encoded photo that is no file of its own, such as a cell of a table.
 
-    >>> from triptych import ImageError
-    >>> issubclass(ImageError, ValueError)
-    True
+    Attributes:
+        data: the encoded bytes.
+        name: how messages name it.
+
+    >>> from triptych.data import NamedBytes
+    >>> NamedBytes(b"GIF89a", "photos.parquet:7").name
+    'photos.parquet:7'
     """
+
+    data: bytes
+    name: str
+
+
+if TYPE_CHECKING:
+    ImageSource: TypeAlias = str | PathLike[str] | bytes | NamedBytes | Image.Image | np.ndarray
+else:
+    ImageSource = Any  # what is no photo gets a message of ours, also where types are checked as the program runs
 
 
 def read_image(source: ImageSource, side: int | None = None, name: str | None = None) -> Image.Image:
     """Return the photo as an upright RGB image, as a person sees it.
 
     EXIF rotation is applied; transparency is laid on white; greyscale, palette, CMYK and 16-bit photos are
-    converted to 8-bit RGB.
+    converted to 8-bit RGB. What a photo may be at most, ``Limits`` says.
 
     Args:
         source: a path, encoded bytes, a PIL image, or a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4).
@@ -47,31 +71,36 @@ def read_image(source: ImageSource, side: int | None = None, name: str | None = 
         name: how an error names the photo; by default its path or a description.
 
     Raises:
-        ImageError: the photo is missing, empty, truncated, no image, or too large to be decoded safely.
+        NotAnImageError: by its first bytes.
+        ImageError: the photo is missing, empty, truncated, or too large.
 
     >>> import numpy as np
     >>> from triptych.data import read_image
     >>> read_image(np.zeros((48, 64), np.uint8)).size
     (64, 48)
-    >>> read_image(b"GIF89a")
+    >>> read_image("missing.jpg")
     Traceback (most recent call last):
-    triptych.data.images.ImageError: 6 bytes: not an image that Pillow can read; replace or remove it
+    triptych.data.errors.ImageError: missing.jpg: No such file or directory; expected an image file
     """
-    described = source_name(source)  # refuses what is no photo, also where the caller gives a name
-    name = name or described
-    if isinstance(source, Image.Image):
-        image = source
-    elif isinstance(source, np.ndarray):
-        image = _from_array(source, name)
-    else:
-        image = _open(source if isinstance(source, bytes) else read_bytes(source), name)
-    try:
-        # Only what was opened here: draft() would shrink the caller's own image for good.
-        if side is not None and image is not source and image.format == "JPEG":
-            image.draft(None, (side * _OVERSAMPLING, side * _OVERSAMPLING))
-        return _to_rgb(_upright(image))
-    except Exception as error:  # a decoder fed a damaged file may raise anything
-        raise ImageError(f"{name}: damaged image ({error}); replace or remove the file") from error
+    with ExitStack() as held:
+        image = _decode(source, side, name, held)
+        return image.copy() if image is source else image
+
+
+@contextmanager
+def decoded(source: ImageSource, side: int | None = None, name: str | None = None) -> Iterator[Image.Image]:
+    """``read_image`` for a block, at whose end the memory is given back: scale the photo down inside it.
+
+    Many threads may enter such blocks; they wait for each other where their photos take too much memory together. A
+    thread must not enter a second one inside it.
+    """
+    with ExitStack() as held:
+        image = _decode(source, side, name, held)
+        try:
+            yield image
+        finally:
+            if image is not source:
+                image.close()  # now, while its memory counts as taken, whoever still holds the image
 
 
 def squash(image: Image.Image, side: int) -> Image.Image:
@@ -85,45 +114,77 @@ def squash(image: Image.Image, side: int) -> Image.Image:
     return image if image.size == (side, side) else image.resize((side, side), Image.Resampling.BILINEAR)
 
 
-def read_bytes(path: str | PathLike[str]) -> bytes:
-    """Read a photo's file; an ImageError names it and says why it cannot be read."""
-    try:
-        data = Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{path}: {reason}; expected an image file") from error
-    if not data:
-        raise ImageError(f"{path}: the file is empty (0 bytes); replace or remove it")
-    return data
-
-
 def source_name(source: ImageSource) -> str:
     """How messages name a photo."""
     if isinstance(source, str | PathLike):
-        return str(source)
+        return printable(source)
+    if isinstance(source, NamedBytes):
+        return printable(source.name)
     if isinstance(source, Image.Image):
-        return getattr(source, "filename", "") or f"PIL image {source.size[0]}x{source.size[1]}"
+        return printable(getattr(source, "filename", "") or f"PIL image {source.size[0]}x{source.size[1]}")
     if isinstance(source, np.ndarray):
         return f"array of shape {source.shape}"
     if isinstance(source, bytes):
         return f"{len(source)} bytes"
-    raise ImageError(
-        f"expected a path, bytes, a PIL image or a uint8 array, got {type(source).__name__}: {source!r:.80}"
-    )
+    given = f"{type(source).__name__}: {printable(repr(source)):.80}"
+    raise ImageError(f"expected a path, bytes, a PIL image or a uint8 array, got {given}")
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def _decode(source: ImageSource, side: int | None, name: str | None, held: ExitStack) -> Image.Image:
+    """The photo in RGB; its file is open, and its memory counts as taken, until ``held`` ends."""
+    described = source_name(source)  # refuses what is no photo, also where the caller gives a name
+    name = described if name is None else printable(name)
+    limits = current_limits()
+    image, length = _opened(source, name, held)
+    full = image.size
+    if side is not None and image is not source and image.format == "JPEG":
+        # Only what was opened here: draft() would shrink the caller's own image for good.
+        image.draft(None, (side * _OVERSAMPLING, side * _OVERSAMPLING))
+    needed = decoding_bytes(image, full, length)
+    refuse_too_large(image, full, needed, limits, name)
+    held.enter_context(decoding_memory.holding(needed, limits.memory))
+    if needed > _LARGE:
+        held.callback(return_freed_memory)
     try:
-        image = Image.open(io.BytesIO(data))
-    except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not an image that Pillow can read; replace or remove it") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{name}: too large to be decoded safely ({error}); scale it down or remove it") from error
+        image.load()  # a PNG's tags may come after its pixels
+        turn, rgb = turn_of(image), to_rgb(image)
+        if rgb is not image is not source:
+            image.close()  # before the memory for another copy is taken
+        return rgb if turn is None else rgb.transpose(turn)
+    except MemoryError as error:
+        raise ImageError(f"{name}: there is not enough memory to decode it; scale it down") from error
     except Exception as error:  # a decoder fed a damaged file may raise anything
-        raise ImageError(f"{name}: damaged image ({error}); replace or remove the file") from error
-    if image.format == "EPS":  # whatever the file is called: Pillow would run a program to draw it
-        raise ImageError(f"{name}: PostScript, which is a program and no photo; convert or remove it")
-    return image
+        raise ImageError(f"{name}: damaged image ({printable(error)}); replace or remove the file") from error
+
+
+def _opened(source: ImageSource, name: str, held: ExitStack) -> tuple[Image.Image, int]:
+    """The image with its header read, and how many encoded bytes it has."""
+    if isinstance(source, Image.Image):
+        if not all(source.size):
+            raise ImageError(f"{name}: {source.size[0]} x {source.size[1]} pixels; expected an image with pixels")
+        return source, 0
+    if isinstance(source, np.ndarray):
+        return _from_array(source, name), 0
+    if isinstance(source, bytes | NamedBytes):
+        data = source if isinstance(source, bytes) else source.data
+        if not data:
+            raise ImageError(f"{name}: empty (0 bytes); replace or remove it")
+        refuse_format(image_format(data[:FIRST_BYTES]), name)
+        return _header(io.BytesIO(data), name), 0
+    file = held.enter_context(open_photo(source, name))
+    return _header(file, name), file.seek(0, io.SEEK_END)
+
+
+def _header(file: BufferedIOBase, name: str) -> Image.Image:
+    kind = image_format(file.read(FIRST_BYTES))
+    file.seek(0)
+    try:
+        assert kind is not None
+        return open_format(file, kind)
+    except MissingDecoderError as error:
+        raise ImageError(f"{name}: {error}") from error
+    except Exception as error:  # a decoder fed a damaged file may raise anything
+        raise ImageError(f"{name}: damaged image ({printable(error)}); replace or remove the file") from error
 
 
 def _from_array(array: np.ndarray, name: str) -> Image.Image:
@@ -132,32 +193,3 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
     if array.dtype != np.uint8 or array.size == 0 or not (array.ndim == 2 or array.shape[2:] in {(3,), (4,)}):
         raise ImageError(f"{name}, dtype {array.dtype}: expected a uint8 array of shape (h, w), (h, w, 3) or (h, w, 4)")
     return Image.fromarray(np.ascontiguousarray(array))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The photo as it was held. Only this tag is read: others may be broken where the photo is not."""
-    image.load()  # a PNG's tags may come after its pixels
-    try:
-        turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # what is no list of tags at all may raise anything
-        return image
-    return image if turn is None else image.transpose(turn)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        return _from_deep(image).convert("RGB")
-    if "transparency" in image.info or image.mode in {"RGBA", "LA", "PA", "La", "RGBa"}:
-        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _from_deep(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and floating-point greyscale to 8 bits. PIL's own conversion clips instead of scaling."""
-    values = np.asarray(image, dtype=np.float64)
-    values = np.where(np.isfinite(values), values, 0)  # NaN and infinity mark missing pixels, and spoil the scale
-    peak = values.max(initial=0)
-    full_scale = 1.0 if peak <= 1 and image.mode == "F" else 255.0 if peak <= 255 and image.mode == "F" else 65535.0
-    return Image.fromarray(np.clip(values * (255.0 / full_scale), 0, 255).round().astype(np.uint8))

@@ -4,11 +4,9 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
@@ -17,14 +15,17 @@ from filelock import FileLock
 from jaxtyping import UInt8
 from torch import Tensor
 
-from triptych.data.images import ImageError, read_image, squash
-from triptych.data.listing import Listing, list_images
+from triptych.data.labelled import list_images
+from triptych.data.listing import Listing
+from triptych.data.photos import Unreadable, left_out_warning, read_photos, refuse_lost_classes
+from triptych.data.preprocessing import Preprocessing
+from triptych.data.same import identical_pairs
 from triptych.system.progress import track
+from triptych.system.wording import printable
 
 __all__ = ["ImageStore", "cache_folder", "open_store"]
 
-_FORMAT = 1  # part of the cache's key: raise it when the same files would decode to other pixels
-_CHUNK = 256
+_FORMAT = 2  # part of the cache's key: raise it when the same files would decode to other pixels
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ImageStore:
         classes: the class names.
         names: how a message names each image.
         fingerprint: a hash of the encoded images, labels and class names.
-        duplicates: pairs of names of images that are the same file.
+        duplicates: pairs of names of identical images; see ``triptych.data.same``.
 
     >>> import numpy as np
     >>> import torch
@@ -58,7 +59,7 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, indices: np.ndarray) -> UInt8[Tensor, "n side side 3"]:
+    def __getitem__(self, indices: np.ndarray) -> UInt8[Tensor, "*n side side 3"]:
         return self.images[torch.from_numpy(indices).to(self.images.device)]
 
     def to(self, device: torch.device | str) -> "ImageStore":
@@ -66,41 +67,44 @@ class ImageStore:
         return replace(self, images=self.images.to(device))
 
 
-def open_store(data: str | Path, split: str | None, side: int) -> ImageStore:
+def open_store(data: Any, split: str | None, preprocessing: Preprocessing) -> ImageStore:
     """Decode a split once into the cache, or find it there, and map it into memory.
 
-    The cache is keyed by content, so changed photos are decoded anew. Two processes may open the same data at
-    once: one decodes, the other waits. Its folder is ``$TRIPTYCH_CACHE``, else ``~/.cache/triptych``.
+    The cache is keyed by content and preprocessing, so changed photos are decoded anew. Two processes may open the
+    same data at once: one decodes, the other waits. Its folder is ``$TRIPTYCH_CACHE``, else ``~/.cache/triptych``.
 
     Args:
         data: as ``list_images`` takes it.
         split: "train", "val", "test" or None.
-        side: images are scaled to (side, side) pixels.
+        preprocessing: how images become squares of pixels; mean and std do not count.
 
     Raises:
-        ValueError: no images, or a class of which no image can be read.
+        ValueError: no images, a class of which no image can be read, or a preprocessing that makes no squares.
         OSError: the cache cannot be written.
 
     >>> from importlib import resources
-    >>> from triptych.data import open_store
+    >>> from triptych.data import Preprocessing, open_store
     >>> with resources.as_file(resources.files("triptych.samples")) as folder:
-    ...     open_store(folder, None, side=84).images.shape[1:]
+    ...     open_store(folder, None, Preprocessing(side=84)).images.shape[1:]
     torch.Size([84, 84, 3])
     """
+    if preprocessing.fit == "keep":
+        raise ValueError('a store holds squares; expected a preprocessing that fits by "squash" or "crop", got "keep"')
     listing = list_images(data, split)
-    digests = listing.digests()
-    fingerprint = listing.fingerprint(digests)
-    pixels, index = _cached(listing, f"{fingerprint}-{side}-{_FORMAT}-{PIL.__version__}", side)
+    fingerprint = listing.fingerprint()
+    pixels, index = _cached(listing, _key(fingerprint, preprocessing), preprocessing)
     kept = np.asarray(index["kept"], dtype=np.int64)
     lost = np.setdiff1d(np.arange(len(listing.labels)), kept)
-    _report_skipped([f"{listing.names[i]}: {why}" for i, why in zip(lost, index["skipped"], strict=True)])
+    if told := left_out_warning(_lost(listing, lost.tolist(), index["lost"])):
+        warnings.warn(told, stacklevel=2)
+    names = tuple(listing.names[i] for i in kept)
     return ImageStore(
         images=torch.from_numpy(pixels),
         labels=listing.labels[kept],
         classes=listing.classes,
-        names=tuple(listing.names[i] for i in kept),
+        names=names,
         fingerprint=fingerprint,
-        duplicates=_duplicates(digests, listing.names),
+        duplicates=identical_pairs(index["ids"], names),
     )
 
 
@@ -116,15 +120,20 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triptych"
 
 
-def _cached(listing: Listing, key: str, side: int) -> tuple[np.ndarray, dict]:
-    folder = cache_folder()
+def _key(fingerprint: str, preprocessing: Preprocessing) -> str:
+    fit = f"{preprocessing.side}-{preprocessing.fit}-{preprocessing.interpolation}"
+    return f"{fingerprint}-{fit}-{_FORMAT}-{PIL.__version__}"
+
+
+def _cached(listing: Listing, key: str, preprocessing: Preprocessing) -> tuple[np.ndarray, dict[str, Any]]:
+    folder, side = cache_folder(), preprocessing.side
     pixels, index = folder / f"{key}.npy", folder / f"{key}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"{key}.lock"):
             found = _whole(listing, side, pixels, index)
             if found is None:
-                _build(listing, side, pixels, index)
+                _build(listing, preprocessing, pixels, index)
                 found = _whole(listing, side, pixels, index)
     except OSError as error:
         raise OSError(
@@ -136,90 +145,56 @@ def _cached(listing: Listing, key: str, side: int) -> tuple[np.ndarray, dict]:
     return found
 
 
-def _whole(listing: Listing, side: int, pixels: Path, index: Path) -> tuple[np.ndarray, dict] | None:
+def _whole(listing: Listing, side: int, pixels: Path, index: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
     """Map the cached pixels; None where they or their index are missing, cut short or damaged."""
     try:
         entry = json.loads(index.read_text())
         # Copy-on-write: torch warns of read-only memory, and nobody can change the file through the map.
         images = np.load(pixels, mmap_mode="c")
-        kept, skipped = len(entry["kept"]), len(entry["skipped"])
-        whole = images.shape == (kept, side, side, 3) and kept + skipped == len(listing.labels)
+        kept, lost = len(entry["kept"]), len(entry["lost"])
+        whole = images.shape == (kept, side, side, 3) and len(entry["ids"]) == kept
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
-    return (images, entry) if whole else None
+    return (images, entry) if whole and kept + lost == len(listing.labels) else None
 
 
-def _build(listing: Listing, side: int, pixels: Path, index: Path) -> None:
+def _build(listing: Listing, preprocessing: Preprocessing, pixels: Path, index: Path) -> None:
     """Decode to ``pixels`` and then ``index``, each written beside its place and moved there whole."""
     index.unlink(missing_ok=True)  # a damaged one must not vouch for the new pixels
     for stale in pixels.parent.glob(f"{pixels.stem}.*.part"):
         stale.unlink()
-    whole = pixels.with_suffix(".npy.part")
+    whole, side = pixels.with_suffix(".npy.part"), preprocessing.side
     try:
-        kept, skipped = [], {}
+        kept: dict[int, str] = {}
+        lost: dict[int, Unreadable] = {}
+        count = len(listing.labels)
         with whole.open("wb") as file:
-            _write_header(file, (len(listing.labels), side, side, 3))
-            for position, image in _decoded(listing, side):
-                if isinstance(image, ImageError):
-                    skipped[position] = str(image)
+            _write_header(file, (count, side, side, 3))
+            read = track(read_photos(listing.photos(), preprocessing), "decoding", total=count)
+            for position, photo in enumerate(read):
+                if isinstance(photo, Unreadable):
+                    lost[position] = photo
                 else:
-                    kept.append(position)
-                    file.write(image)
+                    kept[position] = photo.id
+                    file.write(photo.pixels.tobytes())
             file.seek(0)
             _write_header(file, (len(kept), side, side, 3))
-        _refuse_empty_classes(listing, kept, skipped)
+        refuse_lost_classes(listing.class_names(), lost)
         os.replace(whole, pixels)
         # Without names: the same photos may later be opened from another folder.
-        reasons = [reason.removeprefix(f"{listing.names[i]}: ") for i, reason in skipped.items()]
-        whole.write_text(json.dumps({"kept": kept, "skipped": reasons}))
+        reasons = [[one.error.removeprefix(f"{one.name}: "), one.is_image] for one in lost.values()]
+        whole.write_text(json.dumps({"kept": list(kept), "ids": list(kept.values()), "lost": reasons}))
         os.replace(whole, index)
     finally:
         whole.unlink(missing_ok=True)
 
 
-def _decoded(listing: Listing, side: int) -> Iterator[tuple[int, bytes | ImageError]]:
-    """Decode on all cores, in order, holding only a chunk at a time."""
-
-    def decode(position: int) -> bytes | ImageError:
-        try:
-            data, name = listing.read(position), listing.names[position]
-            return np.asarray(squash(read_image(data, side, name), side)).tobytes()
-        except ImageError as error:
-            return error
-
-    count = len(listing.labels)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        chunks = (range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK))
-        images = (item for chunk in chunks for item in zip(chunk, pool.map(decode, chunk), strict=True))
-        yield from track(images, "decoding", total=count)
+def _lost(listing: Listing, positions: list[int], reasons: list[list[Any]]) -> list[Unreadable]:
+    names = [printable(listing.names[i]) for i in positions]
+    return [Unreadable(name, f"{name}: {why}", is_image) for name, (why, is_image) in zip(names, reasons, strict=True)]
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     # Plain writes, not a writable memory map: a full disk is then an error and not a bus fault. NumPy leaves
     # room in the header for the number of images to grow, so the second header covers the first exactly.
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-
-
-def _refuse_empty_classes(listing: Listing, kept: list[int], skipped: dict[int, str]) -> None:
-    for label in sorted(set(range(len(listing.classes))) - set(listing.labels[kept].tolist())):
-        reasons = [reason for position, reason in skipped.items() if listing.labels[position] == label]
-        raise ImageError(
-            f"class {listing.classes[label]!r}: none of its {len(reasons)} images can be read; the first: {reasons[0]}"
-        )
-
-
-def _report_skipped(skipped: list[str]) -> None:
-    if skipped:
-        more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
-        lines = "\n  ".join(skipped[:20])
-        warnings.warn(f"skipped {len(skipped)} unreadable images:\n  {lines}{more}", stacklevel=3)
-
-
-def _duplicates(digests: list[bytes], names: list[str]) -> tuple[tuple[str, str], ...]:
-    first: dict[bytes, str] = {}
-    pairs = []
-    for digest, name in zip(digests, names, strict=True):
-        if digest in first:
-            pairs.append((first[digest], name))
-        first.setdefault(digest, name)
-    return tuple(pairs)

@@ -60,7 +60,7 @@ def evaluate(
     started = time.perf_counter()
     keep_freed_memory()
     device = next(method.parameters()).device
-    store = open_store(data, settings.split, method.preprocess.side).to(device)
+    store = open_store(data, settings.split, method.preprocess).to(device)
     _refuse_duplicates(store)
     sampler = EpisodeSampler(store.labels, settings.way, settings.shot, settings.queries, settings.seed, store.classes)
     settings = replace(settings, precision=resolve_precision(settings.precision, device.type))

@@ -139,11 +139,13 @@ def explain(
 
     >>> import numpy as np
     >>> from triptych.evidence import explain
+    >>> from triptych.data import read_class_photos
     >>> from triptych.interop import load_method
-    >>> from triptych.support import grow, read_class_photos
+    >>> from triptych.support import grow
     >>> photos = np.random.default_rng(0).integers(0, 256, (2, 84, 84, 3), dtype=np.uint8)
     >>> method = load_method("mml-conv64f")
-    >>> supports = grow(method, read_class_photos(list(photos), ["a", "b"], 84), {}, views=1, thumbnails=False)
+    >>> read = read_class_photos(list(photos), ["a", "b"], method.preprocess)
+    >>> supports = grow(method, read, {}, views=1, thumbnails=False)
     >>> explain(method, method.fusion, photos[1], list(supports), list(supports.values()), top=1, temperature=1.0).label
     'b'
     """

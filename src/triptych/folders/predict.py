@@ -12,13 +12,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from triptych.data.listing import files_below
+from triptych.data.files import is_image
+from triptych.data.folders import walk, warn_of_unread
 from triptych.folders.tables import WRITERS, Row
 from triptych.recognizer import QUERY_BATCH, Answer, Recognizer, plain_label
 from triptych.system.files import turn_to_write, writing_whole
 from triptych.system.progress import track
+from triptych.system.wording import counted, printable
 
-__all__ = ["BatchSummary", "photos_below", "predict_folder"]
+__all__ = ["BatchSummary", "FolderPhotos", "beside_photos", "photos_below", "predict_folder"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class BatchSummary:
         resumed: of them, answered by earlier runs that did not end.
         seconds: this run took.
         photos_per_second: that this run recognised.
+        not_images: other files of the folder, which are no images by their first bytes and were left out.
+        unread: entries of the folder that may not be read; a warning names some.
 
     >>> from triptych.folders.predict import BatchSummary
     >>> BatchSummary("answers.csv", 9, unknown=1, unreadable=0, resumed=4, seconds=2.0, photos_per_second=3.0).photos
@@ -46,6 +50,27 @@ class BatchSummary:
     resumed: int
     seconds: float
     photos_per_second: float
+    not_images: int = 0
+    unread: int = 0
+
+
+@dataclass(frozen=True)
+class FolderPhotos:
+    """What there is to recognise in a folder.
+
+    Attributes:
+        names: paths in the folder, sorted.
+        not_images: how many other files are no images by their first bytes.
+        unread: how many entries may not be read.
+
+    >>> from triptych.folders.predict import FolderPhotos
+    >>> FolderPhotos(("1.jpg",), not_images=1, unread=0).names
+    ('1.jpg',)
+    """
+
+    names: tuple[str, ...]
+    not_images: int
+    unread: int
 
 
 def predict_folder(
@@ -60,8 +85,9 @@ def predict_folder(
 
     The file gets a row per photo, in the order of their names, with the columns image (its path in the folder),
     label, probability, in_support (it is one of the photos that were learnt from) and error (why it cannot be
-    read). It appears when it is complete. Until then the answers are in ``NAME.partial`` beside it: called again with
-    the same arguments, the function goes on from there, and ends with the file of a run that was never interrupted.
+    read). Files that are no images by their first bytes get none. The file appears when it is complete. Until then the
+    answers are in ``NAME.partial`` beside it: called again with the same arguments, the function goes on from there,
+    and ends with the file of a run that was never interrupted.
 
     Args:
         recognizer: a fitted recogniser.
@@ -72,7 +98,7 @@ def predict_folder(
         overwrite: replace ``out`` if it exists.
 
     Raises:
-        ValueError: no such folder, or no files in it; a file that exists, or has another ending; ``NAME.partial``
+        ValueError: no such folder, or no photos in it; a file that exists, or has another ending; ``NAME.partial``
             holds answers of another recogniser, folder or setting; unknowns cannot be told, or a class is called so.
         RuntimeError: another process is writing the same file.
         OSError: the file cannot be written.
@@ -97,7 +123,8 @@ def predict_folder(
     if not out.parent.is_dir():
         raise ValueError(f"{out}: expected a file in a folder that exists")
     journal = out.with_name(f"{out.name}.partial")
-    photos = photos_below(folder, without=(out, journal))
+    found = photos_below(folder, without=(out, journal))
+    photos = found.names
     header = _header(recognizer, photos, unknown, false_alarm)
     recognizer.answers((), unknown, false_alarm)  # unknowns that cannot be told are an error before there is a file
     with turn_to_write(out, wait=False):
@@ -116,38 +143,57 @@ def predict_folder(
             WRITERS[out.suffix](file, _counted(_rows(journal), unknown, counts), labels)
         journal.unlink()
     seconds = time.perf_counter() - start
+    counts |= {"not_images": found.not_images, "unread": found.unread}
     return BatchSummary(str(out), len(photos), resumed=done, seconds=seconds, photos_per_second=rate, **counts)
 
 
-def photos_below(folder: Path, without: Iterable[Path] = ()) -> list[str]:
-    """The paths in a folder of the files in it and its sub-folders, sorted; hidden ones are left out.
+def photos_below(folder: Path, without: Iterable[Path] = ()) -> FolderPhotos:
+    """The photos in a folder and its sub-folders; hidden ones are left out, and a warning names what may not be read.
 
     Args:
         folder: where.
         without: files and folders to leave out.
 
     Raises:
-        ValueError: no such folder, or no files in it.
+        ValueError: no such folder, or no photos in it.
 
     >>> import tempfile
     >>> from pathlib import Path
+    >>> from PIL import Image
     >>> from triptych.folders.predict import photos_below
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name in ("b.png", "a.png", ".hidden"):
-    ...         Path(folder, name).touch()
+    ...     for name in ("b.png", "a.png", ".hidden.png"):
+    ...         Image.new("RGB", (9, 9)).save(Path(folder, name))
+    ...     _ = Path(folder, "README.md").write_text("My photos")
     ...     photos_below(Path(folder))
-    ['a.png', 'b.png']
+    FolderPhotos(names=('a.png', 'b.png'), not_images=1, unread=0)
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; expected a folder of photos")
+    if not os.path.isdir(folder):
+        raise ValueError(f"{printable(folder)}: no such folder; expected a folder of photos")
     root, left_out = folder.resolve(), [path.resolve() for path in without]
     inside = [str(path.relative_to(root)) for path in left_out if path.is_relative_to(root)]
     below = tuple(f"{name}{os.sep}" for name in inside)
-    names = (str(path.relative_to(folder)) for path in files_below(folder))
-    photos = sorted(name for name in names if name not in inside and not name.startswith(below))
+    found = walk(folder)
+    names = (str(path.relative_to(folder)) for path in found.files)
+    wanted = [name for name in names if name not in inside and not name.startswith(below)]
+    photos = tuple(sorted(name for name in wanted if is_image(folder / name)))
+    warn_of_unread(folder, found.unread, stacklevel=3)
     if not photos:
-        raise ValueError(f"{folder}: no files in the folder; expected photos")
-    return photos
+        others = f", but {counted(len(wanted), 'other file')}" if wanted else ""
+        raise ValueError(f"{printable(folder)}: no photos in the folder{others}; expected photos")
+    return FolderPhotos(photos, len(wanted) - len(photos), len(found.unread))
+
+
+def beside_photos(not_images: int, unread: int) -> str:
+    """What else lies in a folder, to follow other counts.
+
+    >>> from triptych.folders.predict import beside_photos
+    >>> beside_photos(2, 0)
+    '; 2 other files are no images'
+    """
+    others = f"; {counted(not_images, 'other file')} {'is no image' if not_images == 1 else 'are no images'}"
+    locked = f"; {unread} of its entries could not be read"
+    return (others if not_images else "") + (locked if unread else "")
 
 
 def _header(recognizer: Recognizer, photos: Sequence[str], unknown: Any, false_alarm: float) -> Row:
@@ -227,7 +273,7 @@ def _row(name: str, answer: Answer, folder: Path) -> Row:
         "label": plain_label(answer.label) if read else None,
         "probability": answer.probability if read else None,
         "in_support": answer.in_support if read else None,
-        "error": None if answer.error is None else _text(answer.error.removeprefix(f"{folder / name}: ")),
+        "error": None if answer.error is None else _text(answer.error.removeprefix(f"{printable(folder / name)}: ")),
     }
 
 

@@ -16,6 +16,7 @@ from triptych.folders.predict import photos_below
 from triptych.recognizer import Recognizer
 from triptych.system.files import copy_new, part_beside, remove_abandoned
 from triptych.system.progress import track
+from triptych.system.wording import printable
 
 __all__ = ["UNREADABLE", "SortSummary", "folder_names", "sort_photos"]
 
@@ -37,6 +38,8 @@ class SortSummary:
         already_there: photos whose copy an earlier run had left.
         repeated: photos that this run had copied already, from another sub-folder, under the same name.
         unreadable: photos that cannot be recognised, with the reason.
+        not_images: other files of the folder, which are no images by their first bytes and were left where they are.
+        unread: entries of the folder that may not be read; a warning names some.
 
     >>> from triptych.folders.sort import SortSummary
     >>> summary = SortSummary({"apple": 2, "unknown": 1}, copied=3, already_there=0, repeated=0, unreadable={})
@@ -49,6 +52,8 @@ class SortSummary:
     already_there: int
     repeated: int
     unreadable: dict[str, str]
+    not_images: int = 0
+    unread: int = 0
 
 
 def sort_photos(
@@ -62,7 +67,8 @@ def sort_photos(
 
     Nothing is overwritten: a photo whose name is taken by another gets ``-2`` after its name, ``-3`` and so on. A photo
     that was copied before is not copied again, so that the call may be repeated. What cannot be recognised goes into
-    ``unreadable``. Class names that are no names of folders are changed; see ``folder_names``.
+    ``unreadable``; files that are no images by their first bytes stay where they are. Class names that are no names of
+    folders are changed; see ``folder_names``.
 
     Args:
         recognizer: a fitted recogniser.
@@ -72,7 +78,7 @@ def sort_photos(
         false_alarm: see ``Recognizer.predict``.
 
     Raises:
-        ValueError: no such folder, or no files in it; ``out`` is the same folder; a file lies where a folder is
+        ValueError: no such folder, or no photos in it; ``out`` is the same folder; a file lies where a folder is
             needed; ``unknown`` is empty or a class; unknowns cannot be told.
         OSError: a copy cannot be written.
 
@@ -94,7 +100,8 @@ def sort_photos(
     labels = [str(label) for label in recognizer.support_]
     if unknown in labels:
         raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
-    asked = photos_below(folder, without=[out])
+    found = photos_below(folder, without=[out])
+    asked = found.names
     answers = recognizer.answers([folder / name for name in asked], unknown, false_alarm)
     names = folder_names(labels if unknown is None else [*labels, unknown], taken=[UNREADABLE])
     _refuse_files([out, *out.parents, *(out / name for name in (*names.values(), UNREADABLE))])
@@ -107,7 +114,7 @@ def sort_photos(
         photo = folder / name
         place = UNREADABLE if answer.error is not None else names[str(answer.label)]
         if answer.error is not None:
-            unreadable[name] = answer.error.removeprefix(f"{photo}: ")
+            unreadable[name] = answer.error.removeprefix(f"{printable(photo)}: ")
             if not _opens(photo):
                 continue
         copy, is_new = _copy(photo, out / place, part)
@@ -116,7 +123,8 @@ def sort_photos(
             made.add(copy)
         sorted_into[place] += 1
     there = sorted_into.total() - len(made) - repeated
-    return SortSummary(dict(sorted(sorted_into.items())), len(made), there, repeated, unreadable)
+    folders = dict(sorted(sorted_into.items()))
+    return SortSummary(folders, len(made), there, repeated, unreadable, found.not_images, found.unread)
 
 
 def folder_names(labels: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Methods: labelled support and queries -> levels and logits; and the files they live in."""
 
+from triptych.data import Preprocessing
 from triptych.methods.base import Matching, Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
@@ -7,7 +8,6 @@ from triptych.methods.encoding import BATCH, encode_images
 from triptych.methods.files import load_state, method_from_bytes, method_to_bytes, save_method, weights_hash
 from triptych.methods.frn import FRN, FRNConfig
 from triptych.methods.mml import LEVELS, MML, MMLConfig
-from triptych.methods.preprocessing import Preprocessing
 from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method
 from triptych.methods.relation import RelationConfig, RelationNetwork
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from triptych.methods.preprocessing import Preprocessing
+from triptych.data import Preprocessing
 
 __all__ = ["MethodConfig"]
 

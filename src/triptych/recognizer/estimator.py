@@ -14,7 +14,9 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from triptych.data.images import ImageError, ImageSource
-from triptych.data.inputs import LabelledPhotos, as_photos, check_label, labelled_photos, photo_stream
+from triptych.data.inputs import LabelledPhotos, as_photos, check_label, photo_stream
+from triptych.data.labelled import labelled
+from triptych.data.photos import Photo, Unreadable, read_class_photos, read_photos
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
 from triptych.interop import chosen_method
@@ -22,16 +24,7 @@ from triptych.methods import Method
 from triptych.recognizer.calibration import Calibration, known_score
 from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
 from triptych.recognizer.knowledge import Knowledge, fits, of_any_width
-from triptych.support import (
-    Photo,
-    Support,
-    Unreadable,
-    grow,
-    read_class_photos,
-    read_photos,
-    reduced_to,
-    without,
-)
+from triptych.support import Support, grow, reduced_to, without
 from triptych.system.devices import usable_device
 from triptych.system.progress import track
 from triptych.system.settings import number, whole
@@ -155,7 +148,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         Traceback (most recent call last):
         ValueError: expected one label per image, got 2 images and 1 label
         """
-        photos, names, dtype = labelled_photos(images, labels)
+        photos, names, dtype = labelled(images, labels)
         if len(dict.fromkeys(names)) < 2:
             raise ValueError(
                 f"expected photos of at least two classes, got {len(dict.fromkeys(names))}; recognition is a choice"
@@ -165,7 +158,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
         if method.transductive:
             raise ValueError(f"method {method.name!r} looks at all queries together; a Recognizer answers one by one")
-        read = track(read_class_photos(photos, names, method.preprocess.side), "learning", total=len(photos))
+        read = track(read_class_photos(photos, names, method.preprocess), "learning", total=len(photos))
         if components is not None:
             decoded = list(read)
             method = reduced_to(method, [photo for _, photo in decoded], components)
@@ -191,7 +184,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         photos = as_photos(images)
         if not photos:
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")
-        read = read_class_photos(photos, [label] * len(photos), known.method.preprocess.side)
+        read = read_class_photos(photos, [label] * len(photos), known.method.preprocess)
         read = track(read, "learning", total=len(photos))
         support = grow(known.method, read, known.support, known.views, bool(self.thumbnails))
         dtype = known.dtype if known.dtype is not None and fits(known.dtype, label) else None
@@ -357,7 +350,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
     def _answers(self, known: Knowledge, images: Iterable[ImageSource], unknown: Any, least: float) -> Iterator[Answer]:
         ids = {photo for support in known.supports for photo in support.ids}
-        for photos in _in_batches(read_photos(images, known.method.preprocess.side)):
+        for photos in _in_batches(read_photos(images, known.method.preprocess)):
             read = [photo for photo in photos if isinstance(photo, Photo)]
             logits = known.logits(known.compare(read)) if read else torch.empty(0, len(known.order))
             rows = iter(zip(known.probabilities(logits), known_score(logits).tolist(), strict=True))
@@ -518,9 +511,9 @@ def _in_batches(photos: Iterator[Photo | Unreadable]) -> Iterator[list[Photo | U
 
 def _compared(known: Knowledge, images: Iterable[ImageSource]) -> Iterator[dict[str, Tensor]]:
     """The levels of a batch after the other; a photo that cannot be read is an error."""
-    for photos in _in_batches(read_photos(photo_stream(images), known.method.preprocess.side)):
+    for photos in _in_batches(read_photos(photo_stream(images), known.method.preprocess)):
         yield known.compare([_readable(photo) for photo in photos])
 
 
 def _read_one(known: Knowledge, image: ImageSource) -> Photo:
-    return _readable(next(read_photos([image], known.method.preprocess.side)))
+    return _readable(next(read_photos([image], known.method.preprocess)))

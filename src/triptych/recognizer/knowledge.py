@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from triptych.data.photos import Photo
 from triptych.fusion import Fusion
 from triptych.methods import Method, Summary
 from triptych.recognizer.calibration import Learnt, learn, untaught
 from triptych.recognizer.leave_one_out import LeftOut
-from triptych.support import Photo, Support, encode
+from triptych.support import Support, encode
 
 __all__ = ["Knowledge", "fits", "of_any_width"]
 

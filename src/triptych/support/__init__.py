@@ -1,15 +1,11 @@
 """What is kept of each class's photos."""
 
 from triptych.support.support import (
-    Photo,
     Support,
-    Unreadable,
     View,
     encode,
     grow,
     picked,
-    read_class_photos,
-    read_photos,
     reduced_to,
     summarised,
     support_of,
@@ -19,15 +15,11 @@ from triptych.support.support import (
 )
 
 __all__ = [
-    "Photo",
     "Support",
-    "Unreadable",
     "View",
     "encode",
     "grow",
     "picked",
-    "read_class_photos",
-    "read_photos",
     "reduced_to",
     "summarised",
     "support_of",

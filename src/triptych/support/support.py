@@ -1,12 +1,8 @@
 """What a recogniser keeps of the photos it has learnt from, and how photos become that."""
 
-import hashlib
 import io
-import os
 import warnings
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +11,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from triptych.data.images import ImageError, ImageSource, read_image, source_name, squash
+from triptych.data import Photo, squash
 from triptych.methods import Encoded, Method, Summary, encode_images
-from triptych.system.wording import counted
 
 __all__ = [
-    "Photo",
     "Support",
-    "Unreadable",
     "View",
     "encode",
     "grow",
     "picked",
-    "read_class_photos",
-    "read_photos",
     "reduced_to",
     "summarised",
     "support_of",
@@ -37,33 +28,9 @@ __all__ = [
     "without",
 ]
 
-_READ_AHEAD = 64  # decoded photos that may wait for the network
 _THUMBNAIL = 112
 _CROP = 0.8
 _COMPONENT_PHOTOS = 256  # of which principal components are learnt: tens of thousands of descriptors
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A decoded photo.
-
-    Attributes:
-        name: how messages name it.
-        pixels: (side, side, 3) uint8.
-        id: a hash of the pixels, 32 hexadecimal digits.
-    """
-
-    name: str
-    pixels: np.ndarray
-    id: str
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A photo that cannot be read, and why."""
-
-    name: str
-    error: str
 
 
 @dataclass(frozen=True)
@@ -151,47 +118,6 @@ def summarised(method: Method, encoded: Encoded, views: int) -> Summary:
     return method.summarise(encoded.float(), views)
 
 
-def read_photos(sources: Iterable[ImageSource], side: int) -> Iterator[Photo | Unreadable]:
-    """Decode photos on all cores, in order, a bounded number ahead; one that cannot be read keeps its place.
-
-    Images and arrays are taken as they are when they come: their owner may give the same one again, changed.
-    """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: deque[Any] = deque()
-        for source in sources:
-            if isinstance(source, Image.Image):  # and no two threads may decode one
-                waiting.append(Future())
-                waiting[-1].set_result(_read(source, side))
-            else:
-                waiting.append(pool.submit(_read, source.copy() if isinstance(source, np.ndarray) else source, side))
-            if len(waiting) >= _READ_AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def read_class_photos(sources: Sequence[ImageSource], labels: Sequence[Any], side: int) -> Iterator[tuple[Any, Photo]]:
-    """(label, photo) of every photo that can be read; a warning lists the others.
-
-    Raises:
-        ImageError: none of a class can be read.
-    """
-    total = dict.fromkeys(labels, 0)
-    errors: dict[Any, list[str]] = {label: [] for label in total}
-    for label, photo in zip(labels, read_photos(sources, side), strict=True):
-        total[label] += 1
-        if isinstance(photo, Unreadable):
-            errors[label].append(photo.error)
-        else:
-            yield label, photo
-    for label, failed in errors.items():
-        if failed and len(failed) == total[label]:
-            raise ImageError(f"class {label!r}: none of its photos can be read ({len(failed)}); the first: {failed[0]}")
-    if failures := [message for failed in errors.values() for message in failed]:
-        listed = "\n  ".join(failures)
-        warnings.warn(f"skipped {counted(len(failures), 'unreadable photo')}:\n  {listed}", stacklevel=3)
-
-
 @torch.no_grad()
 def grow(
     method: Method, read: Iterable[tuple[Any, Photo]], before: dict[Any, Support], views: int, thumbnails: bool
@@ -261,18 +187,6 @@ def picked(method: Method, support: Support, kept: Sequence[int]) -> Support:
         thumbnails=tuple(support.thumbnails[i] for i in kept),
         summary=summarised(method, encoded, support.views),
     )
-
-
-def _read(source: ImageSource, side: int) -> Photo | Unreadable:
-    try:
-        name = source_name(source)
-    except ImageError as error:
-        return Unreadable(type(source).__name__, str(error))
-    try:
-        pixels = np.array(squash(read_image(source, side), side))
-    except ImageError as error:
-        return Unreadable(name, str(error))
-    return Photo(name, pixels, hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest())
 
 
 def _new(read: Iterable[tuple[Any, Photo]], before: dict[Any, Support]) -> Iterator[tuple[Any, Photo]]:

@@ -1,9 +1,9 @@
-"""Memory that the C library gives back and takes again at each step."""
+"""Memory that the C library keeps, or gives back to the system."""
 
 import ctypes
 import sys
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["keep_freed_memory", "return_freed_memory"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
@@ -17,3 +17,13 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def return_freed_memory() -> None:
+    """Ask glibc to give back what is freed: it keeps freed memory for each thread apart, and no thread uses another's.
+
+    It takes milliseconds, which is little after hundreds of megabytes. Other C libraries are left alone.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

@@ -82,8 +82,9 @@ def train(
     fabric, precision = start_fabric(settings.precision, settings.device)
     torch.manual_seed(settings.seed)
     model = _start(build_method(method), init, keep_fusion)
-    train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
-    val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
+    larger = replace(model.preprocess, side=settings.store_side or model.preprocess.side)
+    train_store = open_store(data, "train", larger).to(fabric.device)
+    val_store = open_store(data, "val", model.preprocess).to(fabric.device)
     finish = _Finish(model, train_store, val_store, settings, precision)  # now: too few images are no news for the end
     samplers = _samplers(model, train_store, settings)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from triptych.data.listing import Listing, list_images
+from triptych.data import Listing, list_images
 from triptych.evaluation import EpisodeSampler
 from triptych.training.settings import PretrainSettings, TrainSettings
 

@@ -66,8 +66,9 @@ def pretrain(
     fabric, precision = start_fabric(settings.precision, settings.device)
     torch.manual_seed(settings.seed)
     model = build_method(method)
-    train_store = open_store(data, "train", settings.store_side or model.preprocess.side).to(fabric.device)
-    val_store = open_store(data, "val", model.preprocess.side).to(fabric.device)
+    larger = replace(model.preprocess, side=settings.store_side or model.preprocess.side)
+    train_store = open_store(data, "train", larger).to(fabric.device)
+    val_store = open_store(data, "val", model.preprocess).to(fabric.device)
     heads = Heads(model.backbone.channels, len(train_store.classes))
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     heads.to(fabric.device)

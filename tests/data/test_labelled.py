@@ -1,7 +1,8 @@
-"""Listings: what lies in each layout of a data set, and what is said where nothing can be listed."""
+"""Labelled photos: what lies in each layout of a data set, and what is said where nothing can be listed."""
 
 import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -11,7 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from triptych.data import ImageError, Listing, list_folder, list_images
+from triptych import Recognizer
+from triptych.data import (
+    ImageError,
+    Listing,
+    Preprocessing,
+    labelled,
+    list_folder,
+    list_images,
+    read_image,
+    read_photos,
+)
 
 
 def png(shade: int) -> bytes:
@@ -53,7 +64,7 @@ def parquet(path: Path, labels: list, class_names: list[str] | None = None, **co
 
 def contents(listing: Listing) -> list[tuple[int, str]]:
     """(shade of the image, its class) in the listing's order."""
-    shades = [Image.open(io.BytesIO(listing.read(i))).getpixel((0, 0))[0] for i in range(len(listing.labels))]
+    shades = [read_image(photo).getpixel((0, 0))[0] for photo in listing.photos()]
     assert len(listing.names) == len(listing.sources) == len(listing.labels)
     assert listing.labels.dtype == np.int64
     return list(zip(shades, [listing.classes[label] for label in listing.labels], strict=True))
@@ -61,7 +72,7 @@ def contents(listing: Listing) -> list[tuple[int, str]]:
 
 def fingerprint(data: Path, split: str | None = None) -> str:
     listing = list_images(data, split)
-    return listing.fingerprint(listing.digests())
+    return listing.fingerprint()
 
 
 # Folders of class folders.
@@ -179,9 +190,9 @@ def test_split_folders_are_listed_one_at_a_time(tmp_path, val):
 
 def test_a_missing_split_folder_is_named(tmp_path):
     write_folders(tmp_path / "train")
-    with pytest.raises(ValueError, match="no val/ folder beside the other splits"):
+    with pytest.raises(ValueError, match=r"no split 'val'; it has train/"):
         list_images(tmp_path, "val")
-    with pytest.raises(ValueError, match="no test/ folder beside the other splits"):
+    with pytest.raises(ValueError, match=r"no split 'test'; it has train/"):
         list_images(tmp_path)
 
 
@@ -206,35 +217,35 @@ def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path):
 
 def test_a_table_with_other_columns_is_refused(tmp_path):
     root = write_csv(tmp_path, [("a.png", "bee")], head="file,class")
-    with pytest.raises(ValueError, match=r"test.csv: columns are \['file', 'class'\]; expected filename and label"):
+    with pytest.raises(ValueError, match=r"test.csv: expected the columns path and label, .* got 'file', 'class'"):
         list_images(root)
 
 
 def test_an_empty_table_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"test.csv: the table has no rows"):
+    with pytest.raises(ValueError, match=r"test.csv: no rows below the columns"):
         list_images(write_csv(tmp_path, []))
     (tmp_path / "test.csv").write_text("")
-    with pytest.raises(ValueError, match=r"test.csv: columns are None"):
+    with pytest.raises(ValueError, match=r"test.csv: expected the columns path and label, .* got none"):
         list_images(tmp_path)
 
 
 @pytest.mark.parametrize("row", [("b.png",), ("b.png", ""), ("", "bee")], ids=str)
 def test_a_row_without_filename_or_label_is_named(tmp_path, row):
-    with pytest.raises(ValueError, match=r"test.csv: row 2 has no filename or no label"):
+    with pytest.raises(ValueError, match=r"test.csv: row 2 has no path or no label"):
         list_images(write_csv(tmp_path, [("a.png", "ant"), row]))
 
 
 def test_a_missing_table_is_named(tmp_path):
     root = write_csv(tmp_path, [("a.png", "bee")], split="train")
-    with pytest.raises(ValueError, match=r"val.csv: no such file; expected a table with the columns"):
+    with pytest.raises(ValueError, match=r"no split 'val'; it has train.csv"):
         list_images(root, "val")
 
 
 def test_a_photo_that_the_table_names_and_the_folder_lacks_is_named_when_read(tmp_path):
     listing = list_images(write_csv(tmp_path, [("absent.png", "bee")]))
-    assert len(listing.digests()) == 1
+    assert len(listing.fingerprint()) == 32
     with pytest.raises(ImageError, match=r"absent.png: No such file"):
-        listing.read(0)
+        read_image(listing.photos()[0])
 
 
 # Parquet.
@@ -271,7 +282,7 @@ def test_shards_follow_each_other_and_splits_are_kept_apart(tmp_path):
 
 def test_a_missing_parquet_split_says_what_was_found(tmp_path):
     parquet(tmp_path / "train.parquet", [0])
-    with pytest.raises(ValueError, match=r"no Parquet file of the split 'test'; found train.parquet"):
+    with pytest.raises(ValueError, match=r"no split 'test'; it has train.parquet"):
         list_images(tmp_path)
 
 
@@ -312,9 +323,9 @@ def test_an_empty_parquet_file_is_refused(tmp_path):
         list_images(parquet(tmp_path / "a.parquet", pa.array([], pa.int64())))
 
 
-def test_a_file_that_is_no_parquet_is_refused(tmp_path):
+def test_a_single_image_is_no_data_set(tmp_path):
     path = write(tmp_path / "photo.jpg", png(0))
-    with pytest.raises(ValueError, match=r"photo.jpg: not a Parquet file"):
+    with pytest.raises(ValueError, match=r"photo.jpg: a single image; expected a folder"):
         list_images(path)
 
 
@@ -386,4 +397,96 @@ def test_the_validation_split_of_miniimagenet_is_listed(shared):
     assert len(set(listing.classes)) == 16
     assert all(re.fullmatch(r"n\d{8}", name) for name in listing.classes)
     assert len(set(listing.names)) == 9600
-    assert Image.open(io.BytesIO(listing.read(9599))).size == (84, 84)
+    assert read_image(listing.photos()[9599]).size == (84, 84)
+
+
+# The same grammar to learn from.
+
+
+def learnt(source: object, split: str | None = None) -> list[tuple[int, str]]:
+    photos, labels, dtype = labelled(source, split=split)
+    assert dtype is None or dtype.kind == "U"
+    return [(read_image(photo).getpixel((0, 0))[0], label) for photo, label in zip(photos, labels, strict=True)]
+
+
+def test_every_layout_can_be_learnt_from(tmp_path):
+    expected = [(0, "ant"), (1, "ant"), (2, "bee")]
+    folders = write_folders(tmp_path / "folders")
+    table = write_csv(tmp_path / "table", [("0", "ant"), ("1", "ant"), ("2", "bee")], split="photos")
+    for shade in range(3):
+        write(table / "images" / str(shade), png(shade))
+    file = parquet(tmp_path / "a.parquet", ["ant", "ant", "bee"])
+    shards = parquet(tmp_path / "shards" / "photos.parquet", [0, 0, 1], ["ant", "bee"]).parent
+    for source in (folders, str(folders), table, file, shards):
+        assert learnt(source) == expected == contents(list_images(source))
+
+
+def test_a_frame_and_lists_can_be_evaluated_on(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    folders = write_folders(tmp_path)
+    paths, labels, _ = labelled(folders)
+    frame = pandas.DataFrame({" Path": paths, "LABEL": labels})
+    of_frame, of_lists = list_images(frame), list_images(paths, labels=labels)
+    assert contents(of_frame) == contents(of_lists) == contents(list_images(folders))
+    assert of_frame.fingerprint() == of_lists.fingerprint() == list_images(folders).fingerprint()
+
+
+def test_arrays_have_a_fingerprint_of_their_pixels():
+    photos = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    first = list_images(photos, labels=["a", "a", "b"]).fingerprint()
+    assert list_images(list(photos), labels=["a", "a", "b"]).fingerprint() == first
+    assert list_images(255 - photos, labels=["a", "a", "b"]).fingerprint() != first
+
+
+@pytest.mark.parametrize("val", ["val", "validation", "test"])
+def test_splits_are_not_learnt_as_classes(tmp_path, val):
+    for shade, place in enumerate(["train/ant/a.png", "train/bee/a.png", f"{val}/bee/b.png"]):
+        write(tmp_path / place, png(shade))
+    told = rf"{val}.*are splits and no classes; choose one, such as --split .*, or name its folder: {tmp_path}/t"
+    with pytest.raises(ValueError, match=told):
+        labelled(tmp_path)
+    assert learnt(tmp_path, "train") == learnt(tmp_path / "train") == [(0, "ant"), (1, "bee")]
+    with pytest.raises(ValueError, match=r"are splits and no classes"):
+        Recognizer().fit(tmp_path)
+
+
+def test_tables_and_parquet_files_of_several_splits_are_not_chosen_by_chance(tmp_path):
+    root = write_csv(write_csv(tmp_path / "csv", [("a.png", "ant")], "train"), [("b.png", "bee")], "val")
+    shards = parquet(tmp_path / "shards" / "train-0.parquet", ["ant"]).parent
+    parquet(shards / "test-0.parquet", ["bee"])
+    for source, split in ((root, "train"), (shards, "test")):
+        with pytest.raises(ValueError, match="are splits and no classes; choose one"):
+            labelled(source)
+        assert len(labelled(source, split=split)[0]) == 1
+
+
+def test_an_only_split_needs_no_choice(tmp_path):
+    write(tmp_path / "train" / "ant" / "a.png", png(3))
+    assert learnt(tmp_path) == [(3, "ant")]
+
+
+def test_several_tables_of_other_names_are_not_chosen_by_chance(tmp_path):
+    root = write_csv(write_csv(tmp_path, [("a.png", "ant")], "one"), [("b.png", "bee")], "two")
+    with pytest.raises(ValueError, match=r"several tables, expected one or train.csv"):
+        list_images(root)
+
+
+def test_an_earlier_answer_beside_class_folders_is_no_data_set(tmp_path):
+    write_folders(tmp_path)
+    parquet(tmp_path / "answers.parquet", [], answer=[1])
+    assert learnt(tmp_path) == contents(list_images(tmp_path)) == [(0, "ant"), (1, "ant"), (2, "bee")]
+
+
+def test_a_pipe_is_no_data_set(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    for ask in (labelled, list_images):
+        with pytest.raises(ValueError, match=r"pipe.csv: no plain file; expected a folder"):
+            ask(tmp_path / "pipe.csv")
+
+
+def test_photos_of_a_table_are_named_by_their_row(tmp_path):
+    cells = [{"bytes": b"\x89PNG\r\n\x1a\n and no more", "path": "1.png"}]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    path = parquet(tmp_path / "a.parquet", [], image=pa.array(cells, kind), label=["ant"])
+    (read,) = read_photos(labelled(path)[0], Preprocessing())
+    assert read.error.startswith("a.parquet:0 1.png: damaged image")

@@ -1,0 +1,220 @@
+"""Folders of photos: what lies below one, and class folders."""
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych.data.listing import Listing, listing_of, split_of
+from triptych.system.wording import counted, first_few, printable
+
+__all__ = ["FilesBelow", "files_below", "list_folder", "split_folders", "walk", "warn_of_unread"]
+
+_ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".jp2", ".ppm", ".pgm"}
+_ENDINGS |= {".qoi", ".tga", ".avif", ".heic", ".heif"}
+_CLASS_FOLDERS = "a folder with one sub-folder of photos per class"
+
+
+@dataclass(frozen=True)
+class FilesBelow:
+    """What lies in a folder and its sub-folders, without what is hidden.
+
+    Attributes:
+        files: sorted.
+        unread: what may not be read or followed, and why, one message each.
+
+    >>> from triptych.data.folders import FilesBelow
+    >>> FilesBelow(files=(), unread=("photos/locked: Permission denied",)).unread[0]
+    'photos/locked: Permission denied'
+    """
+
+    files: tuple[Path, ...]
+    unread: tuple[str, ...]
+
+
+def walk(folder: Path) -> FilesBelow:
+    """List a folder and its sub-folders.
+
+    Links are followed. A folder that several ways lead to is listed once, by its own way if it has one below
+    ``folder``. A link that leads to a folder above it is not followed.
+
+    >>> import tempfile
+    >>> from triptych.data.folders import walk
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     Path(place, "1.jpg").touch()
+    ...     Path(place, "again").symlink_to(place)
+    ...     [path.name for path in walk(Path(place)).files]
+    ['1.jpg']
+    """
+    files: list[str] = []
+    unread: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    above = _identities_above(folder)
+    own, links = [str(folder)], list[str]()
+    while own or links:
+        here = own.pop() if own else links.pop(0)
+        try:
+            identity = _identity(here)
+            if identity in seen:
+                continue
+            if identity in above:
+                unread.append(f"{printable(here)}: leads back to a folder above it")
+                continue
+            seen.add(identity)
+            _sort_entries(here, files, own, links, unread)
+        except OSError as error:
+            unread.append(f"{printable(here)}: {error.strerror or error}")
+        links.sort()
+    return FilesBelow(tuple(sorted(map(Path, files))), tuple(sorted(unread)))
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files of a folder and its sub-folders, sorted, without what is hidden; a warning names what may not be read.
+
+    >>> import tempfile
+    >>> from triptych.data.folders import files_below
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     for name in ("2.jpg", "1.jpg", ".hidden"):
+    ...         Path(place, name).touch()
+    ...     [path.name for path in files_below(Path(place))]
+    ['1.jpg', '2.jpg']
+    """
+    found = walk(folder)
+    warn_of_unread(folder, found.unread, stacklevel=3)
+    return list(found.files)
+
+
+def warn_of_unread(folder: Path, unread: Sequence[str], stacklevel: int) -> None:
+    """Say what of a folder may not be read."""
+    if unread:
+        warnings.warn(
+            f"{printable(folder)}: left out {len(unread)} of its entries, which cannot be read: {first_few(unread)}",
+            stacklevel=stacklevel,
+        )
+
+
+def list_folder(root: Path, to_learn: bool = False) -> Listing:
+    """List a folder with one sub-folder per class; sub-folders of a class folder belong to the class.
+
+    Photos beside the class folders, and what below them may not be read, are left out with a warning.
+
+    Args:
+        root: the folder.
+        to_learn: leave class folders without files out, with a warning, while two others remain. To evaluate they
+            are an error: a figure must not lose a class.
+
+    Raises:
+        ValueError: there are no class folders, some that cannot be read, or some without files; the message names
+            all of them.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from triptych.data import list_folder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("lemon/1.jpg", "plum/1.jpg", "plum/2.jpg"):
+    ...         path = Path(folder, name)
+    ...         path.parent.mkdir(exist_ok=True)
+    ...         _ = path.write_bytes(b"")
+    ...     listing = list_folder(path.parent.parent)
+    >>> listing.classes, listing.labels
+    (('lemon', 'plum'), array([0, 1, 1]))
+    """
+    folders, beside = _sub_folders(root)
+    if not folders:
+        raise ValueError(f"{printable(root)}: no class folders in it; expected {_CLASS_FOLDERS}")
+    found = {folder: walk(folder) for folder in folders}
+    if locked := [folder for folder in folders if found[folder].unread and not found[folder].files]:
+        reasons = first_few([reason for folder in locked for reason in found[folder].unread])
+        names = ", ".join(printable(folder.name) for folder in locked)
+        raise ValueError(f"{printable(root)}: class folders that cannot be read: {names} ({reasons})")
+    _warn_of_photos_beside(root, beside)
+    if without := [printable(folder.name) for folder in folders if not found[folder].files]:
+        told = f"class folders without files: {', '.join(without)}"
+        if not to_learn or len(folders) - len(without) < 2:
+            raise ValueError(f"{printable(root)}: {told}; put photos in them or remove them")
+        warnings.warn(f"{printable(root)}: left out {told}", stacklevel=2)
+    warn_of_unread(root, [reason for one in found.values() for reason in one.unread], stacklevel=3)
+    sources = [path for folder in folders for path in found[folder].files]
+    class_names = [folder.name for folder in folders for _ in found[folder].files]
+    return listing_of(sources, [printable(path) for path in sources], class_names)
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """The folders train/, val/ and test/ (or validation/, ...) of a data set; empty for another folder.
+
+    A single such name among others may be the name of a class.
+
+    >>> import tempfile
+    >>> from triptych.data.folders import split_folders
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     for name in ("train", "validation"):
+    ...         Path(place, name).mkdir()
+    ...     [(split, path.name) for split, path in split_folders(Path(place)).items()]
+    [('train', 'train'), ('val', 'validation')]
+    """
+    folders, _ = _sub_folders(root)
+    splits = [(split, path) for path in folders if (split := split_of(path.name))]
+    return dict(splits) if len(splits) > 1 or len(splits) == len(folders) else {}
+
+
+def _sub_folders(root: Path) -> tuple[list[Path], list[str]]:
+    """The folders in a folder, sorted and without hidden ones, and the names of what else lies there."""
+    try:
+        entries = sorted(root.iterdir())
+    except OSError as error:
+        raise ValueError(f"{printable(root)}: cannot be read ({error.strerror or error})") from error
+    folders = [path for path in entries if os.path.isdir(path) and not path.name.startswith((".", "__"))]
+    return folders, [path.name for path in entries if path not in set(folders)]
+
+
+def _warn_of_photos_beside(root: Path, beside: Sequence[str]) -> None:
+    """Warn of photos that lie in no class folder; other files, such as notes and tables, may well lie there."""
+    photos = [
+        printable(name)
+        for name in beside
+        if Path(name).suffix.lower() in _ENDINGS and not name.startswith(".") and (root / name).is_file()
+    ]
+    if photos:
+        warnings.warn(
+            f"{printable(root)}: left out {counted(len(photos), 'photo')} beside the class folders: "
+            f"{first_few(photos)}; put each into the folder of its class",
+            stacklevel=3,
+        )
+
+
+def _sort_entries(here: str, files: list[str], own: list[str], links: list[str], unread: list[str]) -> None:
+    """Put each entry of a folder where it belongs. Hidden files and folders are thumbnails and the like, no photos."""
+    with os.scandir(here) as entries:
+        for entry in entries:
+            try:
+                if entry.is_dir():
+                    if not entry.name.startswith((".", "__")):
+                        (links if entry.is_symlink() else own).append(entry.path)
+                elif entry.name.startswith("."):
+                    continue
+                elif entry.is_file():
+                    files.append(entry.path)
+                else:
+                    what = "a link that leads nowhere" if entry.is_symlink() else "no plain file"
+                    unread.append(f"{printable(entry.path)}: {what}")
+            except OSError as error:  # the target of a link may not be looked at
+                unread.append(f"{printable(entry.path)}: {error.strerror or error}")
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    """The same for all ways to a folder."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _identities_above(folder: Path) -> set[tuple[int, int]]:
+    return set(_stat_all({*folder.absolute().parents, *folder.resolve().parents}))
+
+
+def _stat_all(folders: set[Path]) -> Iterator[tuple[int, int]]:
+    for folder in folders:
+        try:
+            yield _identity(folder)
+        except OSError:  # may not be looked at, and so not be walked either
+            continue

@@ -1,0 +1,161 @@
+"""The one door to labelled photos: what every command and function takes for data.
+
+- a folder with one sub-folder of photos per class;
+- a folder with ``train/``, ``val/`` and ``test/`` (or validation, valid, dev) in which such class folders lie;
+- a folder with ``images/`` and tables: ``train.csv``, ``val.csv`` and ``test.csv``, or a single one of any name;
+- a CSV file with the columns path (or image, or filename; relative to the file) and label;
+- a Parquet file with the columns image and label, or a folder of such files, whose names begin with their split;
+- ``hf:NAME``, a data set of the Hugging Face hub;
+- a list or an array of photos with labels, or a pandas frame of both.
+"""
+
+import os
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from triptych.data.files import is_image
+from triptych.data.folders import list_folder, split_folders
+from triptych.data.hub import list_hub
+from triptych.data.images import ImageSource, source_name
+from triptych.data.inputs import (
+    LabelledPhotos,
+    as_photos,
+    as_sequence,
+    check_labels,
+    common_dtype,
+    frame_columns,
+    is_frame,
+)
+from triptych.data.listing import SPLITS, Listing, choose_split, listing_of, split_of
+from triptych.data.tables import list_csv, list_parquet
+from triptych.system.wording import printable
+
+__all__ = ["labelled", "list_images"]
+
+_LAYOUTS = (
+    "a folder with one sub-folder of photos per class, such folders in train/, val/ and test/, images/ with train.csv, "
+    "val.csv and test.csv, a CSV file with the columns path and label, Parquet files (image, label), or hf:NAME"
+)
+
+
+def labelled(
+    source: LabelledPhotos, labels: Iterable[Any] | None = None, split: str | None = None
+) -> tuple[list[ImageSource], list[Any], np.dtype | None]:
+    """Photos to learn from, their labels, and the dtype in which labels are returned (None for any object).
+
+    Args:
+        source: photos, or what names labelled photos; see this module.
+        labels: of the photos, where ``source`` does not name them.
+        split: "train", "val" or "test" of a data set that has several: none is taken by chance.
+
+    Raises:
+        ValueError: different numbers of photos and labels, NaN for a label, or what holds no labelled photos; the
+            message says what was expected.
+
+    >>> from triptych.data import labelled
+    >>> labelled(["1.jpg", "2.jpg"], ["plum", "lemon"])
+    (['1.jpg', '2.jpg'], ['plum', 'lemon'], dtype('<U5'))
+    """
+    _check_split(split)
+    if labels is None and is_frame(source):
+        source, labels = frame_columns(source)
+    elif labels is None and isinstance(source, str | PathLike):
+        listing = _listed(source, split, to_learn=True)
+        source, labels = listing.photos(), listing.class_names()
+    elif labels is None:
+        raise ValueError(f"labels are missing; without them, expected {_LAYOUTS}, got {type(source).__name__}")
+    photos, names = as_photos(source), list(as_sequence(labels, "labels"))
+    check_labels(photos, names)
+    return photos, names, common_dtype(labels, names)
+
+
+def list_images(data: LabelledPhotos, split: str | None = None, labels: Iterable[Any] | None = None) -> Listing:
+    """List the images of a data set, to evaluate or to train on: no class may be lost.
+
+    Args:
+        data: see this module.
+        split: "train", "val" or "test"; None for "test" where there are splits. A plain folder of class folders has
+            none: it is one whole, which cannot be trained on. A single table is one whole, whatever the split.
+        labels: of the photos, where ``data`` does not name them.
+
+    Raises:
+        ValueError: there is nothing there that can be listed; the message says what was expected.
+
+    >>> from importlib import resources
+    >>> from triptych.data import list_images
+    >>> with resources.as_file(resources.files("triptych.samples")) as folder:
+    ...     list_images(folder).classes[:3]
+    ('Avocado', 'Carrots', 'Garlic')
+    """
+    _check_split(split)
+    if labels is None and isinstance(data, str | PathLike):
+        return _listed(data, split, to_learn=False)
+    photos, names, _ = labelled(data, labels)
+    return listing_of(photos, [source_name(photo) for photo in photos], list(map(str, names)))
+
+
+def _check_split(split: str | None) -> None:
+    if split is not None and split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
+
+
+def _listed(source: str | PathLike[str], split: str | None, to_learn: bool) -> Listing:
+    if str(source).startswith("hf:"):
+        return list_hub(str(source).removeprefix("hf:"), split, to_learn)
+    root = Path(source)
+    if os.path.isdir(root):
+        return _listed_folder(root, split, to_learn)
+    if not os.path.isfile(root):
+        what = "no plain file" if os.path.lexists(root) else "no such file or folder"
+        raise ValueError(f"{printable(root)}: {what}; expected {_LAYOUTS}")
+    return _listed_file(root)
+
+
+def _listed_file(path: Path) -> Listing:
+    try:
+        with path.open("rb") as file:
+            is_parquet = file.read(4) == b"PAR1"
+    except OSError as error:
+        raise ValueError(f"{printable(path)}: cannot be read ({error.strerror or error})") from error
+    if is_parquet or path.suffix.lower() == ".parquet":
+        return list_parquet([path])
+    if path.stat().st_size and is_image(path):
+        raise ValueError(f"{printable(path)}: a single image; expected {_LAYOUTS}")
+    return list_csv(path, path.parent)
+
+
+def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
+    if (root / "images").is_dir() and (tables := sorted(root.glob("*.csv"))):
+        table = _of_split(root, tables, split, to_learn)[0]
+        return list_csv(table, root / "images")
+    if files := sorted(path for path in root.glob("*.parquet") if path.is_file()):
+        named = any(split_of(path.name, prefix=True) for path in files)
+        if named or not any(path.is_dir() for path in root.iterdir()):
+            return list_parquet(_of_split(root, files, split, to_learn))
+    if splits := split_folders(root):
+        told = [f"{path.name}/" for path in splits.values()]
+        instead = f", or name its folder: {printable(next(iter(splits.values())))}"
+        return list_folder(choose_split(splits, split, printable(root), told, to_learn, instead), to_learn)
+    if split in {"train", "val"}:
+        raise ValueError(
+            f"{printable(root)}: no {split}/ folder; training needs train/ and val/, each with one sub-folder per class"
+        )
+    return list_folder(root, to_learn)
+
+
+def _of_split(root: Path, files: list[Path], split: str | None, to_learn: bool) -> list[Path]:
+    """The files of a split; all, where none is called after one."""
+    found: dict[str, list[Path]] = {}
+    for path in files:
+        named = split_of(path.name, prefix=True) if path.suffix == ".parquet" else split_of(path.stem)
+        if named:
+            found.setdefault(named, []).append(path)
+    if found:
+        return choose_split(found, split, printable(root), [path.name for path in files], to_learn)
+    if files[0].suffix == ".csv" and len(files) > 1:
+        raise ValueError(f"{printable(root)}: several tables, expected one or train.csv, val.csv and test.csv")
+    return files

@@ -1,0 +1,132 @@
+"""Labelled photos in tables: CSV files that name photos, and Parquet files that hold them."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from triptych.data.listing import Listing, listing_of
+from triptych.system.wording import printable
+
+__all__ = ["PATH_COLUMNS", "list_csv", "list_parquet", "path_column", "read_csv"]
+
+PATH_COLUMNS = ("path", "image", "filename")
+
+
+def list_csv(table: Path, base: Path) -> Listing:
+    """List the photos that a CSV file names; see ``read_csv``."""
+    paths, labels = read_csv(table, base)
+    return listing_of(paths, [printable(path) for path in paths], labels)
+
+
+def read_csv(table: Path, base: Path) -> tuple[list[Path], list[str]]:
+    """The photos and labels of a CSV file with the columns path (or image, or filename) and label, in any case.
+
+    Args:
+        table: the file, in UTF-8. Spaces around a path or a label do not count.
+        base: the folder that its paths are relative to.
+
+    Raises:
+        ValueError: it cannot be read, has other columns, no rows, or a row without a path or a label.
+    """
+    name = printable(table)
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            given = list(reader.fieldnames or ())
+            reader.fieldnames = [name.strip().lower() for name in given]
+            column = path_column(reader.fieldnames)
+            if column is None or "label" not in reader.fieldnames:
+                columns = printable(", ".join(map(repr, given))) or "none"
+                raise ValueError(f"{name}: expected the columns path and label, separated by commas, got {columns}")
+            rows = [_row(name, number, row, column) for number, row in enumerate(reader, start=1)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(
+            f"{name}: not a CSV file in UTF-8 ({error}); save it as such, with the columns path and label"
+        ) from error
+    except OSError as error:
+        raise ValueError(f"{name}: cannot be read ({error.strerror or error})") from error
+    if not rows:
+        raise ValueError(f"{name}: no rows below the columns; add one with path and label for each photo")
+    return [base / path for path, _ in rows], [label for _, label in rows]
+
+
+def path_column(columns: Sequence[str]) -> str | None:
+    """Which of some columns, in lower case, holds the photos.
+
+    >>> path_column(["label", "filename"])
+    'filename'
+    """
+    return next((name for name in PATH_COLUMNS if name in columns), None)
+
+
+def list_parquet(files: Sequence[Path]) -> Listing:
+    """List the photos of Parquet files with a column image {bytes, path} and a column label.
+
+    Raises:
+        ValueError: they have other columns, no rows, or a label that names no class.
+    """
+    sources: list[bytes] = []
+    names: list[str] = []
+    values: list[Any] = []
+    class_names: list[str] | None = None
+    for file in files:
+        images, labels, known = _read_parquet(file)
+        sources += [image["bytes"] for image in images]
+        names += [printable(f"{file.name}:{row} {image.get('path') or ''}".strip()) for row, image in enumerate(images)]
+        values += labels
+        class_names = class_names or known
+    if not values:
+        raise ValueError(f"{', '.join(map(printable, files))}: the table has no rows")
+    present = _present(values, class_names, names)
+    index = {value: position for position, value in enumerate(present)}
+    classes = tuple(class_names[int(value)] if class_names else str(value) for value in present)
+    return Listing(sources, names, np.array([index[value] for value in values], dtype=np.int64), classes)
+
+
+def _row(table: str, number: int, row: dict[str | None, str | list[str] | None], column: str) -> tuple[str, str]:
+    if None in row:
+        raise ValueError(
+            f"{table}: row {number} has more cells than there are columns; put quotes around a text with a comma"
+        )
+    path, label = (str(row[name] or "").strip() for name in (column, "label"))
+    if not path or not label:
+        raise ValueError(f"{table}: row {number} has no path or no label; fill in or remove it")
+    return path, label
+
+
+def _read_parquet(file: Path) -> tuple[list[dict], list[Any], list[str] | None]:
+    """Images, labels, and the names of classes where labels are their numbers."""
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file, columns=["image", "label"])
+        images = table.column("image").to_pylist()
+        for image in images:
+            if not isinstance(image["bytes"], bytes):
+                raise TypeError(f"no bytes in the image {image.get('path')!r}")
+        labels = table.column("label").to_pylist()
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"{printable(file)}: not a Parquet file with image {{bytes, path}} and label columns ({printable(error)})"
+        ) from error
+    return images, labels, _class_names(table.schema.metadata)
+
+
+def _present(values: list[Any], class_names: list[str] | None, names: list[str]) -> list[Any]:
+    """The distinct labels in order; a label that names no class (null, or the hub's -1) is refused."""
+    known = range(len(class_names)) if class_names else None
+    for name, value in zip(names, values, strict=True):
+        if not isinstance(value, int | float | str) or value != value or (known and value not in known):
+            raise ValueError(f"{name}: the label {value!r} names no class; label or remove the image")
+    return sorted(set(values))
+
+
+def _class_names(metadata: dict[bytes, bytes] | None) -> list[str] | None:
+    try:
+        return json.loads((metadata or {})[b"huggingface"])["info"]["features"]["label"]["names"]
+    except (KeyError, ValueError, TypeError):
+        return None
