@@ -118,10 +118,10 @@ def test_a_wrong_configuration_is_refused(saved: Path, config: dict[str, Any], m
     ("changes", "message"),
     [
         ({"base_classes": 1, "levels": ("pixel", "plda")}, "base classes must be 2 to 4096"),
-        ({"base_classes": 3}, "plda and they go together"),
-        ({"levels": ("pixel", "plda")}, "plda and they go together"),
-        ({"base_classes": 3, "levels": ("pixel", "plda"), "slots": 5}, "neither for the published fusion"),
-        ({"base_classes": 3, "levels": ("pixel", "plda"), "components": 5}, "nor for principal components"),
+        ({"base_classes": 3}, "both plda and base_classes, or neither"),
+        ({"levels": ("pixel", "plda")}, "both plda and base_classes, or neither"),
+        ({"base_classes": 3, "levels": ("pixel", "plda"), "slots": 5}, "neither with slots nor with components"),
+        ({"base_classes": 3, "levels": ("pixel", "plda"), "components": 5}, "neither with slots nor with components"),
         ({"levels": ()}, "unknown levels"),
     ],
 )

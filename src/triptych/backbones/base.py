@@ -11,8 +11,8 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         channels: C, the number of channels of the feature map.
-        tap_channels: of the maps that ``taps`` gives, where they are few enough for the classes of training to be
-            told apart by the Gaussians of all of them; else empty.
+        tap_channels: channels of each map that ``taps`` gives; empty if they are too many for PLDA over the Gaussians
+        of all of them.
 
     >>> from triptych.backbones import Backbone, Conv64F
     >>> isinstance(Conv64F(), Backbone), Conv64F.channels
@@ -27,7 +27,7 @@ class Backbone(nn.Module, ABC):
         """Map images to feature maps."""
 
     def taps(self, images: Float[Tensor, "B 3 h w"]) -> tuple[Tensor, ...]:
-        """Maps (B, _, _, _) of several layers, of which the last is the feature map."""
+        """Maps (B, _, _, _) of several layers; the last is the feature map."""
         return (self(images),)
 
 

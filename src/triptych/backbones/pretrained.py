@@ -112,9 +112,9 @@ def require_transformers() -> None:
 
 
 def architecture_of(config: Any) -> dict[str, Any]:
-    """What of a transformers configuration shapes the vision model, as plain JSON.
+    """The part of a transformers configuration that describes the vision model, as plain JSON.
 
-    Of a model of images and text it is the vision tower.
+    For a model of images and text, that is the vision tower.
 
     Raises:
         ValueError: an architecture that is not in ``FAMILIES``.
@@ -127,7 +127,7 @@ def architecture_of(config: Any) -> dict[str, Any]:
 
 
 def check_weights(architecture: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Refuse an architecture that is not the one of these weights, before memory is spent on it.
+    """Refuse an architecture that does not fit these weights, before any memory is taken for it.
 
     Args:
         architecture: as in ``Pretrained``.
@@ -143,7 +143,7 @@ def check_weights(architecture: Mapping[str, Any], weights: Mapping[str, Tensor]
     if expected != {name: value.shape for name, value in weights.items()}:
         raise ValueError("the weights do not fit the architecture of the backbone")
     if sum(buffer.numel() for buffer in network.buffers()) > _LARGEST_BUFFERS:
-        raise ValueError("the architecture of the backbone asks for too much memory")
+        raise ValueError("the architecture of the backbone needs too much memory")
 
 
 def _build(config: Any) -> nn.Module:

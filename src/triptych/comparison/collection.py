@@ -109,7 +109,7 @@ def collect(
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A photo of which only what is needed is kept, so that memory is that of the maps."""
+    """What is needed of a photo; its pixels are not kept, to save memory."""
 
     name: str
     id: str

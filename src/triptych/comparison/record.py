@@ -71,7 +71,7 @@ def compare(
     Args:
         photos: a folder with one sub-folder per class, or what else ``Recognizer.fit`` takes.
         labels: of the photos, where ``photos`` does not name them.
-        method: an embedded name, a method file, a published checkpoint, or a method.
+        method: as in ``Recognizer``.
         repeats: random splits, 2 at least.
         shots: photos per class to learn from; those that too few classes have photos for are left out.
         queries: photos of each class asked about in a split, at most.
@@ -131,7 +131,7 @@ def compare(
 
 
 def _measured(method: Method, collection: Collection, sampler: SplitSampler, repeats: int) -> dict[str, Any]:
-    """What the splits and leaving out have given."""
+    """The results of the splits and of leaving photos out."""
     splits = _run(method, collection, sampler, repeats)
     bound = _comparisons(collection, _WORK[1])
     doubts = left_out(method, collection.encoded, collection.labels, bound, seed=sampler.seed)
@@ -198,7 +198,7 @@ def _described(collection: Collection) -> dict[str, Any]:
 
 
 def _confusion(collection: Collection, splits: list[_Split], shot: int, thumbnails: dict[str, str]) -> dict[str, Any]:
-    """Who is taken for whom by the fused answer, over all splits."""
+    """Which class is taken for which by the fused answer, over all splits."""
     asked = np.concatenate([split.episodes[shot].query for split in splits])
     answers = np.concatenate([split.answers[shot][FUSED] for split in splits])
     truth = collection.labels[asked]
@@ -243,7 +243,7 @@ def _pair(
 
 
 def _suspects(collection: Collection, doubts: Doubts, thumbnails: dict[str, str]) -> dict[str, Any]:
-    """The photos whose own class the others speak against most."""
+    """The photos most likely to be in the wrong class."""
     order = [i for i in np.argsort(-doubts.doubt, kind="stable") if doubts.doubt[i] > 0][:_SUSPECTS]
     return {
         "checked": len(doubts.photos),

@@ -15,9 +15,9 @@ __all__ = ["SplitSampler", "usable_shots"]
 class SplitSampler:
     """Draws splits by number: ``sampler[i]`` depends on the settings and i alone.
 
-    A class of few photos keeps one to be asked about and lends as many of the others as there are, up to the shot. A
-    class of a single photo lends it and is never asked about. Fewer photos per class are a part of more photos per
-    class, and the queries are the same: what changes between two shots is the number of photos alone.
+    A class of few photos keeps one to be asked about; the others are learnt from, up to the shot. A class of a single
+    photo is learnt from and never asked about. The photos of a small shot are among those of a larger one, and the
+    queries are the same: between two shots only the number of photos changes.
 
     Attributes:
         labels: (B,) the class of each photo, 0..N-1, each at least once.

@@ -16,15 +16,15 @@ __all__ = ["Doubts", "left_out"]
 
 @dataclass(frozen=True)
 class Doubts:
-    """Photos that were each recognised without themselves.
+    """Photos that were each left out and recognised by others.
 
     Attributes:
         photos: (R,) which.
         answers: (R,) the class that the others speak for.
         doubt: (R,) by how much the logit of the best other class exceeds that of the photo's own; above zero the
             answer is another class.
-        panel: for each class, the photos that spoke for it.
-        fusion: what weighed the levels.
+        panel: for each class, the photos that others were compared with.
+        fusion: how much each level counted.
     """
 
     photos: Int64[np.ndarray, " R"]
@@ -49,7 +49,8 @@ def left_out(
         method: what recognises them.
         encoded: the photos.
         labels: (B,) their classes 0..N-1. Photos of classes with a single one are not left out.
-        comparisons: of two photos, at most. The panels shrink to hold it, and then the number of photos.
+        comparisons: how many pairs of photos are compared, at most. To keep to it, first the panels shrink, then the
+            number of photos left out.
         most: photos of a class's panel, at most.
         seed: of the panels, and of which photos are taken where there are too many.
     """

@@ -33,8 +33,8 @@ class Accuracy:
     def over_splits(cls, splits: np.ndarray, asked: float) -> "Accuracy":
         r"""From one accuracy, or difference of two, per random split of the same photos.
 
-        Splits share photos, so that more of them do not tell more and more: with J splits of deviation s, a share a
-        of the photos asked about in each, and the quantile t of Student's distribution, the half-width is
+        Splits share photos, so the interval does not shrink to nothing with their number. With J splits of deviation
+        s, a share a of the photos asked about in each, and the quantile t of Student's distribution, the half-width is
 
         .. math:: t_{J-1, 0.975} \, s \, \sqrt{1 / J + a / (1 - a)}
 

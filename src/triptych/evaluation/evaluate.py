@@ -43,7 +43,7 @@ def evaluate(
 
     Returns:
         A JSON-serialisable record: accuracy and interval of the fused answer, of each level alone and of subsets of
-        them, with the paired difference that the rest makes; and all that is needed to rerun the figure exactly.
+        them, with the paired difference to all levels; and all that is needed to rerun the figure exactly.
 
     Raises:
         ValueError: bad data or settings, or the same file twice in the split.

@@ -252,7 +252,7 @@ def _warn_of_boxes(labels: Sequence[str]) -> None:
 
 
 def tinted(image: np.ndarray, margins: np.ndarray, strongest: float) -> np.ndarray:
-    """A photo (h, w, 3), grey and lighter, under the margins of its patches: the stronger, the less is seen through."""
+    """A photo (h, w, 3), grey and lighter, under the margins of its patches: the stronger, the more opaque."""
     side = (image.shape[1], image.shape[0])
     smooth = Image.fromarray((margins / strongest).astype(np.float32)).resize(side, Image.Resampling.BICUBIC)
     values = np.clip(np.asarray(smooth), -1, 1)[..., None]
@@ -329,7 +329,7 @@ def _halo(width: float) -> list[Any]:
 
 
 def _thumbnail(encoded: bytes) -> np.ndarray | None:
-    """A kept JPEG, of whoever wrote the file: no other format, as Pillow runs a program for some, and never large."""
+    """A kept JPEG as pixels, never large. No other format is read, as Pillow runs a program for some."""
     if not encoded:
         return None
     try:

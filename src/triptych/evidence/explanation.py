@@ -55,7 +55,7 @@ class Explanation:
         return self.classes[0].label
 
     def heatmap(self, rank: int = 0) -> np.ndarray:
-        """(rows, columns) the margin of each patch for the class at ``rank``; where the pixel level finds it.
+        """(rows, columns) the margin of each patch, at the pixel level, for the class at ``rank``.
 
         >>> import numpy as np
         >>> from triptych import Recognizer

@@ -12,7 +12,7 @@ _BOX = "\u25af"
 
 
 def lettering(text: str, size: float, weight: str = "normal") -> dict[str, Any]:
-    """What a matplotlib text needs to say this as it is, whatever the user's settings are.
+    """Settings of a matplotlib text that show this text as it is, whatever the user's own settings.
 
     Args:
         text: in one line.

@@ -1,4 +1,4 @@
-"""Which patch, or part, of a photo matches which of a class's photos, and in what order they are worth naming."""
+"""Which patches and parts of a photo match which photos of a class, and the order in which evidence names them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from triptych.support import Support
 __all__ = ["Match", "margins_of", "matches_of", "naming_order"]
 
 _BLOCK = 1 << 16  # members of a pool that are compared at once
-# How much of a patch a cover over it or beside it hides: a descriptor sees past its cell, most of all the next ones.
+# How much of a patch is hidden by a cover over it or beside it: a descriptor sees the neighbouring cells too.
 _REACH = np.array([[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]])
 
 
@@ -56,7 +56,7 @@ def matches_of(rows: Float[Tensor, "R D"], pool: Float[Tensor, "J D"], support: 
 
 
 def naming_order(margins: Float[np.ndarray, "H W"]) -> list[int]:
-    """The order in which patches are named as evidence: each adds most to what those before it tell.
+    """The order in which evidence names patches: each adds most to those before it.
 
     Neighbouring patches see nearly the same of a photo, so that the strongest alone would name one spot many times.
     The next patch is therefore, of those that speak for the class, the one whose surroundings have most margin that

@@ -17,8 +17,8 @@ class PatchMatch:
         view: which view of that photo: 0 itself, 1 its mirror image, from 2 crops of it.
         support: (row, column) of the matched patch in the grid of the photo itself, whatever the view.
         similarity: their cosine.
-        margin: how much more similar that is than the nearest in a class is on average over all classes: above
-            zero the patch speaks for this class.
+        margin: the similarity, less the mean over all classes of the similarity with the nearest there. Above zero the
+            patch speaks for this class.
 
     >>> import numpy as np
     >>> from triptych import Recognizer

@@ -38,7 +38,7 @@ class Fusion(nn.Module, ABC):
         """Learn statistics from one training episode, where a fusion keeps them outside its forward pass."""
 
     def calibrated(self, levels: Levels) -> dict[str, Tensor]:
-        """Logits (Q, N) of those levels that have logits of their own; none where the fusion has only its sum."""
+        """Logits (Q, N) of each level by itself; empty if the fusion has none but their sum."""
         return {}
 
     def forward(self, levels: Levels) -> Float[Tensor, "Q N"]:

@@ -21,7 +21,7 @@ _SEARCHED = (-4.0, 4.0)  # around the logarithms of the weights
 
 @torch.no_grad()
 def refitted(fusion: Fusion, levels: Levels, truth: Int64[Tensor, " R"]) -> Fusion:
-    """``learn_fusion`` around a fusion, which stays as it is where it was published, or no photo is left out.
+    """``learn_fusion`` around a ``LevelFusion``; unchanged if it is another fusion or no photo is left out.
 
     >>> import torch
     >>> from triptych.fusion import SlotFusion, refitted

@@ -11,7 +11,7 @@ __all__ = ["SlotFusion"]
 
 
 class SlotFusion(Fusion):
-    r"""The published fusion, statistics per class slot and all: it fuses and is trained at one way only.
+    r"""The published fusion, with statistics per class slot: it is trained and used at one way only.
 
     .. math:: \mathrm{logit}(q, n) = \sum_l w_l \left(\gamma_{l,n} \frac{s_l(q, n) - m_{l,n}}{\sqrt{v_{l,n} + \epsilon}}
         + \beta_{l,n}\right)

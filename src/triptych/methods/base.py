@@ -49,11 +49,11 @@ class Method(nn.Module, ABC):
     Attributes:
         name: what method files and the registry call the class.
         config_type: the class of its configuration.
-        separable: what is kept of a class, and the scores with it, depend on no other class.
+        separable: the summary of a class, and the scores with it, depend on no other class.
         transductive: the scores of a query depend on the other queries.
 
     Args:
-        config: all that shapes it but its weights.
+        config: its settings.
         fusion: of its levels.
         backbone: the backbone of ``config``, to share one that is there; by default a freshly initialised one.
 
@@ -76,7 +76,9 @@ class Method(nn.Module, ABC):
         self.config = config
         self.backbone = backbone or build_backbone(config.backbone, config.architecture)
         if config.components is not None and config.components > self.backbone.channels:
-            raise ValueError(f"{config.components} components of {self.backbone.channels} channels")
+            raise ValueError(
+                f"{config.components} components of {self.backbone.channels} channels; expected no more than channels"
+            )
         self.projection = Projection(self.backbone.channels, config.components) if config.components else None
         self.fusion = fusion
         self.preprocess = config.preprocessing
@@ -84,7 +86,7 @@ class Method(nn.Module, ABC):
     @property
     @abstractmethod
     def level_names(self) -> tuple[str, ...]:
-        """The levels, one or many, in the order of all tables."""
+        """The names of the levels, one or more, in the order of all tables."""
 
     @abstractmethod
     def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
@@ -109,7 +111,7 @@ class Method(nn.Module, ABC):
         return Encoded({"maps": maps})
 
     def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:
-        """The classes, changed by what needs all of them at once; by default nothing."""
+        """The classes, adapted to each other; by default as they are."""
         return classes
 
     def fuse(self, levels: Levels) -> Float[Tensor, "Q N"]:
@@ -124,7 +126,7 @@ class Method(nn.Module, ABC):
         return loss
 
     def learns_closed_form(self, classes: int) -> bool:
-        """Whether so many classes of training teach it something once its network is trained; by default not."""
+        """Whether it learns something in closed form from so many training classes; by default it does not."""
         return False
 
     def learn_closed_form(self, classes: Iterable[Float[Tensor, "_ 3 h w"]]) -> "Method":
@@ -132,13 +134,13 @@ class Method(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} learns nothing in closed form")
 
     def check(self) -> None:
-        """Refuse weights that make no answers: of a stranger's file, or of training that has diverged.
+        """Refuse weights that cannot give answers: of a damaged file, or of training that has diverged.
 
         Raises:
-            ValueError: some are no finite numbers, or what else a method demands.
+            ValueError: a weight is not a finite number, or a check of the method's own fails.
         """
         if not all(bool(value.isfinite().all()) for value in self.state_dict().values()):
-            raise ValueError("some weights are no finite numbers")
+            raise ValueError("some weights are not finite numbers")
 
     def matchings(self) -> Mapping[str, Matching]:
         """level -> how it matches patches or channels, for levels that do; evidence draws them."""

@@ -16,11 +16,11 @@ _MOST_COMPONENTS = 1 << 14
 
 @dataclass(frozen=True)
 class MethodConfig:
-    """What shapes every method but its weights; each method adds its own.
+    """Settings that every method has; each method adds its own.
 
     Attributes:
-        backbone: name of the backbone; where ``architecture`` is given, what it is called and nothing more.
-        architecture: of a ``Pretrained`` backbone: the configuration of its transformers model; see there.
+        backbone: name of the backbone. Beside an ``architecture`` it is a label only.
+        architecture: the configuration of the transformers model of a ``Pretrained`` backbone; None for others.
         preprocessing: how images become the backbone's input.
         components: principal components to which descriptors are reduced; None for the backbone's own channels.
     """
@@ -40,7 +40,7 @@ class MethodConfig:
 
     @classmethod
     def from_dict(cls: type[C], values: Any) -> C:
-        """From JSON, of whoever wrote it.
+        """A configuration from JSON, which need not be trusted.
 
         Raises:
             ValueError: an unknown setting, one of the wrong type, or one out of bounds.

@@ -15,8 +15,8 @@ class Encoded:
     """B encoded images.
 
     Attributes:
-        tensors: name -> (B, ...). Most methods have ``maps`` (B, C, H, W), the feature maps, and what else they need of
-            an image beside it.
+        tensors: name -> (B, ...). Most methods have the feature maps, ``maps`` (B, C, H, W); some keep more of an
+        image.
 
     Raises:
         ValueError: no tensors, or tensors of different numbers of images.
@@ -69,7 +69,7 @@ class Encoded:
         return self.each(Tensor.float)
 
     def to_keep(self) -> "Encoded":
-        """As it is stored: maps in half precision; vectors, which take no room beside them, as they are.
+        """As it is stored: maps in half precision, vectors as they are, since they are small beside maps.
 
         Raises:
             ValueError: a number is not finite, or above what half precision holds.

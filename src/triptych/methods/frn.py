@@ -26,7 +26,7 @@ _LEAST_PENALTY = 1e-6
 
 @dataclass(frozen=True)
 class FRNConfig(MethodConfig):
-    """What shapes an FRN but its weights.
+    """Settings of an FRN.
 
     Attributes:
         scale: multiplies the descriptors; the authors divide those of ResNet-12 by the root of their 640 channels.

@@ -1,4 +1,4 @@
-"""Method files of version 1, which knew MML alone, as what today's code reads."""
+"""Method files of version 1, which held MML alone, turned into version 2."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def upgraded(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights and content of version 1 as those of version 2, with the same logits.
 
-    What base classes told was a part of the distribution level, with a weight of its own; it is the level "plda" now.
+    In version 1, PLDA was a part of the distribution level with a weight of its own. It becomes the level "plda".
 
     Raises:
         ValueError: a configuration that version 1 did not write.
@@ -36,10 +36,10 @@ def upgraded(
 
 
 def _with_plda(state: dict[str, Tensor], distribution: int) -> dict[str, Tensor]:
-    """Base classes as a level of its own, whose share of the logits is what it was."""
+    """PLDA as a level of its own, with the same share of the logits."""
     weight = float(state.pop("base.weight"))
     if not 0 < weight < math.inf:
-        raise ValueError(f"the weight of its base classes is {weight}")
+        raise ValueError(f"the weight of its base classes is {weight}; expected a number above 0")
     state |= {f"scorers.plda.{name}": state.pop(f"base.{name}") for name in _PLDA}
     spread, temperature, share = (state[f"fusion.{name}"] for name in ("spread", "log_temperature", "log_weight"))
     scale = float((share + temperature)[distribution].exp() / spread[distribution]) * weight

@@ -108,9 +108,9 @@ class GlobalLevel(Level):
 
 
 class PLDALevel(Level):
-    """``plda_to_classes`` over the Gaussians of several layers: what the classes of training tell of other classes.
+    """``plda_to_classes`` over the Gaussians of several layers.
 
-    Before they are learnt, the axes are zero and the level tells nothing. The Gaussians have the ridge of
+    Before PLDA is learnt, its axes are zero, and so are all similarities. The Gaussians have the ridge of
     ``gaussian_vectors``, whatever the shrinkage of the distribution level.
 
     Args:

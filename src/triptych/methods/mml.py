@@ -22,13 +22,13 @@ LEVELS = ("distribution", "pixel", "part")  # the order of the release
 _KNOWN = (*LEVELS, "global", "plda")
 _MOST_SLOTS = 1 << 14
 _MOST_BASE_CLASSES = 1 << 12
-_FEWEST_BASE_CLASSES = 3  # with two there is one axis, on which codes of one length tell only left from right
+_FEWEST_BASE_CLASSES = 3  # with two there is one axis, on which codes of one length differ in their sign alone
 _PLDA_WEIGHT = 0.2  # of its log-likelihood ratio among the logits, until the levels are balanced
 
 
 @dataclass(frozen=True)
 class MMLConfig(MethodConfig):
-    """Everything that shapes an MML model but its weights.
+    """Settings of an MML model.
 
     Attributes:
         levels: which of "distribution", "pixel", "part", "global" and "plda" are compared.
@@ -74,13 +74,16 @@ class MMLConfig(MethodConfig):
 
     def _check_plda(self) -> None:
         if ("plda" in self.levels) != (self.base_classes is not None):
-            raise ValueError(f"levels {self.levels} and base classes {self.base_classes}: plda and they go together")
+            raise ValueError(
+                f"levels {self.levels} with base_classes {self.base_classes}; "
+                "expected both plda and base_classes, or neither"
+            )
         if self.base_classes is None:
             return
         if not 2 <= self.base_classes <= _MOST_BASE_CLASSES:
             raise ValueError(f"base classes must be 2 to {_MOST_BASE_CLASSES}, got {self.base_classes}")
         if self.slots is not None or self.components is not None:
-            raise ValueError("plda is neither for the published fusion nor for principal components")
+            raise ValueError("the level plda works neither with slots nor with components; leave one of them out")
 
 
 class MML(Method):
@@ -92,7 +95,7 @@ class MML(Method):
     ECCV 2006, over the Gaussians of several layers.
 
     Args:
-        config: all that shapes it.
+        config: its settings.
         backbone: the backbone of ``config``, to share one that is there; by default a freshly initialised one.
 
     >>> import torch
@@ -111,7 +114,7 @@ class MML(Method):
         fusion = LevelFusion(config.levels) if config.slots is None else SlotFusion(config.levels, config.slots)
         super().__init__(config, fusion, backbone)
         if config.base_classes and not self.backbone.tap_channels:
-            raise ValueError(f"plda is for backbones of few channels, which {config.backbone} is not")
+            raise ValueError(f"plda is for backbones of few channels, which {config.backbone} is not; expected conv64f")
         self.scorers = nn.ModuleDict({name: self._level(name) for name in config.levels})
 
     @property
@@ -143,7 +146,7 @@ class MML(Method):
         return {name: matching for name, matching in found.items() if matching is not None}
 
     def learns_closed_form(self, classes: int) -> bool:
-        """Whether it has a use for the level "plda"."""
+        """Whether it can learn the level "plda"."""
         return (
             "distribution" in self.level_names
             and isinstance(self.fusion, LevelFusion)
@@ -165,7 +168,7 @@ class MML(Method):
     def with_plda(self, plda: PLDA) -> "MML":
         """This method with the level "plda", which adds 0.2 of its log-likelihood ratio to the logits.
 
-        Backbone and preprocessing are shared; a level "plda" that is there gives way.
+        Backbone and preprocessing are shared; an existing level "plda" is replaced.
 
         Raises:
             ValueError: the published fusion, principal components, or a backbone of many channels.
@@ -193,7 +196,7 @@ class MML(Method):
         return method.train(self.training)
 
     def reduced_config(self, components: int) -> MMLConfig:
-        """Without PLDA and without the published fusion, which are of the descriptors as they were."""
+        """Without PLDA and the published fusion: both were learnt on descriptors of all channels."""
         kept = tuple(name for name in self.config.levels if name != "plda")
         return replace(self.config, components=components, levels=kept, slots=None, base_classes=None)
 

@@ -37,7 +37,7 @@ class Weights:
         package: the installed package that holds the file.
         file: its name there.
         sha256: of the file.
-        licence: of the weights, and what binds their use.
+        licence: of the weights, and what limits their use.
         card: the model card beside them.
     """
 

@@ -26,7 +26,7 @@ _LARGEST = 1 << 12
 
 @dataclass(frozen=True)
 class RelationConfig(MethodConfig):
-    """What shapes a Relation Network but its weights.
+    """Settings of a Relation Network.
 
     Attributes:
         filters: of the two convolutions of the relation module.

@@ -72,12 +72,12 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Learnt:
-    """What a recogniser learns from its own photos beside what they look like.
+    """What a recogniser learns from its own photos, each left out in turn.
 
     Attributes:
         fusion: what weighs the levels; see ``learn_fusion``.
         calibration: how far the answers can be trusted; None if no photo was left out.
-        left_out: what both were learnt from.
+        left_out: the leave-one-out results that both were learnt from.
     """
 
     fusion: Fusion
@@ -87,7 +87,7 @@ class Learnt:
 
 @torch.no_grad()
 def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = None) -> Learnt:
-    """What the photos of the classes teach, each left out in turn.
+    """How much each level counts, and the calibration, from the photos of the classes, each left out in turn.
 
     Args:
         method: what compares.
@@ -112,7 +112,7 @@ def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = 
 
 @torch.no_grad()
 def untaught(method: Method, supports: Sequence[Support]) -> Learnt:
-    """What is there without leaving a photo out: the fusion of training, or one that any classes allow."""
+    """The same without leaving a photo out: the fusion of training, or equal weights if it was never trained."""
     nothing = leave_one_out(method, supports, most=0)
     return Learnt(_fused(method, supports, nothing), None, nothing)
 
@@ -131,7 +131,7 @@ def _calibrated(logits: Tensor, truth: Tensor) -> Calibration:
 
 @torch.no_grad()
 def fusion_of(method: Method, supports: Sequence[Support]) -> Fusion:
-    """The fusion of ``learn`` alone; where it is not fitted to photos, none is left out.
+    """The fusion that ``learn`` finds. If it is of a kind that is not fitted, no photo is left out.
 
     >>> import numpy as np
     >>> from triptych import Recognizer
@@ -155,7 +155,7 @@ def _fused(method: Method, supports: Sequence[Support], left_out: LeftOut) -> Fu
 def _fusion_of_strangers(method: Method, supports: Sequence[Support]) -> LevelFusion:
     """Equal weights, and the spread of single photos' similarities to the classes that are not theirs.
 
-    Of two classes only one is not a photo's own, which has no spread; then its own counts too.
+    Of two classes only one is not a photo's own, and one number has no spread; then its own class counts too.
     """
     asked = supports[: most_left_out(supports)]
     queries = Encoded.join([support.photo(0) for support in asked])
@@ -171,8 +171,9 @@ def _fusion_of_strangers(method: Method, supports: Sequence[Support]) -> LevelFu
 def known_score(logits: Float[Tensor, "Q N"]) -> Float[Tensor, " Q"]:
     """How far the best class stands out from those that come next, at most five: low for what is none of them.
 
-    What is unknown resembles several classes about as much. Classes that it resembles in nothing say little, and
-    what a photo scores with any class at all, such as a plain background, nothing.
+    An unknown photo resembles several classes about equally, so its best class stands out little. Classes that it does
+    not resemble at all are not counted, as they say little. What a photo scores with every class, for example for a
+    plain background, cancels out.
 
     >>> import torch
     >>> from triptych.recognizer.calibration import known_score

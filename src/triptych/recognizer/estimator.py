@@ -69,7 +69,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
     """Recognise photos from a handful of examples per class, with evidence.
 
     Args:
-        method: an embedded name, a method file, a published checkpoint (see ``load_method``), or a method.
+        method: a name that ``triptych methods`` lists with weights, a method file, a published checkpoint (see
+        ``load_method``), or a method.
         device: where it computes.
         views: how many views of each photo it learns from, 1 to 64: 1 the photo, 2 also its mirror image, more also
             crops of it. For classes of very few photos; time and memory grow with it.
@@ -247,7 +248,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
     @property
     def calibration_(self) -> Calibration | None:
-        """How far its answers can be trusted; None if no photo was left out: ``calibrate`` is off, or each is alone.
+        """How far its answers can be trusted; None if no photo was left out (see ``calibrate``).
 
         >>> import numpy as np
         >>> from triptych import Recognizer
@@ -260,7 +261,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
     @property
     def fusion_(self) -> Fusion:
-        """What weighs the levels: the method's fusion, its weights fitted to the photos; see ``learn_fusion``.
+        """How much each level counts: the method's fusion, fitted to the photos; see ``learn_fusion``.
 
         >>> import numpy as np
         >>> from triptych import Recognizer
@@ -279,14 +280,13 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         Args:
             images: photos.
             unknown: what to answer where a photo is of none of the classes; None to choose a class always.
-            false_alarm: the share of photos of known classes that may be called unknown, about; of R photos left
-                out no less than 1 / (R + 1) can be kept: see ``Calibration.threshold``.
+            false_alarm: about the share of photos of known classes that may be called unknown. With R photos left out,
+                the least is 1 / (R + 1): see ``Calibration.threshold``.
 
         Raises:
             ImageError: a photo cannot be read; it is named.
             NotFittedError: before ``fit``.
-            ValueError: unknowns are asked for, and every class has a single photo, or ``unknown`` is empty or a
-                class.
+            ValueError: ``unknown`` is empty or a class, or no photo was left out: see ``calibrate``.
 
         >>> import numpy as np
         >>> from triptych import Recognizer
@@ -455,7 +455,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         return cls(known.method, device, **settings)._take(known)
 
     def fingerprint(self) -> str:
-        """A hash of all that its answers depend on, 64 hexadecimal digits; the same before and after a file.
+        """A hash of all that its answers depend on, 64 hexadecimal digits; saving and loading keep it.
 
         Raises:
             ValueError: a label is no string, number or boolean.
@@ -463,14 +463,14 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         return fingerprint(self.knowledge_, self._settings())
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that its input is photos, or where they lie, and no table of numbers."""
+        """Tell scikit-learn that the input is photos or their paths, not a table of numbers."""
         tags = super().__sklearn_tags__()
         tags.input_tags.one_d_array, tags.input_tags.two_d_array, tags.input_tags.string = True, False, True
         tags.no_validation = True
         return tags
 
     def _take(self, known: Knowledge) -> Self:
-        """Take on a fitted state, at once and only when all of it is there."""
+        """Replace the fitted state, in one step."""
         classes = known.labels(known.order)
         self._known, self.method_, self.support_, self.classes_ = known, known.method, known.support, classes
         return self
@@ -480,7 +480,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
     @property
     def knowledge_(self) -> Knowledge:
-        """All that it has learnt; never changed, only replaced.
+        """Its fitted state, which is never changed, only replaced.
 
         Raises:
             NotFittedError: before ``fit``.
@@ -491,7 +491,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
 
 def _whole(name: str, value: Any, most: int | None = None) -> int:
-    """A setting that counts something; a search over an array sets NumPy's numbers."""
+    """A setting that is a count; NumPy's integers, which a grid search sets, are taken too."""
     check = whole(1, most)
     if not check.holds(value):
         raise ValueError(f"{name} must be {check.expected}, got {value!r:.80}")
@@ -510,7 +510,7 @@ def _in_batches(photos: Iterator[Photo | Unreadable]) -> Iterator[list[Photo | U
 
 
 def _compared(known: Knowledge, images: Iterable[ImageSource]) -> Iterator[dict[str, Tensor]]:
-    """The levels of a batch after the other; a photo that cannot be read is an error."""
+    """The levels of one batch after the other; a photo that cannot be read is an error."""
     for photos in _in_batches(read_photos(photo_stream(images), known.method.preprocess)):
         yield known.compare([_readable(photo) for photo in photos])
 

@@ -65,7 +65,7 @@ def read_file(path: str | PathLike[str], device: str = "cpu") -> tuple[Knowledge
         raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
     tensors, content = unpack(data, _FORMAT, _VERSION, str(path))
     if content["version"] < _VERSION:
-        raise ValueError(f"{path}: written by an earlier triptych, whose levels were other ones; fit it anew")
+        raise ValueError(f"{path}: written by an earlier triptych, which had other levels; fit it anew")
     kinds = {name: tensor.dtype for name, tensor in tensors.items() if not name.startswith(_ENCODED)}
     if kinds != _TENSORS or len(kinds) == len(tensors):
         raise ValueError(f"{path}: damaged: its contents are not those of a .triptych file; fit it anew")
@@ -79,7 +79,7 @@ def read_file(path: str | PathLike[str], device: str = "cpu") -> tuple[Knowledge
 
 
 def fingerprint(known: Knowledge, settings: Settings) -> str:
-    """A hash of all that a recogniser's answers depend on, 64 hexadecimal digits; the same before and after a file.
+    """A hash of all that a recogniser's answers depend on, 64 hexadecimal digits; saving and loading keep it.
 
     Raises:
         ValueError: a label is no string, number or boolean.
@@ -145,7 +145,7 @@ def _restore(method: Method, tensors: dict[str, Tensor], content: dict[str, Any]
 
 
 def _encoded(method: Method, tensors: dict[str, Tensor]) -> Encoded:
-    """What is encoded of the photos, if it is what the method keeps of a photo."""
+    """The encoded photos, if their shapes are those that the method gives."""
     found = {name.removeprefix(_ENCODED): value for name, value in tensors.items() if name.startswith(_ENCODED)}
     side = method.preprocess.side
     expected = method.encode(torch.zeros(1, 3, side, side, device=next(method.parameters()).device)).to_keep()
@@ -154,7 +154,7 @@ def _encoded(method: Method, tensors: dict[str, Tensor]) -> Encoded:
         raise ValueError(f"maps of shapes {shapes} are not those of its method")
     encoded = Encoded(found)
     if not encoded.finite():
-        raise ValueError("maps hold what is no finite number")
+        raise ValueError("maps hold numbers that are not finite")
     return encoded
 
 
@@ -183,7 +183,7 @@ def _learnt(method: Method, content: dict[str, Any], left_out: LeftOut) -> Learn
 
 
 def _check_values(content: dict[str, Any]) -> None:
-    """Refuse what would fail only when it is used: a checksum says nothing of who wrote the file."""
+    """Refuse what would fail only later; anyone can write a file with the right checksum."""
     labels, ids, calibration = content["labels"], content["ids"], content["calibration"]
     if not isinstance(labels, list) or len(set(labels)) < 2:
         raise ValueError(f"labels are {labels}; expected two classes or more")
@@ -206,7 +206,7 @@ def _check_values(content: dict[str, Any]) -> None:
         and 0 < calibration["temperature"] < np.inf
         and np.isfinite([calibration[name] for name in ("accuracy", "ece_before", "ece")]).all()
     ):
-        raise ValueError("its calibration holds no numbers")
+        raise ValueError("its calibration holds numbers that are not finite or out of range")
 
 
 def _fusion_as_text(fusion: Fusion) -> dict[str, Any]:

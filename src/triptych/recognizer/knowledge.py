@@ -1,4 +1,4 @@
-"""What a fitted recogniser knows: its classes, and what their photos teach. Never changed, only replaced."""
+"""The state of a fitted recogniser. It is never changed, only replaced."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ __all__ = ["Knowledge", "fits", "of_any_width"]
 
 @dataclass(frozen=True, eq=False)
 class Knowledge:
-    """The state of a recogniser between two changes: who holds it sees the same classes until the end.
+    """The state of a fitted recogniser. A change makes a new one, so that a prediction under way keeps its classes.
 
     Attributes:
         method: what compares.
         support: label -> what is kept of the class.
         dtype: of the caller's labels (``of_any_width``); None where they have none in common.
-        learnt: what the photos teach beside what they look like.
-        calibrate: whether photos are left out to learn that, now and after changes.
+        learnt: how much each level counts, and the calibration.
+        calibrate: whether photos are left out to learn that, in ``fit`` and after changes.
     """
 
     method: Method
@@ -64,18 +64,18 @@ class Knowledge:
 
     @property
     def views(self) -> int:
-        """How many there are of each photo, whatever has been set since."""
+        """How many views of each photo were learnt from."""
         return self.supports[0].views
 
     @cached_property
     def classes(self) -> Sequence[Summary]:
-        """What queries are compared with, in that order; adapted to each other, where the method does that."""
+        """What queries are compared with, in that order, adapted to each other."""
         with torch.no_grad():
             return self.method.adapt([support.summary for support in self.supports])
 
     @property
     def fusion(self) -> Fusion:
-        """What weighs the levels."""
+        """How much each level counts."""
         return self.learnt.fusion
 
     def changed(self, support: dict[Any, Support], dtype: np.dtype | None) -> Self:
@@ -98,11 +98,11 @@ class Knowledge:
 
     @torch.no_grad()
     def logits(self, levels: dict[str, Tensor]) -> Float[Tensor, "Q N"]:
-        """The levels, fused."""
+        """One score per class, from the levels."""
         return self.fusion(levels).double()
 
     def probabilities(self, logits: Float[Tensor, "Q N"]) -> Float[np.ndarray, "Q N"]:
-        """Of each class."""
+        """The probability of each class."""
         return (logits / self.temperature).softmax(dim=1).cpu().numpy()
 
     @property
@@ -128,12 +128,12 @@ def ordered(labels: Iterable[Any]) -> list[Any]:
 
 
 def of_any_width(dtype: np.dtype | None) -> np.dtype | None:
-    """A width would be that of the names that came first: longer ones must fit, and files must not tell."""
+    """The dtype without a width: longer labels may be added, and files must not depend on the order of adding."""
     return np.dtype(dtype.kind) if dtype is not None and dtype.kind in "US" else dtype
 
 
 def fits(dtype: np.dtype, label: Any) -> bool:
-    """Whether a label is one of this dtype, of strings whatever the width."""
+    """Whether a label is of this dtype; the width of strings does not count."""
     kind = np.asarray(label).dtype.kind
     if dtype.kind in "iu" and kind in "iu":
         return np.iinfo(dtype).min <= label <= np.iinfo(dtype).max

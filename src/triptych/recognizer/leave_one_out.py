@@ -1,4 +1,4 @@
-"""Leave-one-out on the user's own photos: what a recogniser would say of each, had it not learnt from it."""
+"""Leave-one-out on the user's own photos: each is recognised by the others."""
 
 import hashlib
 import math
@@ -49,7 +49,7 @@ class LeftOut:
     classes: tuple[tuple[str, ...], ...]
 
     def pairs(self) -> dict[Pair, tuple[int, int]]:
-        """Where the similarities of a photo with a class of such photos are: row and column."""
+        """(a photo, the photos of a class) -> row and column of their similarities."""
         return {
             (photo, _compared(ids, photo if column == own else None)): (row, column)
             for row, (photo, own) in enumerate(zip(self.photos, self.truth.tolist(), strict=True))
@@ -67,16 +67,16 @@ def leave_one_out(
 ) -> LeftOut:
     """Compare support photos with all classes, each without one photo.
 
-    From its own class the photo itself is taken out, from every other its last, so that no class is at an
-    advantage: else recognition looks harder than it is, and the probabilities become too low. Photos of classes
-    with a single one cannot be left out. Of more than ``most`` photos, each class has its share.
+    The photo itself is taken out of its class, and the last photo out of every other class, so that no class has an
+    advantage. Otherwise recognition would look harder than it is, and the probabilities would be too low. The photo of
+    a class that has no other is not left out. Of more than ``most`` photos, each class has its share.
 
     Args:
         method: what compares.
         supports: the classes.
-        before: the results before classes or photos came or went, by the same method. What has not changed is
-            taken from it; the result is the same to the last bit, as each pair of a photo and a class is compared
-            by itself. Methods that are not ``separable`` compare all anew.
+        before: leave-one-out results of the previous state, by the same method. Pairs of a photo and a class that did
+            not change are taken from it. The result is the same bit for bit, as each pair is compared by itself.
+            Methods that are not ``separable`` compare all of them again.
         most: how many photos are left out at most; by default ``most_left_out``.
         panel: with how many photos of a class each is compared at most, the first ones; by default all.
 
@@ -127,7 +127,7 @@ class _Summaries:
 
 
 class _Whole:
-    """A photo against all classes at once, for methods whose classes depend on each other: nothing can be reused."""
+    """A photo against all classes at once, for methods that are not ``separable``; nothing is reused."""
 
     def __init__(self, summaries: _Summaries) -> None:
         self.summaries, self.method = summaries, summaries.method
@@ -140,7 +140,7 @@ class _Whole:
 
 
 class _Pairs:
-    """A photo against each class by itself, so that a pair that was compared before need not be again."""
+    """A photo against each class by itself, so that pairs that did not change can be reused."""
 
     def __init__(self, summaries: _Summaries, before: LeftOut | None) -> None:
         self.summaries, self.method, self.before = summaries, summaries.method, before
@@ -198,7 +198,7 @@ def even_shares(counts: Sequence[int], limit: int) -> list[int]:
 
 
 def _shares(supports: Sequence[Support], limit: int) -> list[int]:
-    """How many photos of each class are left out, the first ones; a change of one class hardly moves the others."""
+    """How many photos of each class, the first ones, are left out; changing a class hardly changes that of others."""
     several = [number for number, support in enumerate(supports) if len(support) > 1]
     if len(several) > limit:
         rank = np.random.default_rng(0).permutation(len(supports))  # where photos have no ids
@@ -219,6 +219,6 @@ def _hash(ids: tuple[str, ...]) -> bytes:
 
 
 def _products(channels: int, *sides: int) -> int:
-    """Of numbers, in comparing two maps patch by patch and part by part."""
+    """How many multiplications compare two maps, patch by patch and part by part."""
     positions = math.prod(sides)
     return channels * positions * (channels + positions)

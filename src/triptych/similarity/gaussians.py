@@ -1,4 +1,4 @@
-"""Gaussians of local descriptors: of an image's, or of all of a class's."""
+"""Gaussians of local descriptors: those of an image, or those of all images of a class."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

@@ -26,7 +26,7 @@ def fused_search(
     """For each class the k largest products of each row, and with which members of its pool they are.
 
     Members are chosen in ``dtype`` with float32 sums; the products of the chosen are those of the given vectors.
-    The indices come in any case.
+    Indices are always returned.
     """
     sizes = [len(pool) for pool in pools]
     indices = fused_indices(rows.to(dtype), torch.cat(list(pools)).to(dtype), sizes, k)  # (N, rows, k)

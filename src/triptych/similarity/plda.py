@@ -1,6 +1,6 @@
 """PLDA level: probabilistic linear discriminant analysis of vectors of images, learnt from the classes of training.
 
-An image lies at a code: its coordinates along the axes that tell the classes of training apart. The level is the
+The code of an image is its coordinates along the axes that tell the training classes apart. The level is the
 log-likelihood ratio of two hypotheses: the code is of an image of this class, or of any class.
 """
 
@@ -61,7 +61,7 @@ class PLDAClass(NamedTuple):
 
 @without_autocast
 def fit_plda(classes: Iterable[Float[Tensor, "_ D"]]) -> PLDA:
-    r"""Linear plda analysis of the vectors of each class, of two at least.
+    r"""Linear discriminant analysis of the vectors of each class; two classes at least.
 
     .. math:: \left(S_W + \lambda\frac{\mathrm{tr}\,S_W}{D} I\right) v_a \propto S_B v_a
 
@@ -107,13 +107,13 @@ def fit_plda(classes: Iterable[Float[Tensor, "_ D"]]) -> PLDA:
 
 @without_autocast
 def plda_codes(vectors: Float[Tensor, "B D"], plda: PLDA) -> Float[Tensor, "B A"]:
-    r"""Where images lie along the axes, all as far from the origin as images of training are expected to lie.
+    r"""Coordinates of images along the axes, scaled to the distance from the origin that training images have.
 
     .. math:: y = V^T(g - o), \qquad
         \mathrm{code} = y \sqrt{A / \textstyle\sum_a \frac{y_a^2}{1 + b_a}}
 
-    with the variance :math:`b_a` of classes along axis a. Without the second step images of unlike domains lie far
-    out, where small differences would decide. Source: Garcia-Romero and Espy-Wilson, "Analysis of I-vector Length
+    with the variance :math:`b_a` of classes along axis a. Without this scaling, images unlike those of training lie far
+    out, where small differences decide. Source: Garcia-Romero and Espy-Wilson, "Analysis of I-vector Length
     Normalization in Speaker Recognition Systems", Interspeech 2011.
 
     >>> import torch
@@ -130,16 +130,16 @@ def plda_codes(vectors: Float[Tensor, "B D"], plda: PLDA) -> Float[Tensor, "B A"
 
 @without_autocast
 def plda_class(codes: Float[Tensor, "KV A"], between: Float[Tensor, " A"], views: int = 1) -> PLDAClass:
-    r"""What the codes of K images of a class, each in V ``views``, tell of its other images.
+    r"""Where other images of a class are expected, from the codes of K of its images, each in V ``views``.
 
     Classes lie around the origin with variances b, the images of a class around it with variance one. After K images
     with the mean code y, another one is expected from the normal distribution
 
     .. math:: N\left(\frac{k b}{1 + k b}\,y,\; 1 + \frac{b}{1 + k b}\right), \qquad k = \sqrt{K}
 
-    along each axis. With k = K it would be that of independent images, which those of one class are not: their mean
-    is less certain. Sources: Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006; of a smaller k (one,
-    whatever K), Rajan, Afanasyev, Hautamaki and Kinnunen, "From single to multiple enrollment i-vectors", Digital
+    along each axis. k = K would be right for independent images. Those of one class are not, so their mean is less
+    certain. Sources: Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006; for a smaller k (one, whatever K)
+    Rajan, Afanasyev, Hautamaki and Kinnunen, "From single to multiple enrollment i-vectors", Digital
     Signal Processing 31 (2014); the root was chosen on miniImageNet's validation split.
 
     >>> import torch
@@ -161,8 +161,8 @@ def plda_to_classes(
 
     .. math:: s(q, n) = \sum_a \ln N(y_a; m_{n,a}, v_{n,a}) - \ln N(y_a; 0, 1 + b_a)
 
-    with the mean and variance that ``plda_class`` gives. Images of one class are taken to vary along each axis by
-    itself, which the ridge of ``fit_plda`` makes nearly true only. Source: as there.
+    with the mean and variance that ``plda_class`` gives. The axes are taken to be independent within a class, which
+    with the ridge of ``fit_plda`` is nearly true. Sources: those of ``plda_class``.
 
     >>> import torch
     >>> from triptych.similarity import plda_class, plda_to_classes

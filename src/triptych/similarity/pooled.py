@@ -20,8 +20,8 @@ def global_similarity(
     .. math:: s(q, n) = -\|\bar x^{(q)} - \bar x_n\|_2^2
 
     where :math:`\bar x_n` is the mean over all descriptors of all support images of class n. The comparison of
-    prototypical networks: Snell et al., NeurIPS 2017, equations 1 and 2, over average-pooled feature maps. It is no
-    level of MML's first version; it is what the other levels are measured against.
+    prototypical networks: Snell et al., NeurIPS 2017, equations 1 and 2, over average-pooled feature maps. It is not a
+    level of MML's first version; the other levels are compared with it.
 
     Args:
         query: (Q, C, H, W) feature maps.

@@ -1,4 +1,4 @@
-"""How nearest descriptors are sought: a setting in force around a call, and no argument of every function."""
+"""How nearest descriptors are sought: a setting in force around a call, so that no function needs the argument."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,13 +32,13 @@ _IN_FORCE: ContextVar[Search] = ContextVar("search", default=Search())  # noqa: 
 
 
 def current_search() -> Search:
-    """The setting in force; of its own in each thread."""
+    """The setting in force; each thread has its own."""
     return _IN_FORCE.get()
 
 
 @contextmanager
 def searching(dtype: torch.dtype | None = None, positions: Tensor | None = None) -> Iterator[None]:
-    """Within, nearest descriptors are sought like this; see ``Search``.
+    """Inside the block, nearest descriptors are sought as ``Search`` says.
 
     >>> import torch
     >>> from triptych.similarity import pixel_similarity, searching

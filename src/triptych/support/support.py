@@ -1,4 +1,4 @@
-"""What a recogniser keeps of the photos it has learnt from, and how photos become that."""
+"""What a recogniser keeps of the photos that it has learnt from, and how it is made."""
 
 import io
 import warnings
@@ -96,7 +96,7 @@ class View:
 
 
 def views_of(photo: str, count: int, side: int) -> list[View]:
-    """The photo with this id, its mirror image, then crops; which crops, the id itself decides."""
+    """The photo with this id, its mirror image, then crops; the id is the seed of the crops."""
     rng = np.random.default_rng(int(photo, 16))
     size = round(_CROP * side)
     views = [View(0, 0, side, False), View(0, 0, side, True)][:count]

@@ -25,8 +25,8 @@ def balance_levels(
 ) -> M:
     """The method with the temperatures and weights of its levels found anew.
 
-    Training cannot weigh all of them: PLDA is too sure of the classes of training, and episodes of training are of
-    those very classes. So the logits of each level and the fused ones are calibrated on episodes of others.
+    Training episodes cannot weigh PLDA: it was learnt from the same classes, and looks better on them than it is. So
+    the logits of each level and the fused ones are calibrated on episodes of other classes.
 
     Args:
         method: a trained method with a ``LevelFusion``; put in evaluation mode, otherwise left as it was.

@@ -15,7 +15,7 @@ __all__ = ["GaussianHead", "Heads"]
 class GaussianHead(nn.Module):
     """A linear classifier of images by the Gaussians of their descriptors, those of several layers.
 
-    It makes the network shape them for what ``fit_plda`` will look for.
+    It trains the network to give Gaussians that ``fit_plda`` can tell classes apart by.
 
     Args:
         channels: of the maps of each layer.
@@ -38,7 +38,7 @@ class GaussianHead(nn.Module):
 class Heads(nn.Module):
     """Two classifiers: linear on the mean descriptor, cosine on every unit-length descriptor.
 
-    The cosine trains descriptors for what the pixel level will ask of them: direction, not length.
+    The cosine trains the direction of descriptors, which is what the pixel level compares.
     """
 
     def __init__(self, channels: int, classes: int) -> None:

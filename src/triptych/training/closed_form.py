@@ -32,7 +32,7 @@ def learn_closed_form(method: M, store: ImageStore, images: int, precision: str 
         A new method, which shares the backbone.
 
     Raises:
-        ValueError: a method that learns nothing so, or fewer than two images of a class.
+        ValueError: a method that learns nothing in closed form, or fewer than two images of a class.
 
     >>> import numpy as np
     >>> import torch

@@ -190,7 +190,7 @@ def _groups(model: Method, head: nn.Module | None, settings: TrainSettings) -> l
 
 
 class _Finish:
-    """What becomes of a model at a validation: closed form, balance, and its figures on the validation split."""
+    """Finishes a model at a validation: closed form, balance, and its figures on the validation split."""
 
     def __init__(
         self, model: Method, train: ImageStore, val: ImageStore, settings: TrainSettings, precision: str

@@ -121,7 +121,7 @@ def _batch(
 
 @torch.no_grad()
 def _observe_levels(model: Method, store: ImageStore, seed: int, episodes: int = 20) -> None:
-    """Show the fusion the spread of the levels, so that a pre-trained model's probabilities are no extremes."""
+    """Let the fusion observe the spread of the levels; without it the probabilities would be extreme."""
     sampler = EpisodeSampler(store.labels, min(5, len(store.classes)), shot=1, queries=1, seed=seed)
     for number in range(episodes):
         episode = sampler[number]
