@@ -15,7 +15,6 @@ from triptych.similarity import (
     distribution_class,
     distribution_similarity,
     global_similarity,
-    nearest_similarity,
     part_similarity,
     pixel_class,
     pixel_similarity,
@@ -141,24 +140,6 @@ def test_a_search_in_half_precision_gives_nearly_the_same(k: int, dtype: torch.d
     torch.testing.assert_close(fast.double(), exact, rtol=2**-8, atol=0)
     with_gradient = pixel_similarity(query.float().requires_grad_(), support.float(), labels, k, search_dtype=dtype)
     torch.testing.assert_close(with_gradient.detach(), fast)
-
-
-def test_negative_products_are_ordered_in_half_precision() -> None:
-    rows = torch.tensor([[[1.0, 0.0]]])
-    pool = torch.tensor([[-0.9, 0.3], [-0.2, 0.1], [-0.5, 0.0]])
-    for k, best in ((1, -0.2), (2, -0.7)):
-        score = nearest_similarity(rows, [pool], k, torch.bfloat16)
-        torch.testing.assert_close(score, torch.tensor([[best]]), rtol=0.01, atol=0)
-
-
-@pytest.mark.parametrize("count", [1, 2, 7, 64, 130])
-@pytest.mark.parametrize("k", [1, 2, 5])
-def test_selection_in_two_stages_is_exact(count: int, k: int) -> None:
-    torch.manual_seed(count)
-    rows, pool = torch.randn(1, 33, 6, dtype=torch.float64), torch.randn(max(count, k), 6, dtype=torch.float64)
-    expected = (rows @ pool.T).topk(k, dim=2).values.sum((1, 2))[:, None]
-    torch.testing.assert_close(nearest_similarity(rows, [pool], k), expected)
-    torch.testing.assert_close(nearest_similarity(rows.requires_grad_(), [pool], k), expected)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -297,14 +278,6 @@ def test_gpu_gives_the_same(level: str) -> None:
     query, support, labels = episode([3, 1, 2])
     on_gpu = LEVELS[level](query.cuda(), support.cuda(), labels.cuda())
     torch.testing.assert_close(on_gpu.cpu(), LEVELS[level](query, support, labels))
-
-
-def test_nearest_search_agrees_across_block_borders() -> None:
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.randn(3, 1500, 4, generator=generator, dtype=torch.float64)
-    pool = torch.randn(3000, 4, generator=generator, dtype=torch.float64)  # blocks of 1,398 rows
-    expected = (rows @ pool.T).topk(2, dim=2).values.sum((1, 2))
-    torch.testing.assert_close(nearest_similarity(rows, [pool], k=2)[:, 0], expected)
 
 
 @pytest.mark.parametrize(("channels", "count"), [(6, 40), (40, 40), (60, 16)])

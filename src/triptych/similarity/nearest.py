@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from importlib.util import find_spec
 
 import torch
@@ -17,8 +18,12 @@ Search = Callable[
     [Tensor, Sequence[Tensor], int, torch.dtype, bool], Iterator[tuple[Float[Tensor, "rows k"], Tensor | None]]
 ]
 
-# Gaps held at a time, (block, J): few enough to be reduced while still in cache, many enough for a fast product.
-_BLOCK_ELEMENTS = {"cpu": 1 << 22, "cuda": 1 << 26}
+# Bytes of the gaps held at a time, (block, members): few enough to be reduced while still in a core's own cache, many
+# enough for a fast product. On a CPU so many for each thread.
+_BLOCK_BYTES = {"cpu": 1 << 20, "cuda": 1 << 28}
+_LEAST_ROWS = 64  # of a block; a larger pool is searched in parts
+_LANES = 64  # columns that a vectorised minimum takes at once, in any precision
+_FEW = 4  # so many of the least are found faster one by one than by topk
 _BITS = {torch.bfloat16: torch.int16, torch.float16: torch.int16}
 _ABOVE_ROUNDING = 1.01  # half precision may lengthen a vector by under one percent
 
@@ -95,14 +100,14 @@ def _blocked_search(
 
 def _search_rows(rows: Float[Tensor, "n D"], dtype: torch.dtype) -> Float[Tensor, "n _"]:
     if dtype not in _BITS:
-        return -rows.to(dtype)
+        return -rows.to(dtype).contiguous()
     rounded = -rows.to(dtype)
     return torch.cat([rounded, rounded, _reach(rows, dtype)], dim=1)
 
 
 def _search_pool(pool: Float[Tensor, "n D"], dtype: torch.dtype) -> Float[Tensor, "n _"]:
     if dtype not in _BITS:
-        return pool.to(dtype)
+        return pool.to(dtype).contiguous()
     rounded = pool.to(dtype)
     return torch.cat([rounded, (pool - rounded).to(dtype), _reach(pool, dtype)], dim=1)
 
@@ -111,49 +116,92 @@ def _reach(vectors: Tensor, dtype: torch.dtype) -> Float[Tensor, "n 1"]:
     return (vectors.norm(dim=1).amax() * _ABOVE_ROUNDING).to(dtype).expand(len(vectors), 1)
 
 
-def _gaps(rows: Tensor, pool: Tensor) -> Iterator[Tensor]:
-    """Blocks (block, J) of minus the products, in half precision of the bits of the gaps; each overwrites the last."""
-    block = max(1, min(len(rows), _BLOCK_ELEMENTS[rows.device.type] // len(pool)))
-    memory = rows.new_empty(block, len(pool))
-    for part in rows.split(block):
-        yield torch.mm(part, pool.T, out=memory[: len(part)]).view(_BITS.get(rows.dtype, rows.dtype))
-
-
 def _search_one(
     rows: Tensor, pool: Tensor, k: int, with_indices: bool
 ) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"] | None]:
     """The k largest products of each row, and on demand which members of the pool they are with."""
-    least, chosen = [], []
-    for gaps in _gaps(rows, pool):
+    threads = torch.get_num_threads() if rows.device.type == "cpu" else 1
+    elements = threads * _BLOCK_BYTES[rows.device.type] // rows.element_size()
+    size = math.ceil(len(pool) / math.ceil(len(pool) * _LEAST_ROWS / elements))
+    found = [_search_part(rows, part, k, with_indices, elements // size) for part in pool.split(size)]
+    bits, indices = found[0] if len(found) == 1 else _merged(found, size, k)
+    gaps = bits.view(rows.dtype).to(torch.promote_types(rows.dtype, torch.float32))
+    products = rows[0, -1].to(gaps.dtype) * pool[0, -1] - gaps if rows.dtype in _BITS else -gaps
+    return products, indices
+
+
+def _search_part(
+    rows: Tensor, pool: Tensor, k: int, with_indices: bool, block: int
+) -> tuple[Tensor, Int[Tensor, "rows _"] | None]:
+    """The least gaps of each row, k or as many as the pool has members, and on demand their columns."""
+    least, columns = [], []
+    for part in rows.split(block):
+        gaps = _product(part, pool).view(_BITS.get(rows.dtype, rows.dtype))  # (block, members)
         if k == 1 and not with_indices:
             least.append(gaps.amin(1, keepdim=True))
         else:
-            chosen.append(_least_indices(gaps, k))
-            least.append(gaps.gather(1, chosen[-1]))
-    gaps = torch.cat(least).view(rows.dtype).to(torch.promote_types(rows.dtype, torch.float32))
-    products = rows[0, -1].to(gaps.dtype) * pool[0, -1] - gaps if rows.dtype in _BITS else -gaps
-    return products, torch.cat(chosen) if chosen else None
+            values, chosen = _least_in_two_stages(gaps, min(k, len(pool)))
+            least.append(values)
+            columns.append(chosen)
+    return torch.cat(least), torch.cat(columns) if columns else None
 
 
-def _least_indices(gaps: Tensor, k: int) -> Int[Tensor, "block k"]:
-    """The k least of each row. First of groups, by a fast minimum; then among the members of the k best groups."""
+def _merged(found: list[tuple[Tensor, Tensor | None]], size: int, k: int) -> tuple[Tensor, Tensor | None]:
+    """The least of what was found in parts of a pool of ``size`` members each."""
+    values, chosen = _least(torch.cat([one for one, _ in found], dim=1), k)
+    columns = [one + number * size for number, (_, one) in enumerate(found) if one is not None]
+    return values, torch.cat(columns, dim=1).gather(1, chosen) if columns else None
+
+
+def _product(rows: Float[Tensor, "rows D"], pool: Float[Tensor, "J D"]) -> Float[Tensor, "rows J"]:
+    plain = rows.dtype != torch.float32 or rows.device.type != "cpu" or rows.numel() == 0
+    linear = None if plain else _onednn_linear()
+    return rows @ pool.T if linear is None else linear(rows, pool, None, "none", [], "")
+
+
+@cache
+def _onednn_linear() -> Callable[..., Tensor] | None:
+    """The product in float32 by oneDNN, where PyTorch has it.
+
+    ``torch.mm`` leaves float32 to MKL, which is half as fast with AVX-512 on processors of AMD and a sixth slower with
+    AVX2. The operation is PyTorch's own, of its compiler; should a version lack it, ``torch.mm`` does the same.
+    """
+    try:
+        return torch.ops.mkldnn._linear_pointwise if torch.backends.mkldnn.is_available() else None
+    except AttributeError:
+        return None
+
+
+def _least_in_two_stages(gaps: Tensor, k: int) -> tuple[Tensor, Int[Tensor, "block k"]]:
+    """The k least of each row and their columns.
+
+    First of groups, by a vectorised minimum; then among the members of the k best groups. A group is every
+    ``width``-th column, so that neighbours in memory are of different groups, whose minima are taken side by side.
+    """
     count = gaps.shape[1]
-    width = max(k, 2 * math.isqrt(count))
+    width = _LANES * max(1, round(math.isqrt(count) / _LANES), math.ceil(k / _LANES))
     depth = count // width
     if depth < 2:
         return _least(gaps, k)
     grouped = gaps[:, : depth * width].view(-1, depth, width)
-    best = _least(grouped.amin(1), k)  # (block, k)
-    members = torch.arange(0, depth * width, width, device=gaps.device)[:, None] + best[:, None]  # (block, depth, k)
-    rest = torch.arange(depth * width, count, device=gaps.device).expand(len(gaps), -1)
-    candidates = torch.cat([members.flatten(1), rest], dim=1)
-    return candidates.gather(1, _least(gaps.gather(1, candidates), k))
+    _, groups = _least(grouped.amin(1), k)  # (block, k)
+    members = grouped.gather(2, groups[:, None].expand(-1, depth, -1)).flatten(1)  # (block, depth * k)
+    values, chosen = _least(torch.cat([members, gaps[:, depth * width :]], dim=1), k)
+    in_groups = chosen // k * width + groups.gather(1, chosen % k)
+    return values, torch.where(chosen < depth * k, in_groups, chosen + depth * (width - k))
 
 
-def _least(values: Tensor, k: int) -> Int[Tensor, "rows k"]:
-    if k == 1:  # min is faster than topk
-        return values.min(dim=1, keepdim=True).indices
-    return values.topk(k, dim=1, largest=False, sorted=False).indices
+def _least(values: Tensor, k: int) -> tuple[Tensor, Int[Tensor, "rows k"]]:
+    """The k least of each row and their columns; ``values`` may be overwritten."""
+    if k > _FEW:
+        return torch.topk(values, k, dim=1, largest=False, sorted=False)
+    found = [torch.min(values, dim=1, keepdim=True)]
+    highest = torch.inf if values.is_floating_point() else torch.iinfo(values.dtype).max
+    while len(found) < k:
+        values.scatter_(1, found[-1].indices, highest)
+        found.append(torch.min(values, dim=1, keepdim=True))
+    least, columns = zip(*found, strict=True)
+    return torch.cat(least, dim=1), torch.cat(columns, dim=1)
 
 
 class _ScoresWithGradient(torch.autograd.Function):
