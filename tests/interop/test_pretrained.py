@@ -17,7 +17,7 @@ import pytest
 import torch
 import transformers
 from commands import Command
-from files import rewrite
+from files import forge
 from models import PROCESSOR, SIDE, TINY, save_model, side_of, tiny_model
 from numpy.testing import assert_array_equal
 from photos import class_folders, photo
@@ -355,15 +355,15 @@ def saved(dinov2: Path, tmp_path: Path) -> Path:
     ids=str,
 )
 def test_an_altered_architecture_is_refused(saved: Path, changes: dict, message: str) -> None:
-    config = json.loads(json.dumps(load_method(saved).config.__dict__))
+    config = load_method(saved).config.to_dict()
     config["architecture"] |= changes
-    rewrite(saved, config=config)
+    forge(saved, config=config)
     with pytest.raises(ValueError, match=message):
         load_method(saved)
 
 
 def test_a_method_file_without_a_weight_is_refused(saved: Path) -> None:
-    rewrite(saved, drop="backbone.network.layernorm.weight")
+    forge(saved, drop="backbone.network.layernorm.weight")
     with pytest.raises(ValueError, match=r"m\.safetensors: .*more weights than there are"):
         load_method(saved)
 

@@ -636,7 +636,7 @@ def test_calibration_weighs_the_levels_and_divides_the_logits(queries: list[Imag
         assert recognizer.calibration_ is not None
         fusion, temperature = recognizer.fusion_, recognizer.calibration_.temperature
         assert not torch.equal(fusion.log_weight, recognizer.method_.fusion.log_weight)
-        assert abs(np.log(temperature)) > 0.01
+        assert abs(np.log(temperature)) > 1e-3
     expected = (fusion(levels).double() / temperature).softmax(1)
     np.testing.assert_allclose(recognizer.predict_proba(queries), expected, rtol=1e-4)
 

@@ -164,7 +164,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             method = reduced_to(method, [photo for _, photo in decoded], components)
             read = iter(decoded)
         support = grow(method, read, {}, views, bool(self.thumbnails))
-        return self._take(Knowledge.learn(method, support, of_any_width(dtype), self.calibrate))
+        return self._take(Knowledge.learn(method, support, of_any_width(dtype), bool(self.calibrate)))
 
     def add(self, images: Iterable[ImageSource], label: Hashable) -> Self:
         """Add photos to a class, or a new class, without touching the others.
