@@ -45,9 +45,7 @@ from triptych.training.pretraining import validate_class_means
 from triptych.training.schedule import cosine, side_at, step_halving
 
 METHOD = MMLConfig(preprocessing=Preprocessing(side=SIDE))
-PRETRAIN = PretrainSettings(
-    epochs=1, batch=16, store_side=36, checkpoint_seconds=0, learning_rate=0.02, precision="32"
-)
+PRETRAIN = PretrainSettings(epochs=1, batch=16, store_side=36, checkpoint_seconds=0, learning_rate=0.02, precision="32")
 TRAIN = TrainSettings(
     steps=4,
     episodes_per_step=2,
