@@ -18,7 +18,6 @@ _CHECKED = [
     "comparison.contest",
     "support",
     "data.augment",
-    "data.store",
     "evaluation",
     "evidence",
     "fusion",

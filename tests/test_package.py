@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,3 +77,7 @@ def test_shapes_are_checked_while_tests_run() -> None:
     x = torch.zeros(1, 2, 3, 3)
     with pytest.raises(TypeCheckError):
         triptych.similarity.pixel_similarity(x[0], x, torch.tensor([0]))
+
+
+def test_types_are_for_those_who_install_it_too() -> None:
+    assert (Path(triptych.__file__).parent / "py.typed").is_file()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,12 @@ __all__ = ["SIDE", "TOYS", "Centred", "CentredConfig", "Together", "TogetherConf
 SIDE = 32
 
 
+@cache
 def small_method() -> MML:
-    """The embedded weights on images of 32 x 32 pixels: 64 positions in place of 441, at a fraction of the time."""
+    """The embedded weights on images of 32 x 32 pixels: 64 positions in place of 441, at a fraction of the time.
+
+    Always the same object: no test may change it.
+    """
     embedded = load_method()
     assert isinstance(embedded.config, MMLConfig)
     method = MML(replace(embedded.config, preprocessing=Preprocessing(side=SIDE)))

@@ -246,7 +246,7 @@ def test_plda_is_that_of_the_kept_weights(data: Path, with_plda: Method) -> None
     method = with_plda
     assert method.config.base_classes == 6
     assert method.level_names == (*LEVELS, "plda")
-    again = plda_of(learn_closed_form(method, open_store(data, "train", SIDE), PLDA.base_images))
+    again = plda_of(learn_closed_form(method, open_store(data, "train", METHOD.preprocessing), PLDA.base_images))
     for name, value in plda_of(method).items():
         torch.testing.assert_close(again[name], value, rtol=1e-2, atol=1e-3)
 
@@ -360,12 +360,15 @@ def test_a_few_steps_reduce_the_loss(data: Path, tmp_path: Path) -> None:
     heads = Heads(64, 6)
     checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     heads.load_state_dict(checkpoint["modules"]["heads"])
-    store = open_store(data, "train", SIDE)
+    store = open_store(data, "train", METHOD.preprocessing)
     model = load_method(best)
     with torch.inference_mode():
         pooled, _ = heads(model.encode(model.preprocess.normalise(store.images)).maps)
     assert (pooled.argmax(1).numpy() == store.labels).mean() > 0.5  # chance is 1/6
-    assert validate_class_means(model, open_store(data, "val", SIDE), episodes=10)["class means 5-shot"] > 0.5
+    assert (
+        validate_class_means(model, open_store(data, "val", METHOD.preprocessing), episodes=10)["class means 5-shot"]
+        > 0.5
+    )
 
 
 def test_cosine_rises_to_its_peak_and_ends_near_zero() -> None:
