@@ -93,7 +93,7 @@ def test_a_class_of_one_photo_is_learnt_and_never_asked() -> None:
 
 
 def test_many_classes_of_two_photos_are_asked_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triptych.comparison.record._WORK", (1.0, 1e9))
+    monkeypatch.setattr("triptych.comparison.record._WORK", (1.0, 2e7))
     images = [photo(kind, number) for kind in range(40) for number in range(2)]
     record = compare(images, [kind for kind in range(40) for _ in range(2)], small_method(), repeats=2)
     assert record["asked"] == 30
