@@ -17,7 +17,7 @@ _CHECKED = [
     "comparison.baselines",
     "comparison.contest",
     "support",
-    "data",
+    "data.augment",
     "evaluation",
     "evidence",
     "fusion",
@@ -27,6 +27,9 @@ _CHECKED = [
     "comparison.suspects",
 ]
 install_import_hook([f"triptych.{name}" for name in _CHECKED], "checked.checked")
+
+
+from triptych.methods.types import METHOD_TYPES  # noqa: E402 (checked, too)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -44,6 +47,15 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"needs real data in {folder}")
     return folder
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The methods of ``toys`` are registered, as those of the package are."""
+    from toys import Centred, Together  # after the hook above
+
+    for kind in (Centred, Together):
+        monkeypatch.setitem(METHOD_TYPES, kind.name, kind)
 
 
 @pytest.fixture

@@ -9,15 +9,16 @@ import pytest
 import torch
 from photos import class_folders, photo
 from PIL import Image
+from toys import small_method
 
-from triptych import Recognizer, load_method
+from triptych import Recognizer
 from triptych.comparison.collection import collect
 from triptych.methods import MML
 
 
 @pytest.fixture(scope="module")
 def method() -> MML:
-    return load_method("mml-conv64f")
+    return small_method()
 
 
 def test_maps_are_those_of_a_recogniser(method: MML, tmp_path: Path) -> None:

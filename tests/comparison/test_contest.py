@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from photos import photo
+from toys import small_method
 
-from triptych import Recognizer, load_method
+from triptych import Recognizer
 from triptych.comparison.baselines import BASELINES, baseline_answers, pooled
 from triptych.comparison.collection import collect
 from triptych.comparison.contest import FUSED, contest
@@ -18,7 +19,7 @@ from triptych.support import support_of
 @pytest.fixture(params=["trained", "untrained"])
 def method(request: pytest.FixtureRequest) -> MML:
     """The fusion of the second was never trained, as that over a pretrained backbone."""
-    trained = load_method("mml-conv64f")
+    trained = small_method()
     return trained if request.param == "trained" else MML(trained.config, trained.backbone).eval()
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from photos import photo
+from toys import small_method
 
-from triptych import Recognizer, load_method
+from triptych import Recognizer
 from triptych.comparison.collection import Collection, collect
 from triptych.comparison.suspects import left_out
 from triptych.methods import MML
@@ -13,7 +14,7 @@ from triptych.methods import MML
 
 @pytest.fixture(scope="module")
 def method() -> MML:
-    return load_method("mml-conv64f")
+    return small_method()
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Evaluation: the interval, the ablation, and a record from which a figure can be rerun."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,13 @@ import pytest
 import torch
 from photos import class_folders
 from PIL import Image
+from toys import SIDE
 
-from triptych.data import Preprocessing, open_store
+from triptych.data import open_store
 from triptych.evaluation import Accuracy, EpisodeSampler, EvaluateSettings, evaluate, evaluate_store, per_level
-from triptych.methods import METHODS, build_method
+from triptych.methods import METHODS, MMLConfig, Preprocessing, build_method
+
+SMALL = MMLConfig(preprocessing=Preprocessing(side=SIDE), part_normalize=True, distance="log_kl")
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +25,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def record(data: Path, **settings: object) -> dict:
     torch.manual_seed(0)
     chosen = {"way": 3, "shot": 2, "queries": 3, "episodes": 6} | settings
-    return evaluate(data, build_method("mml-conv64f").eval(), "fresh", EvaluateSettings(**chosen))
+    return evaluate(data, build_method(SMALL).eval(), "fresh", EvaluateSettings(**chosen))
 
 
 def test_the_interval_is_that_of_the_mean() -> None:
@@ -66,7 +70,7 @@ def test_a_record_holds_all_that_a_rerun_needs(data: Path) -> None:
 
 
 def test_the_ablation_covers_every_level_pair_and_all() -> None:
-    method = build_method("mml-conv64f")
+    method = build_method(SMALL)
     levels = {name: torch.randn(4, 3) for name in method.level_names}
     scores = per_level(method, levels)
     assert list(scores) == [
@@ -86,8 +90,8 @@ def test_the_ablation_covers_every_level_pair_and_all() -> None:
 
 def test_indexing_encoded_maps_equals_encoding_each_episode(data: Path) -> None:
     torch.manual_seed(0)
-    method = build_method("mml-conv64f").eval()
-    store = open_store(data, None, Preprocessing(84))
+    method = build_method(SMALL).eval()
+    store = open_store(data, None, SMALL.preprocessing)
     sampler = EpisodeSampler(store.labels, way=3, shot=2, queries=3)
     found = evaluate_store(method, store, sampler, episodes=4)["distribution + pixel + part"]
     for number in range(4):
@@ -100,7 +104,12 @@ def test_indexing_encoded_maps_equals_encoding_each_episode(data: Path) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_can_be_evaluated(data: Path, name: str) -> None:
-    found = evaluate(data, build_method(name).eval(), name, EvaluateSettings(way=2, queries=2, episodes=2))
+    found = evaluate(
+        data,
+        build_method(replace(METHODS[name], preprocessing=SMALL.preprocessing)).eval(),
+        name,
+        EvaluateSettings(way=2, queries=2, episodes=2),
+    )
     assert 0 <= found["accuracy"] <= 1
 
 
@@ -111,8 +120,8 @@ def test_bf16_is_nearly_the_same(data: Path) -> None:
 def test_with_flips_mirrored_data_is_the_same(tmp_path: Path) -> None:
     folders = noise(tmp_path / "plain"), noise(tmp_path / "mirrored", mirrored=True)
     torch.manual_seed(0)
-    method = build_method("mml-conv64f").eval()
-    stores = [open_store(folder, None, Preprocessing(84)) for folder in folders]
+    method = build_method(SMALL).eval()
+    stores = [open_store(folder, None, SMALL.preprocessing) for folder in folders]
     sampler = EpisodeSampler(stores[0].labels, way=3, shot=1, queries=5)
     plain, other, flipped, both = (
         evaluate_store(method, store, sampler, 10, flips=flips)["pixel"] for flips in (False, True) for store in stores

@@ -10,6 +10,7 @@ import pytest
 from commands import Command
 from photos import photo
 from PIL import Image
+from toys import small_method
 
 from triptych import Recognizer
 from triptych.folders.sort import UNREADABLE, folder_names, sort_photos
@@ -18,7 +19,9 @@ from triptych.system.files import copy_new, part_beside, remove_abandoned
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
-    return Recognizer().fit([photo(kind, i) for kind in range(3) for i in range(6)], np.repeat(["a", "b/c", "B_C"], 6))
+    return Recognizer(small_method()).fit(
+        [photo(kind, i) for kind in range(3) for i in range(6)], np.repeat(["a", "b/c", "B_C"], 6)
+    )
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_published_mml_gives_the_scores_of_an_independent_computation(
     [
         (MML[0], ("distribution", "pixel", "part"), "wasserstein", 5),
         ("adm_conv64f_miniimagenet_5w1s", ("distribution", "pixel"), "kl", 5),
-        ("dn4_conv64f_miniimagenet_5w1s", ("pixel",), "kl", None),
+        ("dn4_conv64f_miniimagenet_5w1s", ("pixel",), "wasserstein", None),
     ],
 )
 def test_the_kind_of_checkpoint_is_recognised(

@@ -17,20 +17,22 @@ import pytest
 import torch
 import transformers
 from commands import Command
-from files import rewrite
+from files import forge
 from models import PROCESSOR, SIDE, TINY, save_model, side_of, tiny_model
 from numpy.testing import assert_array_equal
 from photos import class_folders, photo
 from safetensors.torch import load_file, save_file
 from sklearn.base import clone
+from toys import small_method
 
 from triptych import Recognizer, load_method, save_method
 from triptych.backbones.pretrained import FAMILIES, Pretrained, architecture_of
 from triptych.data import Preprocessing, read_photos
 from triptych.interop import pretrained_method
-from triptych.methods import METHODS, MMLConfig, build_method
+from triptych.methods import LEVELS, MMLConfig, build_method
 from triptych.methods.files import weights_hash
 
+QUICK = {"convnext", "dinov2", "swin", "vit"}  # one of each kind of map; `make test-all` has every family
 TRAINING = [photo(kind, number) for kind in range(3) for number in range(4)]
 LABELS = np.repeat(["a", "b", "c"], 4)
 QUERIES = [photo(kind, number) for kind in range(3) for number in range(100, 103)]
@@ -51,7 +53,9 @@ def test_every_family_is_tested() -> None:
     assert set(FAMILIES) == set(TINY)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [family if family in QUICK else pytest.param(family, marks=pytest.mark.slow) for family in FAMILIES]
+)
 @torch.no_grad()
 def test_a_map_has_a_position_for_each_place_in_the_image(family: str) -> None:
     model, side, stride = tiny_model(family), side_of(family), TINY[family][1]
@@ -201,6 +205,7 @@ def test_a_method_file_needs_neither_the_folder_nor_the_hub(tmp_path: Path) -> N
         assert torch.equal(loaded.encode(images).maps, method.encode(images).maps)
 
 
+@pytest.mark.slow
 def test_a_recognizer_file_answers_the_same_elsewhere(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "model", "dinov3_vit")
     recognizer = Recognizer(backbone=folder, components=8).fit(TRAINING, LABELS)
@@ -221,7 +226,14 @@ def test_a_recognizer_file_answers_the_same_elsewhere(tmp_path: Path) -> None:
     assert_array_equal(loaded.predict_proba(QUERIES), recognizer.add([photo(5, 0)], "d").predict_proba(QUERIES))
 
 
-@pytest.mark.parametrize("family", ["dinov2", "convnext", "clip_vision_model"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "dinov2",
+        pytest.param("convnext", marks=pytest.mark.slow),
+        pytest.param("clip_vision_model", marks=pytest.mark.slow),
+    ],
+)
 def test_recognises_explains_and_grows(tmp_path: Path, family: str) -> None:
     recognizer = Recognizer(backbone=save_model(tmp_path, family)).fit(TRAINING, LABELS)
     assert recognizer.score(QUERIES, np.repeat(["a", "b", "c"], 3)) > 0.6  # random weights, but colours differ
@@ -259,7 +271,7 @@ def test_classes_of_single_photos_have_a_fusion_too(dinov2: Path, kinds: int) ->
 
 
 def test_a_trained_fusion_is_weighed_anew_where_photos_can_be_left_out() -> None:
-    recognizer = Recognizer().fit(TRAINING, LABELS)
+    recognizer = Recognizer(small_method()).fit(TRAINING, LABELS)
     trained, fitted = recognizer.method_.fusion, recognizer.fusion_
     before = {name: value.clone() for name, value in trained.state_dict().items()}
     assert torch.equal(fitted.spread, trained.spread)
@@ -272,21 +284,24 @@ def test_a_trained_fusion_is_weighed_anew_where_photos_can_be_left_out() -> None
 
 
 def test_a_published_fusion_is_left_alone() -> None:
-    recognizer = Recognizer(build_method(replace(METHODS["mml-paper-conv64f"], slots=3))).fit(TRAINING, LABELS)
+    recognizer = Recognizer(
+        build_method(replace(small_method().config, levels=LEVELS, base_classes=None, slots=3))
+    ).fit(TRAINING, LABELS)
     assert recognizer.predict(QUERIES).shape == (9,)
     assert recognizer.calibration_ is not None
     assert recognizer.fusion_ is recognizer.method_.fusion
 
 
 def test_a_trained_fusion_is_left_alone_where_every_class_has_one_photo() -> None:
-    recognizer = Recognizer().fit(TRAINING[:1] + TRAINING[-1:], [LABELS[0], LABELS[-1]])
+    recognizer = Recognizer(small_method()).fit(TRAINING[:1] + TRAINING[-1:], [LABELS[0], LABELS[-1]])
     assert recognizer.fusion_ is recognizer.method_.fusion
 
 
 @pytest.mark.parametrize("backbone", [None, "dinov2"])
 def test_components_are_those_of_the_photos_that_fit_saw(dinov2: Path, backbone: str | None) -> None:
     model = dinov2 if backbone else None
-    recognizer = Recognizer(backbone=model, components=6).fit(TRAINING, LABELS)
+    method = {} if backbone else {"method": small_method()}
+    recognizer = Recognizer(**method, backbone=model, components=6).fit(TRAINING, LABELS)
     assert recognizer.support_["a"].encoded.maps.shape[1] == 6
     side = recognizer.method_.preprocess.side
     descriptors = recognizer.method_.backbone(
@@ -355,15 +370,15 @@ def saved(dinov2: Path, tmp_path: Path) -> Path:
     ids=str,
 )
 def test_an_altered_architecture_is_refused(saved: Path, changes: dict, message: str) -> None:
-    config = json.loads(json.dumps(load_method(saved).config.__dict__))
+    config = load_method(saved).config.to_dict()
     config["architecture"] |= changes
-    rewrite(saved, config=config)
+    forge(saved, config=config)
     with pytest.raises(ValueError, match=message):
         load_method(saved)
 
 
 def test_a_method_file_without_a_weight_is_refused(saved: Path) -> None:
-    rewrite(saved, drop="backbone.network.layernorm.weight")
+    forge(saved, drop="backbone.network.layernorm.weight")
     with pytest.raises(ValueError, match=r"m\.safetensors: .*more weights than there are"):
         load_method(saved)
 
@@ -421,12 +436,11 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
 
 
-def test_the_command_fits_over_a_folder(dinov2: Path, tmp_path: Path) -> None:
-    photos = class_folders(tmp_path / "photos", classes=2, each=3)
-    out = tmp_path / "x.triptych"
-    done = run("fit", str(photos), "-o", str(out), "--backbone", str(dinov2), "--components", "8", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["method"] == str(dinov2)
+def test_the_command_fits_over_a_folder(command: Command, dinov2: Path, tmp_path: Path) -> None:
+    photos, out = class_folders(tmp_path / "photos", classes=2, each=3), tmp_path / "x.triptych"
+    ended = command("fit", photos, "-o", out, "--backbone", dinov2, "--components", 8, "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json["method"] == str(dinov2)
     assert Recognizer.load(out).method_.config.components == 8
 
 
@@ -466,6 +480,7 @@ def hub() -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_had_is_one_line(tmp_path: Path, hub: str) -> None:
     script = (
         "import sys\nfrom triptych.interop import pretrained_method\n"
@@ -482,6 +497,7 @@ def test_a_model_that_cannot_be_had_is_one_line(tmp_path: Path, hub: str) -> Non
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_without_a_network_the_command_says_how_to_go_on(tmp_path: Path) -> None:
     photos = class_folders(tmp_path / "photos", classes=2, each=1)
     done = run(
@@ -494,6 +510,7 @@ def test_without_a_network_the_command_says_how_to_go_on(tmp_path: Path) -> None
     assert not (tmp_path / "x.triptych").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known_to_have_none", [False, True])
 def test_without_a_network_a_cached_model_needs_its_cached_processor(tmp_path: Path, known_to_have_none: bool) -> None:
     """As other programs leave it that loaded the model alone: its normalisation is not guessed."""

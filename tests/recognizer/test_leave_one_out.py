@@ -8,6 +8,7 @@ import pytest
 import torch
 from photos import photo
 from torch import Tensor
+from toys import small_method
 
 from triptych import Recognizer
 from triptych.methods import MML, Encoded, Summary
@@ -57,13 +58,13 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Counted:
 @pytest.mark.parametrize("views", [1, 2])
 def test_leaving_a_photo_out_is_fitting_without_it_and_one_of_each_other_class(views: int) -> None:
     images, labels = stripes({"0": 3, "1": 3, "2": 3})
-    recognizer = Recognizer(views=views).fit(images, labels)
+    recognizer = Recognizer(small_method(), views=views).fit(images, labels)
     supports = classes(recognizer)
     left_out = leave_one_out(recognizer.method_, supports)
     assert left_out.truth.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     by_id = {_read_one(recognizer.knowledge_, image).id: image for image in images}
     for position, image_id in enumerate(left_out.photos):
-        rest = Recognizer(views=views).fit(images, labels).remove_photo(image_id)
+        rest = Recognizer(small_method(), views=views, calibrate=False).fit(images, labels).remove_photo(image_id)
         for other in {0, 1, 2} - {position // 3}:
             rest.remove_photo(supports[other].ids[-1])
         for level, scores in rest.levels([by_id[image_id]]).items():
@@ -72,14 +73,14 @@ def test_leaving_a_photo_out_is_fitting_without_it_and_one_of_each_other_class(v
 
 
 def test_a_class_of_one_photo_is_not_left_out() -> None:
-    recognizer = Recognizer().fit(*stripes({"0": 1, "1": 2}))
+    recognizer = Recognizer(small_method()).fit(*stripes({"0": 1, "1": 2}))
     left_out = leave_one_out(recognizer.method_, classes(recognizer))
     assert left_out.truth.tolist() == [1, 1]
     assert left_out.levels["pixel"].shape == (2, 2)
 
 
 def test_with_single_photos_alone_there_is_nothing_to_leave_out() -> None:
-    recognizer = Recognizer().fit(*stripes({"0": 1, "1": 1}))
+    recognizer = Recognizer(small_method()).fit(*stripes({"0": 1, "1": 1}))
     left_out = leave_one_out(recognizer.method_, classes(recognizer))
     assert list(left_out.levels) == ["distribution", "pixel", "part", "plda"]
     assert {tuple(scores.shape) for scores in left_out.levels.values()} == {(0, 2)}
@@ -111,8 +112,8 @@ def test_of_many_classes_without_ids_those_left_out_come_from_all_over() -> None
 
 def test_changes_teach_what_fitting_anew_does_to_the_last_bit(tmp_path: Path) -> None:
     images, labels = stripes({"0": 4, "1": 3, "2": 1, "3": 2})
-    wanted = Recognizer().fit(images, labels)
-    changed = Recognizer().fit(images[:3] + images[4:6], ["0"] * 3 + ["1"] * 2)
+    wanted = Recognizer(small_method()).fit(images, labels)
+    changed = Recognizer(small_method()).fit(images[:3] + images[4:6], ["0"] * 3 + ["1"] * 2)
     assert changed.calibration_ is not None
     changed.add(images[3:4], "0").add(images[8:], "3")
     changed.add([photo(5, 0), photo(5, 1)], "gone")
@@ -130,7 +131,7 @@ def test_changes_teach_what_fitting_anew_does_to_the_last_bit(tmp_path: Path) ->
 
 def test_a_change_is_compared_with_the_rest_and_the_rest_is_left_alone(compared: Counted) -> None:
     images, labels = stripes({str(kind): 2 for kind in range(8)})
-    recognizer = Recognizer()
+    recognizer = Recognizer(small_method())
     assert compared(lambda: recognizer.fit(images, labels)) == 16 * 8
     # Its photos with all, all others with it.
     assert compared(lambda: recognizer.add([photo(8, 0), photo(8, 1)], "8")) == 2 * 9 + 16
@@ -141,7 +142,7 @@ def test_a_change_is_compared_with_the_rest_and_the_rest_is_left_alone(compared:
 
 def test_fit_learns_all_there_is_and_what_follows_only_looks(compared: Counted) -> None:
     images, labels = stripes({"0": 2, "1": 2})
-    recognizer = Recognizer()
+    recognizer = Recognizer(small_method())
     assert compared(lambda: recognizer.fit(images, labels)) == 8
     assert compared(lambda: recognizer.predict(images[:1])) == 2  # the photo with both classes
     assert compared(lambda: recognizer.predict_proba(images[:1])) == 2
@@ -152,7 +153,7 @@ def test_fit_learns_all_there_is_and_what_follows_only_looks(compared: Counted) 
 
 def test_without_calibration_nothing_is_left_out(compared: Counted) -> None:
     images, labels = stripes({"0": 2, "1": 2})
-    recognizer = Recognizer(calibrate=False)
+    recognizer = Recognizer(small_method(), calibrate=False)
     assert compared(lambda: recognizer.fit(images, labels)) == 0
     assert compared(lambda: recognizer.add([photo(2, 0), photo(2, 1)], "2").remove("0")) == 0
     assert recognizer.calibration_ is None

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_pre
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks, get_tags
+from toys import SIDE, small_method
 
 from triptych import Recognizer
-from triptych.methods import build_method
+from triptych.methods import METHODS, Preprocessing, build_method
 
 SETTINGS = ["method", "device", "views", "calibrate", "thumbnails"]
 
@@ -31,7 +33,7 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def fitted(frame: pd.DataFrame) -> Recognizer:
-    return Recognizer().fit(frame["path"], frame["label"])
+    return Recognizer(small_method()).fit(frame["path"], frame["label"])
 
 
 @pytest.mark.parametrize(
@@ -83,14 +85,14 @@ def test_a_method_as_a_setting_is_cloned_with_its_weights() -> None:
 
 
 def test_fitting_changes_no_setting(frame: pd.DataFrame) -> None:
-    recognizer = Recognizer(views=2)
+    recognizer = Recognizer(small_method(), views=2)
     before = recognizer.get_params()
     assert recognizer.fit(frame["path"], frame["label"]) is recognizer
     assert recognizer.get_params() == before
 
 
 def test_fitting_again_forgets_what_was_there(frame: pd.DataFrame, fitted: Recognizer) -> None:
-    recognizer = Recognizer().fit([photo(7, 0), photo(8, 0)], ["x", "y"])
+    recognizer = Recognizer(small_method()).fit([photo(7, 0), photo(8, 0)], ["x", "y"])
     recognizer.fit(frame["path"], frame["label"])
     assert recognizer.classes_.tolist() == ["class0", "class1", "class2"]
     assert_array_equal(recognizer.predict_proba(frame["path"]), fitted.predict_proba(frame["path"]))
@@ -114,7 +116,7 @@ def test_score_takes_paths_in_any_form(fitted: Recognizer, frame: pd.DataFrame, 
 def test_labels_come_back_in_the_callers_dtype(frame: pd.DataFrame, dtype: object) -> None:
     codes = frame["label"].str[-1].astype(int)
     labels = frame["label"].astype(dtype) if dtype in (object, "str", "category") else (codes % 2).astype(dtype)
-    recognizer = Recognizer().fit(frame["path"], labels)
+    recognizer = Recognizer(small_method()).fit(frame["path"], labels)
     answers = recognizer.predict(frame["path"])
     assert_array_equal(answers, np.asarray(labels))
     assert answers.dtype.kind == np.asarray(labels).dtype.kind
@@ -124,17 +126,28 @@ def test_labels_come_back_in_the_callers_dtype(frame: pd.DataFrame, dtype: objec
 def test_cross_validation_over_paths(frame: pd.DataFrame) -> None:
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
     scores = cross_validate(
-        Recognizer(), frame["path"], frame["label"], cv=folds, scoring=["accuracy", "neg_log_loss"], error_score="raise"
+        Recognizer(small_method()),
+        frame["path"],
+        frame["label"],
+        cv=folds,
+        scoring=["accuracy", "neg_log_loss"],
+        error_score="raise",
     )
     assert scores["test_accuracy"].mean() > 0.7
     probabilities = cross_val_predict(
-        Recognizer(), frame["path"].to_numpy(), frame["label"], cv=folds, method="predict_proba"
+        Recognizer(small_method()), frame["path"].to_numpy(), frame["label"], cv=folds, method="predict_proba"
     )
     assert log_loss(frame["label"], probabilities) == pytest.approx(-scores["test_neg_log_loss"].mean(), abs=1e-6)
 
 
 def test_search_over_paths_and_methods(frame: pd.DataFrame) -> None:
-    grid = {"views": [1, 2], "method": ["mml-conv64f", build_method("protonet-conv64f")]}
+    grid = {
+        "views": [1, 2],
+        "method": [
+            small_method(),
+            build_method(replace(METHODS["protonet-conv64f"], preprocessing=Preprocessing(side=SIDE))),
+        ],
+    }
     search = GridSearchCV(Recognizer(calibrate=False), grid, cv=2, error_score="raise")
     search.fit(list(frame["path"]), frame["label"])
     assert search.best_score_ > 0.7
@@ -144,7 +157,7 @@ def test_search_over_paths_and_methods(frame: pd.DataFrame) -> None:
 
 def test_as_the_last_step_of_a_pipeline(frame: pd.DataFrame) -> None:
     below = FunctionTransformer(lambda names: [f"{Path(frame['path'][0]).parents[1]}/{name}" for name in names])
-    pipeline = make_pipeline(below, Recognizer())
+    pipeline = make_pipeline(below, Recognizer(small_method()))
     names = ["/".join(Path(path).parts[-2:]) for path in frame["path"]]
     assert pipeline.fit(names, frame["label"]).score(names, frame["label"]) == 1.0
 
@@ -159,15 +172,18 @@ def test_pickled_it_answers_the_same(fitted: Recognizer) -> None:
     assert fitted.classes_.tolist() == ["class0", "class1", "class2"]
 
 
+@pytest.mark.slow
 def test_folds_in_two_processes(frame: pd.DataFrame) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # of the processes' pool, in Python 3.12 and later
-        together = cross_val_score(Recognizer(), frame["path"], frame["label"], cv=2, n_jobs=2, error_score="raise")
-    assert_array_equal(together, cross_val_score(Recognizer(), frame["path"], frame["label"], cv=2))
+        together = cross_val_score(
+            Recognizer(small_method()), frame["path"], frame["label"], cv=2, n_jobs=2, error_score="raise"
+        )
+    assert_array_equal(together, cross_val_score(Recognizer(small_method()), frame["path"], frame["label"], cv=2))
 
 
 def test_settings_of_numpy_are_taken_and_saved(frame: pd.DataFrame, tmp_path: Path) -> None:
     """As a search over np.arange sets them."""
     settings = {"views": np.int64(2), "calibrate": np.True_, "thumbnails": np.False_, "components": np.int64(4)}
-    Recognizer(**settings).fit(frame).save(tmp_path / "x.triptych")
+    Recognizer(small_method(), **settings).fit(frame).save(tmp_path / "x.triptych")
     assert Recognizer.load(tmp_path / "x.triptych").views == 2

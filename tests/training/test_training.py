@@ -1,5 +1,6 @@
 """Training: the loops learn, a killed run resumes bit for bit, and what cannot go on says so."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,30 +12,42 @@ import numpy as np
 import pytest
 import torch
 from photos import split_folders
+from toys import SIDE, TOYS
 
 from triptych import load_method
-from triptych.data import ImageStore, Preprocessing, open_store
+from triptych.data import open_store
 from triptych.evaluation import EpisodeSampler
-from triptych.methods import LEVELS, METHODS, MML, Method, MMLConfig, build_method, save_method
-from triptych.similarity import fit_plda, gaussian_vectors
+from triptych.methods import (
+    LEVELS,
+    METHODS,
+    MML,
+    Method,
+    MethodConfig,
+    MMLConfig,
+    Preprocessing,
+    RelationConfig,
+    build_method,
+    save_method,
+)
 from triptych.training import (
     PRESETS,
     Preset,
     PretrainSettings,
     TrainingError,
     TrainSettings,
-    balance_levels,
     learn_closed_form,
     pretrain,
     train,
 )
-from triptych.training.classification import GaussianHead
+from triptych.training.classification import GaussianHead, Heads
 from triptych.training.episodic import episode_loss
+from triptych.training.pretraining import validate_class_means
 from triptych.training.schedule import cosine, side_at, step_halving
 
-PRETRAIN = PretrainSettings(epochs=3, batch=8, store_side=88, checkpoint_seconds=0, learning_rate=0.02)
+METHOD = MMLConfig(preprocessing=Preprocessing(side=SIDE))
+PRETRAIN = PretrainSettings(epochs=1, batch=16, store_side=36, checkpoint_seconds=0, learning_rate=0.02, precision="32")
 TRAIN = TrainSettings(
-    steps=24,
+    steps=4,
     episodes_per_step=2,
     way=3,
     shots=(1, 2),
@@ -42,24 +55,24 @@ TRAIN = TrainSettings(
     schedule="cosine",
     level_loss=1.0,
     average=0.9,
-    freeze_norm_after=16,
-    store_side=88,
-    sides=(48, 84),
-    base_images=3,
-    base_loss=1.0,
+    freeze_norm_after=3,
+    store_side=36,
+    sides=(24, SIDE),
     pixel_share=0.5,
-    validate_every=12,
+    validate_every=2,
     validation_episodes=4,
     validation_shots=(1, 5),
     checkpoint_seconds=0,
+    precision="32",
 )
-TINY = Preset(PRETRAIN, TRAIN)
+PLDA = replace(TRAIN, steps=2, base_images=3, base_loss=1.0, store_side=None)
+LONG = Preset(replace(PRETRAIN, epochs=30), replace(PLDA, steps=60, validate_every=30))  # long enough to be killed
 COMMAND = """
 import sys
 sys.path[:0] = {tests!r}
-from test_training import TINY
+from test_training import LONG, METHOD
 from triptych.training import train
-train({data!r}, {out!r}, preset=TINY, resume=True)
+train({data!r}, {out!r}, METHOD, LONG, resume=True)
 """
 
 
@@ -90,13 +103,14 @@ def run_and_kill(data: Path, out: Path, after: Path, delay: float) -> None:
     assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
 
 
+@pytest.mark.slow
 def test_killed_runs_resume_to_the_weights_of_an_uninterrupted_one(data: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    best = train(data, whole, preset=TINY)
+    best = train(data, whole, METHOD, LONG)
     run_and_kill(data, killed, killed / "pretrain" / "checkpoint.pt", delay=0.05)
     assert not (killed / "checkpoint.pt").exists(), "the first kill must fall into pre-training"
     run_and_kill(data, killed, killed / "checkpoint.pt", delay=0.2)
-    assert train(data, killed, preset=TINY, resume=True) == killed / "best.safetensors"
+    assert train(data, killed, METHOD, LONG, resume=True) == killed / "best.safetensors"
     assert same_weights(whole / "pretrain", killed / "pretrain")
     assert same_weights(whole, killed)
     assert best.read_bytes() == (killed / "best.safetensors").read_bytes()
@@ -110,66 +124,69 @@ def test_a_run_killed_in_its_validation_validates_again(
         raise KeyboardInterrupt
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    short = Preset(replace(PRETRAIN, epochs=1), replace(TRAIN, steps=2, validate_every=1))
-    train(data, whole, preset=short)
+    short = Preset(PRETRAIN, replace(TRAIN, steps=2, validate_every=1))
+    train(data, whole, METHOD, short)
     with monkeypatch.context() as patch:
         patch.setattr(f"triptych.training.{stage}", kill)
         with pytest.raises(KeyboardInterrupt):
-            train(data, killed, preset=short)
-    train(data, killed, preset=short, resume=True)
+            train(data, killed, METHOD, short)
+    train(data, killed, METHOD, short, resume=True)
     for stage_folder in ("pretrain", "."):
         first, second = (run / stage_folder / "best.safetensors" for run in (whole, killed))
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_resuming_a_finished_run_changes_nothing(data: Path, tmp_path: Path) -> None:
-    pretrain(data, tmp_path, settings=PRETRAIN)
-    before = state(tmp_path)
-    pretrain(data, tmp_path, settings=PRETRAIN, resume=True)
-    after = state(tmp_path)
-    assert all(torch.equal(before[name], after[name]) for name in before)
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of pre-training that has ended."""
+    return pretrain(data, tmp_path_factory.mktemp("run"), METHOD, PRETRAIN).parent
 
 
-def test_same_seed_same_weights_other_seed_others(data: Path, tmp_path: Path) -> None:
-    short = replace(PRETRAIN, epochs=1)
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        pretrain(data, tmp_path / name, settings=replace(short, seed=seed))
-    assert same_weights(tmp_path / "a", tmp_path / "b")
-    assert not same_weights(tmp_path / "a", tmp_path / "c")
+def test_resuming_a_finished_run_changes_nothing(data: Path, finished: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(finished, tmp_path / "run")
+    pretrain(data, again, METHOD, PRETRAIN, resume=True)
+    assert same_weights(finished, again)
 
 
-def test_a_folder_with_a_run_is_not_overwritten_unasked(data: Path, tmp_path: Path) -> None:
-    short = replace(PRETRAIN, epochs=1)
-    pretrain(data, tmp_path, settings=short)
-    with pytest.raises(ValueError, match="--resume"):
-        pretrain(data, tmp_path, settings=short)
+def test_same_seed_same_weights_other_seed_others(data: Path, finished: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        pretrain(data, tmp_path / f"{seed}", METHOD, replace(PRETRAIN, seed=seed))
+    assert same_weights(tmp_path / "0", finished)
+    assert not same_weights(tmp_path / "1", finished)
 
 
-def test_a_run_is_not_resumed_with_other_settings(data: Path, tmp_path: Path) -> None:
-    short = replace(PRETRAIN, epochs=1)
-    pretrain(data, tmp_path, settings=short)
-    with pytest.raises(ValueError, match=r"learning_rate 0.02 -> 0.5"):
-        pretrain(data, tmp_path, settings=replace(short, learning_rate=0.5), resume=True)
+@pytest.mark.parametrize(
+    ("changes", "resume", "message"),
+    [({}, False, "--resume"), ({"learning_rate": 0.5}, True, r"learning_rate 0.02 -> 0.5")],
+)
+def test_a_run_is_neither_overwritten_unasked_nor_resumed_as_another(
+    data: Path, finished: Path, changes: dict, resume: bool, message: str
+) -> None:
+    before = {path: path.read_bytes() for path in finished.iterdir()}
+    with pytest.raises(ValueError, match=message):
+        pretrain(data, finished, METHOD, replace(PRETRAIN, **changes), resume)
+    assert {path: path.read_bytes() for path in finished.iterdir()} == before
 
 
-def test_a_damaged_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
-    short = replace(PRETRAIN, epochs=1)
-    pretrain(data, tmp_path, settings=short)
+def test_a_damaged_checkpoint_is_named(data: Path, finished: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    checkpoint.write_bytes((finished / "checkpoint.pt").read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"checkpoint.pt: damaged"):
-        pretrain(data, tmp_path, settings=short, resume=True)
+        pretrain(data, tmp_path, METHOD, PRETRAIN, resume=True)
 
 
 def test_divergence_stops_with_a_sound_checkpoint(data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="lower --learning-rate"):
-        pretrain(data, tmp_path, settings=replace(PRETRAIN, epochs=20, learning_rate=1e12, warmup=0.0))
+        pretrain(data, tmp_path, METHOD, replace(PRETRAIN, epochs=20, learning_rate=100.0, warmup=0.0))
     if (tmp_path / "checkpoint.pt").exists():
         assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] >= 1
 
 
-def test_the_run_leaves_logs_settings_and_a_model_that_loads(data: Path, tmp_path: Path) -> None:
-    best = train(data, tmp_path, preset=Preset(None, TRAIN))
+def test_the_run_leaves_logs_settings_and_a_model_that_loads_and_never_opens_the_test_split(
+    data: Path, tmp_path: Path
+) -> None:
+    assert not (data / "test").exists()  # there is none, and training runs all the same
+    best = train(data, tmp_path, METHOD, Preset(None, TRAIN))
     assert list(tmp_path.glob("events.out.tfevents*"))
     assert (tmp_path / "settings.json").exists()
     method = load_method(best)
@@ -177,17 +194,24 @@ def test_the_run_leaves_logs_settings_and_a_model_that_loads(data: Path, tmp_pat
     assert not (method.fusion.spread == 1).all()
 
 
-def test_the_test_split_is_never_opened(data: Path, tmp_path: Path) -> None:
-    assert not (data / "test").exists()  # there is none, and training has run all the same
-    train(data, tmp_path, preset=Preset(None, replace(TRAIN, steps=1)))
+@pytest.mark.parametrize(
+    "config", [*TOYS, RelationConfig(preprocessing=METHOD.preprocessing)], ids=lambda one: type(one).__name__
+)
+def test_any_method_is_trained(data: Path, tmp_path: Path, config: MethodConfig, toys: None) -> None:
+    best = load_method(train(data, tmp_path, config, Preset(None, replace(TRAIN, balance_episodes=2))))
+    assert best.config == config
+    torch.manual_seed(TRAIN.seed)
+    start = dict(build_method(config).named_parameters())
+    still = [name for name, value in best.named_parameters() if torch.equal(value, start[name])]
+    assert not still  # all its parameters are trained
 
 
 def test_training_starts_from_the_given_weights(data: Path, tmp_path: Path) -> None:
     torch.manual_seed(5)
-    start = build_method("mml-conv64f")
+    start = build_method(METHOD)
     save_method(start, tmp_path / "start.safetensors")
-    frozen = replace(TRAIN, steps=1, learning_rate=0.0)
-    best = train(data, tmp_path / "run", preset=Preset(PRETRAIN, frozen), init=tmp_path / "start.safetensors")
+    still = replace(TRAIN, steps=1, learning_rate=1e-30)
+    best = train(data, tmp_path / "run", METHOD, Preset(PRETRAIN, still), tmp_path / "start.safetensors")
     weight = "backbone.layers.3.0.weight"
     assert torch.equal(load_method(best).state_dict()[weight], start.state_dict()[weight])
     assert not (tmp_path / "run" / "pretrain").exists()
@@ -195,55 +219,43 @@ def test_training_starts_from_the_given_weights(data: Path, tmp_path: Path) -> N
 
 def test_plain_class_folders_cannot_be_trained_on(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"train/ and val/"):
-        train(data / "train", tmp_path / "run", preset=TINY)
+        train(data / "train", tmp_path / "run", METHOD, LONG)
     assert not (tmp_path / "run").exists()
 
 
 def test_the_kept_model_is_the_moving_average(data: Path, tmp_path: Path) -> None:
     settings = replace(TRAIN, steps=2, validate_every=2, sides=(), average=0.75, seed=3)
-    first = train(data, tmp_path / "first", preset=Preset(None, replace(settings, steps=1, average=0.0)))
-    averaged = load_method(train(data, tmp_path / "run", preset=Preset(None, replace(settings, schedule="step"))))
+    first = train(data, tmp_path / "first", METHOD, Preset(None, replace(settings, steps=1, average=0.0)))
+    averaged = load_method(train(data, tmp_path / "run", METHOD, Preset(None, replace(settings, schedule="step"))))
     one, two = load_method(first).state_dict(), state(tmp_path / "run")
     for name in ("backbone.layers.0.0.weight", "fusion.log_weight", "fusion.spread"):
         torch.testing.assert_close(averaged.state_dict()[name], 0.75 * one[name] + 0.25 * two[name])
 
 
-def plda_of(method: Method) -> dict[str, torch.Tensor]:
+def plda_of(method: object) -> dict[str, torch.Tensor]:
     assert isinstance(method, MML)
     return dict(method.scorers["plda"].named_buffers())
 
 
-def test_plda_is_that_of_the_kept_weights(data: Path, tmp_path: Path) -> None:
-    settings = replace(TRAIN, steps=2, precision="32", store_side=None)
-    method = load_method(train(data, tmp_path / "run", preset=Preset(None, settings)))
+@pytest.fixture(scope="module")
+def with_plda(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Method:
+    return load_method(train(data, tmp_path_factory.mktemp("run") / "run", METHOD, Preset(None, PLDA)))
+
+
+def test_plda_is_that_of_the_kept_weights(data: Path, with_plda: Method) -> None:
+    method = with_plda
     assert method.config.base_classes == 6
     assert method.level_names == (*LEVELS, "plda")
-    again = plda_of(learn_closed_form(method, open_store(data, "train", Preprocessing(84)), TRAIN.base_images))
+    again = plda_of(learn_closed_form(method, open_store(data, "train", METHOD.preprocessing), PLDA.base_images))
     for name, value in plda_of(method).items():
         torch.testing.assert_close(again[name], value, rtol=1e-2, atol=1e-3)
 
 
-def test_plda_is_learnt_from_so_many_images_and_leaves_the_rest_alone(data: Path) -> None:
-    model, store = MML(MMLConfig()).eval(), open_store(data, "train", Preprocessing(84))
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    learnt = learn_closed_form(model, store, 3)
-    with torch.no_grad():
-        pixels = [store[np.flatnonzero(store.labels == n)[:3]] for n in range(6)]
-        images = [model.preprocess.normalise(torch.cat([one, one.flip(2)])) for one in pixels]
-        origin, _, between = fit_plda([gaussian_vectors(model.backbone.taps(one)) for one in images])
-    torch.testing.assert_close(plda_of(learnt)["origin"].double(), origin, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(plda_of(learnt)["between"].double(), between, rtol=1e-2, atol=0)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert model.level_names == LEVELS
-
-
-def test_the_head_of_the_base_classes_trains_the_backbone(data: Path, tmp_path: Path) -> None:
+def test_the_head_of_the_base_classes_trains_the_backbone(data: Path, with_plda: Method, tmp_path: Path) -> None:
     """Without it the same steps end elsewhere; with it a run can be resumed, as another test shows."""
-    weights = []
-    for number, base_loss in enumerate((0.0, 1.0)):
-        preset = Preset(None, replace(TRAIN, steps=2, base_loss=base_loss))
-        weights.append(load_method(train(data, tmp_path / f"{number}", preset=preset)).backbone.state_dict())
-    assert not torch.equal(weights[0]["layers.1.0.weight"], weights[1]["layers.1.0.weight"])
+    without = load_method(train(data, tmp_path, METHOD, Preset(None, replace(PLDA, base_images=0))))
+    weight = "layers.1.0.weight"
+    assert not torch.equal(with_plda.backbone.state_dict()[weight], without.backbone.state_dict()[weight])
 
 
 def test_the_gaussian_head_learns_to_tell_textures_apart() -> None:
@@ -263,109 +275,32 @@ def test_the_gaussian_head_learns_to_tell_textures_apart() -> None:
     assert loss.item() < 0.05
 
 
-def tinted(classes: int, each: int, seed: int) -> ImageStore:
-    """Images of classes that overlap: noise, in a tint that varies within a class about as much as between them."""
-    rng = np.random.default_rng(seed)
-    tints = np.concatenate([rng.normal(rng.normal(90, 25, 3), 15, (each, 3)) for _ in range(classes)])
-    pixels = rng.uniform(0, 80, (classes * each, 32, 32, 3)) + tints[:, None, None]
-    names = tuple(map(str, range(classes * each)))
-    images = torch.from_numpy(pixels.clip(0, 255).astype(np.uint8))
-    return ImageStore(images, np.arange(classes).repeat(each), names[:classes], names, fingerprint="")
-
-
-def costs(method: MML, store: ImageStore, seed: int) -> dict[str, float]:
-    """Cross-entropy of each level's logits and of the fused ones."""
-    found: dict[str, list[float]] = {}
-    with torch.no_grad():
-        encoded = method.encode(method.preprocess.normalise(store.images))
-        for number in range(5):
-            episode = EpisodeSampler(store.labels, 5, 1, seed=seed)[number]
-            labels, truth = torch.from_numpy(episode.support_labels), torch.from_numpy(episode.query_labels)
-            levels = method.compare_encoded(encoded[episode.query], encoded[episode.support], labels)
-            logits = {"fused": method.fuse(levels), **method.fusion.calibrated(levels)}
-            for name, scores in logits.items():
-                found.setdefault(name, []).append(torch.nn.functional.cross_entropy(scores, truth).item())
-    return {name: float(np.mean(values)) for name, values in found.items()}
-
-
-def test_balanced_levels_are_calibrated_together_and_each_by_itself() -> None:
-    torch.manual_seed(0)
-    method = learn_closed_form(MML(MMLConfig(preprocessing=Preprocessing(side=32))), tinted(8, 10, seed=0), 10)
-    before = {name: value.clone() for name, value in method.state_dict().items()}
-    store = tinted(5, 20, seed=1)
-    balanced = balance_levels(method, store, shots=[1], episodes=5, seed=4)
-    assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
-    assert balanced.level_names == (*LEVELS, "plda")
-    best = costs(balanced, store, seed=4)
-    assert best["fused"] <= min(best[name] for name in method.level_names) < np.log(5)
-    for i, name in enumerate(method.level_names):
-        for factor in (0.5, 2.0):  # the weak prior may leave a little
-            for parameter in (balanced.fusion.log_temperature, balanced.fusion.log_weight):
-                with torch.no_grad():
-                    parameter[i] += np.log(factor)
-                    changed = costs(balanced, store, seed=4)
-                    parameter[i] -= np.log(factor)
-                assert changed["fused"] > best["fused"] - 5e-3
-                assert changed[name] > best[name] - 5e-3
-    assert costs(method, store, seed=4)["fused"] > best["fused"] + 0.01
-
-
-def test_levels_are_balanced_over_all_shots_and_without_plda() -> None:
-    torch.manual_seed(0)
-    method, store = MML(MMLConfig(preprocessing=Preprocessing(side=32))).eval(), tinted(5, 20, seed=1)
-    balanced = balance_levels(method, store, shots=[1, 5], episodes=5, precision="bf16")
-    assert balanced.level_names == LEVELS
-    assert costs(balanced, store, seed=4)["fused"] < costs(method, store, seed=4)["fused"]
-
-
-@pytest.mark.parametrize(("shots", "episodes"), [((), 5), ((1,), 0)])
-def test_nothing_to_balance_levels_on_is_refused(shots: tuple[int, ...], episodes: int) -> None:
-    with pytest.raises(ValueError, match="expected shots and at least one episode"):
-        balance_levels(MML(MMLConfig(preprocessing=Preprocessing(side=32))), tinted(5, 20, seed=1), shots, episodes)
-
-
-def test_a_photo_and_its_mirror_image_are_not_two_of_a_base_class(data: Path) -> None:
-    with pytest.raises(ValueError, match="at least two images of each class, got 1"):
-        learn_closed_form(MML(MMLConfig()), open_store(data, "train", Preprocessing(84)), 1)
-
-
 def test_training_keeps_balanced_levels_and_trains_on_unbalanced_ones(data: Path, tmp_path: Path) -> None:
     runs = [replace(TRAIN, steps=2, validate_every=1, balance_episodes=episodes) for episodes in (0, 3)]
-    files = [train(data, tmp_path / f"{n}", preset=Preset(None, run)) for n, run in enumerate(runs)]
+    files = [train(data, tmp_path / f"{n}", METHOD, Preset(None, run)) for n, run in enumerate(runs)]
     assert same_weights(tmp_path / "0", tmp_path / "1")
     plain, balanced = (load_method(file).fusion for file in files)
     assert not torch.equal(plain.log_weight, balanced.log_weight)
 
 
-def test_the_published_fusion_cannot_be_balanced(data: Path) -> None:
-    method = MML(replace(METHODS["mml-paper-conv64f"], slots=5))
-    with pytest.raises(ValueError, match="a SlotFusion cannot be balanced; expected a LevelFusion"):
-        balance_levels(method, open_store(data, "val", Preprocessing(84)), [1], 1, 0)
-
-
 def test_methods_without_a_use_for_plda_train_without(data: Path, tmp_path: Path) -> None:
-    settings = replace(TRAIN, steps=1)
-    assert load_method(train(data, tmp_path, "dn4-conv64f", Preset(None, settings))).level_names == ("pixel",)
-
-
-def test_the_settings_say_whether_plda_is_learnt(data: Path, tmp_path: Path) -> None:
-    settings = replace(TRAIN, steps=1, base_images=0)
-    assert load_method(train(data, tmp_path, MMLConfig(), Preset(None, settings))).level_names == LEVELS
+    config, settings = replace(METHOD, levels=("pixel",)), replace(PLDA, steps=1)
+    assert load_method(train(data, tmp_path, config, Preset(None, settings))).level_names == ("pixel",)
 
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_training_keeps_the_fusion_it_starts_from_unless_told_otherwise(data: Path, tmp_path: Path, keep: bool) -> None:
-    start = MML(MMLConfig(levels=("distribution", "pixel", "part")))
+    start = MML(METHOD)
     with torch.no_grad():
         start.fusion.log_weight.copy_(torch.tensor([0.1, 0.7, 0.2]).log())
         start.fusion.spread.fill_(3.0)
         start.fusion.observed.fill_(10**6)
     save_method(start, tmp_path / "start.safetensors")
-    still = replace(TRAIN, steps=1, learning_rate=0.0, base_images=0, average=0.0)
+    still = replace(TRAIN, steps=1, learning_rate=1e-30, average=0.0)
     preset, init = Preset(None, still), tmp_path / "start.safetensors"
-    config = MMLConfig(levels=("pixel", "part"))  # levels by name, whatever their order
+    config = replace(METHOD, levels=("part", "pixel"))  # levels by name, whatever their order
     best = load_method(train(data, tmp_path / "run", config, preset, init, keep_fusion=keep))
-    expected = torch.tensor([0.7, 0.2] if keep else [0.5, 0.5]).log()
+    expected = torch.tensor([0.2, 0.7] if keep else [0.5, 0.5]).log()
     torch.testing.assert_close(best.fusion.log_weight.detach(), expected)
     assert (best.fusion.observed.item() > 10**6) is keep
 
@@ -387,18 +322,18 @@ def test_settings_check_themselves(changes: dict, message: str) -> None:
 def test_too_few_validation_images_are_refused_before_the_first_step(data: Path, tmp_path: Path) -> None:
     settings = replace(TRAIN, validation_shots=(6,))
     with pytest.raises(ValueError, match="need 21"):
-        train(data, tmp_path / "run", preset=Preset(None, settings))
+        train(data, tmp_path / "run", METHOD, Preset(None, settings))
     assert not (tmp_path / "run").exists()
 
 
 def test_principal_components_are_not_trained(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="train the method without"):
-        train(data, tmp_path / "run", MMLConfig(components=5), Preset(None, TRAIN))
+        train(data, tmp_path / "run", replace(METHOD, components=5), Preset(None, TRAIN))
 
 
 def test_the_published_fusion_trains_at_its_own_way(data: Path, tmp_path: Path) -> None:
-    config = replace(METHODS["mml-paper-conv64f"], slots=3)
-    settings = replace(TRAIN, way=2, shots=(1,), validation_shots=(1,), steps=4, base_images=0)
+    config = replace(METHOD, slots=3)
+    settings = replace(TRAIN, way=2, shots=(1,), validation_shots=(1,), steps=4)
     averaged = load_method(train(data, tmp_path, config, Preset(None, settings)))
     assert averaged.config == config
     trained = state(tmp_path)
@@ -406,12 +341,12 @@ def test_the_published_fusion_trains_at_its_own_way(data: Path, tmp_path: Path) 
     assert not (trained["fusion.weight"] == 1).any()
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", ["mml-conv64f", "adm-conv64f", "dn4-conv64f", "protonet-conv64f"])
 def test_every_level_gets_a_gradient_of_its_own(name: str) -> None:
     torch.manual_seed(0)
-    model = build_method(name)
+    model = build_method(replace(METHODS[name], preprocessing=METHOD.preprocessing))
     episode = EpisodeSampler(np.arange(3).repeat(4), way=3, shot=1, queries=2)[0]
-    encoded = model.encode(torch.randn(9, 3, 84, 84))
+    encoded = model.encode(torch.randn(9, 3, SIDE, SIDE))
     alone, _ = episode_loss(model, encoded, episode, level_loss=0.0)
     together, _ = episode_loss(model, encoded, episode, level_loss=1.0)
     assert together > alone
@@ -421,22 +356,19 @@ def test_every_level_gets_a_gradient_of_its_own(name: str) -> None:
 
 
 def test_a_few_steps_reduce_the_loss(data: Path, tmp_path: Path) -> None:
-    settings = replace(PRETRAIN, epochs=6, learning_rate=0.05)
-    best = pretrain(data, tmp_path, settings=settings)
-    from triptych.training.pretraining import Heads, validate_class_means
-
+    best = pretrain(data, tmp_path, METHOD, replace(PRETRAIN, epochs=6, batch=8, learning_rate=0.05))
     heads = Heads(64, 6)
     checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     heads.load_state_dict(checkpoint["modules"]["heads"])
-    from triptych.data import Preprocessing, open_store
-
-    store = open_store(data, "train", Preprocessing(84))
+    store = open_store(data, "train", METHOD.preprocessing)
     model = load_method(best)
     with torch.inference_mode():
         pooled, _ = heads(model.encode(model.preprocess.normalise(store.images)).maps)
     assert (pooled.argmax(1).numpy() == store.labels).mean() > 0.5  # chance is 1/6
-    validation = open_store(data, "val", Preprocessing(84))
-    assert validate_class_means(model, validation, episodes=10)["class means 5-shot"] > 0.5
+    assert (
+        validate_class_means(model, open_store(data, "val", METHOD.preprocessing), episodes=10)["class means 5-shot"]
+        > 0.5
+    )
 
 
 def test_cosine_rises_to_its_peak_and_ends_near_zero() -> None:

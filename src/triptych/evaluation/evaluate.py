@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-import triptych
+from triptych import __version__
 from triptych.data import ImageStore, open_store
 from triptych.evaluation.ablation import per_level
 from triptych.evaluation.accuracy import Accuracy
@@ -93,17 +93,6 @@ def evaluate_store(
 
     Every image that the episodes draw is encoded once, with ``flips`` its mirror image too; an episode then only
     indexes what is encoded.
-
-    >>> import numpy as np
-    >>> import torch
-    >>> from triptych.data import ImageStore
-    >>> from triptych.evaluation import EpisodeSampler, evaluate_store
-    >>> from triptych.methods import build_method
-    >>> images, labels = torch.zeros(4, 84, 84, 3, dtype=torch.uint8), np.array([0, 0, 1, 1])
-    >>> store = ImageStore(images, labels, ("a", "b"), ("1", "2", "3", "4"), fingerprint="")
-    >>> sampler = EpisodeSampler(labels, way=2, shot=1, queries=1)
-    >>> evaluate_store(build_method("dn4-conv64f"), store, sampler, episodes=2)["pixel"].shape
-    (2,)
     """
     method.eval()
     drawn, place = _drawn(sampler, episodes)
@@ -125,7 +114,7 @@ def evaluate_store(
 def versions() -> dict[str, str]:
     """Of what computes the figures."""
     return {
-        "triptych": triptych.__version__,
+        "triptych": __version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),

@@ -30,14 +30,6 @@ class Explanation:
         grid: (rows, columns) of the feature map that patches are counted in.
         classes: the evidence.
         responses: (C, rows, columns) the photo's feature map: where each channel responds.
-
-    >>> import numpy as np
-    >>> from triptych import Recognizer
-    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-    >>> why = recognizer.explain(photos[0])
-    >>> why.label, why.grid, why.responses.shape
-    ('a', (21, 21), (64, 21, 21))
     """
 
     image: np.ndarray
@@ -55,32 +47,14 @@ class Explanation:
         return self.classes[0].label
 
     def heatmap(self, rank: int = 0) -> np.ndarray:
-        """(rows, columns) the margin of each patch, at the pixel level, for the class at ``rank``.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> heat = recognizer.explain(photos[0]).heatmap()
-        >>> heat.shape, bool(heat.mean() > 0)
-        ((21, 21), True)
-        """
+        """(rows, columns) the margin of each patch, at the pixel level, for the class at ``rank``."""
         values = np.zeros(self.grid)
         for match in self.classes[rank].matches:
             values[match.query] += match.margin
         return values
 
     def summary(self, matches: int = 10) -> dict[str, Any]:
-        """The answer and the first ``matches`` patches and channels of each class, as JSON can hold them.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> summary = recognizer.explain(photos[0]).summary(matches=3)
-        >>> summary["label"], len(summary["classes"][0]["matches"])
-        ('a', 3)
-        """
+        """The answer and the first ``matches`` patches and channels of each class, as JSON can hold them."""
         return {
             "label": _plain(self.label),
             "grid": list(self.grid),
@@ -104,18 +78,6 @@ class Explanation:
             ValueError: another ending.
             OSError: the file cannot be written.
             RuntimeError: matplotlib is not installed.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> import tempfile
-        >>> from PIL import Image
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     recognizer.explain(photos[0], top=1).save(f"{folder}/why.png")
-        ...     with Image.open(f"{folder}/why.png") as picture:
-        ...         picture.format
-        'PNG'
         """
         ending = PurePath(path).suffix.lower()
         write_whole(path, draw_explanation(self, ending))
@@ -135,20 +97,7 @@ def explain(
     top: int,
     temperature: float,
 ) -> Explanation:
-    """Explain one photo (side, side, 3) against labelled classes, by the levels of ``method`` and a fusion of them.
-
-    >>> import numpy as np
-    >>> from triptych.evidence import explain
-    >>> from triptych.data import read_class_photos
-    >>> from triptych.interop import load_method
-    >>> from triptych.support import grow
-    >>> photos = np.random.default_rng(0).integers(0, 256, (2, 84, 84, 3), dtype=np.uint8)
-    >>> method = load_method("mml-conv64f")
-    >>> read = read_class_photos(list(photos), ["a", "b"], method.preprocess)
-    >>> supports = grow(method, read, {}, views=1, thumbnails=False)
-    >>> explain(method, method.fusion, photos[1], list(supports), list(supports.values()), top=1, temperature=1.0).label
-    'b'
-    """
+    """Explain one photo (side, side, 3) against labelled classes, by the levels of ``method`` and a fusion of them."""
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}")
     query = encode(method, pixels[None])

@@ -19,14 +19,6 @@ class PatchMatch:
         similarity: their cosine.
         margin: the similarity, less the mean over all classes of the similarity with the nearest there. Above zero the
             patch speaks for this class.
-
-    >>> import numpy as np
-    >>> from triptych import Recognizer
-    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-    >>> match = recognizer.explain(photos[0], top=1).classes[0].matches[0]
-    >>> match.query == match.support, match.view, round(match.similarity, 2)
-    (True, 0, 1.0)
     """
 
     query: tuple[int, int]
@@ -50,14 +42,6 @@ class PartMatch:
         support_channel: the matched channel.
         similarity: as the method compares parts: their cosine, or inner product.
         margin: as that of a ``PatchMatch``.
-
-    >>> import numpy as np
-    >>> from triptych import Recognizer
-    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-    >>> part = recognizer.explain(photos[0], top=1).classes[0].parts[0]
-    >>> part.channel == part.support_channel, part.view, round(part.similarity, 2)
-    (True, 0, 1.0)
     """
 
     channel: int
@@ -83,14 +67,6 @@ class ClassEvidence:
             first name the evidence best: see ``triptych.evidence.matching.naming_order``.
         parts: the part level's matches, the strongest margin first; ``part_k`` for each channel.
         thumbnails: the class's photos as small JPEGs, or b"" where none are kept.
-
-    >>> import numpy as np
-    >>> from triptych import Recognizer
-    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-    >>> evidence = recognizer.explain(photos[0]).classes[0]
-    >>> evidence.label, len(evidence.matches), len(evidence.parts), len(evidence.thumbnails)
-    ('a', 441, 64, 2)
     """
 
     label: Any

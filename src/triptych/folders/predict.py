@@ -37,10 +37,6 @@ class BatchSummary:
         photos_per_second: that this run recognised.
         not_images: other files of the folder, which are no images by their first bytes and were left out.
         unread: entries of the folder that may not be read; a warning names some.
-
-    >>> from triptych.folders.predict import BatchSummary
-    >>> BatchSummary("answers.csv", 9, unknown=1, unreadable=0, resumed=4, seconds=2.0, photos_per_second=3.0).photos
-    9
     """
 
     file: str

@@ -40,11 +40,6 @@ class SortSummary:
         unreadable: photos that cannot be recognised, with the reason.
         not_images: other files of the folder, which are no images by their first bytes and were left where they are.
         unread: entries of the folder that may not be read; a warning names some.
-
-    >>> from triptych.folders.sort import SortSummary
-    >>> summary = SortSummary({"apple": 2, "unknown": 1}, copied=3, already_there=0, repeated=0, unreadable={})
-    >>> sum(summary.folders.values())
-    3
     """
 
     folders: dict[str, int]

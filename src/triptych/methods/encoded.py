@@ -71,10 +71,12 @@ class Encoded:
     def to_keep(self) -> "Encoded":
         """As it is stored: maps in half precision, vectors as they are, since they are small beside maps.
 
+        In the memory layout of a file, too: sums over another layout round differently.
+
         Raises:
             ValueError: a number is not finite, or above what half precision holds.
         """
-        kept = self.each(lambda tensor: tensor.half() if tensor.ndim > 2 else tensor)
+        kept = self.each(lambda tensor: (tensor.half() if tensor.ndim > 2 else tensor).contiguous())
         if not kept.finite():
             raise ValueError("the network gives numbers that are not finite or above 65504; expected another network")
         return kept

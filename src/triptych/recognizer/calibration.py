@@ -93,15 +93,6 @@ def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = 
         method: what compares.
         supports: the classes.
         before: leave-one-out results of the previous state; see ``leave_one_out``.
-
-    >>> import numpy as np
-    >>> from triptych import Recognizer
-    >>> from triptych.recognizer.calibration import learn
-    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-    >>> learnt = learn(recognizer.method_, list(recognizer.support_.values()))
-    >>> len(learnt.calibration.known), learnt.calibration.temperature > 0
-    (4, True)
     """
     left_out = leave_one_out(method, supports, before)
     fusion = _fused(method, supports, left_out)
@@ -131,16 +122,7 @@ def _calibrated(logits: Tensor, truth: Tensor) -> Calibration:
 
 @torch.no_grad()
 def fusion_of(method: Method, supports: Sequence[Support]) -> Fusion:
-    """The fusion that ``learn`` finds. If it is of a kind that is not fitted, no photo is left out.
-
-    >>> import numpy as np
-    >>> from triptych import Recognizer
-    >>> from triptych.recognizer.calibration import fusion_of
-    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-    >>> fusion_of(recognizer.method_, list(recognizer.support_.values())).trained
-    True
-    """
+    """The fusion that ``learn`` finds. If it is of a kind that is not fitted, no photo is left out."""
     if not isinstance(method.fusion, LevelFusion):
         return method.fusion
     return _fused(method, supports, leave_one_out(method, supports))

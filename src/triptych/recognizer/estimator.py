@@ -47,14 +47,6 @@ class Answer:
         probabilities: (N,) of each class in ``classes_``.
         in_support: it is one of the photos that were learnt from, so that its answer proves nothing.
         error: why it cannot be read, or None.
-
-    >>> import numpy as np
-    >>> from triptych import Recognizer
-    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-    >>> answer = next(recognizer.answers(photos[:1]))
-    >>> answer.label, answer.in_support, answer.error
-    ('a', True, None)
     """
 
     image: str
@@ -138,16 +130,6 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             ValueError: different numbers of images and labels, fewer than two classes, the same photo in two
                 classes (all such photos are named), or a class of which no photo can be read. A photo that cannot be
                 read is skipped with a warning while others of its class remain.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> recognizer.classes_
-        array(['a', 'b'], dtype='<U1')
-        >>> Recognizer().fit(photos[:2], ["a"])
-        Traceback (most recent call last):
-        ValueError: expected one label per image, got 2 images and 1 label
         """
         photos, names, dtype = labelled(images, labels)
         if len(dict.fromkeys(names)) < 2:
@@ -165,7 +147,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             method = reduced_to(method, [photo for _, photo in decoded], components)
             read = iter(decoded)
         support = grow(method, read, {}, views, bool(self.thumbnails))
-        return self._take(Knowledge.learn(method, support, of_any_width(dtype), self.calibrate))
+        return self._take(Knowledge.learn(method, support, of_any_width(dtype), bool(self.calibrate)))
 
     def add(self, images: Iterable[ImageSource], label: Hashable) -> Self:
         """Add photos to a class, or a new class, without touching the others.
@@ -196,13 +178,6 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
         Raises:
             ValueError: no such class, or fewer than two would remain.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> recognizer.add(photos[4:], "c").remove("a").classes_
-        array(['b', 'c'], dtype='<U1')
         """
         known = self.knowledge_
         if label not in known.support:
@@ -220,14 +195,6 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
         Raises:
             ValueError: no such photo, several, or the last one of its class.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> first, second = recognizer.support_["a"].ids
-        >>> recognizer.remove_photo(first[:12]).support_["a"].ids == (second,)
-        True
         """
         known = self.knowledge_
         if not isinstance(photo, str):
@@ -248,28 +215,12 @@ class Recognizer(ClassifierMixin, BaseEstimator):
 
     @property
     def calibration_(self) -> Calibration | None:
-        """How far its answers can be trusted; None if no photo was left out (see ``calibrate``).
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> 0 <= recognizer.calibration_.accuracy <= 1
-        True
-        """
+        """How far its answers can be trusted; None if no photo was left out (see ``calibrate``)."""
         return self.knowledge_.learnt.calibration
 
     @property
     def fusion_(self) -> Fusion:
-        """How much each level counts: the method's fusion, fitted to the photos; see ``learn_fusion``.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> recognizer.fusion_.spread.equal(recognizer.method_.fusion.spread)
-        True
-        """
+        """How much each level counts: the method's fusion, fitted to the photos; see ``learn_fusion``."""
         return self.knowledge_.fusion
 
     def predict(
@@ -308,16 +259,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         return known.labels([answer.label for answer in answers])
 
     def predict_proba(self, images: Iterable[ImageSource]) -> Float[np.ndarray, "B N"]:
-        """The probability of each class in ``classes_`` for each photo; rows sum to 1.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> probabilities = recognizer.predict_proba(photos)
-        >>> probabilities.shape, bool(np.allclose(probabilities.sum(1), 1))
-        ((6, 2), True)
-        """
+        """The probability of each class in ``classes_`` for each photo; rows sum to 1."""
         known = self.knowledge_
         found = [known.probabilities(known.logits(levels)) for levels in _compared(known, images)]
         return np.concatenate(found) if found else np.empty((0, len(known.order)))
@@ -365,15 +307,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
                 yield Answer(photo.name, label, float(probabilities[best]), probabilities, photo.id in ids)
 
     def levels(self, images: Iterable[ImageSource]) -> dict[str, Float[np.ndarray, "B N"]]:
-        """The similarity of each photo to each class at each level, before fusion.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> {level: similarities.shape for level, similarities in recognizer.levels(photos).items()}
-        {'distribution': (6, 2), 'pixel': (6, 2), 'part': (6, 2), 'plda': (6, 2)}
-        """
+        """The similarity of each photo to each class at each level, before fusion."""
         known = self.knowledge_
         batches = list(_compared(known, images))
         names = known.method.level_names
@@ -407,15 +341,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         return explain(known.method, known.fusion, pixels, known.order, known.supports, top, known.temperature)
 
     def knows(self, image: ImageSource) -> bool:
-        """Whether a photo is one of those it was fitted on, so that its answer proves nothing.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> recognizer.knows(photos[0]), recognizer.knows(photos[5])
-        (True, False)
-        """
+        """Whether a photo is one of those it was fitted on, so that its answer proves nothing."""
         known = self.knowledge_
         photo = _read_one(known, image)
         return any(photo.id in support.ids for support in known.supports)
@@ -426,16 +352,6 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: a label is no string, number or boolean.
             OSError: the file cannot be written.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     recognizer.save(f"{folder}/two.triptych")
-        ...     Recognizer.load(f"{folder}/two.triptych").classes_
-        array(['a', 'b'], dtype='<U1')
         """
         write_file(self.knowledge_, self._settings(), path)
 

@@ -79,15 +79,6 @@ def leave_one_out(
             Methods that are not ``separable`` compare all of them again.
         most: how many photos are left out at most; by default ``most_left_out``.
         panel: with how many photos of a class each is compared at most, the first ones; by default all.
-
-    >>> import numpy as np
-    >>> from triptych import Recognizer
-    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-    >>> from triptych.recognizer.leave_one_out import leave_one_out
-    >>> left_out = leave_one_out(recognizer.method_, list(recognizer.support_.values()))
-    >>> left_out.levels["pixel"].shape, left_out.truth
-    (torch.Size([4, 2]), tensor([0, 0, 1, 1]))
     """
     taken = _shares(supports, most_left_out(supports) if most is None else most)
     asked = [(own, photo) for own, count in enumerate(taken) for photo in range(count)]
@@ -161,16 +152,7 @@ class _Pairs:
 
 
 def most_left_out(supports: Sequence[Support]) -> int:
-    """How many photos to leave out, so that the time does not grow with the square of their number.
-
-    >>> import numpy as np
-    >>> from triptych import Recognizer
-    >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-    >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-    >>> from triptych.recognizer.leave_one_out import most_left_out
-    >>> most_left_out(list(recognizer.support_.values()))
-    256
-    """
+    """How many photos to leave out, so that the time does not grow with the square of their number."""
     relative = _products(*supports[0].encoded.maps.shape[1:]) / _products(*_CONV64F)
     photos = sum(len(support.encoded) for support in supports)  # every view
     return max(_LEAST, min(_MOST, int(_COMPARISONS / (photos * relative + len(supports) * _CALL))))

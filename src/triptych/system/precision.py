@@ -4,8 +4,10 @@ import os
 import time
 import warnings
 from functools import cache
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch  # imported where it is used: commands list their options without it
 
 __all__ = ["PRECISIONS", "check_precision", "half_speed", "resolve_precision"]
 
@@ -84,18 +86,22 @@ def half_speed(device: str) -> float:
     if setting != "auto":
         return float("inf") if setting == "always" else 1.0
     if device.startswith("cuda"):
+        import torch
+
         return float("inf") if torch.cuda.is_bf16_supported(including_emulation=False) else 1.0
     return _probe()
 
 
 @cache
 def _probe() -> float:
+    import torch
+
     single, half = (torch.ones(_SIDE, _SIDE, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
     least = _seconds(single, enough=float("inf"))
     return least / _seconds(half, enough=_HOPELESS * least)
 
 
-def _seconds(matrix: torch.Tensor, enough: float) -> float:
+def _seconds(matrix: "torch.Tensor", enough: float) -> float:
     """The least of a few products, the first of which prepares a kernel; of two if both take more than ``enough``."""
     taken = []
     for _ in range(_TRIES):

@@ -38,17 +38,6 @@ def balance_levels(
 
     Raises:
         ValueError: a method with another fusion, no shots or episodes, or too few images of a class.
-
-    >>> import numpy as np
-    >>> import torch
-    >>> from triptych.data import ImageStore
-    >>> from triptych.methods import MML, MMLConfig, Preprocessing
-    >>> from triptych.training import balance_levels
-    >>> images, labels = torch.randint(0, 256, (40, 32, 32, 3), dtype=torch.uint8), np.arange(40) % 2
-    >>> store = ImageStore(images, labels, ("a", "b"), tuple(map(str, range(40))), fingerprint="")
-    >>> method = MML(MMLConfig(preprocessing=Preprocessing(side=32)))
-    >>> balance_levels(method, store, shots=[1], episodes=2).fusion.trained, method.fusion.trained
-    (True, False)
     """
     if not isinstance(method.fusion, LevelFusion):
         raise ValueError(f"a {type(method.fusion).__name__} cannot be balanced; expected a LevelFusion")

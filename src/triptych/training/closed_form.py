@@ -33,16 +33,6 @@ def learn_closed_form(method: M, store: ImageStore, images: int, precision: str 
 
     Raises:
         ValueError: a method that learns nothing in closed form, or fewer than two images of a class.
-
-    >>> import numpy as np
-    >>> import torch
-    >>> from triptych.data import ImageStore
-    >>> from triptych.methods import MML, MMLConfig, Preprocessing
-    >>> from triptych.training import learn_closed_form
-    >>> images, labels = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8), np.array([0, 0, 1, 1, 2, 2])
-    >>> store = ImageStore(images, labels, ("a", "b", "c"), tuple("123456"), fingerprint="")
-    >>> learn_closed_form(MML(MMLConfig(preprocessing=Preprocessing(side=32))), store, images=2).level_names
-    ('distribution', 'pixel', 'part', 'plda')
     """
     if not method.learns_closed_form(len(store.classes)):
         raise ValueError(

@@ -57,23 +57,6 @@ def train(
     Raises:
         ValueError: bad data, settings or folder.
         TrainingError: the loss is no longer finite.
-
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import numpy as np
-    >>> from PIL import Image
-    >>> from triptych.methods import MMLConfig, Preprocessing
-    >>> from triptych.training import Preset, TrainSettings, train
-    >>> episodes = TrainSettings(steps=1, way=2, queries=1, store_side=36, validation_episodes=1, precision="32")
-    >>> small = MMLConfig(preprocessing=Preprocessing(side=32))
-    >>> rng = np.random.default_rng(0)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for number in range(80):
-    ...         path = Path(folder, "data", "train" if number < 8 else "val", f"class{number % 2}", f"{number}.png")
-    ...         path.parent.mkdir(parents=True, exist_ok=True)
-    ...         Image.fromarray(rng.integers(0, 256, (36, 36, 3), dtype=np.uint8)).save(path)
-    ...     train(f"{folder}/data", f"{folder}/run", small, Preset(None, episodes)).name
-    'best.safetensors'
     """
     settings = preset.train
     check_train_data(data, settings, build_method(method).fusion.way)

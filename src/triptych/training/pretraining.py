@@ -44,23 +44,6 @@ def pretrain(
     Raises:
         ValueError: bad data, settings or folder.
         TrainingError: the loss is no longer finite.
-
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import numpy as np
-    >>> from PIL import Image
-    >>> from triptych.methods import MMLConfig, Preprocessing
-    >>> from triptych.training import PretrainSettings, pretrain
-    >>> settings = PretrainSettings(epochs=1, batch=8, store_side=36, precision="32")
-    >>> small = MMLConfig(preprocessing=Preprocessing(side=32))
-    >>> rng = np.random.default_rng(0)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for number in range(80):
-    ...         path = Path(folder, "data", "train" if number < 8 else "val", f"class{number % 2}", f"{number}.png")
-    ...         path.parent.mkdir(parents=True, exist_ok=True)
-    ...         Image.fromarray(rng.integers(0, 256, (36, 36, 3), dtype=np.uint8)).save(path)
-    ...     pretrain(f"{folder}/data", f"{folder}/run", small, settings).name
-    'best.safetensors'
     """
     check_pretrain_data(data, settings)
     fabric, precision = start_fabric(settings.precision, settings.device)

@@ -28,12 +28,7 @@ _CONSOLE = Console(stderr=True, highlight=False)
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on.
-
-    >>> from triptych.training import TrainingError
-    >>> issubclass(TrainingError, RuntimeError)
-    True
-    """
+    """Training cannot go on."""
 
 
 def start_fabric(precision: str, device: str = "auto") -> tuple[Fabric, str]:
