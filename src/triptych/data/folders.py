@@ -13,7 +13,7 @@ __all__ = ["FilesBelow", "files_below", "list_folder", "split_folders", "walk", 
 
 _ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".jp2", ".ppm", ".pgm"}
 _ENDINGS |= {".qoi", ".tga", ".avif", ".heic", ".heif"}
-_CLASS_FOLDERS = "a folder with one sub-folder of photos per class"
+_EXPECTED = "a folder with one sub-folder of photos per class, or a CSV file with the columns path and label"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def list_folder(root: Path, to_learn: bool = False) -> Listing:
     """
     folders, beside = _sub_folders(root)
     if not folders:
-        raise ValueError(f"{printable(root)}: no class folders in it; expected {_CLASS_FOLDERS}")
+        raise ValueError(f"{printable(root)}: no class folders in it; expected {_EXPECTED}")
     found = {folder: walk(folder) for folder in folders}
     if locked := [folder for folder in folders if found[folder].unread and not found[folder].files]:
         reasons = first_few([reason for folder in locked for reason in found[folder].unread])

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -56,7 +56,7 @@ class NamedBytes:
 if TYPE_CHECKING:
     ImageSource: TypeAlias = str | PathLike[str] | bytes | NamedBytes | Image.Image | np.ndarray
 else:
-    ImageSource = Any  # what is no photo gets a message of ours, also where types are checked as the program runs
+    ImageSource = object | None  # anything: what is no photo gets a message of ours, also from a checker of types
 
 
 def read_image(source: ImageSource, side: int | None = None, name: str | None = None) -> Image.Image:

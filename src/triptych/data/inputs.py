@@ -95,14 +95,25 @@ def photo_stream(images: LabelledPhotos) -> Iterable[ImageSource]:
 
 
 def as_sequence(values: Any, what: str) -> Iterable[Any]:
-    """What holds several; a single value is refused, and ``what`` says of what several were expected."""
+    """What holds several; a single value is refused, and ``what`` says of what several were expected.
+
+    >>> from triptych.data.inputs import as_sequence
+    >>> as_sequence("plum", "labels")
+    Traceback (most recent call last):
+    ValueError: expected a sequence of labels, got a single str; wrap it in a list
+    """
     if isinstance(values, str | PathLike | bytes | Image.Image) or not isinstance(values, Iterable):
         raise ValueError(f"expected a sequence of {what}, got a single {type(values).__name__}; wrap it in a list")
     return values
 
 
 def is_frame(value: Any) -> bool:
-    """Whether it is a pandas frame."""
+    """Whether it is a pandas frame.
+
+    >>> from triptych.data.inputs import is_frame
+    >>> is_frame(["1.jpg"])
+    False
+    """
     pandas = sys.modules.get("pandas")  # who has not imported it has no frame of it
     return pandas is not None and isinstance(value, pandas.DataFrame)
 
@@ -112,6 +123,12 @@ def frame_columns(frame: Any) -> tuple[Any, Any]:
 
     Raises:
         ValueError: it has no such columns.
+
+    >>> import pandas
+    >>> from triptych.data.inputs import frame_columns
+    >>> photos, labels = frame_columns(pandas.DataFrame({"Path": ["1.jpg"], "Label": ["plum"]}))
+    >>> list(photos), list(labels)
+    (['1.jpg'], ['plum'])
     """
     column = _plain(list(frame.columns)).get("label")
     if column is None:
