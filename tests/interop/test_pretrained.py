@@ -417,7 +417,7 @@ def broken(folder: Path, how: str) -> None:
         ("own code", "not a model that can be used|damaged or incomplete"),
         ("not json", "no such folder|not a model|damaged or incomplete"),
         ('{"crop_size": {"height": 64, "width": 96}}', "expected a square"),
-        ('{"crop_size": 5000}', "16 to 2048 pixels, got 5000"),
+        ('{"crop_size": 5000}', "side is 5000; expected a whole number of pixels from 1 to 4096"),
         ('{"do_flip_channel_order": true}', "reorders channels"),
         ('{"crop_size": 16}', "gives a single position"),
     ],

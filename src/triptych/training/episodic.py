@@ -1,5 +1,6 @@
 """Episodic training: each step is a few tasks like those the method will be asked to solve."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 

@@ -1,5 +1,6 @@
 """Pre-training: the backbone learns to classify the base classes, pooled and at every position."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
