@@ -194,14 +194,14 @@ def _least_in_two_stages(gaps: Tensor, k: int) -> tuple[Tensor, Int[Tensor, "blo
 def _least(values: Tensor, k: int) -> tuple[Tensor, Int[Tensor, "rows k"]]:
     """The k least of each row and their columns; ``values`` may be overwritten."""
     if k > _FEW:
-        return torch.topk(values, k, dim=1, largest=False, sorted=False)
+        values, columns = torch.topk(-values, k, dim=1, sorted=False)  # topk takes a NaN for the largest: it shows
+        return -values, columns
     found = [torch.min(values, dim=1, keepdim=True)]
     highest = torch.inf if values.is_floating_point() else torch.iinfo(values.dtype).max
     while len(found) < k:
         values.scatter_(1, found[-1].indices, highest)
         found.append(torch.min(values, dim=1, keepdim=True))
-    least, columns = zip(*found, strict=True)
-    return torch.cat(least, dim=1), torch.cat(columns, dim=1)
+    return torch.cat([one.values for one in found], dim=1), torch.cat([one.indices for one in found], dim=1)
 
 
 class _ScoresWithGradient(torch.autograd.Function):
