@@ -14,6 +14,7 @@ import triptych
 from triptych import Recognizer
 from triptych.methods import METHODS, WEIGHTS
 from triptych.system.outputs import PAGE, check_output
+from triptych.system.wording import printable
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_predict_names_files_whose_names_are_no_text(command: Command, model: Pa
     assert ended.code == 1
     assert "caf\\udce9.png: class0" in ended.out
     assert "no\\udce9.png: No such file" in ended.err
-    assert command("predict", model, tmp_path / name, "--json").json[0]["image"] == str(tmp_path / name)
+    assert command("predict", model, tmp_path / name, "--json").json[0]["image"] == printable(tmp_path / name)
 
 
 def test_predict_says_when_a_photo_was_learnt_from(command: Command, model: Path, folder: Path) -> None:

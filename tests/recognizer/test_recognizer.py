@@ -471,7 +471,7 @@ def test_false_similarities_of_photos_left_out_are_refused(saved: Path, name: st
         (lambda tensors: tensors.update({"encoded.more": tensors["encoded.codes"].clone()}), "maps of shapes"),
         (lambda tensors: tensors.update({"encoded.codes": tensors["encoded.codes"][:, :3].clone()}), "maps of shapes"),
         (lambda tensors: tensors.update({"encoded.maps": tensors["encoded.maps"].float()}), "maps of shapes"),
-        (lambda tensors: tensors["encoded.maps"].fill_(float("inf")), "no finite number"),
+        (lambda tensors: tensors["encoded.maps"].fill_(float("inf")), "not finite"),
         (
             lambda tensors: tensors.update({"encoded.codes": tensors["encoded.codes"][:5].clone()}),
             "same number of images",
