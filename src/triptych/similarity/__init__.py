@@ -20,26 +20,38 @@ from triptych.similarity.gaussians import (
     gaussian_vectors,
     image_gaussians,
 )
+from triptych.similarity.lda import LDA, fit_lda, lda_leave_one_out, lda_to_classes
 from triptych.similarity.nearest import nearest_similarity
 from triptych.similarity.part import part_class, part_similarity, part_to_classes
 from triptych.similarity.pixel import pixel_class, pixel_similarity, pixel_to_classes
 from triptych.similarity.plda import PLDA, PLDAClass, fit_plda, plda_class, plda_codes, plda_to_classes
 from triptych.similarity.pooled import global_class, global_similarity, global_to_classes
+from triptych.similarity.salient import (
+    SalientDescriptors,
+    salient_class,
+    salient_descriptors,
+    salient_moments,
+    salient_similarity,
+    salient_to_classes,
+)
 from triptych.similarity.search import Search, current_search, in_precision, search_dtype, searching
 
 __all__ = [
     "DISTANCES",
+    "LDA",
     "PLDA",
     "SHRINKAGES",
     "Gaussian",
     "PLDAClass",
     "PrecisionGaussian",
+    "SalientDescriptors",
     "Search",
     "class_members",
     "current_search",
     "distribution_class",
     "distribution_similarity",
     "distribution_to_classes",
+    "fit_lda",
     "fit_plda",
     "gaussian_vector_size",
     "gaussian_vectors",
@@ -48,6 +60,8 @@ __all__ = [
     "global_to_classes",
     "image_gaussians",
     "in_precision",
+    "lda_leave_one_out",
+    "lda_to_classes",
     "nearest_similarity",
     "part_class",
     "part_similarity",
@@ -58,6 +72,11 @@ __all__ = [
     "plda_class",
     "plda_codes",
     "plda_to_classes",
+    "salient_class",
+    "salient_descriptors",
+    "salient_moments",
+    "salient_similarity",
+    "salient_to_classes",
     "search_dtype",
     "searching",
     "split_classes",

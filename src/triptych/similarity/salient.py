@@ -1,0 +1,144 @@
+"""Pixel level for pretrained maps: the descriptors that stand out count, the background does not."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from triptych.similarity.common import at_least_float32, split_classes, without_autocast
+from triptych.similarity.nearest import nearest_similarity
+from triptych.similarity.search import current_search
+
+__all__ = [
+    "SalientDescriptors",
+    "salient_class",
+    "salient_descriptors",
+    "salient_moments",
+    "salient_similarity",
+    "salient_to_classes",
+]
+
+
+class SalientDescriptors(NamedTuple):
+    """The T descriptors of each image that stand out most.
+
+    Attributes:
+        units: (B, T, C), of unit length.
+        weights: (B, T), which sum to one.
+        positions: (B, T), where in the map they are, 0..M-1, row by row.
+    """
+
+    units: Float[Tensor, "B T C"]
+    weights: Float[Tensor, "B T"]
+    positions: Int64[Tensor, "B T"]
+
+
+@without_autocast
+def salient_similarity(
+    query: Float[Tensor, "Q C H W"],
+    support: Float[Tensor, "S C h w"],
+    labels: Int64[Tensor, " S"],
+    power: float = 2.0,
+    keep: int | None = None,
+) -> Float[Tensor, "Q N"]:
+    r"""Image-to-class similarity of local descriptors, each weighted by a power of its length.
+
+    .. math:: s(q, n) = \frac{\sum_i w_i \max_{j \in S_n} \cos(x_i^{(q)}, x_j)}{\sum_i w_i}, \qquad w_i = |x_i|^p
+
+    over the ``keep`` longest descriptors of each image. In a network that was trained to name objects, descriptors of
+    the background are short; counted alike, as in ``pixel_similarity``, they drown the object.
+
+    Args:
+        query: (Q, C, H, W) feature maps.
+        support: (S, C, H, W) feature maps; classes may have different numbers of them.
+        labels: (S,) the class of each support map, 0..N-1.
+        power: p, 0 counts all alike.
+        keep: descriptors of an image that are compared, by default all.
+
+    Returns:
+        (Q, N) similarities in [-1, 1].
+
+    >>> import torch
+    >>> from triptych.similarity import salient_similarity
+    >>> support = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(2, 2, 1, 1)
+    >>> salient_similarity(torch.tensor([[3.0, 0.0], [0.0, 1.0]]).view(1, 2, 1, 2), support, torch.tensor([0, 1]))
+    tensor([[0.9000, 0.1000]])
+    """
+    pools = [salient_class(salient_descriptors(maps, power, keep)) for maps in split_classes(support, labels)]
+    return salient_to_classes(salient_descriptors(query, power, keep), pools)
+
+
+def salient_descriptors(
+    maps: Float[Tensor, "B C H W"],
+    power: float = 2.0,
+    keep: int | None = None,
+    lengths: Float[Tensor, "B M"] | None = None,
+) -> SalientDescriptors:
+    """The longest descriptors of each map, and their weights, the given power of their lengths.
+
+    Args:
+        maps: (B, C, H, W) feature maps.
+        power: of the lengths.
+        keep: T, at most M = H * W; by default all.
+        lengths: (B, M) in place of the maps' own, from a deeper layer of the same grid, which knows objects better.
+
+    Raises:
+        ValueError: ``keep`` below 1, or lengths that do not fit.
+
+    >>> import torch
+    >>> from triptych.similarity import salient_descriptors
+    >>> salient_descriptors(torch.tensor([[1.0, 2.0, 0.0, 4.0]]).view(1, 1, 2, 2), power=1, keep=2).weights
+    tensor([[0.6667, 0.3333]])
+    """
+    descriptors = at_least_float32(maps).flatten(2).transpose(1, 2)  # (B, M, C)
+    lengths = descriptors.norm(dim=2) if lengths is None else lengths.to(descriptors.dtype)
+    if lengths.shape != descriptors.shape[:2]:
+        raise ValueError(f"expected lengths of shape {tuple(descriptors.shape[:2])}, got {tuple(lengths.shape)}")
+    if keep is not None and keep < 1:
+        raise ValueError(f"keep must be at least 1, got {keep}")
+    kept, positions = lengths.topk(min(keep or lengths.shape[1], lengths.shape[1]), dim=1)  # (B, T)
+    chosen = descriptors.gather(1, positions[..., None].expand(-1, -1, descriptors.shape[2]))  # (B, T, C)
+    return SalientDescriptors(functional.normalize(chosen, dim=2), _shares(kept, power), positions)
+
+
+def salient_class(support: SalientDescriptors) -> Float[Tensor, "_ C"]:
+    """The pool of one class's descriptors, (K * T, C)."""
+    return support.units.flatten(0, 1)
+
+
+@without_autocast
+def salient_to_classes(query: SalientDescriptors, pools: Sequence[Float[Tensor, "_ C"]]) -> Float[Tensor, "Q N"]:
+    """``salient_similarity`` against classes prepared by ``salient_class``, sought as ``searching`` says."""
+    rows = query.units * query.weights[..., None]  # weights are not negative: the nearest stays the nearest
+    return nearest_similarity(rows, pools, 1, current_search().dtype or rows.dtype)
+
+
+@without_autocast
+def salient_moments(
+    maps: Float[Tensor, "B C H W"], power: float = 1.0
+) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
+    r"""Mean and standard deviation of each channel, with each descriptor weighted by a power of its length.
+
+    .. math:: \mu = \sum_i w_i x_i, \qquad \sigma^2 = \sum_i w_i (x_i - \mu)^2, \qquad w_i = |x_i|^p / \sum_j |x_j|^p
+
+    >>> import torch
+    >>> from triptych.similarity import salient_moments
+    >>> salient_moments(torch.tensor([3.0, 1.0]).view(1, 1, 1, 2))
+    (tensor([[2.5000]]), tensor([[0.8660]]))
+    """
+    descriptors = at_least_float32(maps).flatten(2)  # (B, C, M)
+    weights = _shares(descriptors.norm(dim=1), power)[:, None]  # (B, 1, M)
+    mean = (weights * descriptors).sum(2)
+    variance = (weights * (descriptors - mean[..., None]).square()).sum(2)
+    return mean, variance.sqrt()
+
+
+def _shares(lengths: Float[Tensor, "B T"], power: float) -> Float[Tensor, "B T"]:
+    """Powers of the lengths that sum to one; alike where all are zero."""
+    longest = lengths.amax(1, keepdim=True)
+    relative = torch.where(longest > 0, lengths / longest.clamp_min(torch.finfo(lengths.dtype).tiny), 1.0)
+    powers = relative.pow(power)
+    return powers / powers.sum(1, keepdim=True)
