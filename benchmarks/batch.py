@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from latency import photos_of
-from speed import machine
+from machine import machine
 
 from triptych import Recognizer
 from triptych.data import Photo, list_folder, read_photos

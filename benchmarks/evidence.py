@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import machine
 from scipy.stats import binomtest
-from speed import machine
 
 from triptych import Recognizer
 from triptych.data import list_folder

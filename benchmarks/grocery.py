@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import sklearn
 import torch
-from speed import machine
+from machine import machine
 
 from triptych import load_method
 from triptych.comparison.baselines import pooled

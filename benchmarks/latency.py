@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from speed import machine
+from machine import machine
 
 from triptych import Recognizer
 from triptych.data import list_folder

@@ -1,19 +1,23 @@
 """How fast and how small: Triptych beside a plain implementation and this machine's own matrix product.
 
-    python benchmarks/speed.py DATA --json benchmarks/results/speed-cpu.json
+    python benchmarks/speed.py --json benchmarks/results/speed-cpu.json
 
-Evaluation episodes and training steps, stage by stage. The two implementations take turns in one process, as machines
-drift; peak memory is that of a fresh process that does one thing. ``plain.py`` says what the baseline is.
+Evaluation episodes and training steps, stage by stage, on noise, which takes as long as photos, or on a data set. The
+two implementations take turns in one process, as machines drift, and "faster" is the median of the turns' ratios; peak
+memory is that of a fresh process that does one thing. ``plain.py`` says what the baseline is.
+
+On a machine that others use, ``--processor-time`` measures what one thread had of its core in place of what the clock
+says. A processor can play one that has AVX2 and no more:
+
+    ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 python benchmarks/speed.py
 """
 
 import argparse
 import copy
 import ctypes
 import json
-import platform
 import statistics
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -25,21 +29,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import Stopwatch, machine, processor_line
 from plain import PlainMML
 from torch import Tensor
 from torch.nn import functional
 
-import triptych
 from triptych.data import ImageStore, Preprocessing, open_store, random_crop_flip
 from triptych.evaluation import Episode, EpisodeSampler
 from triptych.methods import MML, Encoded, build_method, encode_images
 from triptych.similarity import distribution_similarity, in_precision, part_similarity, pixel_similarity
 from triptych.system.memory import keep_freed_memory
+from triptych.system.precision import PRECISIONS, half_speed, resolve_precision
 from triptych.training.episodic import episode_loss
 
 PLAIN_LIMIT = 12e9  # bytes of the plain similarity tensor above which it is not tried
 STORE_SIDE = 92
-PATIENCE = 20.0  # seconds for the repeats of one task
+PATIENCE = 40.0  # seconds for the repeats of one task
 
 
 @dataclass(frozen=True)
@@ -55,35 +60,6 @@ class Task:
     @property
     def name(self) -> str:
         return f"{self.method} {self.way}-way {self.shot}-shot {'training' if self.training else 'evaluation'}"
-
-
-class Stopwatch:
-    """Seconds by stage."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.seconds: dict[str, list[float]] = defaultdict(list)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        self._wait()
-        start = time.perf_counter()
-        yield
-        self._wait()
-        self.seconds[stage].append(time.perf_counter() - start)
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
-    def summary(self) -> dict[str, dict[str, float]]:
-        """Median and quartiles of each stage, in seconds; the first run, a warm-up, is dropped."""
-        found = {}
-        for stage, all_seconds in self.seconds.items():
-            seconds = all_seconds[1:] or all_seconds
-            low, _, high = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else seconds * 3
-            found[stage] = {"median": statistics.median(seconds), "q1": low, "q3": high, "runs": len(seconds)}
-        return found
 
 
 class Ours:
@@ -207,22 +183,28 @@ def measure_apart(task: Task, arguments: argparse.Namespace, ceilings: dict[str,
 
 def _measure_data(task: Task, arguments: argparse.Namespace, ceilings: dict[str, float]) -> dict[str, Any]:
     keep_freed_memory()
-    store = open_store(arguments.data, "train", Preprocessing(STORE_SIDE)).to(arguments.device)
-    return measure(task, store, arguments.repeats, not arguments.fp32, ceilings)
+    torch.set_num_threads(arguments.threads)
+    if arguments.data is None:
+        store = synthetic_store(task, arguments.device)
+    else:
+        store = open_store(arguments.data, "train", Preprocessing(STORE_SIDE)).to(arguments.device)
+    return measure(task, store, arguments.repeats, arguments.precision == "bf16", ceilings, arguments.clock)
 
 
-def measure(task: Task, store: ImageStore, repeats: int, bf16: bool, ceilings: dict[str, float]) -> dict[str, Any]:
+def measure(
+    task: Task, store: ImageStore, repeats: int, bf16: bool, ceilings: dict[str, float], clock: str = "wall"
+) -> dict[str, Any]:
     """One row of the table."""
     sampler = EpisodeSampler(store.labels, task.way, task.shot, task.queries)
-    ours, our_watch = Ours(task, store, bf16), Stopwatch(store.images.device)
+    ours, our_watch = Ours(task, store, bf16), Stopwatch(store.images.device, clock)
     flops, plain_bytes = pixel_flops(ours, sampler[0])
     plain = Plain(task, store, ours.method) if plain_bytes < PLAIN_LIMIT else None
-    plain_watch = Stopwatch(store.images.device)
+    plain_watch = Stopwatch(store.images.device, clock)
     started = time.perf_counter()
     for number in range(repeats + 1):
-        if number > 1 and time.perf_counter() - started > PATIENCE:
+        if number > 3 and time.perf_counter() - started > PATIENCE:
             break
-        if plain is not None and number <= 3:
+        if plain is not None:
             plain.run(sampler[number], plain_watch)
         ours.run(sampler[number], our_watch)
         ours.stages(sampler[number], our_watch)
@@ -246,10 +228,16 @@ def measure(task: Task, store: ImageStore, repeats: int, bf16: bool, ceilings: d
         row["plain"] = f"not run: one similarity tensor alone takes {plain_bytes / 1e9:.0f} GB"
     else:
         row["plain"] = plain_watch.summary()["whole"]
-        row["ratio"] = row["plain"]["median"] / whole
+        row["ratio"] = paired_ratio(plain_watch.seconds["whole"], our_watch.seconds["whole"])
         row["plain_peak_bytes"] = peak_memory(task, bf16, plain=True, device=store.images.device)
         row["memory_ratio"] = row["plain_peak_bytes"] / row["peak_bytes"]
     return row
+
+
+def paired_ratio(plain: list[float], ours: list[float]) -> float:
+    """The median over turns of how many times as long the first took; the first turn, a warm-up, is dropped."""
+    turns = list(zip(plain, ours, strict=True))
+    return statistics.median(one / other for one, other in turns[1:] or turns)
 
 
 def pixel_flops(ours: Ours, episode: Episode) -> tuple[float, float]:
@@ -261,7 +249,7 @@ def pixel_flops(ours: Ours, episode: Episode) -> tuple[float, float]:
     return 2.0 * cosines * channels, 4.0 * max(cosines, pairs * channels**2)
 
 
-def measure_ceilings(device: torch.device, square: int = 4096) -> dict[str, float]:
+def measure_ceilings(device: torch.device, square: int = 4096, clock: str = "wall") -> dict[str, float]:
     """FLOP/s of a large square product, and of one of the shape of the pixel level: 64 deep, its result written."""
     found = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
@@ -271,13 +259,13 @@ def measure_ceilings(device: torch.device, square: int = 4096) -> dict[str, floa
                 torch.randn(depth, columns, device=device).to(dtype),
             )
             out = x @ y
-            seconds = _best(lambda x=x, y=y, out=out: torch.mm(x, y, out=out), device)  # type: ignore[misc]
+            seconds = _best(lambda x=x, y=y, out=out: torch.mm(x, y, out=out), device, clock)  # type: ignore[misc]
             found[f"{name} {kind}"] = 2.0 * rows * depth * columns / seconds
     return found
 
 
-def _best(action: Callable[[], Any], device: torch.device, runs: int = 10) -> float:
-    watch = Stopwatch(device)
+def _best(action: Callable[[], Any], device: torch.device, clock: str, runs: int = 10) -> float:
+    watch = Stopwatch(device, clock)
     for _ in range(runs):
         with watch("product"):
             action()
@@ -344,54 +332,45 @@ def show(row: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", help="a data set with a train split of at least 20 classes")
-    parser.add_argument("--method", action="append", help="by default mml-paper-conv64f and mml-paper-resnet12")
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--fp32", action="store_true", help="Triptych in float32 too")
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    arguments = parser.parse_args()
-
+    arguments = _arguments()
+    torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
-    ceilings = measure_ceilings(device)
-    print("matrix product: " + ", ".join(f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in ceilings.items()))
-    rows: list[dict[str, Any]] = []
-    record = {
+    speed = half_speed(arguments.device)
+    ceilings = measure_ceilings(device, 4096 if speed >= 1 else 512, arguments.clock)
+    record: dict[str, Any] = {
         "machine": machine(device),
-        "precision": "fp32" if arguments.fp32 else "bf16",
+        "clock": arguments.clock,
+        "precision": arguments.precision,
+        "half_speed": speed,
         "ceilings_flops": ceilings,
-        "rows": rows,
+        "rows": [],
     }
+    print(f"{processor_line(record['machine'])}; {arguments.clock} time; precision {arguments.precision}")
+    print("matrix product: " + ", ".join(f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in ceilings.items()))
     for method in arguments.method or ["mml-paper-conv64f", "mml-paper-resnet12"]:
         for way, shot in ((5, 1), (5, 5), (20, 5)):
             for training in (False, True):
                 row = measure_apart(Task(method, way, shot, training), arguments, ceilings)
                 print(show(row), flush=True)
-                rows.append(row)
+                record["rows"].append(row)
                 if arguments.json:
                     arguments.json.write_text(json.dumps(record, indent=1) + "\n")
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """What the figures were measured on."""
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "triptych": triptych.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if (info.exists())
-        else []
-    )
-    return names[0] if names else platform.processor()
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="?", help="a data set with a train split of at least 20 classes; else noise")
+    parser.add_argument("--method", action="append", help="by default mml-paper-conv64f and mml-paper-resnet12")
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of Triptych; auto: bf16 where faster")
+    parser.add_argument("--processor-time", action="store_true", help="of one thread, where others use the machine")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arguments = parser.parse_args()
+    arguments.precision = resolve_precision(arguments.precision, arguments.device, half="bf16")
+    arguments.clock = "processor" if arguments.processor_time else "wall"
+    arguments.threads = 1 if arguments.processor_time else torch.get_num_threads()
+    return arguments
 
 
 if __name__ == "__main__":

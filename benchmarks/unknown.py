@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import sklearn
 import torch
+from machine import machine
 from sklearn.metrics import pairwise_distances, roc_auc_score
-from speed import machine
 
 from triptych import Recognizer, load_method
 from triptych.comparison.baselines import pooled, prepared

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,6 +16,7 @@ from triptych import Recognizer
 from triptych.data import Preprocessing, open_store
 from triptych.interop import load_method
 from triptych.methods import MML, MMLConfig, build_method, save_method
+from triptych.system.precision import half_speed
 from triptych.training import TrainSettings
 
 Capture: TypeAlias = pytest.CaptureFixture[str]
@@ -56,11 +58,34 @@ def test_a_row_of_the_speed_table() -> None:
     from speed import Task, measure, measure_ceilings, show, synthetic_store
 
     task = Task("mml-paper-conv64f", way=2, shot=1, training=True, queries=2)
-    row = measure(task, synthetic_store(task, "cpu"), 1, True, measure_ceilings(torch.device("cpu"), square=128))
+    half = half_speed("cpu") > 1  # emulated, it would take minutes
+    row = measure(task, synthetic_store(task, "cpu"), 1, half, measure_ceilings(torch.device("cpu"), square=128))
     assert row["ratio"] > 0
     assert 50e6 < row["peak_bytes"] < 10e9
     assert {"data", "backbone", "pixel", "part", "distribution", "fusion", "backward"} <= row["seconds"].keys()
     assert task.name in show(row)
+
+
+def test_the_speed_table_says_which_processor_it_is_of_and_pairs_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    from machine import Stopwatch, machine, processor_line
+    from speed import paired_ratio
+
+    for name in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    own = machine(torch.device("cpu"))
+    assert own["device"]
+    assert processor_line(own).startswith(f"{own['device']}, {own['instructions']}, threads")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    played = machine(torch.device("cpu"))
+    assert played["played"] == {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    assert "playing an older processor (AVX2)" in processor_line(played)
+    # A turn in which both were held up tells as much as one in which neither was; the first is a warm-up.
+    assert paired_ratio([9.0, 4.0, 40.0, 3.0], [1.0, 2.0, 20.0, 1.0]) == 2.0
+    watch = Stopwatch(torch.device("cpu"), "processor")
+    for _ in range(2):
+        with watch("asleep"):
+            time.sleep(0.05)
+    assert watch.summary()["asleep"]["median"] < 0.04
 
 
 @pytest.mark.slow
