@@ -145,6 +145,7 @@ def test_thumbnails_that_are_no_jpeg_are_not_opened(
     assert not (tmp_path / "was-run").exists()
 
 
+@pytest.mark.slow
 def test_a_thousand_classes() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1000, 24, 24, 3), dtype=np.uint8)
     method = build_method(MMLConfig(preprocessing=Preprocessing(side=16)))
