@@ -82,7 +82,7 @@ def salient_descriptors(
     Args:
         maps: (B, C, H, W) feature maps.
         power: of the lengths.
-        keep: T, at most M = H * W; by default all.
+        keep: T, at most M = H * W; by default all, in their order.
         lengths: (B, M) in place of the maps' own, from a deeper layer of the same grid, which knows objects better.
 
     Raises:
@@ -99,7 +99,10 @@ def salient_descriptors(
         raise ValueError(f"expected lengths of shape {tuple(descriptors.shape[:2])}, got {tuple(lengths.shape)}")
     if keep is not None and keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
-    kept, positions = lengths.topk(min(keep or lengths.shape[1], lengths.shape[1]), dim=1)  # (B, T)
+    if keep is None:
+        positions = torch.arange(lengths.shape[1], device=lengths.device).expand(len(lengths), -1)
+        return SalientDescriptors(functional.normalize(descriptors, dim=2), _shares(lengths, power), positions)
+    kept, positions = lengths.topk(min(keep, lengths.shape[1]), dim=1)  # (B, T)
     chosen = descriptors.gather(1, positions[..., None].expand(-1, -1, descriptors.shape[2]))  # (B, T, C)
     return SalientDescriptors(functional.normalize(chosen, dim=2), _shares(kept, power), positions)
 
