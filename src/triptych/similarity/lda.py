@@ -17,6 +17,11 @@ class LDA(NamedTuple):
     Attributes:
         directions: (N, D), the inverse covariance times each class's mean.
         offsets: (N,), what a class's score loses.
+
+    >>> import torch
+    >>> from triptych.similarity import fit_lda
+    >>> fit_lda(torch.tensor([[3.0], [-1.0]]), torch.tensor([0, 1]), ridge=0.5).offsets
+    tensor([9., 1.], dtype=torch.float64)
     """
 
     directions: Float[Tensor, "N D"]
@@ -67,7 +72,13 @@ def fit_lda(vectors: Float[Tensor, "S D"], labels: Int64[Tensor, " S"], ridge: f
 
 @without_autocast
 def lda_to_classes(query: Float[Tensor, "Q D"], fitted: LDA) -> Float[Tensor, "Q N"]:
-    """The score of each class for each query vector; see ``fit_lda``."""
+    """The score of each class for each query vector; see ``fit_lda``.
+
+    >>> import torch
+    >>> from triptych.similarity import LDA, lda_to_classes
+    >>> lda_to_classes(torch.tensor([[2.0, 1.0]]), LDA(torch.eye(2).double(), torch.tensor([0.5, 0.0])))
+    tensor([[1.5000, 1.0000]], dtype=torch.float64)
+    """
     return query.double() @ fitted.directions.T - fitted.offsets
 
 

@@ -29,6 +29,11 @@ class SalientDescriptors(NamedTuple):
         units: (B, T, C), of unit length.
         weights: (B, T), which sum to one.
         positions: (B, T), where in the map they are, 0..M-1, row by row.
+
+    >>> import torch
+    >>> from triptych.similarity import salient_descriptors
+    >>> salient_descriptors(torch.tensor([1.0, 0.0, 4.0]).view(1, 1, 1, 3), keep=2).positions
+    tensor([[2, 0]])
     """
 
     units: Float[Tensor, "B T C"]
@@ -108,13 +113,26 @@ def salient_descriptors(
 
 
 def salient_class(support: SalientDescriptors) -> Float[Tensor, "_ C"]:
-    """The pool of one class's descriptors, (K * T, C)."""
+    """The pool of one class's descriptors, (K * T, C).
+
+    >>> import torch
+    >>> from triptych.similarity import salient_class, salient_descriptors
+    >>> salient_class(salient_descriptors(torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)))
+    tensor([[0.6000, 0.8000]])
+    """
     return support.units.flatten(0, 1)
 
 
 @without_autocast
 def salient_to_classes(query: SalientDescriptors, pools: Sequence[Float[Tensor, "_ C"]]) -> Float[Tensor, "Q N"]:
-    """``salient_similarity`` against classes prepared by ``salient_class``, sought as ``searching`` says."""
+    """``salient_similarity`` against classes prepared by ``salient_class``, sought as ``searching`` says.
+
+    >>> import torch
+    >>> from triptych.similarity import salient_descriptors, salient_to_classes
+    >>> query = salient_descriptors(torch.tensor([[3.0, 0.0], [0.0, 1.0]]).view(1, 2, 1, 2))
+    >>> salient_to_classes(query, [torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])])
+    tensor([[0.9000, 0.1000]])
+    """
     rows = query.units * query.weights[..., None]  # weights are not negative: the nearest stays the nearest
     return nearest_similarity(rows, pools, 1, current_search().dtype or rows.dtype)
 
