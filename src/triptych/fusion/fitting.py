@@ -75,7 +75,8 @@ def learn_fusion(
     def cost(log_weights: np.ndarray) -> float:
         logits = torch.einsum("l,lrn->rn", torch.from_numpy(np.exp(log_weights)).to(scaled), scaled)
         loss = torch.nn.functional.cross_entropy(logits, truth, reduction="none")
-        return float(loss.sum() if trust is None else loss @ trust.to(loss)) + float((((log_weights - start) / _PRIOR_WIDTH) ** 2).sum()) / 2
+        likely = loss.sum() if trust is None else loss @ trust.to(loss)
+        return float(likely) + float((((log_weights - start) / _PRIOR_WIDTH) ** 2).sum()) / 2
 
     found = minimize(cost, start, method="L-BFGS-B", bounds=np.add.outer(start, _SEARCHED)).x
     fusion.log_weight.copy_(torch.from_numpy(found))

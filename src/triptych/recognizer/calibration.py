@@ -138,8 +138,8 @@ def _fused(method: Method, supports: Sequence[Support], left_out: LeftOut) -> Fu
 def _trust(method: Method, supports: Sequence[Support], left_out: LeftOut) -> Tensor | None:
     """(R,) how far photos left out stand for new ones, where classes depend on each other; else all alike.
 
-    Each class lacks a photo when one is left out. With K photos a class, what the method learns from how they vary rests
-    on K - 2 differences in place of K - 1 then: of two photos none is left, and nothing can be learnt from them.
+    Each class lacks a photo when one is left out. With K photos a class, what the method learns from how they vary
+    rests on K - 2 differences in place of K - 1 then: of two photos none is left, and nothing can be learnt from them.
     """
     if method.separable:
         return None
