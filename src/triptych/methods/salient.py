@@ -33,6 +33,7 @@ from triptych.similarity.salient import SalientDescriptors
 __all__ = ["SalientConfig", "SalientMML"]
 
 _LAYERS = ("stride16", "last", "maps")  # of the backbone's taps; "maps" are the deepest
+_LEAST_MEAN = 1e-12  # so that a root has a gradient
 # Level -> its share of the logits before any photo was left out; chosen on groceries, birds and signs.
 _SHARES = {"global": 0.75, "distribution": 0.75, "pixel": 0.75, "pixel-last": 0.75, "pixel-16": 0.3}
 # Level -> (layer whose descriptors are compared, layer whose lengths weigh them, power of the lengths).
@@ -148,7 +149,7 @@ def _salient(encoded: Encoded, level: str) -> SalientDescriptors:
 
 
 def _global_vectors(encoded: Encoded) -> list[Tensor]:
-    mean = encoded.maps.float().mean(dim=(2, 3)).clamp_min(0)
+    mean = encoded.maps.float().mean(dim=(2, 3)).clamp_min(_LEAST_MEAN)
     return [mean.sqrt(), salient_moments(encoded.tensors["last"].float(), power=2.0)[0]]
 
 

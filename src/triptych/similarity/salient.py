@@ -22,6 +22,9 @@ __all__ = [
 ]
 
 
+_LEAST_VARIANCE = 1e-12  # so that a root has a gradient
+
+
 class SalientDescriptors(NamedTuple):
     """The T descriptors of each image that stand out most.
 
@@ -154,7 +157,7 @@ def salient_moments(
     weights = _shares(descriptors.norm(dim=1), power)[:, None]  # (B, 1, M)
     mean = (weights * descriptors).sum(2)
     variance = (weights * (descriptors - mean[..., None]).square()).sum(2)
-    return mean, variance.sqrt()
+    return mean, variance.clamp_min(_LEAST_VARIANCE).sqrt()
 
 
 def _shares(lengths: Float[Tensor, "B T"], power: float) -> Float[Tensor, "B T"]:
