@@ -33,6 +33,7 @@ from triptych.similarity.salient import SalientDescriptors
 __all__ = ["SalientConfig", "SalientMML"]
 
 _LAYERS = ("stride16", "last", "maps")  # of the backbone's taps; "maps" are the deepest
+_DISCRIMINANT_WORK = 2500  # for each channel and each photo of the support; measured
 _LEAST_MEAN = 1e-12  # so that a root has a gradient
 # Level -> its share of the logits before any photo was left out; chosen on groceries, birds and signs.
 _SHARES = {"global": 0.75, "distribution": 0.75, "pixel": 0.75, "pixel-last": 0.75, "pixel-16": 0.3}
@@ -133,6 +134,11 @@ class SalientMML(Method):
         for level in _PIXEL:
             found[level] = salient_to_classes(_salient(query, level), [one[level] for one in classes])
         return {level: found[level].float() for level in self.level_names}
+
+    def pair_work(self, encoded: Encoded) -> int:
+        """Patches of three layers, and a share of the discriminant analyses, which are made anew for each photo."""
+        channels = sum(tensor.shape[1] for tensor in encoded.tensors.values())
+        return channels * encoded.maps[0, 0].numel() ** 2 + channels * _DISCRIMINANT_WORK
 
     def matchings(self) -> Mapping[str, Matching]:
         def rows(encoded: Encoded) -> Tensor:

@@ -152,7 +152,7 @@ def _fusion_of_strangers(method: Method, supports: Sequence[Support]) -> LevelFu
 
     Of two classes only one is not a photo's own, and one number has no spread; then its own class counts too.
     """
-    asked = supports[: most_left_out(supports)]
+    asked = supports[: most_left_out(method, supports)]
     queries = Encoded.join([support.photo(0) for support in asked])
     levels = method.compare(queries, method.adapt([support.summary for support in supports]))
     assert isinstance(method.fusion, LevelFusion)
