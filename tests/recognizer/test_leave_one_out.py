@@ -88,13 +88,13 @@ def test_with_single_photos_alone_there_is_nothing_to_leave_out() -> None:
 
 def test_more_views_leave_out_fewer_photos() -> None:
     supports = [kept(400, views, side=21) for views in (1, 4)]
-    assert [most_left_out([one]) for one in supports] == [149, 37]
+    assert [most_left_out(small_method(), [one]) for one in supports] == [149, 37]
 
 
 def test_small_maps_leave_out_fewer_photos_of_many_classes() -> None:
     """Turning from class to class takes its time, too."""
     one = kept(2, 1, side=7)
-    assert [most_left_out([one] * classes) for classes in (10, 200, 10_000)] == [256, 181, 32]
+    assert [most_left_out(small_method(), [one] * classes) for classes in (10, 200, 10_000)] == [256, 181, 32]
 
 
 def test_of_many_classes_a_new_one_takes_the_place_of_one_at_most() -> None:

@@ -26,8 +26,8 @@ __all__ = [
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "conv64f": Conv64F,
     "conv64f-bias": lambda: Conv64F(bias=True),
-    "efficientnet-lite0": EfficientNetLite,
-    "efficientnet-lite2": lambda: EfficientNetLite(width=1.1, depth=1.2),
+    "efficientnet-lite0": lambda: EfficientNetLite(classifies=False),
+    "efficientnet-lite2": lambda: EfficientNetLite(width=1.1, depth=1.2, classifies=False),
     "resnet12": ResNet12,
 }
 

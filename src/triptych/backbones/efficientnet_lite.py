@@ -42,6 +42,7 @@ class EfficientNetLite(Backbone):
     Args:
         width: scales the channels of the stages.
         depth: scales the number of blocks of the stages between the first and the last.
+        classifies: whether it has the linear layer of ``classify``, which maps do not need.
 
     Attributes:
         layer_channels: the channels of each layer that ``maps`` gives.
@@ -55,7 +56,7 @@ class EfficientNetLite(Backbone):
 
     channels = 1280
 
-    def __init__(self, width: float = 1.0, depth: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, depth: float = 1.0, classifies: bool = True) -> None:
         super().__init__()
         self.stem = _Convolution(3, 32, kernel=3, stride=2)
         blocks: list[nn.Module] = []
@@ -72,7 +73,7 @@ class EfficientNetLite(Backbone):
             outputs.append(channels)
         self.blocks = nn.ModuleList(blocks)
         self.head = _Convolution(inputs, self.channels, kernel=1)
-        self.classifier = nn.Linear(self.channels, 1000)
+        self.classifier = nn.Linear(self.channels, 1000) if classifies else None
         self.layer_channels = {name: outputs[stage] for name, stage in _LAYERS.items()} | {"head": self.channels}
         self._layer_at = {ends[stage]: name for name, stage in _LAYERS.items()}  # blocks passed -> layer
         initialise(self, negative_slope=0.0)
@@ -80,6 +81,10 @@ class EfficientNetLite(Backbone):
 
     def forward(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 1280 H W"]:
         return self.maps(images, ["head"])["head"]
+
+    def taps(self, images: Float[Tensor, "B 3 h w"]) -> tuple[Tensor, ...]:
+        """Maps of the layers "stride16", "last" and "head"."""
+        return tuple(self.maps(images, ["stride16", "last", "head"]).values())
 
     def maps(self, images: Float[Tensor, "B 3 h w"], layers: Sequence[str]) -> dict[str, Tensor]:
         """Feature maps (B, C, H, W) of several layers in one pass, which ends at the deepest of them.
@@ -107,6 +112,8 @@ class EfficientNetLite(Backbone):
 
     def classify(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 1000"]:
         """Logits of ImageNet's 1,000 classes, in the usual order of their WordNet ids."""
+        if self.classifier is None:
+            raise ValueError("this network was made without its classifier; expected classifies=True")
         return self.classifier(self(images).mean(dim=(2, 3)))
 
     def fold(self) -> "EfficientNetLite":

@@ -18,8 +18,8 @@ def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device 
     """Load a trained method, ready for inference.
 
     Args:
-        name: a registered name ("mml-conv64f"), a .safetensors file written by ``save_method``, or a checkpoint
-            published by the authors of MML, ADM or DN4 (.pth.tar).
+        name: a registered name ("mml-efficientnet-lite0", "mml-conv64f"), a .safetensors file written by
+            ``save_method``, or a checkpoint published by the authors of MML, ADM or DN4 (.pth.tar).
         device: where its weights go.
 
     Returns:
@@ -33,7 +33,7 @@ def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device 
     ('distribution', 'pixel', 'part', 'plda')
     >>> load_method("mml")
     Traceback (most recent call last):
-    ValueError: mml: no such file or registered weights; expected mml-conv64f, a .safetensors file or a published ...
+    ValueError: mml: no such file or registered weights; expected mml-conv64f, ...
     """
     path = Path(name)
     if str(name) in WEIGHTS:

@@ -10,6 +10,7 @@ from triptych.methods.frn import FRN, FRNConfig
 from triptych.methods.mml import LEVELS, MML, MMLConfig
 from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method
 from triptych.methods.relation import RelationConfig, RelationNetwork
+from triptych.methods.salient import SalientConfig, SalientMML
 
 __all__ = [
     "BATCH",
@@ -27,6 +28,8 @@ __all__ = [
     "Preprocessing",
     "RelationConfig",
     "RelationNetwork",
+    "SalientConfig",
+    "SalientMML",
     "Summary",
     "Weights",
     "build_method",

@@ -133,6 +133,11 @@ class Method(nn.Module, ABC):
         """The method with what it learns in closed form from the images of each class of training."""
         raise NotImplementedError(f"{type(self).__name__} learns nothing in closed form")
 
+    def pair_work(self, encoded: Encoded) -> int:
+        """About how many multiplications the comparison of two images takes; bounds what a recogniser leaves out."""
+        channels, positions = encoded.maps.shape[1], encoded.maps[0, 0].numel()
+        return channels * positions * (channels + positions)
+
     def check(self) -> None:
         """Refuse weights that cannot give answers: of a damaged file, or of training that has diverged.
 

@@ -4,15 +4,21 @@ import hashlib
 from dataclasses import dataclass
 from importlib import resources
 
+from triptych.backbones import pretrained_efficientnet_lite
+from triptych.data import Preprocessing
 from triptych.methods.base import Method
 from triptych.methods.config import MethodConfig
 from triptych.methods.files import method_from_bytes
 from triptych.methods.frn import FRNConfig
 from triptych.methods.mml import MMLConfig
 from triptych.methods.relation import RelationConfig
+from triptych.methods.salient import SalientConfig
 from triptych.methods.types import METHOD_TYPES
+from triptych.weights.packages import WEIGHT_PACKAGES
 
 __all__ = ["METHODS", "WEIGHTS", "Weights", "build_method", "packaged_method"]
+
+_LITE = Preprocessing(256, interpolation="bicubic", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 METHODS: dict[str, MethodConfig] = {
     "mml-conv64f": MMLConfig(part_normalize=True, distance="log_kl"),
@@ -22,6 +28,7 @@ METHODS: dict[str, MethodConfig] = {
     "adm-conv64f": MMLConfig(levels=("distribution", "pixel"), pixel_k=3, distance="kl"),
     "dn4-conv64f": MMLConfig(levels=("pixel",), pixel_k=3),
     "protonet-conv64f": MMLConfig(levels=("global",)),
+    "mml-efficientnet-lite0": SalientConfig(preprocessing=_LITE),
     "relation-conv64f": RelationConfig(),
     "frn-conv64f": FRNConfig(),
     "frn-resnet12": FRNConfig(backbone="resnet12", scale=640**-0.5),
@@ -37,6 +44,7 @@ class Weights:
         package: the installed package that holds the file.
         file: its name there.
         sha256: of the file.
+        backbone_only: whether the file holds a backbone's weights and not a method; its fusion is then untrained.
         licence: of the weights, and what limits their use.
         card: the model card beside them.
     """
@@ -47,6 +55,7 @@ class Weights:
     sha256: str
     licence: str
     card: str
+    backbone_only: bool = False
 
 
 WEIGHTS: dict[str, Weights] = {
@@ -59,6 +68,15 @@ WEIGHTS: dict[str, Weights] = {
         sha256="b890d715765ed3f7b2e6b744f969d8d59d31ededb88b6b9d44229394c7b32171",
         licence="MIT; trained on miniImageNet, whose images are for research use",
         card="mml-conv64f.md",
+    ),
+    "mml-efficientnet-lite0": Weights(
+        config=METHODS["mml-efficientnet-lite0"],
+        package=WEIGHT_PACKAGES["efficientnet-lite0"].package,
+        file=WEIGHT_PACKAGES["efficientnet-lite0"].file,
+        sha256=WEIGHT_PACKAGES["efficientnet-lite0"].sha256,
+        licence=WEIGHT_PACKAGES["efficientnet-lite0"].licence,
+        card="mml-efficientnet-lite0.md",
+        backbone_only=True,
     ),
 }
 
@@ -92,6 +110,8 @@ def packaged_method(name: str) -> Method:
     'conv64f'
     """
     weights = WEIGHTS[name]
+    if weights.backbone_only:
+        return _over_pretrained(weights.config)
     try:
         data = resources.files(weights.package).joinpath(weights.file).read_bytes()
     except (OSError, ModuleNotFoundError) as error:
@@ -99,3 +119,12 @@ def packaged_method(name: str) -> Method:
     if hashlib.sha256(data).hexdigest() != weights.sha256:
         raise ValueError(f"{name}: {weights.file} of {weights.package} was altered; install triptych again")
     return method_from_bytes(data, name)
+
+
+def _over_pretrained(config: MethodConfig) -> Method:
+    """The method over a backbone whose weights another package carries; see ``WEIGHT_PACKAGES``."""
+    method = build_method(config)
+    state = pretrained_efficientnet_lite(config.backbone).state_dict()
+    wanted = method.backbone.state_dict()
+    method.backbone.load_state_dict({key: value for key, value in state.items() if key in wanted})
+    return method.eval()

@@ -4,7 +4,8 @@ from triptych.methods.base import Method
 from triptych.methods.frn import FRN
 from triptych.methods.mml import MML
 from triptych.methods.relation import RelationNetwork
+from triptych.methods.salient import SalientMML
 
 __all__ = ["METHOD_TYPES"]
 
-METHOD_TYPES: dict[str, type[Method]] = {kind.name: kind for kind in (MML, RelationNetwork, FRN)}
+METHOD_TYPES: dict[str, type[Method]] = {kind.name: kind for kind in (MML, RelationNetwork, FRN, SalientMML)}

@@ -1,6 +1,7 @@
 """Calibration on the user's own photos: each is taken out of its class in turn and recognised by what remains."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,18 +132,31 @@ def fusion_of(method: Method, supports: Sequence[Support]) -> Fusion:
 def _fused(method: Method, supports: Sequence[Support], left_out: LeftOut) -> Fusion:
     if not method.fusion.trained and not len(left_out.truth):
         return _fusion_of_strangers(method, supports)
-    return refitted(method.fusion, left_out.levels, left_out.truth)
+    return refitted(method.fusion, left_out.levels, left_out.truth, _trust(method, supports, left_out))
+
+
+def _trust(method: Method, supports: Sequence[Support], left_out: LeftOut) -> Tensor | None:
+    """(R,) how far photos left out stand for new ones, where classes depend on each other; else all alike.
+
+    Each class lacks a photo when one is left out. With K photos a class, what the method learns from how they vary
+    rests on K - 2 differences in place of K - 1 then: of two photos none is left, and nothing can be learnt from them.
+    """
+    if method.separable:
+        return None
+    shots = torch.tensor([len(support) for support in supports], device=left_out.truth.device)[left_out.truth]
+    return (shots - 2).clamp_min(0) / shots
 
 
 def _fusion_of_strangers(method: Method, supports: Sequence[Support]) -> LevelFusion:
-    """Equal weights, and the spread of single photos' similarities to the classes that are not theirs.
+    """The untrained fusion with the spread of single photos' similarities to the classes that are not theirs.
 
     Of two classes only one is not a photo's own, and one number has no spread; then its own class counts too.
     """
-    asked = supports[: most_left_out(supports)]
+    asked = supports[: most_left_out(method, supports)]
     queries = Encoded.join([support.photo(0) for support in asked])
     levels = method.compare(queries, method.adapt([support.summary for support in supports]))
-    fusion = LevelFusion(method.level_names).to(queries.device)
+    assert isinstance(method.fusion, LevelFusion)
+    fusion = deepcopy(method.fusion)
     if len(supports) > 2:
         others = ~torch.eye(len(asked), len(supports), dtype=torch.bool, device=queries.device)
         levels = {level: scores[others].view(len(asked), -1) for level, scores in levels.items()}

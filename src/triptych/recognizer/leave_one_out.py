@@ -1,7 +1,6 @@
 """Leave-one-out on the user's own photos: each is recognised by the others."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ __all__ = ["LeftOut", "even_shares", "leave_one_out", "most_left_out"]
 _MOST = 256
 _LEAST = 32
 _COMPARISONS = 60_000  # photos left out times photos there are: about a quarter of a minute of Conv-64F on two cores
-_CONV64F = (64, 441)  # channels and positions of its maps
+_CONV64F = 64 * 441 * (64 + 441)  # the work of comparing two of its maps
 _CALL = 1.6  # comparisons of Conv-64F maps that take as long as turning from one class to the next
 
 Pair = tuple[str, tuple[str, ...]]  # a photo, and the photos of the class that it was compared with
@@ -80,7 +79,7 @@ def leave_one_out(
         most: how many photos are left out at most; by default ``most_left_out``.
         panel: with how many photos of a class each is compared at most, the first ones; by default all.
     """
-    taken = _shares(supports, most_left_out(supports) if most is None else most)
+    taken = _shares(supports, most_left_out(method, supports) if most is None else most)
     asked = [(own, photo) for own, count in enumerate(taken) for photo in range(count)]
     summaries = _Summaries(method, supports, panel)
     compare = _Pairs(summaries, before) if method.separable else _Whole(summaries)
@@ -151,9 +150,9 @@ class _Pairs:
         return {level: torch.stack([pair[level] for pair in row]) for level in self.method.level_names}
 
 
-def most_left_out(supports: Sequence[Support]) -> int:
+def most_left_out(method: Method, supports: Sequence[Support]) -> int:
     """How many photos to leave out, so that the time does not grow with the square of their number."""
-    relative = _products(*supports[0].encoded.maps.shape[1:]) / _products(*_CONV64F)
+    relative = method.pair_work(supports[0].encoded) / _CONV64F
     photos = sum(len(support.encoded) for support in supports)  # every view
     return max(_LEAST, min(_MOST, int(_COMPARISONS / (photos * relative + len(supports) * _CALL))))
 
@@ -198,9 +197,3 @@ def _compared(ids: tuple[str, ...], own: str | None) -> tuple[str, ...]:
 
 def _hash(ids: tuple[str, ...]) -> bytes:
     return hashlib.blake2b("".join(ids).encode(), digest_size=8).digest()
-
-
-def _products(channels: int, *sides: int) -> int:
-    """How many multiplications compare two maps, patch by patch and part by part."""
-    positions = math.prod(sides)
-    return channels * positions * (channels + positions)

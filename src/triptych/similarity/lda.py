@@ -135,10 +135,11 @@ def _reduce(vectors: Tensor, labels: Tensor, ridge: float) -> _Fit:
         raise ValueError(f"ridge must be above 0, got {ridge}")
     members = class_members(labels, len(vectors))
     rows = vectors.double()
-    basis = torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
     if rows.shape[0] < rows.shape[1]:
-        basis = torch.linalg.qr(rows.T)[0]  # (D, S)
-    rows = rows @ basis
+        basis, triangle = torch.linalg.qr(rows.T)  # (D, S), (S, S)
+        rows = triangle.T
+    else:
+        basis = torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
     means = torch.stack([rows[one].mean(0) for one in members])
     return _Fit(basis, rows, means, rows - means[labels], torch.bincount(labels))
 

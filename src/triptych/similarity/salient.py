@@ -22,6 +22,9 @@ __all__ = [
 ]
 
 
+_LEAST_VARIANCE = 1e-12  # so that a root has a gradient
+
+
 class SalientDescriptors(NamedTuple):
     """The T descriptors of each image that stand out most.
 
@@ -87,7 +90,7 @@ def salient_descriptors(
     Args:
         maps: (B, C, H, W) feature maps.
         power: of the lengths.
-        keep: T, at most M = H * W; by default all.
+        keep: T, at most M = H * W; by default all, in their order.
         lengths: (B, M) in place of the maps' own, from a deeper layer of the same grid, which knows objects better.
 
     Raises:
@@ -104,7 +107,10 @@ def salient_descriptors(
         raise ValueError(f"expected lengths of shape {tuple(descriptors.shape[:2])}, got {tuple(lengths.shape)}")
     if keep is not None and keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
-    kept, positions = lengths.topk(min(keep or lengths.shape[1], lengths.shape[1]), dim=1)  # (B, T)
+    if keep is None:
+        positions = torch.arange(lengths.shape[1], device=lengths.device).expand(len(lengths), -1)
+        return SalientDescriptors(functional.normalize(descriptors, dim=2), _shares(lengths, power), positions)
+    kept, positions = lengths.topk(min(keep, lengths.shape[1]), dim=1)  # (B, T)
     chosen = descriptors.gather(1, positions[..., None].expand(-1, -1, descriptors.shape[2]))  # (B, T, C)
     return SalientDescriptors(functional.normalize(chosen, dim=2), _shares(kept, power), positions)
 
@@ -151,7 +157,7 @@ def salient_moments(
     weights = _shares(descriptors.norm(dim=1), power)[:, None]  # (B, 1, M)
     mean = (weights * descriptors).sum(2)
     variance = (weights * (descriptors - mean[..., None]).square()).sum(2)
-    return mean, variance.sqrt()
+    return mean, variance.clamp_min(_LEAST_VARIANCE).sqrt()
 
 
 def _shares(lengths: Float[Tensor, "B T"], power: float) -> Float[Tensor, "B T"]:

@@ -2,4 +2,4 @@
 
 __all__ = ["DEFAULT"]
 
-DEFAULT = "mml-conv64f"
+DEFAULT = "mml-efficientnet-lite0"
