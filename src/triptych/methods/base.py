@@ -31,12 +31,14 @@ class Matching:
         rows: one encoded photo -> (R, D), in the order of positions or channels.
         pool: what the level keeps of a class -> (J, D), the rows of one photo after the other.
         k: how many of the nearest count.
+        weights: one encoded photo -> (R,), what the level has multiplied the rows with; by default one.
     """
 
     unit: str
     rows: Callable[[Encoded], Tensor]
     pool: Callable[[Any], Tensor]
     k: int
+    weights: Callable[[Encoded], Tensor] | None = None
 
 
 class Method(nn.Module, ABC):

@@ -141,11 +141,13 @@ class SalientMML(Method):
         return channels * encoded.maps[0, 0].numel() ** 2 + channels * _DISCRIMINANT_WORK
 
     def matchings(self) -> Mapping[str, Matching]:
-        def rows(encoded: Encoded) -> Tensor:
-            found = _salient(encoded, "pixel")
-            return (found.units * found.weights[..., None]).flatten(0, 1)
+        def weights(encoded: Encoded) -> Tensor:
+            return _salient(encoded, "pixel").weights.flatten()
 
-        return {"pixel": Matching("patch", rows, lambda pool: pool, k=1)}
+        def rows(encoded: Encoded) -> Tensor:
+            return _salient(encoded, "pixel").units.flatten(0, 1) * weights(encoded)[:, None]
+
+        return {"pixel": Matching("patch", rows, lambda pool: pool, k=1, weights=weights)}
 
 
 def _salient(encoded: Encoded, level: str) -> SalientDescriptors:
