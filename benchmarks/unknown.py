@@ -198,7 +198,7 @@ def main() -> None:
         "weights_sha256": weights_hash(method),
         "data": given.photos.name,
         "photos": len((listing := list_folder(given.photos)).labels),
-        "data_fingerprint": listing.fingerprint(listing.digests()),
+        "data_fingerprint": listing.fingerprint(),
         "machine": machine(torch.device("cpu")),
         "versions": {**versions(), "scikit-learn": sklearn.__version__},
     }
