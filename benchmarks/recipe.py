@@ -278,13 +278,13 @@ def main() -> None:
     method = build_method("mml-conv64f") if given.init is None else load_method(given.init)
     if not isinstance(method.backbone, Conv64F):
         parser.error(f"--init {given.init}: expected a method with the backbone conv64f")
-    store = open_store(given.data, "train", method.preprocess.side)
+    store = open_store(given.data, "train", method.preprocess)
     network, step = pretrain(store, method.backbone, recipe, given.side, given.out, given.minutes)
     method = build_method("mml-conv64f")
     method.backbone.load_state_dict(network.state_dict())
     save_method(method, given.out / "best.safetensors")
     if step == recipe.steps:
-        validation = open_store(given.data, "val", method.preprocess.side)
+        validation = open_store(given.data, "val", method.preprocess)
         figures = class_means(network, validation, given.side[-1], given.episodes)
         print(json.dumps({name: [round(100 * one.mean, 2), round(100 * one.ci95, 2)] for name, one in figures.items()}))
 

@@ -1,13 +1,17 @@
 """The comparison of recipes: what is mixed is told as mixed, and a killed run goes on as if it had not been."""
 
 import itertools
+import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from photos import split_folders
 
+from triptych import load_method
 from triptych.backbones import Conv64F
 from triptych.data import ImageStore
 
@@ -96,3 +100,29 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch):
         assert torch.equal(value, resumed.state_dict()[name]), name
     with pytest.raises(ValueError, match="of another recipe"):
         module.pretrain(store(), Conv64F(), replace(recipe, smoothing=0.1), [16], tmp_path / "whole", 1)
+
+
+def test_the_command_trains_validates_and_keeps_a_method(tmp_path, monkeypatch, capsys):
+    import recipe as module
+
+    data, out = split_folders(tmp_path / "data"), tmp_path / "run"
+    given = [
+        "recipe.py",
+        str(data),
+        "--out",
+        str(out),
+        "--steps",
+        "1",
+        "--batch",
+        "8",
+        "--side",
+        "28",
+        "--episodes",
+        "2",
+    ]
+    monkeypatch.setattr(sys, "argv", given)
+    module.main()
+    figures = json.loads(capsys.readouterr().out)
+    assert set(figures) == {"1-shot", "5-shot"}
+    assert all(0 <= accuracy <= 100 for accuracy, _ in figures.values())
+    assert isinstance(load_method(out / "best.safetensors").backbone, Conv64F)
