@@ -252,6 +252,7 @@ def test_train_runs_and_resumes(command: Command, tmp_path: Path) -> None:
         (("train", "two", "--checkpoint-seconds", "nan"), "checkpoint_seconds must be a number from 0"),
         (("train", "two", "--preset", "slow"), "unknown preset 'slow'; expected one of paper, fast"),
         (("train", "two", "--preset", "paper", "--epochs", "1"), "epochs is an option of pre-training, which preset"),
+        (("train", "two", "--new-fusion"), "--new-fusion is an option of --init, which is missing"),
         (
             ("train", "two", "--init", "x", "--pretrain-jitter", "1"),
             "jitter is an option of pre-training, which --init",

@@ -10,8 +10,7 @@ from triptych.cli.app import app
 from triptych.cli.options import Changes, Data, Resume, RunFolder, options_from
 from triptych.cli.terminal import say
 from triptych.system.outputs import check_run_folder
-from triptych.training.settings import PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
-from triptych.weights import DEFAULT
+from triptych.training.settings import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
 
 __all__ = ["pretrain", "train"]
 
@@ -29,7 +28,7 @@ def pretrain(
     data: Data,
     changes: Changes,
     out: RunFolder = None,
-    method: TrainMethod = DEFAULT,
+    method: TrainMethod = METHOD,
     resume: Resume = False,
 ) -> None:
     """Train a backbone to classify the train split; validation episodes pick the epoch."""
@@ -47,7 +46,7 @@ def train(
     data: Data,
     changes: Changes,
     out: RunFolder = None,
-    method: TrainMethod = DEFAULT,
+    method: TrainMethod = METHOD,
     preset: PresetName = "fast",
     init: Init = None,
     keep_fusion: KeepFusion = True,
@@ -56,6 +55,8 @@ def train(
     """Train a method on episodes; validation picks the model and the test split is never opened."""
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
+    if init is None and not keep_fusion:
+        raise ValueError("--new-fusion is an option of --init, which is missing; leave it out or say where to start")
     chosen = PRESETS[preset]
     first = None if init is not None or chosen.pretrain is None else replace(chosen.pretrain, **changes["pretrain"])
     if first is None:

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from triptych.data.listing import Listing, choose_split, split_of
+
+if TYPE_CHECKING:
+    import datasets
 
 __all__ = ["list_hub"]
 

@@ -22,7 +22,7 @@ from triptych.training.feasible import check_train_data
 from triptych.training.pretraining import pretrain
 from triptych.training.run import Run, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
-from triptych.training.settings import PRESETS, Preset, TrainSettings
+from triptych.training.settings import METHOD, PRESETS, Preset, TrainSettings
 
 __all__ = ["train"]
 
@@ -33,7 +33,7 @@ _VALIDATION_SEED = 1
 def train(
     data: str | Path,
     out: str | Path,
-    method: str | MethodConfig = "mml-conv64f",
+    method: str | MethodConfig = METHOD,
     preset: Preset = PRESETS["fast"],
     init: str | Path | None = None,
     resume: bool = False,

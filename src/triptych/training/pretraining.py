@@ -16,7 +16,7 @@ from triptych.training.classification import Heads
 from triptych.training.feasible import check_pretrain_data
 from triptych.training.run import Run, start_fabric
 from triptych.training.schedule import cosine, set_learning_rate, side_at
-from triptych.training.settings import PretrainSettings
+from triptych.training.settings import METHOD, PretrainSettings
 
 __all__ = ["pretrain"]
 
@@ -26,7 +26,7 @@ _ORDER, _AUGMENTATION = 1, 2  # streams of random numbers of one seed
 def pretrain(
     data: str | Path,
     out: str | Path,
-    method: str | MethodConfig = "mml-conv64f",
+    method: str | MethodConfig = METHOD,
     settings: PretrainSettings = PretrainSettings(),  # noqa: B008 (frozen)
     resume: bool = False,
 ) -> Path:

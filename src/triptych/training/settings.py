@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from triptych.system.precision import PRECISIONS
 from triptych.system.settings import LARGEST_SEED, NAME, check_settings, each, number, one_of, optional, setting, whole
 
-__all__ = ["PRESETS", "Preset", "PretrainSettings", "RunSettings", "TrainSettings"]
+__all__ = ["METHOD", "PRESETS", "Preset", "PretrainSettings", "RunSettings", "TrainSettings"]
+
+METHOD = "mml-conv64f"  # what is trained unless told otherwise
 
 _SIDE = whole(16, 1024)
 _SHOTS = each(whole(1), fewest=1)
