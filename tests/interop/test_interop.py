@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import oracle
@@ -115,6 +116,21 @@ def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"refuses to run"):
             load_method(tmp_path / f"{name}.pth.tar")
     assert not witness.exists()
+
+
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("hello world\n" * 50)  # to a pickle's reader: "look up number 101"
+    with pytest.raises(ValueError, match=r"note.txt: damaged, no checkpoint"):
+        load_method(tmp_path / "note.txt")
+
+
+def test_a_compressed_archive_is_not_unpacked(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"layer.weight": torch.zeros(1000)}}, tmp_path / "stored.pt")
+    with ZipFile(tmp_path / "stored.pt") as stored, ZipFile(tmp_path / "bomb.pt", "w", ZIP_DEFLATED) as bomb:
+        for name in stored.namelist():
+            bomb.writestr(name, stored.read(name))
+    with pytest.raises(ValueError, match="BadZipFile"):
+        load_method(tmp_path / "bomb.pt")
 
 
 @pytest.mark.parametrize(
