@@ -4,6 +4,7 @@ import io
 import json
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -574,6 +575,14 @@ def test_answers_go_on_while_classes_are_added(queries: list[Image.Image]) -> No
     first = next(answers).label
     recognizer.add([photo(9, 0)], "A, before the others").remove("a")
     assert [first, *(answer.label for answer in answers)] == expected
+
+
+def test_threads_that_add_at_once_lose_nothing() -> None:
+    recognizer = small().fit(*support())
+    added = {"w": 5, "x": 6, "y": 7, "z": 8}
+    with ThreadPoolExecutor(len(added)) as pool:
+        list(pool.map(lambda label: recognizer.add([photo(added[label], 0), photo(added[label], 1)], label), added))
+    assert recognizer.classes_.tolist() == ["a", "b", "c", *added]
 
 
 def test_photos_are_those_of_the_moment_they_were_given_at(

@@ -24,6 +24,7 @@ from triptych.methods import Method
 from triptych.recognizer.calibration import Calibration, known_score
 from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
 from triptych.recognizer.knowledge import Knowledge, fits, of_any_width
+from triptych.recognizer.threads import one_at_a_time
 from triptych.support import Support, grow, reduced_to, without
 from triptych.system.devices import usable_device
 from triptych.system.progress import track
@@ -60,9 +61,11 @@ class Answer:
 class Recognizer(ClassifierMixin, BaseEstimator):
     """Recognise photos from a handful of examples per class, with evidence.
 
+    Threads may share one: questions are answered by what it has learnt until then, and changes wait for each other.
+
     Args:
         method: a name that ``triptych methods`` lists with weights, a method file, a published checkpoint (see
-        ``load_method``), or a method.
+            ``load_method``), or a method.
         device: where it computes.
         views: how many views of each photo it learns from, 1 to 64: 1 the photo, 2 also its mirror image, more also
             crops of it. For classes of very few photos; time and memory grow with it.
@@ -149,6 +152,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         support = grow(method, read, {}, views, bool(self.thumbnails))
         return self._take(Knowledge.learn(method, support, of_any_width(dtype), bool(self.calibrate)))
 
+    @one_at_a_time
     def add(self, images: Iterable[ImageSource], label: Hashable) -> Self:
         """Add photos to a class, or a new class, without touching the others.
 
@@ -173,6 +177,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         dtype = known.dtype if known.dtype is not None and fits(known.dtype, label) else None
         return self._take(known.changed(support, dtype))
 
+    @one_at_a_time
     def remove(self, label: Hashable) -> Self:
         """Forget a class.
 
@@ -187,6 +192,7 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         support = {name: kept for name, kept in known.support.items() if name != label}
         return self._take(known.changed(support, known.dtype))
 
+    @one_at_a_time
     def remove_photo(self, photo: str) -> Self:
         """Forget one photo.
 
