@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -575,6 +576,15 @@ def test_answers_go_on_while_classes_are_added(queries: list[Image.Image]) -> No
     first = next(answers).label
     recognizer.add([photo(9, 0)], "A, before the others").remove("a")
     assert [first, *(answer.label for answer in answers)] == expected
+
+
+def test_weights_too_large_to_compute_with_are_an_error(queries: list[Image.Image]) -> None:
+    method = deepcopy(small_method())
+    with torch.no_grad():
+        method.fusion.log_weight.fill_(1e38)
+    recognizer = Recognizer(method, calibrate=False).fit(*support())
+    with pytest.raises(ValueError, match="scores that are not finite"):
+        recognizer.predict_proba(queries)
 
 
 def test_threads_that_add_at_once_lose_nothing() -> None:

@@ -98,8 +98,15 @@ class Knowledge:
 
     @torch.no_grad()
     def logits(self, levels: dict[str, Tensor]) -> Float[Tensor, "Q N"]:
-        """One score per class, from the levels."""
-        return self.fusion(levels).double()
+        """One score per class, from the levels.
+
+        Raises:
+            ValueError: the method's weights give scores that are not finite.
+        """
+        scores = self.fusion(levels).double()
+        if not scores.isfinite().all():
+            raise ValueError("the method's weights give scores that are not finite numbers; expected another method")
+        return scores
 
     def probabilities(self, logits: Float[Tensor, "Q N"]) -> Float[np.ndarray, "Q N"]:
         """The probability of each class."""
