@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -370,6 +371,13 @@ def test_a_truncated_file_is_refused(saved: Path, kept: float) -> None:
     saved.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
     with pytest.raises(ValueError, match=r"x.triptych: truncated, damaged or not a triptych-recognizer file"):
         Recognizer.load(saved)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.triptych")
+    with pytest.raises(ValueError, match=r"x.triptych: no plain file; expected a .triptych file"):
+        Recognizer.load(tmp_path / "x.triptych")
 
 
 def test_every_altered_byte_is_noticed_or_means_the_same(saved: Path) -> None:

@@ -6,7 +6,6 @@ import re
 from dataclasses import asdict
 from itertools import accumulate, pairwise
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from triptych.recognizer.knowledge import Knowledge, of_any_width, ordered
 from triptych.recognizer.leave_one_out import LeftOut
 from triptych.support import Support, summarised
 from triptych.system.devices import usable_device
-from triptych.system.files import pack, unpack, write_whole
+from triptych.system.files import pack, read_plain, unpack, write_whole
 
 __all__ = ["Settings", "fingerprint", "plain_label", "read_file", "write_file"]
 
@@ -60,7 +59,7 @@ def read_file(path: str | PathLike[str], device: str = "cpu") -> tuple[Knowledge
         ValueError: the file is missing, damaged, altered, or from a newer version; the message names it.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_plain(path)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
     tensors, content = unpack(data, _FORMAT, _VERSION, str(path))

@@ -1,5 +1,6 @@
 """Files of tensors and text that never run code, and writing a file whole or not at all."""
 
+import errno
 import json
 import os
 import secrets
@@ -21,6 +22,7 @@ __all__ = [
     "copy_new",
     "pack",
     "part_beside",
+    "read_plain",
     "remove_abandoned",
     "turn_to_write",
     "unpack",
@@ -57,6 +59,23 @@ def unpack(data: bytes, format: str, version: int, name: str) -> tuple[dict[str,
     if not isinstance(content.get("version"), int) or content["version"] > version:
         raise ValueError(f"{name}: written by a newer triptych; update with pip install -U triptych")
     return tensors, content
+
+
+def read_plain(path: str | os.PathLike[str]) -> bytes:
+    """All of a file. A pipe or a device is not opened: reading it could wait for ever, or never end.
+
+    Raises:
+        OSError: missing, not readable, or no plain file.
+
+    >>> from triptych.system.files import read_plain
+    >>> read_plain("/dev/null")
+    Traceback (most recent call last):
+    OSError: [Errno 22] no plain file: '/dev/null'
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "no plain file", str(path))
+    return path.read_bytes()
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
