@@ -24,7 +24,7 @@ def small_method() -> MML:
 
     Always the same object: no test may change it.
     """
-    embedded = load_method()
+    embedded = load_method("mml-conv64f")
     assert isinstance(embedded.config, MMLConfig)
     method = MML(replace(embedded.config, preprocessing=Preprocessing(side=SIDE)))
     method.load_state_dict(embedded.state_dict())
