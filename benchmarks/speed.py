@@ -1,6 +1,6 @@
 """How fast and how small: Triptych beside a plain implementation and this machine's own matrix product.
 
-    python benchmarks/speed.py --json benchmarks/results/speed-cpu.json
+    python benchmarks/speed.py --json benchmarks/results/speed-avx512.json
 
 Evaluation episodes and training steps, stage by stage, on noise, which takes as long as photos, or on a data set. The
 two implementations take turns in one process, as machines drift, and "faster" is the median of the turns' ratios; peak
@@ -345,7 +345,7 @@ def main() -> None:
         "ceilings_flops": ceilings,
         "rows": [],
     }
-    print(f"{processor_line(record['machine'])}; {arguments.clock} time; precision {arguments.precision}")
+    print(f"{processor_line(record['machine'])}; {arguments.clock} time; precision {arguments.precision}", flush=True)
     print("matrix product: " + ", ".join(f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in ceilings.items()))
     for method in arguments.method or ["mml-paper-conv64f", "mml-paper-resnet12"]:
         for way, shot in ((5, 1), (5, 5), (20, 5)):
