@@ -73,30 +73,6 @@ def test_sample_photos_get_the_names_of_imagenet(lite0: EfficientNetLite, class_
     assert logits.softmax(1).mean(0).argmax() == IN_IMAGENET[class_name]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (31, 33), (64, 64)])
-def test_folding_changes_no_value(size: tuple[int, int]) -> None:
-    torch.manual_seed(0)
-    images = torch.rand(1, 3, *size) * 2 - 1
-    with torch.no_grad():
-        network = pretrained_efficientnet_lite()
-        layers = list(network.layer_channels)
-        before, logits = network.maps(images, layers), network.classify(images)
-        network.fold()
-        after = network.maps(images, layers)
-        torch.testing.assert_close(network.classify(images), logits, atol=1e-4, rtol=1e-4)
-    for layer in layers:
-        torch.testing.assert_close(after[layer], before[layer], atol=1e-4, rtol=1e-4)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
-
-
-def test_folding_twice_changes_nothing() -> None:
-    images = torch.rand(1, 3, 32, 32)
-    with torch.no_grad():
-        network = pretrained_efficientnet_lite().fold()
-        once = network(images)
-        assert torch.equal(network.fold()(images), once)
-
-
 def test_maps_are_channels_last_and_end_at_the_deepest_asked_for(lite0: EfficientNetLite) -> None:
     with torch.no_grad():
         maps = lite0.maps(torch.rand(2, 3, 64, 64), ["stride16", "stride8"])

@@ -116,17 +116,6 @@ class EfficientNetLite(Backbone):
             raise ValueError("this network was made without its classifier; expected classifies=True")
         return self.classifier(self(images).mean(dim=(2, 3)))
 
-    def fold(self) -> "EfficientNetLite":
-        """Fold each BatchNorm into its convolution, in place, for inference; returns the network.
-
-        The maps stay the same up to rounding. A folded network has no statistics left to train, and its state
-        has other names.
-        """
-        for module in self.modules():
-            if isinstance(module, _Convolution):
-                module.fold()
-        return self.eval()
-
 
 class _Convolution(nn.Module):
     """Convolution with TensorFlow's "same" padding, BatchNorm, ReLU6 or none."""
@@ -137,7 +126,7 @@ class _Convolution(nn.Module):
         super().__init__()
         padding = kernel // 2 if stride == 1 else 0  # of a strided one it depends on the size of its input
         self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
-        self.norm: nn.Module = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
+        self.norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,12 +136,6 @@ class _Convolution(nn.Module):
             x = functional.pad(x, (*_same_padding(width, kernel, stride), *_same_padding(height, kernel, stride)))
         x = self.norm(self.convolution(x))
         return functional.relu6(x, inplace=True) if self.activation else x
-
-    def fold(self) -> None:
-        """Let the convolution take along the scale and the shift of fixed statistics."""
-        if isinstance(self.norm, nn.BatchNorm2d):
-            self.convolution = nn.utils.fuse_conv_bn_eval(self.convolution.eval(), self.norm.eval())
-            self.norm = nn.Identity()
 
 
 class _Block(nn.Module):
