@@ -20,7 +20,7 @@ from triptych.similarity.gaussians import (
     gaussian_vectors,
     image_gaussians,
 )
-from triptych.similarity.lda import LDA, fit_lda, lda_leave_one_out, lda_to_classes
+from triptych.similarity.lda import LDA, fit_lda, lda_to_classes
 from triptych.similarity.nearest import nearest_similarity
 from triptych.similarity.part import part_class, part_similarity, part_to_classes
 from triptych.similarity.pixel import pixel_class, pixel_similarity, pixel_to_classes
@@ -60,7 +60,6 @@ __all__ = [
     "global_to_classes",
     "image_gaussians",
     "in_precision",
-    "lda_leave_one_out",
     "lda_to_classes",
     "nearest_similarity",
     "part_class",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from triptych.similarity.common import class_members, without_autocast
 
-__all__ = ["LDA", "fit_lda", "lda_leave_one_out", "lda_to_classes"]
+__all__ = ["LDA", "fit_lda", "lda_to_classes"]
 
 
 class LDA(NamedTuple):
@@ -26,16 +26,6 @@ class LDA(NamedTuple):
 
     directions: Float[Tensor, "N D"]
     offsets: Float[Tensor, " N"]
-
-
-class _Fit(NamedTuple):
-    """What both functions need, in the space that the support spans."""
-
-    basis: Tensor  # (D, r)
-    rows: Tensor  # (S, r) support vectors
-    means: Tensor  # (N, r)
-    deviations: Tensor  # (S, r) of each support vector from its class's mean
-    shots: Tensor  # (N,)
 
 
 @without_autocast
@@ -64,10 +54,16 @@ def fit_lda(vectors: Float[Tensor, "S D"], labels: Int64[Tensor, " S"], ridge: f
     >>> lda_to_classes(torch.tensor([[1.0, 0.0]]), fitted)
     tensor([[ 1., -1.]], dtype=torch.float64)
     """
-    fit = _reduce(vectors, labels, ridge)
-    covariance = _covariance(fit, len(fit.rows) - len(fit.means), ridge)
-    directions = torch.linalg.solve(covariance, fit.means.T).T  # (N, r)
-    return LDA(directions @ fit.basis.T, (directions * fit.means).sum(1) / 2)
+    if not ridge > 0:
+        raise ValueError(f"ridge must be above 0, got {ridge}")
+    members = class_members(labels, len(vectors))
+    basis, rows = _spanned(vectors.double())  # (D, r), (S, r)
+    means = torch.stack([rows[one].mean(0) for one in members])  # (N, r)
+    deviations = rows - means[labels]
+    scatter = deviations.T @ deviations / max(len(rows) - len(means), 1)
+    covariance = scatter + ridge * torch.eye(len(scatter), dtype=rows.dtype, device=rows.device)
+    directions = torch.linalg.solve(covariance, means.T).T  # (N, r)
+    return LDA(directions @ basis.T, (directions * means).sum(1) / 2)
 
 
 @without_autocast
@@ -82,68 +78,9 @@ def lda_to_classes(query: Float[Tensor, "Q D"], fitted: LDA) -> Float[Tensor, "Q
     return query.double() @ fitted.directions.T - fitted.offsets
 
 
-@without_autocast
-def lda_leave_one_out(
-    vectors: Float[Tensor, "S D"], labels: Int64[Tensor, " S"], ridge: float = 0.003
-) -> Float[Tensor, "S N"]:
-    r"""The scores of each support vector by ``fit_lda`` of all the others, without fitting anew.
-
-    Without image i of a class of K images, with its deviation :math:`d_i = x_i - \mu_{y_i}`, the class's mean is
-    :math:`\mu_{y_i} - d_i / (K - 1)` and the scatter loses :math:`\frac{K}{K - 1} d_i d_i^T`, a change of rank one
-    that the Sherman-Morrison formula inverts.
-
-    Returns:
-        (S, N) scores; -inf for the own class of an image that is its only one.
-
-    >>> import torch
-    >>> from triptych.similarity import lda_leave_one_out
-    >>> vectors = torch.tensor([[1.0], [0.8], [-1.0], [-0.8]])
-    >>> lda_leave_one_out(vectors, torch.tensor([0, 0, 1, 1]), ridge=1.0).argmax(1)
-    tensor([0, 0, 1, 1])
-    """
-    fit = _reduce(vectors, labels, ridge)
-    left = max(len(fit.rows) - 1 - len(fit.means), 1)  # degrees of freedom without one image
-    inverse = torch.linalg.inv(_covariance(fit, left, ridge))
-    others = (fit.shots[labels] - 1).double()  # images that remain in the own class
-    alone = others == 0
-    others = others.clamp_min(1)
-    loss = torch.where(alone, 0.0, (others + 1) / (others * left))  # (S,)
-    solved = fit.deviations @ inverse  # (S, r)
-    gain = loss / (1 - loss * (fit.deviations * solved).sum(1))
-
-    along_x = (fit.rows * solved).sum(1)  # (S,) of each image itself along its solved deviation
-    half = fit.means @ inverse  # (N, r)
-    found = _changed_scores(
-        fit.rows @ half.T, (half * fit.means).sum(1), along_x[:, None], solved @ fit.means.T, gain[:, None]
-    )
-    own = fit.means[labels] - fit.deviations / others[:, None]  # (S, r) the class's mean without the image
-    half = own @ inverse
-    own_scores = _changed_scores(
-        (fit.rows * half).sum(1), (own * half).sum(1), along_x, (solved * own).sum(1), gain
-    ).masked_fill(alone, -torch.inf)
-    return found.scatter(1, labels[:, None], own_scores[:, None])
-
-
-def _changed_scores(x_mean: Tensor, mean_mean: Tensor, along_x: Tensor, along_mean: Tensor, gain: Tensor) -> Tensor:
-    """Scores after the inverse covariance A has become A + gain * (A d)(A d)^T; ``along`` are products with A d."""
-    return x_mean + gain * along_x * along_mean - (mean_mean + gain * along_mean.square()) / 2
-
-
-def _reduce(vectors: Tensor, labels: Tensor, ridge: float) -> _Fit:
-    """Vectors in an orthonormal basis of what they span: scores do not change, and D may be far above S."""
-    if not ridge > 0:
-        raise ValueError(f"ridge must be above 0, got {ridge}")
-    members = class_members(labels, len(vectors))
-    rows = vectors.double()
-    if rows.shape[0] < rows.shape[1]:
-        basis, triangle = torch.linalg.qr(rows.T)  # (D, S), (S, S)
-        rows = triangle.T
-    else:
-        basis = torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
-    means = torch.stack([rows[one].mean(0) for one in members])
-    return _Fit(basis, rows, means, rows - means[labels], torch.bincount(labels))
-
-
-def _covariance(fit: _Fit, freedom: int, ridge: float) -> Tensor:
-    identity = torch.eye(fit.rows.shape[1], dtype=fit.rows.dtype, device=fit.rows.device)
-    return fit.deviations.T @ fit.deviations / max(freedom, 1) + ridge * identity
+def _spanned(vectors: Float[Tensor, "S D"]) -> tuple[Tensor, Tensor]:
+    """An orthonormal basis of what vectors span, and them in it: scores do not change, and D may be far above S."""
+    if vectors.shape[0] < vectors.shape[1]:
+        basis, triangle = torch.linalg.qr(vectors.T)
+        return basis, triangle.T
+    return torch.eye(vectors.shape[1], dtype=vectors.dtype, device=vectors.device), vectors
