@@ -42,6 +42,7 @@ from triptych.training import (
 from triptych.training.classification import GaussianHead, Heads
 from triptych.training.episodic import episode_loss
 from triptych.training.pretraining import validate_class_means
+from triptych.training.run import Run
 from triptych.training.schedule import cosine, side_at, step_halving
 
 METHOD = MMLConfig(preprocessing=Preprocessing(side=SIDE))
@@ -146,6 +147,16 @@ def test_resuming_a_finished_run_changes_nothing(data: Path, finished: Path, tmp
     again = shutil.copytree(finished, tmp_path / "run")
     pretrain(data, again, METHOD, PRETRAIN, resume=True)
     assert same_weights(finished, again)
+
+
+def test_pretraining_validates_every_so_many_epochs_and_the_last(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr(Run, "validated", lambda run, *_: steps.append(run.step))
+    pretrain(data, tmp_path, METHOD, replace(PRETRAIN, epochs=5, validate_every=2))
+    epoch = steps[-1] // 5
+    assert steps == [2 * epoch, 4 * epoch, 5 * epoch]
 
 
 def test_same_seed_same_weights_other_seed_others(data: Path, finished: Path, tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """ResNet-12, the larger network of the few-shot literature."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,20 +18,22 @@ class ResNet12(Backbone):
     max-pooling. Source: Lee et al., "Meta-Learning with Differentiable Convex Optimization", CVPR 2019,
     section 4.1, without DropBlock.
 
+    Args:
+        widths: filters of each block. 64-128-256-512 costs two thirds as much.
+
     >>> import torch
     >>> from triptych.backbones import ResNet12
     >>> ResNet12().eval()(torch.zeros(1, 3, 32, 32)).shape
     torch.Size([1, 640, 2, 2])
     """
 
-    channels = 640
-
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int] = (64, 160, 320, 640)) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(_Block(3, 64), _Block(64, 160), _Block(160, 320), _Block(320, 640))
+        self.channels = widths[-1]
+        self.blocks = nn.Sequential(*(_Block(*pair) for pair in pairwise((3, *widths))))
         initialise(self, _SLOPE)
 
-    def forward(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 640 H W"]:
+    def forward(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B C H W"]:
         return self.blocks(images)
 
 

@@ -23,6 +23,7 @@ _LITE = Preprocessing(256, interpolation="bicubic", mean=(127 / 255,) * 3, std=(
 METHODS: dict[str, MethodConfig] = {
     "mml-conv64f": MMLConfig(part_normalize=True, distance="log_kl"),
     "mml-resnet12": MMLConfig(backbone="resnet12", part_normalize=True, distance="log_kl"),
+    "mml-resnet12-512": MMLConfig(backbone="resnet12-512", part_normalize=True, distance="log_kl"),
     "mml-paper-conv64f": MMLConfig(),
     "mml-paper-resnet12": MMLConfig(backbone="resnet12"),
     "adm-conv64f": MMLConfig(levels=("distribution", "pixel"), pixel_k=3, distance="kl"),

@@ -84,7 +84,7 @@ def pretrain(
             optimizer.step()
 
             run.advance(loss.item(), accuracy, learning_rate)
-            if run.step % steps_per_epoch == 0:
+            if run.step % (steps_per_epoch * settings.validate_every) == 0 or run.step == total:
                 figures = validate_class_means(model, val_store, precision)
                 _observe_levels(model, train_store, settings.seed)
                 run.validated(model, sum(figures.values()) / len(figures), figures)

@@ -72,6 +72,7 @@ class PretrainSettings(RunSettings):
         option="side",
     )
     jitter: float = setting(0.0, "Strength of the colour jitter; 0 is off.", number(0, 1))
+    validate_every: int = setting(1, "Epochs between two validations; the last epoch has one too.", whole(1))
 
 
 @dataclass(frozen=True)
