@@ -1,6 +1,8 @@
 """The house: a room imports only rooms below it, nothing imports in a circle, no private name leaves its room."""
 
 import ast
+import importlib
+import inspect
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -87,3 +89,11 @@ def test_nothing_imports_in_a_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.count(".") == 1])
+def test_no_file_of_a_room_has_the_name_of_a_function_that_the_room_exports(name: str) -> None:
+    """The import of such a file would put the module in the place of the function."""
+    door = importlib.import_module(name)
+    functions = {one for one in getattr(door, "__all__", []) if inspect.isroutine(getattr(door, one))}
+    assert [one for one in functions if f"{name}.{one}" in MODULES] == []

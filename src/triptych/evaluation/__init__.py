@@ -3,7 +3,7 @@
 from triptych.evaluation.ablation import per_level
 from triptych.evaluation.accuracy import Accuracy
 from triptych.evaluation.episodes import Episode, EpisodeSampler
-from triptych.evaluation.evaluate import evaluate, evaluate_store, versions
+from triptych.evaluation.evaluating import evaluate, evaluate_store, versions
 from triptych.evaluation.settings import EvaluateSettings
 
 __all__ = [
