@@ -49,9 +49,14 @@ MODULES = modules()
 
 
 def imported(path: Path) -> Iterator[tuple[str, str]]:
-    """(module, name) of every import of the package, wherever in the file it stands; the name of a module is ""."""
+    """(module, name) of every import of the package, wherever in the file it stands; the name of a module is "".
+
+    The name of a file as a string is an import too: that of ``imported_when_used``.
+    """
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.Constant) and node.value in MODULES and str(node.value).count(".") > 1:
+            yield str(node.value), ""
+        elif isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names if alias.name.split(".")[0] == "triptych")
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import; write where the name comes from"

@@ -26,10 +26,11 @@ PresetName = Annotated[str, typer.Option(help=f"The recipe, which the options be
 @options_from(pretrain=PretrainSettings)
 def pretrain(
     data: Data,
-    changes: Changes,
     out: RunFolder = None,
     method: TrainMethod = METHOD,
     resume: Resume = False,
+    *,
+    changes: Changes,
 ) -> None:
     """Train a backbone to classify the train split; validation episodes pick the epoch."""
     settings = PretrainSettings(**changes["pretrain"])
@@ -44,13 +45,14 @@ def pretrain(
 @options_from(RunSettings, pretrain=PretrainSettings, train=TrainSettings)
 def train(
     data: Data,
-    changes: Changes,
     out: RunFolder = None,
     method: TrainMethod = METHOD,
     preset: PresetName = "fast",
     init: Init = None,
     keep_fusion: KeepFusion = True,
     resume: Resume = False,
+    *,
+    changes: Changes,
 ) -> None:
     """Train a method on episodes; validation picks the model and the test split is never opened."""
     if preset not in PRESETS:

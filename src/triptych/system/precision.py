@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch  # imported where it is used: commands list their options without it
 
-__all__ = ["PRECISIONS", "check_precision", "half_speed", "resolve_precision"]
+__all__ = ["PRECISIONS", "PRECISION_HELP", "check_precision", "half_speed", "resolve_precision"]
 
 PRECISIONS = ("auto", "32", "bf16-search", "bf16")
+PRECISION_HELP = "32; bf16-search: fast, answers all but the same; bf16: fastest; auto: what pays here."
 _SETTING = "TRIPTYCH_HALF"  # overrules the probe
 _SIDE, _TRIES = 512, 5  # of the probe's product: large enough that starting threads does not count
 _HOPELESS = 5.0  # times as slow in two tries: where bfloat16 is emulated, a try takes a third of a second

@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import Any
 
 __all__ = [
+    "FLAG",
     "LARGEST_SEED",
     "NAME",
     "Check",
@@ -33,7 +34,17 @@ class Check:
     expected: str
     holds: Callable[[Any], bool]
 
+    def ask(self, name: str, value: Any) -> None:
+        """Refuse a value, in one line, if it is not that.
 
+        Raises:
+            ValueError: what was expected and what came.
+        """
+        if not self.holds(value):
+            raise ValueError(f"{name} must be {self.expected}, got {value!r:.80}")
+
+
+FLAG = Check("True or False", lambda value: isinstance(value, bool))
 NAME = Check("a name", lambda value: isinstance(value, str) and value != "")
 
 
@@ -65,9 +76,7 @@ def check_settings(settings: Any) -> None:
     ValueError: way must be a whole number of at least 2, got 1
     """
     for one in fields(settings):
-        check, value = one.metadata["check"], getattr(settings, one.name)
-        if not check.holds(value):
-            raise ValueError(f"{one.name} must be {check.expected}, got {value!r:.80}")
+        one.metadata["check"].ask(one.name, getattr(settings, one.name))
 
 
 def whole(least: int, most: int | None = None) -> Check:
