@@ -30,7 +30,7 @@ from triptych.training import PRESETS, Preset, TrainSettings, learn_closed_form,
 
 SHOTS = (1, 5)
 REFERENCE = "paper"  # whom the others are compared with
-WHOLE = "mml-base"  # of whom each level is left out in turn
+WHOLE = "mml-plda"  # of whom each level is left out in turn
 START = Path(__file__).parent / "checkpoints" / "conv64f-pretrain-42.safetensors"
 OURS = replace(METHODS["mml-conv64f"], distance="wasserstein")  # of a few thousand steps it makes more: see LOG.md
 
@@ -62,10 +62,10 @@ CONTENDERS = {
     "adm": Contender("pixel + distribution (ADM, k = 1)", replace(METHODS["adm-conv64f"], slots=5, pixel_k=1)),
     "paper": Contender("pixel + part + distribution (MML, paper)", replace(METHODS["mml-paper-conv64f"], slots=5)),
     "mml": Contender("pixel + part + distribution, a loss on each (MML, Triptych)", OURS),
-    "distribution-base": Contender(
+    "distribution-plda": Contender(
         "distribution + PLDA", replace(OURS, levels=("distribution",)), taught_from="distribution"
     ),
-    "mml-base": Contender("pixel + part + distribution + PLDA (MML, Triptych)", OURS, taught_from="mml"),
+    "mml-plda": Contender("pixel + part + distribution + PLDA (MML, Triptych)", OURS, taught_from="mml"),
 }
 
 
@@ -79,7 +79,7 @@ def settings(contender: Contender, shot: int, steps: int, sides: tuple[int, ...]
         average=0.995,
         validate_every=steps,
         pixel_share=1.0,
-        base_images=0,
+        plda_images=0,
         balance_episodes=0,
     )
     if contender.config.slots is None:
@@ -102,7 +102,7 @@ def train_all(data: str, out: Path, names: list[str], steps: int, sides: tuple[i
             (out / name / file).write_bytes(best.read_bytes())
 
 
-def teach(data: str, trained: Path, out: Path, images: int = PRESETS["fast"].train.base_images) -> None:
+def teach(data: str, trained: Path, out: Path, images: int = PRESETS["fast"].train.plda_images) -> None:
     """Let a trained method learn the level PLDA."""
     method = load_method(trained)
     store = open_store(data, "train", method.preprocess)

@@ -181,7 +181,7 @@ def test_train_runs_and_resumes(command: Command, tmp_path: Path) -> None:
     assert pretrained.code == 0, pretrained.err
     best = pretrained.out.strip()
     assert Path(best).is_file()
-    tiny = ("--steps", 1, "--way", 2, "--shot", 1, "--queries", 1, "--side", 32, "--base-images", 0)
+    tiny = ("--steps", 1, "--way", 2, "--shot", 1, "--queries", 1, "--side", 32, "--plda-images", 0)
     tiny += ("--balance-episodes", 0, "--validation-episodes", 1, "--validation-shot", 1)
     arguments = ("train", data, *tiny, "--init", best, "-o", tmp_path / "run")
     first = command(*arguments)

@@ -73,7 +73,7 @@ def test_the_presets_pass_their_own_checks() -> None:
         (TrainSettings, {"betas": (0.5, 1.0)}),
         (TrainSettings, {"schedule": "linear"}),
         (TrainSettings, {"validation_shots": ()}),
-        (TrainSettings, {"base_images": 1}),
+        (TrainSettings, {"plda_images": 1}),
         (TrainSettings, {"jitter": -0.1}),
         (PretrainSettings, {"warmup": 1.5}),
         (PretrainSettings, {"weight_decay": float("inf")}),

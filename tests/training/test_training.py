@@ -66,7 +66,7 @@ TRAIN = TrainSettings(
     checkpoint_seconds=0,
     precision="32",
 )
-PLDA = replace(TRAIN, steps=2, base_images=3, base_loss=1.0, store_side=None)
+PLDA = replace(TRAIN, steps=2, plda_images=3, plda_loss=1.0, store_side=None)
 LONG = Preset(replace(PRETRAIN, epochs=30), replace(PLDA, steps=60, validate_every=30))  # long enough to be killed
 COMMAND = """
 import sys
@@ -249,22 +249,41 @@ def plda_of(method: object) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def with_plda(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Method:
-    return load_method(train(data, tmp_path_factory.mktemp("run") / "run", METHOD, Preset(None, PLDA)))
+def plda_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of episodes that has ended."""
+    return train(data, tmp_path_factory.mktemp("run") / "run", METHOD, Preset(None, PLDA)).parent
+
+
+@pytest.fixture(scope="module")
+def with_plda(plda_run: Path) -> Method:
+    return load_method(plda_run / "best.safetensors")
+
+
+def test_a_run_that_knew_settings_by_earlier_names_is_resumed(data: Path, plda_run: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(plda_run, tmp_path / "run")
+    checkpoint = torch.load(again / "checkpoint.pt", weights_only=True)
+    identity = checkpoint["identity"]
+    identity["base_images"], identity["base_loss"] = identity.pop("plda_images"), identity.pop("plda_loss")
+    identity["method"]["base_classes"] = identity["method"].pop("plda_classes")
+    torch.save(checkpoint, again / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"started differently \(plda_images 3 -> 4\)"):
+        train(data, again, METHOD, Preset(None, replace(PLDA, plda_images=4)), resume=True)
+    train(data, again, METHOD, Preset(None, PLDA), resume=True)
+    assert same_weights(plda_run, again)
 
 
 def test_plda_is_that_of_the_kept_weights(data: Path, with_plda: Method) -> None:
     method = with_plda
-    assert method.config.base_classes == 6
+    assert method.config.plda_classes == 6
     assert method.level_names == (*LEVELS, "plda")
-    again = plda_of(learn_closed_form(method, open_store(data, "train", METHOD.preprocessing), PLDA.base_images))
+    again = plda_of(learn_closed_form(method, open_store(data, "train", METHOD.preprocessing), PLDA.plda_images))
     for name, value in plda_of(method).items():
         torch.testing.assert_close(again[name], value, rtol=1e-2, atol=1e-3)
 
 
-def test_the_head_of_the_base_classes_trains_the_backbone(data: Path, with_plda: Method, tmp_path: Path) -> None:
+def test_the_head_of_the_plda_classes_trains_the_backbone(data: Path, with_plda: Method, tmp_path: Path) -> None:
     """Without it the same steps end elsewhere; with it a run can be resumed, as another test shows."""
-    without = load_method(train(data, tmp_path, METHOD, Preset(None, replace(PLDA, base_images=0))))
+    without = load_method(train(data, tmp_path, METHOD, Preset(None, replace(PLDA, plda_images=0))))
     weight = "layers.1.0.weight"
     assert not torch.equal(with_plda.backbone.state_dict()[weight], without.backbone.state_dict()[weight])
 
@@ -320,7 +339,7 @@ def test_training_keeps_the_fusion_it_starts_from_unless_told_otherwise(data: Pa
     ("changes", "message"),
     [
         ({"balance_episodes": -1}, "balance_episodes must be a whole number of at least 0, got -1"),
-        ({"base_images": 1}, "base_images must be 0, or 2 or more"),
+        ({"plda_images": 1}, "plda_images must be 0, or 2 or more"),
         ({"pixel_share": 0.0}, "pixel_share must be a number above 0 and at most 1"),
         ({"pixel_share": 1.5}, "pixel_share must be a number above 0 and at most 1"),
     ],

@@ -1,4 +1,4 @@
-"""Training: classification on the base classes, then episodes."""
+"""Training: classification on the training classes, then episodes."""
 
 from typing import TYPE_CHECKING
 

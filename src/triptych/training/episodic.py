@@ -96,7 +96,7 @@ def train(
                     loss, accuracy = episode_loss(model, encoded, episode, settings.level_loss)
                 if head is not None:
                     classes = torch.from_numpy(train_store.labels[episode.images]).to(fabric.device)
-                    loss = loss + settings.base_loss * head.loss(taps, classes)
+                    loss = loss + settings.plda_loss * head.loss(taps, classes)
                 fabric.backward(loss / settings.episodes_per_step)
                 losses.append(loss.item())
                 accuracies.append(accuracy)
@@ -158,7 +158,7 @@ def _samplers(model: Method, store: ImageStore, settings: TrainSettings) -> list
 
 
 def _head(model: Method, store: ImageStore, settings: TrainSettings) -> GaussianHead | None:
-    if not settings.base_images or not settings.base_loss or not model.learns_closed_form(len(store.classes)):
+    if not settings.plda_images or not settings.plda_loss or not model.learns_closed_form(len(store.classes)):
         return None
     return GaussianHead(model.backbone.tap_channels, len(store.classes)).to(store.images.device)
 
@@ -185,12 +185,12 @@ class _Finish:
             for shot in settings.validation_shots
         ]
         self.train, self.val, self.settings, self.precision = train, val, settings, precision
-        self.closed_form = settings.base_images > 0 and model.learns_closed_form(len(train.classes))
+        self.closed_form = settings.plda_images > 0 and model.learns_closed_form(len(train.classes))
 
     def __call__(self, model: Method) -> tuple[Method, float, dict[str, float]]:
         settings = self.settings
         if self.closed_form:
-            model = learn_closed_form(model, self.train, settings.base_images, self.precision)
+            model = learn_closed_form(model, self.train, settings.plda_images, self.precision)
         if settings.balance_episodes and isinstance(model.fusion, LevelFusion):
             shots, episodes = settings.validation_shots, settings.balance_episodes
             model = balance_levels(model, self.val, shots, episodes, precision=self.precision)

@@ -1,4 +1,4 @@
-"""Pre-training: the backbone learns to classify the base classes, pooled and at every position."""
+"""Pre-training: the backbone learns to classify the training classes, pooled and at every position."""
 
 from dataclasses import replace
 from pathlib import Path

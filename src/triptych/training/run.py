@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from triptych.methods import Method, save_method
+from triptych.methods.legacy import renamed
 from triptych.system.devices import usable_device
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
@@ -25,6 +26,7 @@ from triptych.system.progress import progress_bar
 __all__ = ["Run", "TrainingError", "start_fabric"]
 
 _CONSOLE = Console(stderr=True, highlight=False)
+_NAMES = {"base_images": "plda_images", "base_loss": "plda_loss"}  # of settings: before -> now
 
 
 class TrainingError(RuntimeError):
@@ -81,6 +83,7 @@ class Run:
         self.best = -math.inf
         recipe = {name: value for name, value in asdict(settings).items() if name != "device"}  # it may go on elsewhere
         self._identity = json.loads(json.dumps({**recipe, **context}))
+        self._defaults = json.loads(json.dumps({one.name: one.default for one in fields(settings)}))
         self._modules = modules
         self._optimizer = optimizer
         self._checkpoint_seconds = settings.checkpoint_seconds
@@ -163,7 +166,7 @@ class Run:
     def _load(self) -> None:
         try:
             state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
-            identity = state["identity"]
+            identity = self._of_today(state["identity"])
         except Exception as error:  # torch.load raises many kinds
             raise ValueError(f"{self._checkpoint}: damaged checkpoint ({error}); remove it to start anew") from error
         changed = [key for key in self._identity if identity.get(key) != self._identity[key]]
@@ -174,6 +177,11 @@ class Run:
         for name, module in self._modules.items():
             module.load_state_dict(state["modules"][name])
         self._optimizer.load_state_dict(state["optimizer"])
+
+    def _of_today(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+        """The identity of a run that an earlier triptych began; settings that came later have their defaults."""
+        named = {_NAMES.get(name, name): value for name, value in identity.items()}
+        return {**self._defaults, **named, "method": renamed(named.get("method"))}
 
     def _status(self) -> str:
         best = "" if self.best == -math.inf else f", best validation {self.best:.3f}"
