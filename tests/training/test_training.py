@@ -41,9 +41,9 @@ from triptych.training import (
 )
 from triptych.training.classification import GaussianHead, Heads
 from triptych.training.episodic import episode_loss
-from triptych.training.pretraining import validate_class_means
 from triptych.training.run import Run
 from triptych.training.schedule import cosine, side_at, step_halving
+from triptych.training.validation import validate_class_means
 
 METHOD = MMLConfig(preprocessing=Preprocessing(side=SIDE))
 PRETRAIN = PretrainSettings(epochs=1, batch=16, store_side=36, checkpoint_seconds=0, learning_rate=0.02, precision="32")
@@ -117,7 +117,7 @@ def test_killed_runs_resume_to_the_weights_of_an_uninterrupted_one(data: Path, t
     assert best.read_bytes() == (killed / "best.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("stage", ["pretraining.validate_class_means", "episodic.evaluate_store"])
+@pytest.mark.parametrize("stage", ["pretraining.validate_class_means", "validation.evaluate_store"])
 def test_a_run_killed_in_its_validation_validates_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -157,6 +157,17 @@ def test_pretraining_validates_every_so_many_epochs_and_the_last(
     pretrain(data, tmp_path, METHOD, replace(PRETRAIN, epochs=5, validate_every=2))
     epoch = steps[-1] // 5
     assert steps == [2 * epoch, 4 * epoch, 5 * epoch]
+
+
+def test_a_run_begun_before_a_setting_came_is_resumed(data: Path, finished: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(finished, tmp_path / "run")
+    checkpoint = torch.load(again / "checkpoint.pt", weights_only=True)
+    del checkpoint["identity"]["validate_every"]
+    torch.save(checkpoint, again / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"started differently \(validate_every 1 -> 2\)"):
+        pretrain(data, again, METHOD, replace(PRETRAIN, validate_every=2), resume=True)
+    pretrain(data, again, METHOD, PRETRAIN, resume=True)
+    assert same_weights(finished, again)
 
 
 def test_same_seed_same_weights_other_seed_others(data: Path, finished: Path, tmp_path: Path) -> None:
