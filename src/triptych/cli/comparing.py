@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Backbone, Changes, Device, Method, Overwrite, Split, options_from
+from triptych.cli.options import AsJson, Backbone, Changes, Device, Method, Overwrite, Photos, Split, options_from
 from triptych.cli.terminal import print_json, say
 from triptych.comparison import CompareSettings
 from triptych.system.outputs import PAGE, check_output
@@ -18,7 +18,7 @@ __all__ = ["compare"]
 @app.command()
 @options_from(compare=CompareSettings)
 def compare(
-    photos: Annotated[Path, typer.Argument(help="A folder with one sub-folder of photos per class, or a CSV file.")],
+    photos: Photos,
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("triptych-compare.html"),
     method: Method = DEFAULT,
     backbone: Backbone = None,

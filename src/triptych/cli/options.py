@@ -21,6 +21,7 @@ __all__ = [
     "FalseAlarm",
     "Method",
     "Overwrite",
+    "Photos",
     "RecognizerFile",
     "Resume",
     "RunFolder",
@@ -52,6 +53,9 @@ Split = Annotated[
     str | None, typer.Option(help="train, val or test, where the photos have splits; none is taken by chance.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that such a command wrote.")]
+Photos = Annotated[
+    Path, typer.Argument(help="A folder with one sub-folder of photos per class, or a CSV file of path,label.")
+]
 RecognizerFile = Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")]
 Unknown = Annotated[
     str | None, typer.Option(help="Answer this where a photo is of none of the classes.", metavar="LABEL")
