@@ -127,39 +127,33 @@ def table(
     ablation, store = {}, None
     for shot in SHOTS:
         found: dict[str, np.ndarray] = {}
-        for name in rows:
+        for name, row in rows.items():
             file = str(weights / name / CONTENDERS[name].file(shot)) if name in CONTENDERS else name
             method = load_method(file)
             store = open_store(data, "test", method.preprocess)
             subsets = episode_accuracies(method, store, shot, episodes, seed, precision, cache)
             found[name] = subsets[" + ".join(method.level_names)]
-            rows[name][f"{shot}-shot"] = {
-                "accuracy": asdict(Accuracy.over(found[name])),
-                "weights": file,
-                "weights_sha256": weights_hash(method),
-                "config": asdict(method.config),
-            }
+            row[f"{shot}-shot"] = figure(method, file, found[name])
             if name == WHOLE:
                 ablation[f"{shot}-shot"] = {
                     subset: {"accuracy": asdict(Accuracy.over(values)), "all_minus": difference(found[name], values)}
                     for subset, values in subsets.items()
                 }
-        for name in rows:
-            rows[name][f"{shot}-shot"]["minus_reference"] = difference(found[name], found[REFERENCE])
+        for name, row in rows.items():
+            row[f"{shot}-shot"]["minus_reference"] = difference(found[name], found[REFERENCE])
     assert store is not None
+    how = {"split": "test", "way": 5, "queries": 15, "episodes": episodes, "seed": seed, "precision": precision}
+    what = {"data": str(data), "data_fingerprint": store.fingerprint, **how, "versions": versions()}
+    return {"rows": rows, "ablation": ablation, "reference": REFERENCE, **what}
+
+
+def figure(method: Method, file: str, accuracies: np.ndarray) -> dict:
+    """The accuracy of a method at one shot, and what it is of."""
     return {
-        "rows": rows,
-        "ablation": ablation,
-        "reference": REFERENCE,
-        "data": str(data),
-        "data_fingerprint": store.fingerprint,
-        "split": "test",
-        "way": 5,
-        "queries": 15,
-        "episodes": episodes,
-        "seed": seed,
-        "precision": precision,
-        "versions": versions(),
+        "accuracy": asdict(Accuracy.over(accuracies)),
+        "weights": file,
+        "weights_sha256": weights_hash(method),
+        "config": asdict(method.config),
     }
 
 

@@ -55,7 +55,8 @@ def test_plain_scores_are_those_of_triptych(config: MMLConfig) -> None:
 
 @pytest.mark.slow
 def test_a_row_of_the_speed_table() -> None:
-    from speed import Task, measure, measure_ceilings, show, synthetic_store
+    from speed import measure, measure_ceilings, show
+    from turns import Task, synthetic_store
 
     task = Task("mml-paper-conv64f", way=2, shot=1, training=True, queries=2)
     half = half_speed("cpu") > 1  # emulated, it would take minutes
