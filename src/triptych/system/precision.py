@@ -4,6 +4,7 @@ import os
 import time
 import warnings
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ _SETTING = "TRIPTYCH_HALF"  # overrules the probe
 _SIDE, _TRIES = 512, 5  # of the probe's product: large enough that starting threads does not count
 _HOPELESS = 5.0  # times as slow in two tries: where bfloat16 is emulated, a try takes a third of a second
 _WORTH_IT = 1.2  # times as fast: less is no reason to round
+_PROBING = Lock()  # two probes at once would slow each other down
 
 
 def check_precision(precision: str) -> None:
@@ -90,7 +92,8 @@ def half_speed(device: str) -> float:
         import torch
 
         return float("inf") if torch.cuda.is_bf16_supported(including_emulation=False) else 1.0
-    return _probe()
+    with _PROBING:
+        return _probe()
 
 
 @cache
