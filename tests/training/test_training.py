@@ -360,6 +360,16 @@ def test_settings_check_themselves(changes: dict, message: str) -> None:
         replace(TRAIN, **changes)
 
 
+def test_without_tensorboard_training_goes_on_and_says_what_to_install(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    best = pretrain(data, tmp_path, METHOD, PRETRAIN)
+    assert "pip install 'triptych[train]'" in capsys.readouterr().err
+    assert best.is_file()
+    assert not list(tmp_path.glob("events.out.tfevents*"))
+
+
 def test_too_few_validation_images_are_refused_before_the_first_step(data: Path, tmp_path: Path) -> None:
     settings = replace(TRAIN, validation_shots=(6,))
     with pytest.raises(ValueError, match="need 21"):

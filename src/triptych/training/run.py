@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from triptych.methods import Method, save_method
 from triptych.methods.legacy import renamed
 from triptych.system.devices import usable_device
+from triptych.system.extras import extra
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
 from triptych.system.precision import resolve_precision
@@ -190,8 +191,9 @@ class Run:
 
 def _tensorboard(folder: Path) -> Any:
     try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        _CONSOLE.print("no TensorBoard logs: pip install 'triptych[train]'")
+        with extra("train", "no logs: they need TensorBoard"):
+            from torch.utils.tensorboard import SummaryWriter
+    except RuntimeError as error:
+        _CONSOLE.print(str(error), markup=False, soft_wrap=True)  # with it, [train] would be a style
         return None
     return SummaryWriter(str(folder))
