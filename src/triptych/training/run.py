@@ -26,7 +26,7 @@ from triptych.system.progress import progress_bar
 
 __all__ = ["Run", "TrainingError", "start_fabric"]
 
-_CONSOLE = Console(stderr=True, highlight=False)
+_CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 _NAMES = {"base_images": "plda_images", "base_loss": "plda_loss"}  # of settings: before -> now
 
 
@@ -135,9 +135,7 @@ class Run:
             save_method(method, self.folder / "best.safetensors")
         shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if "+" not in name)
         minutes = (time.monotonic() - self._started) / 60
-        _CONSOLE.print(
-            f"step {self.step}/{self.steps} ({minutes:.1f} min): {self._status()}; validation: {shown}", soft_wrap=True
-        )
+        _CONSOLE.print(f"step {self.step}/{self.steps} ({minutes:.1f} min): {self._status()}; validation: {shown}")
         self._save()
 
     def log(self, figures: Mapping[str, float]) -> None:
@@ -194,6 +192,6 @@ def _tensorboard(folder: Path) -> Any:
         with extra("train", "no logs: they need TensorBoard"):
             from torch.utils.tensorboard import SummaryWriter
     except RuntimeError as error:
-        _CONSOLE.print(str(error), markup=False, soft_wrap=True)  # with it, [train] would be a style
+        _CONSOLE.print(str(error))
         return None
     return SummaryWriter(str(folder))
