@@ -43,7 +43,9 @@ def checked(check: Check) -> Callable[..., Any]:
     return callback
 
 
-Method = Annotated[str, typer.Option(help="An embedded name, a .safetensors file, or a published checkpoint.")]
+Method = Annotated[
+    str, typer.Option(help="Weights that triptych methods lists, a .safetensors file, or a published checkpoint.")
+]
 Backbone = Annotated[
     str | None, typer.Option(help="A transformers vision model to use instead: its name on the hub, or its folder.")
 ]

@@ -14,7 +14,7 @@ __all__ = ["nearest_similarity"]
 
 # (rows, pools, k, dtype of the search, whether indices are needed) -> for each class the k largest products of each
 # row, (rows, k), and which members of the pool they are with.
-Search = Callable[
+SearchFunction = Callable[
     [Tensor, Sequence[Tensor], int, torch.dtype, bool], Iterator[tuple[Float[Tensor, "rows k"], Tensor | None]]
 ]
 
@@ -73,7 +73,7 @@ def nearest_similarity(
     return _ScoresWithGradient.apply(scores, rows, indices, *pools) if with_gradient else scores
 
 
-def _choose_search(rows: Tensor, dtype: torch.dtype) -> Search:
+def _choose_search(rows: Tensor, dtype: torch.dtype) -> SearchFunction:
     """One kernel on a GPU in half precision, where it can be had; blocks otherwise."""
     if rows.is_cuda and dtype in _BITS and find_spec("triton") is not None:
         from triptych.similarity.nearest_cuda import fused_search

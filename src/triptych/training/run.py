@@ -23,6 +23,7 @@ from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
 from triptych.system.precision import resolve_precision
 from triptych.system.progress import progress_bar
+from triptych.training.settings import RunSettings
 
 __all__ = ["Run", "TrainingError", "start_fabric"]
 
@@ -57,12 +58,12 @@ class Run:
 
     Args:
         folder: where the run lives.
-        settings: the stage's settings, a dataclass.
+        settings: the stage's settings.
         context: what else must be the same when the run is resumed (method, data fingerprint).
         steps: optimiser steps in all.
         modules: what is saved beside the optimiser.
         optimizer: the optimiser.
-        checkpoint_seconds: how often the run is saved.
+        resume: continue the run that lies in the folder, if there is one.
 
     Raises:
         ValueError: resuming with other settings or data, or starting where a run already lies.
@@ -71,7 +72,7 @@ class Run:
     def __init__(
         self,
         folder: Path,
-        settings: Any,
+        settings: RunSettings,
         context: Mapping[str, Any],
         steps: int,
         modules: Mapping[str, nn.Module],

@@ -13,10 +13,11 @@ from triptych.training.balance import balance_levels
 from triptych.training.closed_form import learn_closed_form
 from triptych.training.settings import TrainSettings
 
-__all__ = ["Validation", "observe_levels", "validate_class_means"]
+__all__ = ["CLASS_MEAN_SHOTS", "Validation", "observe_levels", "validate_class_means"]
+
+CLASS_MEAN_SHOTS = (1, 5)  # of the validation of pre-training
 
 _SEED = 1
-_CLASS_MEAN_SHOTS = (1, 5)
 
 
 class Validation:
@@ -92,7 +93,7 @@ def validate_class_means(
         encoded = encode_images(model, store.images)
     pooled = functional.normalize(encoded.maps.float().mean(dim=(2, 3)), dim=1)
     figures = {}
-    for shot in _CLASS_MEAN_SHOTS:
+    for shot in CLASS_MEAN_SHOTS:
         sampler = EpisodeSampler(store.labels, min(5, len(store.classes)), shot, classes=store.classes)
         correct = []
         for number in range(episodes):
