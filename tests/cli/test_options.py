@@ -71,6 +71,10 @@ def test_tuples_and_what_may_be_none() -> None:
 def test_what_an_option_may_not_be_is_said_of_the_option() -> None:
     with pytest.raises(ValueError, match=r"^--first-rate must be a number from 0 to 1, got 2\.0$"):
         changed("x", "--first-rate", "2")
+    with pytest.raises(ValueError, match=r"^--side must be a whole number of at least 1, got 0$"):
+        changed("x", "--side", "56", "--side", "0")
+    with pytest.raises(ValueError, match=r"^--pair must be a number from 0 to 1, got 3\.0$"):
+        changed("x", "--pair", "0.5", "3")
 
 
 @pytest.mark.parametrize(("verb", "settings"), [("evaluate", EvaluateSettings), ("compare", CompareSettings)])

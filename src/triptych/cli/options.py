@@ -97,6 +97,12 @@ class _Option:
         """As it is typed."""
         return f"--{self.name.replace('_', '-')}"
 
+    def ask(self, value: Any) -> None:
+        """Refuse what it may not be; of several values the wrong one is named."""
+        check: Check = self.field.metadata["check"]
+        for one in value if check.member else [value]:
+            (check.member or check).ask(self.flag, one)
+
     def parameter(self, with_default: bool) -> inspect.Parameter:
         kind = _kind(get_type_hints(self.settings)[self.field.name])
         default = self.field.default if with_default and not isinstance(self.field.default, tuple) else None
@@ -125,7 +131,7 @@ def options_from(shared: type | None = None, /, **stages: type) -> Callable[[Cal
                 if value in (None, []):
                     continue
                 value = tuple(value) if isinstance(value, list) else value
-                option.field.metadata["check"].ask(option.flag, value)
+                option.ask(value)
                 for stage in option.stages:
                     changes[stage][option.field.name] = value
             return command(**given, changes=changes)

@@ -29,10 +29,17 @@ LARGEST_SEED = 2**64 - 1  # what PyTorch's generators take
 
 @dataclass(frozen=True)
 class Check:
-    """What a setting may be: in words, and as a function that says whether a value is that."""
+    """What a setting may be.
+
+    Attributes:
+        expected: in words.
+        holds: whether a value is that.
+        member: of a tuple, what each member may be.
+    """
 
     expected: str
     holds: Callable[[Any], bool]
+    member: "Check | None" = None
 
     def ask(self, name: str, value: Any) -> None:
         """Refuse a value, in one line, if it is not that.
@@ -131,6 +138,7 @@ def each(check: Check, fewest: int = 0, most: int | None = None) -> Check:
             and (most is None or len(values) <= most)
             and all(map(check.holds, values))
         ),
+        check,
     )
 
 
