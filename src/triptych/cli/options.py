@@ -27,6 +27,7 @@ __all__ = [
     "RunFolder",
     "Split",
     "Unknown",
+    "as_typed",
     "checked",
     "options_from",
 ]
@@ -119,7 +120,7 @@ def options_from(shared: type | None = None, /, **stages: type) -> Callable[[Cal
     the stages inherit from ``shared`` is one option of them all. Another name that two stages have gets the first one's
     name in front there: ``--pretrain-jitter``. In the help, the options stand where ``changes`` does.
     """
-    options = list(_options({one.name for one in fields(shared)} if shared is not None else set(), stages))
+    options = list(_options(shared, stages))
     several = len(stages) > 1
 
     def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,13 +151,25 @@ def options_from(shared: type | None = None, /, **stages: type) -> Callable[[Cal
     return with_options
 
 
-def _options(shared: set[str], stages: Mapping[str, type]) -> Iterator[_Option]:
-    last = list(stages)[-1]
+def as_typed(stage: str, field: str, shared: type | None = None, /, **stages: type) -> str:
+    """What the option for a field of a stage is called; the other arguments are those of ``options_from``.
+
+    >>> from triptych.cli.options import as_typed
+    >>> from triptych.training import PretrainSettings, TrainSettings
+    >>> as_typed("pretrain", "sides", pretrain=PretrainSettings, train=TrainSettings)
+    '--pretrain-side'
+    """
+    options = _options(shared, stages)
+    return next(one.flag for one in options if stage in one.stages and one.field.name == field)
+
+
+def _options(shared: type | None, stages: Mapping[str, type]) -> Iterator[_Option]:
+    last, common = list(stages)[-1], {} if shared is None else _names(shared)
     for stage, settings in reversed(list(stages.items())):
         panel = inspect.cleandoc(settings.__doc__ or "").splitlines()[0].rstrip(".") if len(stages) > 1 else None
         for name, one in _names(settings).items():
             called = one.metadata["option"] or name
-            if name in shared:
+            if name in common:
                 if stage == last:
                     yield _Option(called, one, settings, tuple(stages), None)
             elif stage != last and name in _names(stages[last]):
