@@ -30,7 +30,7 @@ from triptych.training import PRESETS, Preset, TrainSettings, learn_closed_form,
 
 SHOTS = (1, 5)
 REFERENCE = "paper"  # whom the others are compared with
-WHOLE = "mml-base"  # of whom each level is left out in turn
+WHOLE = "mml-plda"  # of whom each level is left out in turn
 START = Path(__file__).parent / "checkpoints" / "conv64f-pretrain-42.safetensors"
 OURS = replace(METHODS["mml-conv64f"], distance="wasserstein")  # of a few thousand steps it makes more: see LOG.md
 
@@ -62,10 +62,10 @@ CONTENDERS = {
     "adm": Contender("pixel + distribution (ADM, k = 1)", replace(METHODS["adm-conv64f"], slots=5, pixel_k=1)),
     "paper": Contender("pixel + part + distribution (MML, paper)", replace(METHODS["mml-paper-conv64f"], slots=5)),
     "mml": Contender("pixel + part + distribution, a loss on each (MML, Triptych)", OURS),
-    "distribution-base": Contender(
+    "distribution-plda": Contender(
         "distribution + PLDA", replace(OURS, levels=("distribution",)), taught_from="distribution"
     ),
-    "mml-base": Contender("pixel + part + distribution + PLDA (MML, Triptych)", OURS, taught_from="mml"),
+    "mml-plda": Contender("pixel + part + distribution + PLDA (MML, Triptych)", OURS, taught_from="mml"),
 }
 
 
@@ -79,7 +79,7 @@ def settings(contender: Contender, shot: int, steps: int, sides: tuple[int, ...]
         average=0.995,
         validate_every=steps,
         pixel_share=1.0,
-        base_images=0,
+        plda_images=0,
         balance_episodes=0,
     )
     if contender.config.slots is None:
@@ -102,7 +102,7 @@ def train_all(data: str, out: Path, names: list[str], steps: int, sides: tuple[i
             (out / name / file).write_bytes(best.read_bytes())
 
 
-def teach(data: str, trained: Path, out: Path, images: int = PRESETS["fast"].train.base_images) -> None:
+def teach(data: str, trained: Path, out: Path, images: int = PRESETS["fast"].train.plda_images) -> None:
     """Let a trained method learn the level PLDA."""
     method = load_method(trained)
     store = open_store(data, "train", method.preprocess)
@@ -127,39 +127,33 @@ def table(
     ablation, store = {}, None
     for shot in SHOTS:
         found: dict[str, np.ndarray] = {}
-        for name in rows:
+        for name, row in rows.items():
             file = str(weights / name / CONTENDERS[name].file(shot)) if name in CONTENDERS else name
             method = load_method(file)
             store = open_store(data, "test", method.preprocess)
             subsets = episode_accuracies(method, store, shot, episodes, seed, precision, cache)
             found[name] = subsets[" + ".join(method.level_names)]
-            rows[name][f"{shot}-shot"] = {
-                "accuracy": asdict(Accuracy.over(found[name])),
-                "weights": file,
-                "weights_sha256": weights_hash(method),
-                "config": asdict(method.config),
-            }
+            row[f"{shot}-shot"] = figure(method, file, found[name])
             if name == WHOLE:
                 ablation[f"{shot}-shot"] = {
                     subset: {"accuracy": asdict(Accuracy.over(values)), "all_minus": difference(found[name], values)}
                     for subset, values in subsets.items()
                 }
-        for name in rows:
-            rows[name][f"{shot}-shot"]["minus_reference"] = difference(found[name], found[REFERENCE])
+        for name, row in rows.items():
+            row[f"{shot}-shot"]["minus_reference"] = difference(found[name], found[REFERENCE])
     assert store is not None
+    how = {"split": "test", "way": 5, "queries": 15, "episodes": episodes, "seed": seed, "precision": precision}
+    what = {"data": str(data), "data_fingerprint": store.fingerprint, **how, "versions": versions()}
+    return {"rows": rows, "ablation": ablation, "reference": REFERENCE, **what}
+
+
+def figure(method: Method, file: str, accuracies: np.ndarray) -> dict:
+    """The accuracy of a method at one shot, and what it is of."""
     return {
-        "rows": rows,
-        "ablation": ablation,
-        "reference": REFERENCE,
-        "data": str(data),
-        "data_fingerprint": store.fingerprint,
-        "split": "test",
-        "way": 5,
-        "queries": 15,
-        "episodes": episodes,
-        "seed": seed,
-        "precision": precision,
-        "versions": versions(),
+        "accuracy": asdict(Accuracy.over(accuracies)),
+        "weights": file,
+        "weights_sha256": weights_hash(method),
+        "config": asdict(method.config),
     }
 
 

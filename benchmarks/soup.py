@@ -3,7 +3,7 @@
     python benchmarks/soup.py DATA runs/one/best.safetensors runs/other/best.safetensors --out soup.safetensors
 
 What runs learnt apart is in their mean, and what each has by chance averages out; it costs no more than one of them.
-Batch statistics are measured anew; then, as at the end of training, base classes are learnt, levels balanced and the
+Batch statistics are measured anew; then, as at the end of training, PLDA is learnt, levels balanced and the
 validation split asked. Source: Wortsman et al., "Model soups", ICML 2022.
 """
 
@@ -40,7 +40,7 @@ def soup(data: str, files: list[Path], settings: TrainSettings, precision: str) 
     train, val = (open_store(data, split, method.preprocess) for split in ("train", "val"))
     with torch.no_grad():
         update_bn(_batches(method, train), method.backbone)
-    method = learn_closed_form(method, train, settings.base_images, precision)
+    method = learn_closed_form(method, train, settings.plda_images, precision)
     return balance_levels(method, val, settings.validation_shots, settings.balance_episodes, precision=precision)
 
 

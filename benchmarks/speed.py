@@ -13,163 +13,28 @@ says. A processor can play one that has AVX2 and no more:
 """
 
 import argparse
-import copy
-import ctypes
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from machine import Stopwatch, machine, processor_line
-from plain import PlainMML
-from torch import Tensor
-from torch.nn import functional
+from turns import STORE_SIDE, Ours, Plain, Task, synthetic_store
 
-from triptych.data import ImageStore, Preprocessing, open_store, random_crop_flip
+from triptych.data import ImageStore, Preprocessing, open_store
 from triptych.evaluation import Episode, EpisodeSampler
-from triptych.methods import MML, Encoded, build_method, encode_images
-from triptych.similarity import distribution_similarity, in_precision, part_similarity, pixel_similarity
 from triptych.system.memory import keep_freed_memory
 from triptych.system.precision import PRECISIONS, half_speed, resolve_precision
-from triptych.training.episodic import episode_loss
 
 PLAIN_LIMIT = 12e9  # bytes of the plain similarity tensor above which it is not tried
-STORE_SIDE = 92
 PATIENCE = 40.0  # seconds for the repeats of one task
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is measured: a method on episodes, evaluated or trained."""
-
-    method: str
-    way: int
-    shot: int
-    training: bool
-    queries: int = 15
-
-    @property
-    def name(self) -> str:
-        return f"{self.method} {self.way}-way {self.shot}-shot {'training' if self.training else 'evaluation'}"
-
-
-class Ours:
-    """Triptych, by the functions that ``evaluate`` and ``train`` call."""
-
-    def __init__(self, task: Task, store: ImageStore, bf16: bool) -> None:
-        self.task, self.store, self.device = task, store, store.images.device
-        torch.manual_seed(0)
-        method = build_method(task.method).to(self.device).to(memory_format=torch.channels_last)
-        assert isinstance(method, MML)
-        self.method = method
-        self.method.train(task.training)
-        self.optimizer = torch.optim.Adam(self.method.parameters())
-        self.bf16 = bf16
-
-    def run(self, episode: Episode, watch: Stopwatch) -> Tensor | None:
-        with watch("whole"):
-            return self._train(episode) if self.task.training else self._evaluate(episode)
-
-    @torch.inference_mode()
-    def _evaluate(self, episode: Episode) -> Tensor:
-        encoded = self._encode(self._pixels(episode))
-        support, query = encoded.split([len(episode.support), len(episode.query)])
-        return self.method.fuse(self.method.compare_encoded(query, support, self._labels(episode)))
-
-    def _train(self, episode: Episode) -> None:
-        self.optimizer.zero_grad()
-        encoded = self._encode(self._pixels(episode))
-        episode_loss(self.method, encoded, episode, level_loss=1.0)[0].backward()
-        self.optimizer.step()
-
-    def stages(self, episode: Episode, watch: Stopwatch) -> None:
-        """The same once more, with a clock between the stages."""
-        with torch.inference_mode(not self.task.training):
-            with watch("data"):
-                pixels = self._pixels(episode)
-            with watch("backbone"):
-                maps = self._encode(pixels).maps
-            support, query = maps.split([len(episode.support), len(episode.query)])
-            labels, config, levels = self._labels(episode), self.method.config, {}
-            with watch("distribution"):
-                levels["distribution"] = distribution_similarity(query, support, labels, config.distance)
-            with watch("pixel"):
-                levels["pixel"] = pixel_similarity(query, support, labels, config.pixel_k)
-            with watch("part"):
-                levels["part"] = part_similarity(query, support, labels, config.part_k, config.part_normalize)
-            with watch("fusion"):
-                logits = self.method.fusion(levels)
-            if self.task.training:
-                loss = functional.cross_entropy(logits, torch.from_numpy(episode.query_labels).to(self.device))
-                with watch("backward"):
-                    loss.backward()
-                with watch("optimizer"):
-                    self.optimizer.step()
-
-    def _pixels(self, episode: Episode) -> Tensor:
-        return _pixels(self.store, episode, self.task.training, self.method.preprocess.side)
-
-    def _encode(self, pixels: Tensor) -> Encoded:
-        if not self.task.training:
-            with in_precision("bf16" if self.bf16 else "32", self.device.type):
-                return encode_images(self.method, pixels)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            return self.method.encode(self.method.preprocess.normalise(pixels))
-
-    def _labels(self, episode: Episode) -> Tensor:
-        return torch.from_numpy(episode.support_labels).to(self.device)
-
-
-class Plain:
-    """The baseline of ``plain.py``."""
-
-    def __init__(self, task: Task, store: ImageStore, method: MML) -> None:
-        self.task, self.store, self.device = task, store, store.images.device
-        self.method = copy.deepcopy(method).to(memory_format=torch.contiguous_format)
-        self.model = PlainMML(self.method, task.way).to(self.device).train(task.training)
-        self.optimizer = torch.optim.Adam(self.model.parameters())
-
-    def run(self, episode: Episode, watch: Stopwatch) -> None:
-        with default_memory(), watch("whole"):
-            pixels = _pixels(self.store, episode, self.task.training, self.method.preprocess.side)
-            images = self.method.preprocess.normalise(pixels).contiguous()
-            support, query = images.split([len(episode.support), len(episode.query)])
-            if not self.task.training:
-                with torch.inference_mode():
-                    self.model(query, support)
-                return
-            self.optimizer.zero_grad()
-            truth = torch.from_numpy(episode.query_labels).to(self.device)
-            functional.cross_entropy(self.model(query, support), truth).backward()
-            self.optimizer.step()
-
-
-@contextmanager
-def default_memory() -> Iterator[None]:
-    """Undo ``keep_freed_memory`` for the baseline, which does not have it; the thresholds are where glibc's grow to."""
-    libc = ctypes.CDLL(None)
-    for option, value in ((-4, 65536), (-1, 64 << 20), (-3, 32 << 20)):  # mmaps, trim threshold, mmap threshold
-        libc.mallopt(option, value)
-    libc.malloc_trim(0)
-    yield
-    keep_freed_memory()
-
-
-def _pixels(store: ImageStore, episode: Episode, training: bool, side: int) -> Tensor:
-    chosen = np.concatenate([episode.support, episode.query])
-    if training:
-        return random_crop_flip(store[chosen], side, np.random.default_rng(0))
-    margin = (STORE_SIDE - side) // 2
-    return store[chosen][:, margin : margin + side, margin : margin + side]
 
 
 def measure_apart(task: Task, arguments: argparse.Namespace, ceilings: dict[str, float]) -> dict[str, Any]:
@@ -243,7 +108,7 @@ def paired_ratio(plain: list[float], ours: list[float]) -> float:
 def pixel_flops(ours: Ours, episode: Episode) -> tuple[float, float]:
     """Operations of all cosines of the pixel level; and the float32 bytes of its or the part level's full tensor."""
     with torch.inference_mode():
-        _, channels, height, width = ours._encode(ours._pixels(episode)[:1]).maps.shape
+        _, channels, height, width = ours.encode(ours.pixels(episode)[:1]).maps.shape
     pairs = len(episode.query) * len(episode.support)
     cosines = pairs * (height * width) ** 2
     return 2.0 * cosines * channels, 4.0 * max(cosines, pairs * channels**2)
@@ -291,15 +156,6 @@ def _peak(task: Task, bf16: bool, plain: bool, device: str) -> int:
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status").read_text()  # getrusage's peak would be inherited from the parent
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
-
-
-def synthetic_store(task: Task, device: str) -> ImageStore:
-    """Just enough noise for one episode, so that memory is that of the method."""
-    count = task.shot + task.queries
-    images = torch.randint(256, (task.way * count, STORE_SIDE, STORE_SIDE, 3), dtype=torch.uint8)
-    labels = np.arange(task.way).repeat(count)
-    classes, names = (tuple(str(n) for n in range(size)) for size in (task.way, len(labels)))
-    return ImageStore(images, labels, classes, names, "synthetic").to(device)
 
 
 def show(row: dict[str, Any]) -> str:

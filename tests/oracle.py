@@ -58,7 +58,7 @@ def gaussian_vector(layers: list[np.ndarray]) -> np.ndarray:
     return np.array(vector)
 
 
-def discriminant(classes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def plda_axes(classes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Origin, axes and variances between classes, by the generalised eigenproblem of linear discriminant analysis."""
     means = np.array([vectors.mean(0) for vectors in classes])
     origin = means.mean(0)

@@ -55,7 +55,8 @@ def test_plain_scores_are_those_of_triptych(config: MMLConfig) -> None:
 
 @pytest.mark.slow
 def test_a_row_of_the_speed_table() -> None:
-    from speed import Task, measure, measure_ceilings, show, synthetic_store
+    from speed import measure, measure_ceilings, show
+    from turns import Task, synthetic_store
 
     task = Task("mml-paper-conv64f", way=2, shot=1, training=True, queries=2)
     half = half_speed("cpu") > 1  # emulated, it would take minutes
@@ -93,7 +94,7 @@ def test_the_table_of_levels_pairs_episodes(tmp_path: Path) -> None:
     from levels import CONTENDERS, markdown, table
 
     class_folders(tmp_path / "data" / "test", classes=5, each=21)
-    names = ["global", "paper", "mml-base"]
+    names = ["global", "paper", "mml-plda"]
     for name in names:
         contender = CONTENDERS[name]
         (tmp_path / name).mkdir()
@@ -104,14 +105,14 @@ def test_the_table_of_levels_pairs_episodes(tmp_path: Path) -> None:
     assert table(str(tmp_path / "data"), tmp_path, names, 3, 0, "32", cache=tmp_path / "kept") == record
     assert table(str(tmp_path / "data"), tmp_path, names, 3, 0, "32") == record
     assert record["rows"]["paper"]["1-shot"]["minus_reference"] == {"mean": 0.0, "ci95": 0.0}
-    ours, reference = (record["rows"][name]["5-shot"]["accuracy"]["mean"] for name in ("mml-base", "paper"))
-    assert record["rows"]["mml-base"]["5-shot"]["minus_reference"]["mean"] == pytest.approx(ours - reference)
+    ours, reference = (record["rows"][name]["5-shot"]["accuracy"]["mean"] for name in ("mml-plda", "paper"))
+    assert record["rows"]["mml-plda"]["5-shot"]["minus_reference"]["mean"] == pytest.approx(ours - reference)
     whole = record["ablation"]["5-shot"]["distribution + pixel + part"]
     assert (whole["accuracy"]["mean"], whole["all_minus"]["mean"]) == (ours, 0)
     assert markdown(record).count("±") == 4 * (len(names) + len(record["ablation"]["1-shot"]))
-    also = [str(tmp_path / "mml-base" / "all-shots.safetensors")]
+    also = [str(tmp_path / "mml-plda" / "all-shots.safetensors")]
     more = table(str(tmp_path / "data"), tmp_path, ["paper"], 3, 0, "32", also=also)
-    assert list(more["rows"].values())[1]["1-shot"]["accuracy"] == record["rows"]["mml-base"]["1-shot"]["accuracy"]
+    assert list(more["rows"].values())[1]["1-shot"]["accuracy"] == record["rows"]["mml-plda"]["1-shot"]["accuracy"]
 
 
 @pytest.mark.slow
@@ -123,7 +124,7 @@ def test_a_taught_contender_has_the_weights_of_another_and_plda(tmp_path: Path) 
     save_method(method, tmp_path / "mml.safetensors")
     teach(str(tmp_path / "data"), tmp_path / "mml.safetensors", tmp_path / "new" / "taught.safetensors", images=3)
     taught = load_method(tmp_path / "new" / "taught.safetensors")
-    assert taught.config.base_classes == 6
+    assert taught.config.plda_classes == 6
     assert isinstance(taught, MML)
     before = taught.without_plda().state_dict()
     for name, value in method.state_dict().items():
@@ -139,7 +140,7 @@ def test_a_soup_is_the_mean_of_its_networks_with_batch_statistics_of_its_own(tmp
     files = [tmp_path / f"{number}.safetensors" for number in range(2)]
     for method, file in zip(methods, files, strict=True):
         save_method(method, file)
-    settings = TrainSettings(base_images=3, balance_episodes=2)
+    settings = TrainSettings(plda_images=3, balance_episodes=2)
     mixed = soup(str(tmp_path / "data"), files, settings, "32")
     one, other = (method.backbone.state_dict() for method in methods)
     for name, value in mixed.backbone.state_dict().items():
@@ -148,7 +149,7 @@ def test_a_soup_is_the_mean_of_its_networks_with_batch_statistics_of_its_own(tmp
     images = mixed.preprocess.normalise(open_store(tmp_path / "data", "train", Preprocessing(84)).images)
     first = mixed.backbone.layers[0]
     torch.testing.assert_close(first[1].running_mean, first[0](images).mean((0, 2, 3)), rtol=0.1, atol=0.02)
-    assert mixed.config.base_classes == 6
+    assert mixed.config.plda_classes == 6
     save_method(build_method("dn4-conv64f"), files[1])
     with pytest.raises(ValueError, match="methods of one configuration"):
         soup(str(tmp_path / "data"), files, settings, "32")

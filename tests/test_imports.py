@@ -1,6 +1,8 @@
 """The house: a room imports only rooms below it, nothing imports in a circle, no private name leaves its room."""
 
 import ast
+import importlib
+import inspect
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -47,9 +49,14 @@ MODULES = modules()
 
 
 def imported(path: Path) -> Iterator[tuple[str, str]]:
-    """(module, name) of every import of the package, wherever in the file it stands; the name of a module is ""."""
+    """(module, name) of every import of the package, wherever in the file it stands; the name of a module is "".
+
+    The name of a file as a string is an import too: that of ``imported_when_used``.
+    """
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.Constant) and node.value in MODULES and str(node.value).count(".") > 1:
+            yield str(node.value), ""
+        elif isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names if alias.name.split(".")[0] == "triptych")
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import; write where the name comes from"
@@ -87,3 +94,11 @@ def test_nothing_imports_in_a_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.count(".") == 1])
+def test_no_file_of_a_room_has_the_name_of_a_function_that_the_room_exports(name: str) -> None:
+    """The import of such a file would put the module in the place of the function."""
+    door = importlib.import_module(name)
+    functions = {one for one in getattr(door, "__all__", []) if inspect.isroutine(getattr(door, one))}
+    assert [one for one in functions if f"{name}.{one}" in MODULES] == []

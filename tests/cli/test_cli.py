@@ -181,7 +181,7 @@ def test_train_runs_and_resumes(command: Command, tmp_path: Path) -> None:
     assert pretrained.code == 0, pretrained.err
     best = pretrained.out.strip()
     assert Path(best).is_file()
-    tiny = ("--steps", 1, "--way", 2, "--shot", 1, "--queries", 1, "--side", 32, "--base-images", 0)
+    tiny = ("--steps", 1, "--way", 2, "--shot", 1, "--queries", 1, "--side", 32, "--plda-images", 0)
     tiny += ("--balance-episodes", 0, "--validation-episodes", 1, "--validation-shot", 1)
     arguments = ("train", data, *tiny, "--init", best, "-o", tmp_path / "run")
     first = command(*arguments)
@@ -217,7 +217,7 @@ def test_train_runs_and_resumes(command: Command, tmp_path: Path) -> None:
         (("evaluate", "two", "--way", "2"), "class 'a' has 1 images; 1 shots and 15 queries need 16"),
         (("evaluate", "two", "--way", "9"), "9-way episodes need"),
         (("evaluate", "two", "--episodes", "0"), "--episodes must be a whole number from 1 to 1000000, got 0"),
-        (("evaluate", "two", "--precision", "7"), "unknown precision '7'"),
+        (("evaluate", "two", "--precision", "7"), "--precision must be one of auto, 32, bf16-search, bf16, got '7'"),
         (("evaluate", "nowhere"), "nowhere: no such file or folder"),
         (("train", "two", "--method", "no-such"), "unknown method 'no-such'"),
         (("evaluate", "two", "--wey", "2"), "No such option"),
@@ -229,6 +229,8 @@ def test_train_runs_and_resumes(command: Command, tmp_path: Path) -> None:
         (("fit", "two", "-o", "x.triptych", "--views", "0"), "views must be a whole number from 1 to 64, got 0"),
         (("compare", "two", "-o", "two/a/x.png"), "two/a/x.png: expected a name that ends in .html or .htm"),
         (("compare", "two", "-o", "two/a/x.html"), "two/a/x.html: lies inside two"),
+        (("compare", "two", "--repeats", "1"), "--repeats must be a whole number from 2 to 1000, got 1"),
+        (("compare", "two", "--shot", "0"), "--shot must be a whole number of at least 1, got 0"),
         (("compare", "two", "--seed", f"{2**64}"), "--seed must be a whole number from 0 to 18446744073709551615"),
         (("compare", "two", "--device", "cuda:77"), "device 'cuda:77' cannot be used here"),
         (("demo", "-o", "home/page.html"), "home/page.html: exists and is no page that triptych wrote"),
@@ -236,32 +238,38 @@ def test_train_runs_and_resumes(command: Command, tmp_path: Path) -> None:
         (("evaluate", "two", "-o", "two/x.json"), "two/x.json: lies inside two"),
         (("evaluate", "two", "--seed", f"{2**64}"), "--seed must be a whole number from 0 to 18446744073709551615"),
         (("evaluate", "two", "--device", "gpu"), "device 'gpu' cannot be used here"),
-        (("train", "two", "--way", "0"), "way must be a whole number of at least 2, got 0"),
-        (("train", "two", "--shot", "1", "--shot", "0"), "shots must be a tuple of 1 or more, each a whole number"),
-        (("train", "two", "--queries", "0"), "queries must be a whole number of at least 1, got 0"),
-        (("train", "two", "--learning-rate", "nan"), "learning_rate must be a number above 0 and at most 100, got nan"),
-        (("train", "two", "--learning-rate", "inf"), "learning_rate must be a number above 0 and at most 100, got inf"),
-        (("train", "two", "--pretrain-learning-rate", "0"), "learning_rate must be a number above 0"),
-        (("train", "two", "--side", "0"), "sides must be a tuple of 0 or more, each a whole number from 16 to 1024"),
-        (("train", "two", "--side", "1"), "each a whole number from 16 to 1024, got (1,)"),
-        (("train", "two", "--side", "100000"), "each a whole number from 16 to 1024, got (100000,)"),
-        (("train", "two", "--steps", "0"), "steps must be a whole number of at least 1"),
-        (("train", "two", "--epochs", "0"), "epochs must be a whole number of at least 1"),
-        (("train", "two", "--precision", "fp8"), "precision must be one of auto"),
-        (("train", "two", "--seed", f"{2**64}"), "seed must be a whole number from 0 to 18446744073709551615"),
-        (("train", "two", "--checkpoint-seconds", "nan"), "checkpoint_seconds must be a number from 0"),
+        (("train", "two", "--way", "0"), "--way must be a whole number of at least 2, got 0"),
+        (("train", "two", "--shot", "1", "--shot", "0"), "--shot must be a whole number of at least 1, got 0"),
+        (("train", "two", "--queries", "0"), "--queries must be a whole number of at least 1, got 0"),
+        (
+            ("train", "two", "--learning-rate", "nan"),
+            "--learning-rate must be a number above 0 and at most 100, got",
+        ),
+        (
+            ("train", "two", "--learning-rate", "inf"),
+            "--learning-rate must be a number above 0 and at most 100, got",
+        ),
+        (("train", "two", "--pretrain-learning-rate", "0"), "--pretrain-learning-rate must be a number above 0"),
+        (("train", "two", "--side", "0"), "--side must be a whole number from 16 to 1024, got 0"),
+        (("train", "two", "--side", "1"), "--side must be a whole number from 16 to 1024, got 1"),
+        (("train", "two", "--side", "100000"), "--side must be a whole number from 16 to 1024, got 100000"),
+        (("train", "two", "--steps", "0"), "--steps must be a whole number of at least 1"),
+        (("train", "two", "--epochs", "0"), "--epochs must be a whole number of at least 1"),
+        (("train", "two", "--precision", "fp8"), "--precision must be one of auto"),
+        (("train", "two", "--seed", f"{2**64}"), "--seed must be a whole number from 0 to 18446744073709551615"),
+        (("train", "two", "--checkpoint-seconds", "nan"), "--checkpoint-seconds must be a number from 0"),
         (("train", "two", "--preset", "slow"), "unknown preset 'slow'; expected one of paper, fast"),
-        (("train", "two", "--preset", "paper", "--epochs", "1"), "epochs is an option of pre-training, which preset"),
+        (("train", "two", "--preset", "paper", "--epochs", "1"), "error: --epochs is an option of pre-training, which"),
         (("train", "two", "--new-fusion"), "--new-fusion is an option of --init, which is missing"),
         (
             ("train", "two", "--init", "x", "--pretrain-jitter", "1"),
-            "jitter is an option of pre-training, which --init",
+            "error: --pretrain-jitter is an option of pre-training, which --init",
         ),
         (("train", "two", "-o", "home"), "home: holds other things than a run (page.html)"),
         (("train", "two", "-o", "two/run"), "two/run: lies inside two"),
         (("train", "two", "--device", "gpu"), "device 'gpu' cannot be used here"),
         (("pretrain", "two", "-o", "home"), "home: holds other things than a run (page.html)"),
-        (("pretrain", "two", "--batch", "0"), "batch must be a whole number of at least 1, got 0"),
+        (("pretrain", "two", "--batch", "0"), "--batch must be a whole number of at least 1, got 0"),
         (("predict",), "Missing argument"),
     ],
 )

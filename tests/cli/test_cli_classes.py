@@ -20,7 +20,7 @@ from photos import class_folders, photo
 from sklearn.exceptions import NotFittedError
 
 from triptych import Recognizer
-from triptych.reports.inventory import inventory, inventory_page
+from triptych.reports.known import inventory, inventory_page
 from triptych.system.files import turn_to_write, write_whole
 
 

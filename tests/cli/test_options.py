@@ -9,6 +9,8 @@ from commands import Command
 from typer.testing import CliRunner
 
 from triptych.cli.options import Changes, options_from
+from triptych.comparison import CompareSettings
+from triptych.evaluation import EvaluateSettings
 from triptych.system.settings import NAME, each, number, setting, whole
 from triptych.training import PretrainSettings, RunSettings, TrainSettings
 
@@ -42,7 +44,7 @@ def changed(*arguments: str) -> Changes:
 
     @app.command()
     @options_from(Shared, first=First, second=Second)
-    def run(data: str, changes: Changes, quick: bool = False) -> None:
+    def run(data: str, quick: bool = False, *, changes: Changes) -> None:
         found.update(changes, data=data, quick=quick)
 
     ended = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
@@ -64,6 +66,27 @@ def test_an_option_sets_the_fields_of_its_stages() -> None:
 def test_tuples_and_what_may_be_none() -> None:
     found = changed("x", "--side", "56", "--side", "84", "--pair", "0.3", "0.4", "--name", "y")
     assert found["second"] == {"sides": (56, 84), "pair": (0.3, 0.4), "name": "y"}
+
+
+def test_what_an_option_may_not_be_is_said_of_the_option() -> None:
+    with pytest.raises(ValueError, match=r"^--first-rate must be a number from 0 to 1, got 2\.0$"):
+        changed("x", "--first-rate", "2")
+    with pytest.raises(ValueError, match=r"^--side must be a whole number of at least 1, got 0$"):
+        changed("x", "--side", "56", "--side", "0")
+    with pytest.raises(ValueError, match=r"^--pair must be a number from 0 to 1, got 3\.0$"):
+        changed("x", "--pair", "0.5", "3")
+
+
+@pytest.mark.parametrize(("verb", "settings"), [("evaluate", EvaluateSettings), ("compare", CompareSettings)])
+def test_every_setting_of_a_measurement_is_an_option_with_its_default(
+    command: Command, monkeypatch: pytest.MonkeyPatch, verb: str, settings: type
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    told = command(verb, "--help").out
+    for one in fields(settings):
+        line = next(line for line in told.splitlines() if f"--{one.metadata['option'] or one.name} " in line)
+        assert one.metadata["help"][:40] in line
+        assert isinstance(one.default, bool | tuple) or f"[default: {one.default}]" in line
 
 
 def test_every_setting_of_training_is_an_option(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

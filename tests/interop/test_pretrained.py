@@ -285,7 +285,7 @@ def test_a_trained_fusion_is_weighed_anew_where_photos_can_be_left_out() -> None
 
 def test_a_published_fusion_is_left_alone() -> None:
     recognizer = Recognizer(
-        build_method(replace(small_method().config, levels=LEVELS, base_classes=None, slots=3))
+        build_method(replace(small_method().config, levels=LEVELS, plda_classes=None, slots=3))
     ).fit(TRAINING, LABELS)
     assert recognizer.predict(QUERIES).shape == (9,)
     assert recognizer.calibration_ is not None

@@ -117,11 +117,11 @@ def test_a_wrong_configuration_is_refused(saved: Path, config: dict[str, Any], m
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"base_classes": 1, "levels": ("pixel", "plda")}, "base classes must be 2 to 4096"),
-        ({"base_classes": 3}, "both plda and base_classes, or neither"),
-        ({"levels": ("pixel", "plda")}, "both plda and base_classes, or neither"),
-        ({"base_classes": 3, "levels": ("pixel", "plda"), "slots": 5}, "neither with slots nor with components"),
-        ({"base_classes": 3, "levels": ("pixel", "plda"), "components": 5}, "neither with slots nor with components"),
+        ({"plda_classes": 1, "levels": ("pixel", "plda")}, "plda_classes must be 2 to 4096"),
+        ({"plda_classes": 3}, "both plda and plda_classes, or neither"),
+        ({"levels": ("pixel", "plda")}, "both plda and plda_classes, or neither"),
+        ({"plda_classes": 3, "levels": ("pixel", "plda"), "slots": 5}, "neither with slots nor with components"),
+        ({"plda_classes": 3, "levels": ("pixel", "plda"), "components": 5}, "neither with slots nor with components"),
         ({"levels": ()}, "unknown levels"),
     ],
 )
@@ -132,11 +132,20 @@ def test_a_configuration_checks_itself(changes: dict[str, Any], message: str) ->
 
 def test_plda_is_for_backbones_of_few_channels() -> None:
     with pytest.raises(ValueError, match="for backbones of few channels, which resnet12 is not"):
-        MML(MMLConfig(backbone="resnet12", base_classes=3, levels=("pixel", "plda")))
+        MML(MMLConfig(backbone="resnet12", plda_classes=3, levels=("pixel", "plda")))
+
+
+def test_settings_of_a_file_by_earlier_names_are_understood(tmp_path: Path) -> None:
+    config = MMLConfig(levels=("pixel", "plda"), plda_classes=3)
+    save_method(MML(config), tmp_path / "m.safetensors")
+    before = config.to_dict()
+    before["base_classes"] = before.pop("plda_classes")
+    forge(tmp_path / "m.safetensors", config=before)
+    assert load_method(tmp_path / "m.safetensors").config == config
 
 
 def test_version_1_gives_the_same_logits() -> None:
-    file = Path(__file__).parents[2] / "benchmarks/checkpoints/levels/mml-base/all-shots.safetensors"
+    file = Path(__file__).parents[2] / "benchmarks/checkpoints/levels/mml-plda/all-shots.safetensors"
     method = load_method(file)
     assert method.level_names == ("distribution", "pixel", "part", "plda")
     state = load(file.read_bytes())
@@ -160,7 +169,7 @@ def test_version_1_gives_the_same_logits() -> None:
     ],
 )
 def test_damaged_weights_are_refused(tmp_path: Path, tensor: str, value: float) -> None:
-    config = MMLConfig(preprocessing=Preprocessing(side=32), levels=("pixel", "plda"), base_classes=3)
+    config = MMLConfig(preprocessing=Preprocessing(side=32), levels=("pixel", "plda"), plda_classes=3)
     method = MML(config)
     save_method(method, tmp_path / "m.safetensors")
     load_method(tmp_path / "m.safetensors")

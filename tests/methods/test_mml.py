@@ -37,7 +37,7 @@ def plda_of(method: MML) -> PLDALevel:
 
 @torch.no_grad()
 def test_plda_tells_nothing_before_it_is_learnt() -> None:
-    method = MML(MMLConfig(preprocessing=CONFIG.preprocessing, levels=("pixel", "plda"), base_classes=3)).eval()
+    method = MML(MMLConfig(preprocessing=CONFIG.preprocessing, levels=("pixel", "plda"), plda_classes=3)).eval()
     levels = method.levels(torch.randn(3, 3, 32, 32), torch.randn(2, 3, 32, 32), torch.tensor([0, 1]))
     torch.testing.assert_close(levels["plda"], torch.zeros(3, 2))
 

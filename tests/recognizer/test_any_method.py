@@ -13,7 +13,7 @@ from photos import class_folders, photo
 from toys import SIDE, Centred, Together
 
 from triptych import Recognizer
-from triptych.comparison import compare
+from triptych.comparison import CompareSettings, compare
 from triptych.comparison.baselines import BASELINES
 from triptych.comparison.contest import FUSED
 from triptych.evaluation import EvaluateSettings, evaluate
@@ -61,14 +61,14 @@ def test_a_method_of_one_level_learns_answers_explains_and_is_kept(method: Metho
 
 
 def test_a_method_of_one_level_is_compared_and_evaluated(method: Method, tmp_path: Path) -> None:
-    record = compare(IMAGES, LABELS, method, repeats=2)
+    record = compare(IMAGES, LABELS, method, settings=CompareSettings(repeats=2))
     assert record["curve"][0]["contenders"].keys() == {FUSED, *BASELINES}
     assert record["suspects"]["checked"] == 9
     class_folders(tmp_path / "photos", classes=3, each=3)
     found = evaluate(tmp_path / "photos", method, "x", EvaluateSettings(way=2, queries=2, episodes=2))
     assert list(found["levels"]) == list(method.level_names)
     save_method(method, tmp_path / "x.safetensors")
-    by_file = compare(IMAGES, LABELS, tmp_path / "x.safetensors", repeats=2)
+    by_file = compare(IMAGES, LABELS, tmp_path / "x.safetensors", settings=CompareSettings(repeats=2))
     assert by_file["curve"] == record["curve"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from pages import NASTY, SHOWN, check_page, record, small_method
 from photos import class_folders
 
-from triptych.comparison import compare
+from triptych.comparison import CompareSettings, compare
 from triptych.methods import save_method
 from triptych.reports import comparison_page, verdicts
 from triptych.reports.charts import confusion_table, learning_curve, series_of
@@ -21,7 +21,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = class_folders(tmp_path_factory.mktemp("photos"), classes=3, each=2)
     (folder / "class0").rename(folder / "<b>class & 0")
     (folder / "class1" / "broken <u>.png").write_bytes(b"")
-    return compare(folder, method=small_method(), repeats=2)
+    return compare(folder, method=small_method(), settings=CompareSettings(repeats=2))
 
 
 def test_the_page_of_a_real_comparison_names_everything(measured: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pages import NASTY, SHOWN, check_page, jpeg, small_method
 
 from triptych.evidence import ClassEvidence, Explanation, PatchMatch
 from triptych.methods import save_method
-from triptych.reports.demo import demo_page, demonstration
+from triptych.reports.demo_page import demo_page, demonstration
 from triptych.reports.evidence import evidence_for, level_bars
 from triptych.reports.scene import matched
 

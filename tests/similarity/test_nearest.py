@@ -101,12 +101,25 @@ def test_no_rows_or_no_coordinates_score_nothing(count: int, depth: int) -> None
     assert torch.equal(scores, torch.zeros(2, 1))
 
 
-def test_without_onednn_the_scores_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, pools = torch.randn(2, 40, 16), [torch.randn(500, 16)]
-    expected = nearest_similarity(rows, pools, 3)
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN")
+@pytest.mark.parametrize("k", [1, 3])
+def test_without_onednn_scores_and_gradients_are_the_same(monkeypatch: pytest.MonkeyPatch, k: int) -> None:
+    torch.manual_seed(k)
+    rows, pool = torch.randn(2, 40, 16, requires_grad=True), torch.randn(500, 16, requires_grad=True)
+
+    def answers() -> tuple[Tensor, ...]:
+        scores = nearest_similarity(rows, [pool], k)
+        return scores, *torch.autograd.grad(scores.square().sum(), (rows, pool))
+
+    assert nearest._onednn_linear() is not None
+    by_onednn = answers()
+    monkeypatch.setattr(nearest, "_onednn_linear", lambda: None)
+    for one, other in zip(by_onednn, answers(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_pytorch_without_onednn_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     nearest._onednn_linear.cache_clear()
     assert nearest._onednn_linear() is None
-    scores = nearest_similarity(rows, pools, 3)
     nearest._onednn_linear.cache_clear()
-    torch.testing.assert_close(scores, expected)

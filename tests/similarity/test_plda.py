@@ -48,7 +48,7 @@ def test_vectors_have_a_gradient_and_are_finite_without_any_variance() -> None:
 def test_axes_are_those_of_linear_discriminant_analysis() -> None:
     classes = vectors_of()
     origin, axes, between = fit_plda(classes)
-    expected = oracle.discriminant([one.double().numpy() for one in classes])
+    expected = oracle.plda_axes([one.double().numpy() for one in classes])
     np.testing.assert_allclose(origin.numpy(), expected[0], rtol=1e-6)
     np.testing.assert_allclose(between.numpy(), expected[2], rtol=1e-4)
     signs = np.sign((axes.numpy() * expected[1]).sum(0))  # an axis has no direction

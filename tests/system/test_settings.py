@@ -5,7 +5,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pytest
 
+from triptych.comparison import CompareSettings
+from triptych.evaluation import EvaluateSettings
 from triptych.system.settings import (
+    FLAG,
     LARGEST_SEED,
     NAME,
     Check,
@@ -31,6 +34,7 @@ from triptych.training import PRESETS, Preset, PretrainSettings, TrainSettings
         (optional(whole(1)), [None, 1], [0, 1.5]),
         (each(whole(1), fewest=1), [(1,), (1, 5)], [(), (0,), [1], 1, None]),
         (each(number(0, 1), 2, 2), [(0, 0.9)], [(0,), (0, 0.9, 1)]),
+        (FLAG, [True, False], [0, 1, None, "yes"]),
         (NAME, ["cpu"], ["", None, 0]),
     ],
 )
@@ -52,7 +56,7 @@ def test_the_message_says_what_was_expected_and_what_came() -> None:
         check_settings(Settings("9" * 10_000))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("settings", [PretrainSettings, TrainSettings])
+@pytest.mark.parametrize("settings", [PretrainSettings, TrainSettings, EvaluateSettings, CompareSettings])
 def test_every_setting_has_help_and_a_check_that_its_default_passes(settings: type) -> None:
     for one in fields(settings):
         assert one.metadata["help"].endswith("."), one.name
@@ -69,12 +73,16 @@ def test_the_presets_pass_their_own_checks() -> None:
         (TrainSettings, {"betas": (0.5, 1.0)}),
         (TrainSettings, {"schedule": "linear"}),
         (TrainSettings, {"validation_shots": ()}),
-        (TrainSettings, {"base_images": 1}),
+        (TrainSettings, {"plda_images": 1}),
         (TrainSettings, {"jitter": -0.1}),
         (PretrainSettings, {"warmup": 1.5}),
         (PretrainSettings, {"weight_decay": float("inf")}),
         (PretrainSettings, {"store_side": 0}),
         (PretrainSettings, {"seed": 2**64}),
+        (EvaluateSettings, {"way": 1}),
+        (EvaluateSettings, {"episodes": 10**7}),
+        (EvaluateSettings, {"flips": 1}),
+        (CompareSettings, {"shots": []}),
     ],
 )
 def test_what_would_fail_late_fails_at_once(settings: type, change: dict) -> None:

@@ -41,9 +41,9 @@ from triptych.training import (
 )
 from triptych.training.classification import GaussianHead, Heads
 from triptych.training.episodic import episode_loss
-from triptych.training.pretraining import validate_class_means
 from triptych.training.run import Run
 from triptych.training.schedule import cosine, side_at, step_halving
+from triptych.training.validation import validate_class_means
 
 METHOD = MMLConfig(preprocessing=Preprocessing(side=SIDE))
 PRETRAIN = PretrainSettings(epochs=1, batch=16, store_side=36, checkpoint_seconds=0, learning_rate=0.02, precision="32")
@@ -66,7 +66,7 @@ TRAIN = TrainSettings(
     checkpoint_seconds=0,
     precision="32",
 )
-PLDA = replace(TRAIN, steps=2, base_images=3, base_loss=1.0, store_side=None)
+PLDA = replace(TRAIN, steps=2, plda_images=3, plda_loss=1.0, store_side=None)
 LONG = Preset(replace(PRETRAIN, epochs=30), replace(PLDA, steps=60, validate_every=30))  # long enough to be killed
 COMMAND = """
 import sys
@@ -117,7 +117,7 @@ def test_killed_runs_resume_to_the_weights_of_an_uninterrupted_one(data: Path, t
     assert best.read_bytes() == (killed / "best.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("stage", ["pretraining.validate_class_means", "episodic.evaluate_store"])
+@pytest.mark.parametrize("stage", ["pretraining.validate_class_means", "validation.evaluate_store"])
 def test_a_run_killed_in_its_validation_validates_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -157,6 +157,17 @@ def test_pretraining_validates_every_so_many_epochs_and_the_last(
     pretrain(data, tmp_path, METHOD, replace(PRETRAIN, epochs=5, validate_every=2))
     epoch = steps[-1] // 5
     assert steps == [2 * epoch, 4 * epoch, 5 * epoch]
+
+
+def test_a_run_begun_before_a_setting_came_is_resumed(data: Path, finished: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(finished, tmp_path / "run")
+    checkpoint = torch.load(again / "checkpoint.pt", weights_only=True)
+    del checkpoint["identity"]["validate_every"]
+    torch.save(checkpoint, again / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"started differently \(validate_every 1 -> 2\)"):
+        pretrain(data, again, METHOD, replace(PRETRAIN, validate_every=2), resume=True)
+    pretrain(data, again, METHOD, PRETRAIN, resume=True)
+    assert same_weights(finished, again)
 
 
 def test_same_seed_same_weights_other_seed_others(data: Path, finished: Path, tmp_path: Path) -> None:
@@ -249,22 +260,41 @@ def plda_of(method: object) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def with_plda(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Method:
-    return load_method(train(data, tmp_path_factory.mktemp("run") / "run", METHOD, Preset(None, PLDA)))
+def plda_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of episodes that has ended."""
+    return train(data, tmp_path_factory.mktemp("run") / "run", METHOD, Preset(None, PLDA)).parent
+
+
+@pytest.fixture(scope="module")
+def with_plda(plda_run: Path) -> Method:
+    return load_method(plda_run / "best.safetensors")
+
+
+def test_a_run_that_knew_settings_by_earlier_names_is_resumed(data: Path, plda_run: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(plda_run, tmp_path / "run")
+    checkpoint = torch.load(again / "checkpoint.pt", weights_only=True)
+    identity = checkpoint["identity"]
+    identity["base_images"], identity["base_loss"] = identity.pop("plda_images"), identity.pop("plda_loss")
+    identity["method"]["base_classes"] = identity["method"].pop("plda_classes")
+    torch.save(checkpoint, again / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"started differently \(plda_images 3 -> 4\)"):
+        train(data, again, METHOD, Preset(None, replace(PLDA, plda_images=4)), resume=True)
+    train(data, again, METHOD, Preset(None, PLDA), resume=True)
+    assert same_weights(plda_run, again)
 
 
 def test_plda_is_that_of_the_kept_weights(data: Path, with_plda: Method) -> None:
     method = with_plda
-    assert method.config.base_classes == 6
+    assert method.config.plda_classes == 6
     assert method.level_names == (*LEVELS, "plda")
-    again = plda_of(learn_closed_form(method, open_store(data, "train", METHOD.preprocessing), PLDA.base_images))
+    again = plda_of(learn_closed_form(method, open_store(data, "train", METHOD.preprocessing), PLDA.plda_images))
     for name, value in plda_of(method).items():
         torch.testing.assert_close(again[name], value, rtol=1e-2, atol=1e-3)
 
 
-def test_the_head_of_the_base_classes_trains_the_backbone(data: Path, with_plda: Method, tmp_path: Path) -> None:
+def test_the_head_of_the_plda_classes_trains_the_backbone(data: Path, with_plda: Method, tmp_path: Path) -> None:
     """Without it the same steps end elsewhere; with it a run can be resumed, as another test shows."""
-    without = load_method(train(data, tmp_path, METHOD, Preset(None, replace(PLDA, base_images=0))))
+    without = load_method(train(data, tmp_path, METHOD, Preset(None, replace(PLDA, plda_images=0))))
     weight = "layers.1.0.weight"
     assert not torch.equal(with_plda.backbone.state_dict()[weight], without.backbone.state_dict()[weight])
 
@@ -320,7 +350,7 @@ def test_training_keeps_the_fusion_it_starts_from_unless_told_otherwise(data: Pa
     ("changes", "message"),
     [
         ({"balance_episodes": -1}, "balance_episodes must be a whole number of at least 0, got -1"),
-        ({"base_images": 1}, "base_images must be 0, or 2 or more"),
+        ({"plda_images": 1}, "plda_images must be 0, or 2 or more"),
         ({"pixel_share": 0.0}, "pixel_share must be a number above 0 and at most 1"),
         ({"pixel_share": 1.5}, "pixel_share must be a number above 0 and at most 1"),
     ],
@@ -328,6 +358,16 @@ def test_training_keeps_the_fusion_it_starts_from_unless_told_otherwise(data: Pa
 def test_settings_check_themselves(changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(TRAIN, **changes)
+
+
+def test_without_tensorboard_training_goes_on_and_says_what_to_install(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    best = pretrain(data, tmp_path, METHOD, PRETRAIN)
+    assert "pip install 'triptych[train]'" in capsys.readouterr().err
+    assert best.is_file()
+    assert not list(tmp_path.glob("events.out.tfevents*"))
 
 
 def test_too_few_validation_images_are_refused_before_the_first_step(data: Path, tmp_path: Path) -> None:

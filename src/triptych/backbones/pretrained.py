@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from triptych.backbones.base import Backbone
+from triptych.system.extras import extra
 
 __all__ = ["FAMILIES", "Pretrained", "architecture_of", "check_weights", "require_transformers"]
 
@@ -103,12 +104,8 @@ class Pretrained(Backbone):
 
 def require_transformers() -> None:
     """Raise a RuntimeError that says how to install the transformers library where it is missing."""
-    try:
+    with extra("pretrained", "a pretrained backbone needs the transformers library"):
         import transformers  # noqa: F401
-    except ImportError as error:
-        raise RuntimeError(
-            f"a pretrained backbone needs the transformers library ({error}): pip install 'triptych[pretrained]'"
-        ) from error
 
 
 def architecture_of(config: Any) -> dict[str, Any]:

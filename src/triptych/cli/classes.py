@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, RecognizerFile, Split, checked
+from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, Photos, RecognizerFile, Split, checked
 from triptych.cli.terminal import print_json, say
 from triptych.system.outputs import PAGE, RECOGNIZER, check_output
 from triptych.system.settings import whole
@@ -18,28 +18,28 @@ from triptych.weights import DEFAULT
 
 __all__ = ["add", "fit", "remove", "show"]
 
+Components = Annotated[
+    int | None, typer.Option(help="Reduce descriptors to so many components.", callback=checked(whole(1)))
+]
+Views = Annotated[
+    int, typer.Option(help="Views of each photo: 2 adds its mirror image, more add crops. For very few photos.")
+]
+Least = Annotated[
+    int,
+    typer.Option("--min-photos", help="Fail if a class has fewer usable photos than this.", callback=checked(whole(1))),
+]
+
 
 @app.command()
 def fit(
-    photos: Annotated[
-        Path, typer.Argument(help="A folder with one sub-folder of photos per class, or a CSV file of path,label.")
-    ],
+    photos: Photos,
     out: Annotated[Path, typer.Option("--out", "-o", help="The .triptych file to write.")],
     method: Method = DEFAULT,
     backbone: Backbone = None,
-    components: Annotated[
-        int | None, typer.Option(help="Reduce descriptors to so many components.", callback=checked(whole(1)))
-    ] = None,
-    views: Annotated[
-        int, typer.Option(help="Views of each photo: 2 adds its mirror image, more add crops. For very few photos.")
-    ] = 1,
+    components: Components = None,
+    views: Views = 1,
     split: Split = None,
-    least: Annotated[
-        int,
-        typer.Option(
-            "--min-photos", help="Fail if a class has fewer usable photos than this.", callback=checked(whole(1))
-        ),
-    ] = 1,
+    least: Least = 1,
     device: Device = "cpu",
     overwrite: Overwrite = False,
     as_json: AsJson = False,

@@ -6,51 +6,42 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Data, Device, Method, Overwrite, Seed, checked
+from triptych.cli.options import AsJson, Changes, Data, Device, Method, Overwrite, options_from
 from triptych.cli.terminal import json_text, print_json, say
+from triptych.evaluation import EvaluateSettings
 from triptych.system.outputs import RECORD, check_output
-from triptych.system.settings import whole
 from triptych.weights import DEFAULT
 
 __all__ = ["evaluate", "methods"]
 
-_MOST_EPISODES = 1_000_000
-
 
 @app.command()
+@options_from(evaluate=EvaluateSettings)
 def evaluate(
     data: Data,
     method: Method = DEFAULT,
-    split: Annotated[str, typer.Option(help="train, val or test, where the data has splits.")] = "test",
-    way: Annotated[int, typer.Option(help="Classes in an episode.", callback=checked(whole(2)))] = 5,
-    shot: Annotated[int, typer.Option(help="Support images of each class.", callback=checked(whole(1)))] = 1,
-    queries: Annotated[int, typer.Option(help="Query images of each class.", callback=checked(whole(1)))] = 15,
-    episodes: Annotated[int, typer.Option(help="How many.", callback=checked(whole(1, _MOST_EPISODES)))] = 2000,
-    seed: Seed = 0,
-    precision: Annotated[
-        str, typer.Option(help="32; bf16-search: fast, answers all but the same; bf16: fastest; auto: what pays here.")
-    ] = "auto",
-    flips: Annotated[bool, typer.Option("--flips", help="Use mirror images too; published figures do not.")] = False,
+    *,
+    changes: Changes,
     device: Device = "cpu",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the record to this .json file too.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure accuracy over episodes, with its 95% interval, and that of each level and pair."""
+    settings = EvaluateSettings(**changes["evaluate"])
     if out is not None:
         check_output(out, RECORD, [Path(data), Path(method)], overwrite)
-    from triptych.evaluation import EvaluateSettings
     from triptych.evaluation import evaluate as run_evaluation
     from triptych.interop import load_method
     from triptych.system.files import write_whole
 
-    settings = EvaluateSettings(split, way, shot, queries, episodes, seed, precision, flips)
     record = run_evaluation(data, load_method(method, device), method, settings)
     if out is not None:
         write_whole(out, f"{json_text(record)}\n".encode())
     if as_json:
         return print_json(record)
-    say(f"{way}-way {shot}-shot, {episodes} episodes, seed {seed}: accuracy in %")
+    task = f"{settings.way}-way {settings.shot}-shot, {settings.episodes} episodes, seed {settings.seed}"
+    say(f"{task}: accuracy in %")
     for line in _table(record["levels"]):
         say(line)
     return None

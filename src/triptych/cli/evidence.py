@@ -8,7 +8,7 @@ import typer
 from triptych.cli.app import app
 from triptych.cli.options import AsJson, Device, Overwrite, RecognizerFile, checked
 from triptych.cli.terminal import complain, print_json, say
-from triptych.cli.words import support
+from triptych.cli.words import for_and_against
 from triptych.system.outputs import PICTURE, check_output
 from triptych.system.settings import whole
 
@@ -58,7 +58,7 @@ def _tell(evidence: Any, grid: tuple[int, int]) -> None:
     from triptych.reports import where
 
     say(f"{evidence.label}  {evidence.probability:.1%}")
-    for line in support(evidence.contributions):
+    for line in for_and_against(evidence.contributions):
         say(f"    {line}")
     for match in evidence.matches[:_MATCHES]:
         name = match.name or f"photo {match.photo + 1}"

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from triptych.system.settings import LARGEST_SEED, Check, whole
+from triptych.system.settings import Check
 
 __all__ = [
     "AsJson",
@@ -21,12 +21,13 @@ __all__ = [
     "FalseAlarm",
     "Method",
     "Overwrite",
+    "Photos",
     "RecognizerFile",
     "Resume",
     "RunFolder",
-    "Seed",
     "Split",
     "Unknown",
+    "as_typed",
     "checked",
     "options_from",
 ]
@@ -36,14 +37,16 @@ def checked(check: Check) -> Callable[..., Any]:
     """A callback of an option that refuses, in one line, what it may not be."""
 
     def callback(param: typer.CallbackParam, value: Any) -> Any:
-        if value is not None and not check.holds(value):
-            raise ValueError(f"{param.opts[0]} must be {check.expected}, got {value!r:.80}")
+        if value is not None:
+            check.ask(param.opts[0], value)
         return value
 
     return callback
 
 
-Method = Annotated[str, typer.Option(help="An embedded name, a .safetensors file, or a published checkpoint.")]
+Method = Annotated[
+    str, typer.Option(help="Weights that triptych methods lists, a .safetensors file, or a published checkpoint.")
+]
 Backbone = Annotated[
     str | None, typer.Option(help="A transformers vision model to use instead: its name on the hub, or its folder.")
 ]
@@ -53,7 +56,9 @@ Split = Annotated[
     str | None, typer.Option(help="train, val or test, where the photos have splits; none is taken by chance.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that such a command wrote.")]
-Seed = Annotated[int, typer.Option(help="Of what is drawn at random.", callback=checked(whole(0, LARGEST_SEED)))]
+Photos = Annotated[
+    Path, typer.Argument(help="A folder with one sub-folder of photos per class, or a CSV file of path,label.")
+]
 RecognizerFile = Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")]
 Unknown = Annotated[
     str | None, typer.Option(help="Answer this where a photo is of none of the classes.", metavar="LABEL")
@@ -88,12 +93,21 @@ class _Option:
     stages: tuple[str, ...]
     panel: str | None
 
+    @property
+    def flag(self) -> str:
+        """As it is typed."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def ask(self, value: Any) -> None:
+        """Refuse what it may not be; of several values the wrong one is named."""
+        check: Check = self.field.metadata["check"]
+        for one in value if check.member else [value]:
+            (check.member or check).ask(self.flag, one)
+
     def parameter(self, with_default: bool) -> inspect.Parameter:
         kind = _kind(get_type_hints(self.settings)[self.field.name])
         default = self.field.default if with_default and not isinstance(self.field.default, tuple) else None
-        option = typer.Option(
-            f"--{self.name.replace('_', '-')}", help=self.field.metadata["help"], rich_help_panel=self.panel
-        )
+        option = typer.Option(self.flag, help=self.field.metadata["help"], rich_help_panel=self.panel)
         return inspect.Parameter(
             self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind | None, option]
         )
@@ -102,11 +116,11 @@ class _Option:
 def options_from(shared: type | None = None, /, **stages: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command an option for each field of the settings of its stages; it gets what was set as ``changes``.
 
-    The option is called as the field, or as its ``option`` says; its help and its type are the field's. What the stages
-    inherit from ``shared`` is one option of them all. Another name that two stages have gets the first one's name in
-    front there: ``--pretrain-jitter``.
+    The option is called as the field, or as its ``option`` says; its help, its type and its check are the field's. What
+    the stages inherit from ``shared`` is one option of them all. Another name that two stages have gets the first one's
+    name in front there: ``--pretrain-jitter``. In the help, the options stand where ``changes`` does.
     """
-    options = list(_options({one.name for one in fields(shared)} if shared is not None else set(), stages))
+    options = list(_options(shared, stages))
     several = len(stages) > 1
 
     def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -117,14 +131,19 @@ def options_from(shared: type | None = None, /, **stages: type) -> Callable[[Cal
                 value = given.pop(option.name, None)
                 if value in (None, []):
                     continue
+                value = tuple(value) if isinstance(value, list) else value
+                option.ask(value)
                 for stage in option.stages:
-                    changes[stage][option.field.name] = tuple(value) if isinstance(value, list) else value
+                    changes[stage][option.field.name] = value
             return command(**given, changes=changes)
 
         own = inspect.signature(command, eval_str=True)
-        kept = [one for name, one in own.parameters.items() if name != "changes"]
         wanted = [option.parameter(with_default=not several) for option in options]
-        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in kept] + wanted
+        parameters = [
+            parameter
+            for name, one in own.parameters.items()
+            for parameter in (wanted if name == "changes" else [one.replace(kind=inspect.Parameter.KEYWORD_ONLY)])
+        ]
         called.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {one.name: one.annotation for one in parameters}
         return called
@@ -132,13 +151,25 @@ def options_from(shared: type | None = None, /, **stages: type) -> Callable[[Cal
     return with_options
 
 
-def _options(shared: set[str], stages: Mapping[str, type]) -> Iterator[_Option]:
-    last = list(stages)[-1]
+def as_typed(stage: str, field: str, shared: type | None = None, /, **stages: type) -> str:
+    """What the option for a field of a stage is called; the other arguments are those of ``options_from``.
+
+    >>> from triptych.cli.options import as_typed
+    >>> from triptych.training import PretrainSettings, TrainSettings
+    >>> as_typed("pretrain", "sides", pretrain=PretrainSettings, train=TrainSettings)
+    '--pretrain-side'
+    """
+    options = _options(shared, stages)
+    return next(one.flag for one in options if stage in one.stages and one.field.name == field)
+
+
+def _options(shared: type | None, stages: Mapping[str, type]) -> Iterator[_Option]:
+    last, common = list(stages)[-1], {} if shared is None else _names(shared)
     for stage, settings in reversed(list(stages.items())):
         panel = inspect.cleandoc(settings.__doc__ or "").splitlines()[0].rstrip(".") if len(stages) > 1 else None
         for name, one in _names(settings).items():
             called = one.metadata["option"] or name
-            if name in shared:
+            if name in common:
                 if stage == last:
                     yield _Option(called, one, settings, tuple(stages), None)
             elif stage != last and name in _names(stages[last]):

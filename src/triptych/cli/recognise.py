@@ -34,7 +34,7 @@ def demo(
 ) -> None:
     """Recognise the shipped sample photos and write a page with the answers."""
     check_output(out, PAGE, [Path(method)], overwrite=True)
-    from triptych.reports.demo import demo as run_demo
+    from triptych.reports.demo_page import demo as run_demo
 
     result = run_demo(out, shot, method)
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import Changes, Data, Resume, RunFolder, options_from
+from triptych.cli.options import Changes, Data, Resume, RunFolder, as_typed, options_from
 from triptych.cli.terminal import say
 from triptych.system.outputs import check_run_folder
 from triptych.training.settings import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
@@ -21,15 +21,18 @@ KeepFusion = Annotated[
 ]
 PresetName = Annotated[str, typer.Option(help=f"The recipe, which the options below change: {', '.join(PRESETS)}.")]
 
+_STAGES: dict[str, type] = {"pretrain": PretrainSettings, "train": TrainSettings}
+
 
 @app.command()
 @options_from(pretrain=PretrainSettings)
 def pretrain(
     data: Data,
-    changes: Changes,
     out: RunFolder = None,
     method: TrainMethod = METHOD,
     resume: Resume = False,
+    *,
+    changes: Changes,
 ) -> None:
     """Train a backbone to classify the train split; validation episodes pick the epoch."""
     settings = PretrainSettings(**changes["pretrain"])
@@ -41,16 +44,17 @@ def pretrain(
 
 
 @app.command()
-@options_from(RunSettings, pretrain=PretrainSettings, train=TrainSettings)
+@options_from(RunSettings, **_STAGES)
 def train(
     data: Data,
-    changes: Changes,
     out: RunFolder = None,
     method: TrainMethod = METHOD,
     preset: PresetName = "fast",
     init: Init = None,
     keep_fusion: KeepFusion = True,
     resume: Resume = False,
+    *,
+    changes: Changes,
 ) -> None:
     """Train a method on episodes; validation picks the model and the test split is never opened."""
     if preset not in PRESETS:
@@ -82,4 +86,5 @@ def _refuse_pretraining(changes: Changes, reason: str) -> None:
     """Options of a stage that does not take place are a mistake."""
     own = sorted(set(changes["pretrain"]) - {one.name for one in fields(RunSettings)})
     if own:
-        raise ValueError(f"{own[0]} is an option of pre-training, which {reason} leaves out; leave the option out too")
+        option = as_typed("pretrain", own[0], RunSettings, **_STAGES)
+        raise ValueError(f"{option} is an option of pre-training, which {reason} leaves out; leave the option out too")

@@ -1,6 +1,6 @@
 """What the levels say, for people who do not know what is inside."""
 
-__all__ = ["support"]
+__all__ = ["for_and_against"]
 
 # What each level compares.
 _LEVELS = {
@@ -12,11 +12,11 @@ _LEVELS = {
 }
 
 
-def support(contributions: dict[str, float]) -> list[str]:
+def for_and_against(contributions: dict[str, float]) -> list[str]:
     """What speaks for a class and what against it, each level with its share of all that is said, largest first.
 
-    >>> from triptych.cli.words import support
-    >>> support({"pixel": 3.0, "part": -1.0})
+    >>> from triptych.cli.words import for_and_against
+    >>> for_and_against({"pixel": 3.0, "part": -1.0})
     ['for it: single spots (pixel level) 75%', 'against it: patterns (part level) 25%']
     """
     total = sum(map(abs, contributions.values())) or 1.0

@@ -1,5 +1,13 @@
 """Is it worth it on my photos? MML beside its levels and plain classifiers on a user's own folder."""
 
-from triptych.comparison.record import SHOTS, compare
+from typing import TYPE_CHECKING
 
-__all__ = ["SHOTS", "compare"]
+from triptych.comparison.settings import CompareSettings
+from triptych.system.lazy import imported_when_used
+
+if TYPE_CHECKING:
+    from triptych.comparison.record import compare
+
+__all__ = ["CompareSettings", "compare"]
+
+__getattr__ = imported_when_used(__name__, {"compare": "triptych.comparison.record"})

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from triptych.data.grammar import labelled
 from triptych.data.inputs import LabelledPhotos
-from triptych.data.labelled import labelled
 from triptych.data.photos import Photo, Unreadable, left_out_warning, read_photos
 from triptych.data.same import appearance, copies
 from triptych.methods import Encoded, Method

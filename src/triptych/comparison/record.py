@@ -2,8 +2,8 @@
 
 import base64
 import time
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from triptych.comparison.baselines import pooled
 from triptych.comparison.collection import Collection, collect
 from triptych.comparison.contest import FUSED, contest
+from triptych.comparison.settings import CompareSettings
 from triptych.comparison.splits import SplitSampler, usable_shots
 from triptych.comparison.suspects import Doubts, left_out
 from triptych.data.inputs import LabelledPhotos
@@ -27,9 +28,8 @@ from triptych.system.precision import resolve_precision
 from triptych.system.progress import track
 from triptych.weights import DEFAULT
 
-__all__ = ["SHOTS", "compare"]
+__all__ = ["compare"]
 
-SHOTS = (1, 2, 5, 10)
 # Multiplications of the pixel level, which is nearly all of the work, for the splits and for leaving out: two to four
 # minutes each of float32 on two cores. To weigh the levels of each split takes a quarter of a minute besides, at most.
 _WORK = (12e12, 6e12)
@@ -52,18 +52,14 @@ def compare(
     photos: LabelledPhotos,
     labels: Iterable[Hashable] | None = None,
     method: str | PathLike[str] | Method = DEFAULT,
-    repeats: int = 10,
-    shots: Sequence[int] = SHOTS,
-    queries: int = 5,
-    seed: int = 0,
-    precision: str = "auto",
+    settings: CompareSettings = CompareSettings(),  # noqa: B008 (frozen)
     device: str = "cpu",
     backbone: str | PathLike[str] | None = None,
     split: str | None = None,
 ) -> dict[str, Any]:
     """Compare a method, each of its levels and plain classifiers of its pooled features on a user's own photos.
 
-    In each of ``repeats`` random splits every contender learns from the same photos of every class and answers the
+    In each of some random splits every contender learns from the same photos of every class and answers the
     same others. Each photo is encoded once. A photo that occurs twice counts once, so that no contender is asked
     about what it has learnt from; one that lies in two classes is left out and reported. Time is bounded: beyond
     some minutes of work fewer photos are asked about, never fewer repeats.
@@ -72,15 +68,10 @@ def compare(
         photos: a folder with one sub-folder per class, or what else ``Recognizer.fit`` takes.
         labels: of the photos, where ``photos`` does not name them.
         method: as in ``Recognizer``.
-        repeats: random splits, 2 at least.
-        shots: photos per class to learn from; those that too few classes have photos for are left out.
-        queries: photos of each class asked about in a split, at most.
-        seed: of the splits.
-        precision: auto, 32, bf16-search or bf16; see ``check_precision``.
+        settings: how many splits, and of how many photos.
         device: where it computes.
         backbone: a vision model of the transformers library in place of ``method``; see ``pretrained_method``. Its
             fusion is learnt from the photos of each split, as a ``Recognizer`` learns it.
-
         split: "train", "val" or "test" of photos that have splits.
 
     Returns:
@@ -90,26 +81,25 @@ def compare(
         ``comparison_page`` makes a page of it.
 
     Raises:
-        ValueError: bad settings, or no photos of two classes of which one has a second photo.
+        ValueError: no photos of two classes of which one has a second photo.
 
     Examples:
         >>> import numpy as np
-        >>> from triptych.comparison import compare
+        >>> from triptych.comparison import CompareSettings, compare
         >>> rng = np.random.default_rng(0)
         >>> photos = [rng.integers(low, low + 60, (90, 90, 3), dtype=np.uint8) for low in (0, 150) for _ in range(3)]
-        >>> record = compare(photos, ["dark", "dark", "dark", "bright", "bright", "bright"], repeats=2)
+        >>> labels = ["dark", "dark", "dark", "bright", "bright", "bright"]
+        >>> record = compare(photos, labels, settings=CompareSettings(repeats=2))
         >>> record["curve"][0]["contenders"]["all levels"]["mean"]
         1.0
     """
-    precision = resolve_precision(precision, usable_device(device).type)
-    if repeats < 2:
-        raise ValueError(f"repeats must be at least 2, as an interval needs two splits; got {repeats}")
+    settings = replace(settings, precision=resolve_precision(settings.precision, usable_device(device).type))
     started = time.perf_counter()
     keep_freed_memory()
     model = chosen_method(method, backbone).eval().to(usable_device(device))
-    with in_precision(precision, next(model.parameters()).device.type):
-        collection = collect(model, photos, labels, seed=seed, split=split)
-        measured = _measured(model, collection, _sampler(collection, repeats, shots, queries, seed), repeats)
+    with in_precision(settings.precision, next(model.parameters()).device.type):
+        collection = collect(model, photos, labels, seed=settings.seed, split=split)
+        measured = _measured(model, collection, _sampler(collection, settings), settings.repeats)
     record = {
         **_described(collection),
         **measured,
@@ -119,10 +109,7 @@ def compare(
         "split": split,
         "config": asdict(model.config),
         "weights_sha256": weights_hash(model),
-        "repeats": repeats,
-        "queries": queries,
-        "seed": seed,
-        "precision": precision,
+        **asdict(settings),
         "device": device,
         "threads": torch.get_num_threads(),
         "versions": {**versions(), "scikit-learn": sklearn.__version__},
@@ -145,12 +132,12 @@ def _measured(method: Method, collection: Collection, sampler: SplitSampler, rep
     }
 
 
-def _sampler(collection: Collection, repeats: int, shots: Sequence[int], queries: int, seed: int) -> SplitSampler:
+def _sampler(collection: Collection, settings: CompareSettings) -> SplitSampler:
     counts = np.bincount(collection.labels)
-    usable = usable_shots(counts.tolist(), shots)
+    usable = usable_shots(counts.tolist(), settings.shots)
     learnt = sum(int(np.minimum(counts, shot).sum()) for shot in usable)
-    asked = max(_LEAST_ASKED, _comparisons(collection, _WORK[0]) // (repeats * learnt))
-    return SplitSampler(collection.labels, usable, queries, asked, seed)
+    asked = max(_LEAST_ASKED, _comparisons(collection, _WORK[0]) // (settings.repeats * learnt))
+    return SplitSampler(collection.labels, usable, settings.queries, asked, settings.seed)
 
 
 def _comparisons(collection: Collection, work: float) -> int:

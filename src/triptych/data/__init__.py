@@ -3,8 +3,8 @@
 from triptych.data.augment import centre_crop, colour_jitter, normalise, random_crop_flip, resize
 from triptych.data.errors import ImageError, NotAnImageError
 from triptych.data.folders import list_folder
+from triptych.data.grammar import labelled, list_images
 from triptych.data.images import ImageSource, NamedBytes, read_image, squash
-from triptych.data.labelled import labelled, list_images
 from triptych.data.limits import Limits
 from triptych.data.listing import SPLITS, Listing
 from triptych.data.photos import Photo, Unreadable, read_class_photos, read_photos

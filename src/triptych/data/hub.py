@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from triptych.data.listing import Listing, choose_split, split_of
+from triptych.system.extras import extra
 
 if TYPE_CHECKING:
     import datasets
@@ -23,12 +24,11 @@ def list_hub(name: str, split: str | None, to_learn: bool = False) -> Listing:
         to_learn: see ``choose_split``.
 
     Raises:
-        ValueError: the ``datasets`` library, the data set, the split, or its image and label columns are missing.
+        ValueError: the data set, the split, or its image and label columns are missing.
+        RuntimeError: the ``datasets`` library is missing.
     """
-    try:
+    with extra("hub", "hf: data needs the datasets library"):
         import datasets
-    except ImportError as error:
-        raise ValueError("hf: data needs the datasets library: pip install 'triptych[hub]'") from error
     try:
         available = datasets.load_dataset(name)
     except Exception as error:  # the hub's client raises many kinds

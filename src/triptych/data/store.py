@@ -15,7 +15,7 @@ from filelock import FileLock
 from jaxtyping import UInt8
 from torch import Tensor
 
-from triptych.data.labelled import list_images
+from triptych.data.grammar import list_images
 from triptych.data.listing import Listing
 from triptych.data.photos import Unreadable, left_out_warning, read_photos, refuse_lost_classes
 from triptych.data.preprocessing import Preprocessing

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -76,26 +77,29 @@ class EpisodeSampler:
         for name in ("way", "shot", "queries"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        members = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
-        if self.way < 2 or len(members) < max(2, self.way):
+        if self.way < 2 or len(self._members) < max(2, self.way):
             raise ValueError(
                 f"{self.way}-way episodes need a way and number of classes of at least 2; "
-                f"the data has {len(members)} classes: choose a smaller way or add classes"
+                f"the data has {len(self._members)} classes: choose a smaller way or add classes"
             )
         needed = self.shot + self.queries
-        for label, indices in zip(np.unique(self.labels), members, strict=True):
-            if len(indices) < needed:
+        for label, members in self._members.items():
+            if len(members) < needed:
                 name = repr(self.classes[label]) if len(self.classes) else str(label)
                 raise ValueError(
-                    f"class {name} has {len(indices)} images; {self.shot} shots and {self.queries} queries "
+                    f"class {name} has {len(members)} images; {self.shot} shots and {self.queries} queries "
                     f"need {needed}: add images, or ask for fewer shots or queries"
                 )
-        object.__setattr__(self, "_members", members)
+
+    @cached_property
+    def _members(self) -> dict[int, np.ndarray]:
+        """The images of each class."""
+        return {label: np.flatnonzero(self.labels == label) for label in np.unique(self.labels).tolist()}
 
     def __getitem__(self, number: int) -> Episode:
         """Episode ``number``, a whole number >= 0."""
         rng = np.random.default_rng([self.seed, number])
-        members: list[np.ndarray] = self._members  # type: ignore[attr-defined]
+        members = list(self._members.values())
         chosen = rng.choice(len(members), self.way, replace=False)
         drawn = np.stack(
             [rng.choice(members[c], self.shot + self.queries, replace=False) for c in chosen]

@@ -1,8 +1,9 @@
-"""Settings of an evaluation."""
+"""Settings of an evaluation. Each field says what it is for: the help of its option."""
 
 from dataclasses import dataclass
 
-from triptych.system.precision import check_precision
+from triptych.system.precision import PRECISION_HELP, PRECISIONS
+from triptych.system.settings import FLAG, LARGEST_SEED, NAME, check_settings, one_of, setting, whole
 
 __all__ = ["EvaluateSettings"]
 
@@ -11,36 +12,20 @@ __all__ = ["EvaluateSettings"]
 class EvaluateSettings:
     """Which episodes, and how they are computed.
 
-    Attributes:
-        split: train, val or test, where the data has splits.
-        way: classes in an episode.
-        shot: support images of each class.
-        queries: query images of each class.
-        episodes: how many.
-        seed: of the episodes.
-        precision: auto, 32, bf16-search or bf16; see ``check_precision``.
-        flips: use mirror images too; published figures do not.
-
-    Raises:
-        ValueError: a number below 1, or an unknown precision.
-
     >>> from triptych.evaluation import EvaluateSettings
     >>> EvaluateSettings(precision="fp8")
     Traceback (most recent call last):
-    ValueError: unknown precision 'fp8'; expected one of auto, 32, bf16-search, bf16
+    ValueError: precision must be one of auto, 32, bf16-search, bf16, got 'fp8'
     """
 
-    split: str = "test"
-    way: int = 5
-    shot: int = 1
-    queries: int = 15
-    episodes: int = 2000
-    seed: int = 0
-    precision: str = "auto"
-    flips: bool = False
+    split: str = setting("test", "train, val or test, where the data has splits.", NAME)
+    way: int = setting(5, "Classes in an episode.", whole(2))
+    shot: int = setting(1, "Support images of each class.", whole(1))
+    queries: int = setting(15, "Query images of each class.", whole(1))
+    episodes: int = setting(2000, "How many.", whole(1, 1_000_000))
+    seed: int = setting(0, "Of what is drawn at random.", whole(0, LARGEST_SEED))
+    precision: str = setting("auto", PRECISION_HELP, one_of(*PRECISIONS))
+    flips: bool = setting(False, "Use mirror images too; published figures do not.", FLAG)
 
     def __post_init__(self) -> None:
-        check_precision(self.precision)
-        for name in ("way", "shot", "queries", "episodes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_settings(self)

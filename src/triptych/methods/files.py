@@ -10,7 +10,7 @@ from torch import Tensor
 
 from triptych.backbones import check_weights
 from triptych.methods.base import Method
-from triptych.methods.legacy import upgraded
+from triptych.methods.legacy import renamed, upgraded
 from triptych.methods.types import METHOD_TYPES
 from triptych.system.files import pack, unpack, write_whole
 
@@ -82,7 +82,7 @@ def _built(state: Mapping[str, Tensor], content: Mapping[str, Any], name: str) -
             f"{name}: its method is {content.get('method')!r}; expected one of {', '.join(sorted(METHOD_TYPES))}"
         )
     try:
-        config = kind.config_type.from_dict(content.get("config"))
+        config = kind.config_type.from_dict(renamed(content.get("config")))
         if config.architecture is not None:
             network = {key.removeprefix(_NETWORK): value for key, value in state.items() if key.startswith(_NETWORK)}
             check_weights(config.architecture, network)

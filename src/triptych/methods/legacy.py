@@ -1,4 +1,4 @@
-"""Method files of version 1, which held MML alone, turned into version 2."""
+"""Method files that were written before: version 1, which held MML alone, and settings that had other names."""
 
 import math
 from collections.abc import Mapping
@@ -7,10 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["upgraded"]
+__all__ = ["renamed", "upgraded"]
 
 _PREPROCESSING = ("side", "mean", "std")
 _PLDA = ("origin", "axes", "between")
+_NAMES = {"base_classes": "plda_classes"}  # before -> now
+
+
+def renamed(config: Any) -> Any:
+    """A configuration of a file with the names that its settings have now.
+
+    >>> from triptych.methods.legacy import renamed
+    >>> renamed({"base_classes": 64, "pixel_k": 1})
+    {'plda_classes': 64, 'pixel_k': 1}
+    """
+    return {_NAMES.get(name, name): value for name, value in config.items()} if isinstance(config, Mapping) else config
 
 
 def upgraded(
@@ -39,7 +50,7 @@ def _with_plda(state: dict[str, Tensor], distribution: int) -> dict[str, Tensor]
     """PLDA as a level of its own, with the same share of the logits."""
     weight = float(state.pop("base.weight"))
     if not 0 < weight < math.inf:
-        raise ValueError(f"the weight of its base classes is {weight}; expected a number above 0")
+        raise ValueError(f"the weight of its PLDA is {weight}; expected a number above 0")
     state |= {f"scorers.plda.{name}": state.pop(f"base.{name}") for name in _PLDA}
     spread, temperature, share = (state[f"fusion.{name}"] for name in ("spread", "log_temperature", "log_weight"))
     scale = float((share + temperature)[distribution].exp() / spread[distribution]) * weight

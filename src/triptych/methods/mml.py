@@ -21,8 +21,8 @@ __all__ = ["LEVELS", "MML", "MMLConfig"]
 LEVELS = ("distribution", "pixel", "part")  # the order of the release
 _KNOWN = (*LEVELS, "global", "plda")
 _MOST_SLOTS = 1 << 14
-_MOST_BASE_CLASSES = 1 << 12
-_FEWEST_BASE_CLASSES = 3  # with two there is one axis, on which codes of one length differ in their sign alone
+_MOST_PLDA_CLASSES = 1 << 12
+_FEWEST_PLDA_CLASSES = 3  # with two there is one axis, on which codes of one length differ in their sign alone
 _PLDA_WEIGHT = 0.2  # of its log-likelihood ratio among the logits, until the levels are balanced
 
 
@@ -38,7 +38,7 @@ class MMLConfig(MethodConfig):
         distance: distance of the distribution level.
         shrinkage: of its covariances; see ``distribution_similarity``.
         slots: None for way-agnostic fusion; N for published fusion weights with statistics per class slot.
-        base_classes: how many classes of training the level "plda" has learnt from; None without that level.
+        plda_classes: how many classes of training the level "plda" has learnt from; None without that level.
 
     >>> from triptych.methods import MMLConfig
     >>> MMLConfig(levels=("pixel",), pixel_k=3).backbone
@@ -55,7 +55,7 @@ class MMLConfig(MethodConfig):
     distance: str = "wasserstein"
     shrinkage: str = "ridge"
     slots: int | None = None
-    base_classes: int | None = None
+    plda_classes: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,15 +73,15 @@ class MMLConfig(MethodConfig):
         self._check_plda()
 
     def _check_plda(self) -> None:
-        if ("plda" in self.levels) != (self.base_classes is not None):
+        if ("plda" in self.levels) != (self.plda_classes is not None):
             raise ValueError(
-                f"levels {self.levels} with base_classes {self.base_classes}; "
-                "expected both plda and base_classes, or neither"
+                f"levels {self.levels} with plda_classes {self.plda_classes}; "
+                "expected both plda and plda_classes, or neither"
             )
-        if self.base_classes is None:
+        if self.plda_classes is None:
             return
-        if not 2 <= self.base_classes <= _MOST_BASE_CLASSES:
-            raise ValueError(f"base classes must be 2 to {_MOST_BASE_CLASSES}, got {self.base_classes}")
+        if not 2 <= self.plda_classes <= _MOST_PLDA_CLASSES:
+            raise ValueError(f"plda_classes must be 2 to {_MOST_PLDA_CLASSES}, got {self.plda_classes}")
         if self.slots is not None or self.components is not None:
             raise ValueError("the level plda works neither with slots nor with components; leave one of them out")
 
@@ -113,7 +113,7 @@ class MML(Method):
     def __init__(self, config: MMLConfig = MMLConfig(), backbone: Backbone | None = None) -> None:
         fusion = LevelFusion(config.levels) if config.slots is None else SlotFusion(config.levels, config.slots)
         super().__init__(config, fusion, backbone)
-        if config.base_classes and not self.backbone.tap_channels:
+        if config.plda_classes and not self.backbone.tap_channels:
             raise ValueError(f"plda is for backbones of few channels, which {config.backbone} is not; expected conv64f")
         self.scorers = nn.ModuleDict({name: self._level(name) for name in config.levels})
 
@@ -152,7 +152,7 @@ class MML(Method):
             and isinstance(self.fusion, LevelFusion)
             and self.projection is None
             and bool(self.backbone.tap_channels)
-            and classes >= _FEWEST_BASE_CLASSES
+            and classes >= _FEWEST_PLDA_CLASSES
         )
 
     @torch.no_grad()
@@ -174,8 +174,8 @@ class MML(Method):
             ValueError: the published fusion, principal components, or a backbone of many channels.
         """
         before = self.without_plda()
-        base_classes = plda.axes.shape[1] + 1
-        config = replace(before.config, levels=(*before.config.levels, "plda"), base_classes=base_classes)
+        plda_classes = plda.axes.shape[1] + 1
+        config = replace(before.config, levels=(*before.config.levels, "plda"), plda_classes=plda_classes)
         method = MML(config, self.backbone)
         assert isinstance(before.fusion, LevelFusion)
         method.fusion = before.fusion.extended("plda", _PLDA_WEIGHT)
@@ -190,7 +190,7 @@ class MML(Method):
         if "plda" not in self.config.levels:
             return self
         kept = tuple(name for name in self.config.levels if name != "plda")
-        method = MML(replace(self.config, levels=kept, base_classes=None), self.backbone)
+        method = MML(replace(self.config, levels=kept, plda_classes=None), self.backbone)
         assert isinstance(self.fusion, LevelFusion)
         method.fusion = self.fusion.restricted(kept)
         return method.train(self.training)
@@ -198,7 +198,7 @@ class MML(Method):
     def reduced_config(self, components: int) -> MMLConfig:
         """Without PLDA and the published fusion: both were learnt on descriptors of all channels."""
         kept = tuple(name for name in self.config.levels if name != "plda")
-        return replace(self.config, components=components, levels=kept, slots=None, base_classes=None)
+        return replace(self.config, components=components, levels=kept, slots=None, plda_classes=None)
 
     def _levels(self) -> list[tuple[str, Level]]:
         return [(name, level) for name, level in self.scorers.items() if isinstance(level, Level)]
@@ -213,5 +213,5 @@ class MML(Method):
             return DistributionLevel(config.distance, config.shrinkage)
         if name == "global":
             return GlobalLevel()
-        assert config.base_classes is not None
-        return PLDALevel(config.base_classes, self.backbone.tap_channels)
+        assert config.plda_classes is not None
+        return PLDALevel(config.plda_classes, self.backbone.tap_channels)

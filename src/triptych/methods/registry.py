@@ -62,7 +62,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "mml-conv64f": Weights(
         config=MMLConfig(
-            part_normalize=True, distance="log_kl", levels=("distribution", "pixel", "part", "plda"), base_classes=64
+            part_normalize=True, distance="log_kl", levels=("distribution", "pixel", "part", "plda"), plda_classes=64
         ),
         package="triptych.weights",
         file="mml-conv64f.safetensors",

@@ -1,6 +1,6 @@
 """The recogniser: a scikit-learn classifier of photos, its state, its file, its calibration."""
 
-from triptych.recognizer.changing import changing
+from triptych.recognizer.changes import changing
 from triptych.recognizer.estimator import QUERY_BATCH, Answer, Recognizer
 from triptych.recognizer.file import plain_label
 

@@ -13,9 +13,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
+from triptych.data.grammar import labelled
 from triptych.data.images import ImageError, ImageSource
 from triptych.data.inputs import LabelledPhotos, as_photos, check_label, photo_stream
-from triptych.data.labelled import labelled
 from triptych.data.photos import Photo, Unreadable, read_class_photos, read_photos
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion

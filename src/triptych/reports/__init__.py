@@ -1,9 +1,9 @@
 """Pages for people: the demonstration, what a recogniser knows, a comparison; one template kit behind them."""
 
 from triptych.reports.comparison import comparison_page, verdicts
-from triptych.reports.demo import demo
-from triptych.reports.inventory import describe_calibration, inventory, inventory_page
-from triptych.reports.render import render
+from triptych.reports.demo_page import demo
+from triptych.reports.kit import render
+from triptych.reports.known import describe_calibration, inventory, inventory_page
 from triptych.reports.words import trust, where
 
 __all__ = [

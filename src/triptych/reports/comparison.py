@@ -8,7 +8,7 @@ from typing import Any
 from triptych.comparison.baselines import BASELINES
 from triptych.comparison.contest import FUSED
 from triptych.reports.charts import confusion_table, learning_curve, series_of
-from triptych.reports.render import render
+from triptych.reports.kit import render
 from triptych.reports.words import percent
 from triptych.system.wording import counted
 

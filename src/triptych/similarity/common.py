@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+__all__ = ["at_least_float32", "class_members", "split_classes", "unit_descriptors", "without_autocast"]
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

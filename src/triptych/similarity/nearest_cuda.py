@@ -76,27 +76,21 @@ def _nearest(  # type: ignore[no-untyped-def]
 ):
     """One tile of rows against one pool; the best K so far live in registers, in no order."""
     own = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    start = tl.load(starts + tl.program_id(1))
-    stop = tl.load(starts + tl.program_id(1) + 1)
+    row = rows + own[:, None].to(tl.int64) * depth
+    start, stop = tl.load(starts + tl.program_id(1)), tl.load(starts + tl.program_id(1) + 1)
     slot = tl.arange(0, SLOTS)
     # Slots beyond K hold infinity, so that they are never the least and never replaced.
     best = tl.zeros((ROWS, SLOTS), tl.float32) + tl.where(slot < K, float("-inf"), float("inf"))[None, :]
     where = tl.zeros((ROWS, SLOTS), tl.int32)
     for tile in range(start, stop, MEMBERS):
         other = tile + tl.arange(0, MEMBERS)
+        member = members + other[None, :].to(tl.int64) * depth
         products = tl.zeros((ROWS, MEMBERS), tl.float32)
         for first in range(0, depth, DEPTH):
             coordinate = first + tl.arange(0, DEPTH)
-            x = tl.load(
-                rows + own[:, None].to(tl.int64) * depth + coordinate[None, :],
-                mask=(own < count)[:, None] & (coordinate < depth)[None, :],
-                other=0.0,
-            )
-            p = tl.load(
-                members + other[None, :].to(tl.int64) * depth + coordinate[:, None],
-                mask=(other < stop)[None, :] & (coordinate < depth)[:, None],
-                other=0.0,
-            )
+            known = coordinate < depth
+            x = tl.load(row + coordinate[None, :], mask=(own < count)[:, None] & known[None, :], other=0.0)
+            p = tl.load(member + coordinate[:, None], mask=(other < stop)[None, :] & known[:, None], other=0.0)
             products = tl.dot(x, p, products, input_precision="ieee")
         products = tl.where((other < stop)[None, :], products, float("-inf"))
         for _ in tl.static_range(K):

@@ -4,18 +4,21 @@ import os
 import time
 import warnings
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch  # imported where it is used: commands list their options without it
 
-__all__ = ["PRECISIONS", "check_precision", "half_speed", "resolve_precision"]
+__all__ = ["PRECISIONS", "PRECISION_HELP", "check_precision", "half_speed", "resolve_precision"]
 
 PRECISIONS = ("auto", "32", "bf16-search", "bf16")
+PRECISION_HELP = "32; bf16-search: fast, answers all but the same; bf16: fastest; auto: what pays here."
 _SETTING = "TRIPTYCH_HALF"  # overrules the probe
 _SIDE, _TRIES = 512, 5  # of the probe's product: large enough that starting threads does not count
 _HOPELESS = 5.0  # times as slow in two tries: where bfloat16 is emulated, a try takes a third of a second
 _WORTH_IT = 1.2  # times as fast: less is no reason to round
+_PROBING = Lock()  # two probes at once would slow each other down
 
 
 def check_precision(precision: str) -> None:
@@ -89,7 +92,8 @@ def half_speed(device: str) -> float:
         import torch
 
         return float("inf") if torch.cuda.is_bf16_supported(including_emulation=False) else 1.0
-    return _probe()
+    with _PROBING:
+        return _probe()
 
 
 @cache

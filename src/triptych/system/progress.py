@@ -19,7 +19,7 @@ def progress_bar() -> Progress:
     """A bar with count, a free ``status`` field (accuracy, loss) and the remaining time."""
     console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # it may be the name of a folder
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[status]}"),

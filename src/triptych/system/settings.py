@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import Any
 
 __all__ = [
+    "FLAG",
     "LARGEST_SEED",
     "NAME",
     "Check",
@@ -28,12 +29,29 @@ LARGEST_SEED = 2**64 - 1  # what PyTorch's generators take
 
 @dataclass(frozen=True)
 class Check:
-    """What a setting may be: in words, and as a function that says whether a value is that."""
+    """What a setting may be.
+
+    Attributes:
+        expected: in words.
+        holds: whether a value is that.
+        member: of a tuple, what each member may be.
+    """
 
     expected: str
     holds: Callable[[Any], bool]
+    member: "Check | None" = None
+
+    def ask(self, name: str, value: Any) -> None:
+        """Refuse a value, in one line, if it is not that.
+
+        Raises:
+            ValueError: what was expected and what came.
+        """
+        if not self.holds(value):
+            raise ValueError(f"{name} must be {self.expected}, got {value!r:.80}")
 
 
+FLAG = Check("True or False", lambda value: isinstance(value, bool))
 NAME = Check("a name", lambda value: isinstance(value, str) and value != "")
 
 
@@ -65,9 +83,7 @@ def check_settings(settings: Any) -> None:
     ValueError: way must be a whole number of at least 2, got 1
     """
     for one in fields(settings):
-        check, value = one.metadata["check"], getattr(settings, one.name)
-        if not check.holds(value):
-            raise ValueError(f"{one.name} must be {check.expected}, got {value!r:.80}")
+        one.metadata["check"].ask(one.name, getattr(settings, one.name))
 
 
 def whole(least: int, most: int | None = None) -> Check:
@@ -122,6 +138,7 @@ def each(check: Check, fewest: int = 0, most: int | None = None) -> Check:
             and (most is None or len(values) <= most)
             and all(map(check.holds, values))
         ),
+        check,
     )
 
 

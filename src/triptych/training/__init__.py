@@ -1,8 +1,8 @@
-"""Training: classification on the base classes, then episodes."""
+"""Training: classification on the training classes, then episodes."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from triptych.system.lazy import imported_when_used
 from triptych.training.settings import PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
 
 if TYPE_CHECKING:
@@ -25,17 +25,13 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {
-    "TrainingError": "triptych.training.run",
-    "balance_levels": "triptych.training.balance",
-    "learn_closed_form": "triptych.training.closed_form",
-    "pretrain": "triptych.training.pretraining",
-    "train": "triptych.training.episodic",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Imported when first used: the options of a command are settings, and its help must not wait for torch.
-    if name not in _HOMES:
-        raise AttributeError(f"module 'triptych.training' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = imported_when_used(
+    __name__,
+    {
+        "TrainingError": "triptych.training.run",
+        "balance_levels": "triptych.training.balance",
+        "learn_closed_form": "triptych.training.closed_form",
+        "pretrain": "triptych.training.pretraining",
+        "train": "triptych.training.episodic",
+    },
+)

@@ -1,4 +1,4 @@
-"""Classification of the base classes: by a feature map, pooled and at every position, or by Gaussians."""
+"""Classification of the training classes: by a feature map, pooled and at every position, or by Gaussians."""
 
 from collections.abc import Sequence
 

@@ -5,10 +5,9 @@ from pathlib import Path
 from triptych.data import Listing, list_images
 from triptych.evaluation import EpisodeSampler
 from triptych.training.settings import PretrainSettings, TrainSettings
+from triptych.training.validation import CLASS_MEAN_SHOTS
 
 __all__ = ["check_pretrain_data", "check_train_data"]
-
-_PRETRAIN_SHOTS = (1, 5)  # of its validation
 
 
 def check_pretrain_data(data: str | Path, settings: PretrainSettings) -> None:
@@ -24,7 +23,7 @@ def check_pretrain_data(data: str | Path, settings: PretrainSettings) -> None:
             "add images, or ask for a smaller batch"
         )
     _check_episodes(train, min(5, len(train.classes)), 1, queries=1)
-    for shot in _PRETRAIN_SHOTS:
+    for shot in CLASS_MEAN_SHOTS:
         _check_episodes(val, min(5, len(val.classes)), shot)
 
 

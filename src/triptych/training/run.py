@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,19 @@ from torch import nn
 from torch.optim import Optimizer
 
 from triptych.methods import Method, save_method
+from triptych.methods.legacy import renamed
 from triptych.system.devices import usable_device
+from triptych.system.extras import extra
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
 from triptych.system.precision import resolve_precision
 from triptych.system.progress import progress_bar
+from triptych.training.settings import RunSettings
 
 __all__ = ["Run", "TrainingError", "start_fabric"]
 
-_CONSOLE = Console(stderr=True, highlight=False)
+_CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+_NAMES = {"base_images": "plda_images", "base_loss": "plda_loss"}  # of settings: before -> now
 
 
 class TrainingError(RuntimeError):
@@ -54,12 +58,12 @@ class Run:
 
     Args:
         folder: where the run lives.
-        settings: the stage's settings, a dataclass.
+        settings: the stage's settings.
         context: what else must be the same when the run is resumed (method, data fingerprint).
         steps: optimiser steps in all.
         modules: what is saved beside the optimiser.
         optimizer: the optimiser.
-        checkpoint_seconds: how often the run is saved.
+        resume: continue the run that lies in the folder, if there is one.
 
     Raises:
         ValueError: resuming with other settings or data, or starting where a run already lies.
@@ -68,7 +72,7 @@ class Run:
     def __init__(
         self,
         folder: Path,
-        settings: Any,
+        settings: RunSettings,
         context: Mapping[str, Any],
         steps: int,
         modules: Mapping[str, nn.Module],
@@ -81,6 +85,7 @@ class Run:
         self.best = -math.inf
         recipe = {name: value for name, value in asdict(settings).items() if name != "device"}  # it may go on elsewhere
         self._identity = json.loads(json.dumps({**recipe, **context}))
+        self._defaults = json.loads(json.dumps({one.name: one.default for one in fields(settings)}))
         self._modules = modules
         self._optimizer = optimizer
         self._checkpoint_seconds = settings.checkpoint_seconds
@@ -131,9 +136,7 @@ class Run:
             save_method(method, self.folder / "best.safetensors")
         shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if "+" not in name)
         minutes = (time.monotonic() - self._started) / 60
-        _CONSOLE.print(
-            f"step {self.step}/{self.steps} ({minutes:.1f} min): {self._status()}; validation: {shown}", soft_wrap=True
-        )
+        _CONSOLE.print(f"step {self.step}/{self.steps} ({minutes:.1f} min): {self._status()}; validation: {shown}")
         self._save()
 
     def log(self, figures: Mapping[str, float]) -> None:
@@ -163,7 +166,7 @@ class Run:
     def _load(self) -> None:
         try:
             state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
-            identity = state["identity"]
+            identity = self._of_today(state["identity"])
         except Exception as error:  # torch.load raises many kinds
             raise ValueError(f"{self._checkpoint}: damaged checkpoint ({error}); remove it to start anew") from error
         changed = [key for key in self._identity if identity.get(key) != self._identity[key]]
@@ -175,6 +178,11 @@ class Run:
             module.load_state_dict(state["modules"][name])
         self._optimizer.load_state_dict(state["optimizer"])
 
+    def _of_today(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+        """The identity of a run that an earlier triptych began; settings that came later have their defaults."""
+        named = {_NAMES.get(name, name): value for name, value in identity.items()}
+        return {**self._defaults, **named, "method": renamed(named.get("method"))}
+
     def _status(self) -> str:
         best = "" if self.best == -math.inf else f", best validation {self.best:.3f}"
         return f"loss {self._loss:.3f}, accuracy {self._accuracy:.3f}{best}"
@@ -182,8 +190,9 @@ class Run:
 
 def _tensorboard(folder: Path) -> Any:
     try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        _CONSOLE.print("no TensorBoard logs: pip install 'triptych[train]'")
+        with extra("train", "no logs: they need TensorBoard"):
+            from torch.utils.tensorboard import SummaryWriter
+    except RuntimeError as error:
+        _CONSOLE.print(str(error))
         return None
     return SummaryWriter(str(folder))

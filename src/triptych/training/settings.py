@@ -38,7 +38,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class PretrainSettings(RunSettings):
-    """Pre-training: classification of the base classes.
+    """Pre-training: classification of the training classes.
 
     >>> from triptych.training import PretrainSettings
     >>> PretrainSettings(epochs=2, sides=(56, 84)).batch
@@ -136,16 +136,16 @@ class TrainSettings(RunSettings):
         option="side",
     )
     jitter: float = setting(0.4, "Strength of the colour jitter; 0 is off.", number(0, 1))
-    base_images: int = setting(
+    plda_images: int = setting(
         0,
-        "Images of each training class from which is learnt, at each validation, what tells classes apart; 0 is off. "
-        "Methods that have no use for it train without.",
+        "Images of each training class from which PLDA is learnt, at each validation; 0 is off. Methods that have no "
+        "use for PLDA train without.",
         whole(0),
     )
-    base_loss: float = setting(
+    plda_loss: float = setting(
         0.0,
-        "Weight of a classification of all training classes by the Gaussians that tell classes apart; 0 is off, and "
-        "so it is without --base-images.",
+        "Weight of a classification of all training classes by the Gaussians that PLDA reads; 0 is off, and so it is "
+        "without --plda-images.",
         number(0, 1e6),
     )
     # Other episodes than those validated on, of the same classes and photos: validation figures flatter a little.
@@ -163,8 +163,8 @@ class TrainSettings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.base_images == 1:
-            raise ValueError("base_images must be 0, or 2 or more, as classes are told apart by their spread; got 1")
+        if self.plda_images == 1:
+            raise ValueError("plda_images must be 0, or 2 or more, as classes are told apart by their spread; got 1")
 
 
 @dataclass(frozen=True)
@@ -205,8 +205,8 @@ PRESETS: dict[str, Preset] = {
             padding=4,
             sides=(56, 68, 84),
             jitter=0.0,
-            base_images=600,
-            base_loss=1.0,
+            plda_images=600,
+            plda_loss=1.0,
             balance_episodes=200,
             validate_every=2_800,
             validation_episodes=300,

@@ -6,7 +6,7 @@ import pytest
 from jinja2 import UndefinedError
 from pages import NASTY, SHOWN, check_page
 
-from triptych.reports.render import readable, render, stylesheet
+from triptych.reports.kit import readable, render, stylesheet
 from triptych.reports.words import signed, sureness, trust, where
 from triptych.system.palette import COLOURS
 

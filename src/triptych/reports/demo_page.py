@@ -12,7 +12,7 @@ import numpy as np
 from triptych.data import list_folder
 from triptych.recognizer import Answer, Recognizer
 from triptych.reports.evidence import evidence_for
-from triptych.reports.render import render
+from triptych.reports.kit import render
 from triptych.system.files import write_whole
 from triptych.system.progress import track
 from triptych.weights import DEFAULT
@@ -39,7 +39,7 @@ def demo(page: str | Path, shot: int = 5, method: str = DEFAULT) -> dict[str, An
         OSError: the page cannot be written.
 
     >>> import tempfile
-    >>> from triptych.reports.demo import demo
+    >>> from triptych.reports.demo_page import demo
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     result = demo(f"{folder}/page.html", shot=1)
     >>> result["classes"], result["shot"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from triptych.recognizer import Recognizer, plain_label
 from triptych.recognizer.calibration import Calibration
-from triptych.reports.render import render
+from triptych.reports.kit import render
 from triptych.reports.words import trust
 from triptych.support import Support
 from triptych.system.wording import counted
@@ -28,7 +28,7 @@ def inventory(recognizer: Recognizer) -> dict[str, Any]:
     Examples:
         >>> import numpy as np
         >>> from triptych import Recognizer
-        >>> from triptych.reports.inventory import inventory
+        >>> from triptych.reports.known import inventory
         >>> grey = [np.full((90, 90, 3), 80 * i, np.uint8) for i in range(2)]
         >>> known = inventory(Recognizer().fit(grey, ["black", "grey"]))
         >>> [(one["label"], len(one["photos"])) for one in known["classes"]]

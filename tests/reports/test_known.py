@@ -8,7 +8,7 @@ from pages import NASTY, SHOWN, check_page, small_method
 from photos import photo
 
 from triptych import Recognizer
-from triptych.reports.inventory import inventory_data, inventory_page
+from triptych.reports.known import inventory_data, inventory_page
 
 
 @pytest.fixture(scope="module")

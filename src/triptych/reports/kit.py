@@ -34,7 +34,7 @@ def render(template: str, data: Mapping[str, Any]) -> str:
     Raises:
         jinja2.UndefinedError: the template names what ``data`` lacks.
 
-    >>> from triptych.reports.render import render
+    >>> from triptych.reports.kit import render
     >>> page = render("inventory.html", {"title": "<b>", "summary": "no photos", "trust": "", "classes": []})
     >>> page[:15], "<h1><bdi>&lt;b&gt;</bdi></h1>" in page
     ('<!doctype html>', True)

@@ -1,0 +1,34 @@
+"""Settings of a comparison. Each field says what it is for: the help of its option."""
+
+from dataclasses import dataclass
+
+from triptych.system.precision import PRECISION_HELP, PRECISIONS
+from triptych.system.settings import LARGEST_SEED, check_settings, each, one_of, setting, whole
+
+__all__ = ["CompareSettings"]
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """How often photos are split, and how the contenders are computed.
+
+    >>> from triptych.comparison import CompareSettings
+    >>> CompareSettings(repeats=1)
+    Traceback (most recent call last):
+    ValueError: repeats must be a whole number from 2 to 1000, got 1
+    """
+
+    repeats: int = setting(10, "Random splits.", whole(2, 1000))  # an interval needs two
+    shots: tuple[int, ...] = setting(
+        (1, 2, 5, 10),
+        "Photos of each class to learn from; may be given several times. Those that too few classes have photos for "
+        "are left out. Default: 1, 2, 5, 10.",
+        each(whole(1), fewest=1),
+        option="shot",
+    )
+    queries: int = setting(5, "Photos of each class asked about in a split, at most.", whole(1))
+    seed: int = setting(0, "Of what is drawn at random.", whole(0, LARGEST_SEED))
+    precision: str = setting("auto", PRECISION_HELP, one_of(*PRECISIONS))
+
+    def __post_init__(self) -> None:
+        check_settings(self)

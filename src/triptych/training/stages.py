@@ -1,0 +1,186 @@
+"""What each stage of training works with from its first step on: model, data, optimiser."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from triptych.data import ImageStore, open_store
+from triptych.evaluation import EpisodeSampler
+from triptych.fusion import LevelFusion
+from triptych.interop import load_method
+from triptych.methods import Method, MethodConfig, build_method
+from triptych.training.classification import GaussianHead, Heads
+from triptych.training.run import start_fabric
+from triptych.training.settings import PretrainSettings, TrainSettings
+from triptych.training.validation import Validation
+
+__all__ = ["EpisodicStage", "PretrainStage", "start_episodes", "start_pretraining"]
+
+
+@dataclass(frozen=True)
+class PretrainStage:
+    """What pre-training works with.
+
+    Attributes:
+        fabric: the device and the precision of the network.
+        precision: what "auto" has become.
+        model: the method whose backbone learns.
+        heads: the classifiers over its maps.
+        optimizer: of both.
+        train: what they learn from.
+        val: of the classes that pick the epoch.
+    """
+
+    fabric: Fabric
+    precision: str
+    model: Method
+    heads: Heads
+    optimizer: Optimizer
+    train: ImageStore
+    val: ImageStore
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What must be the same when the run is resumed."""
+        return {"method": self.model.config.to_dict(), "data": self.train.fingerprint, "stage": "pretrain"}
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What a checkpoint holds."""
+        return {"method": self.model, "heads": self.heads}
+
+
+@dataclass(frozen=True)
+class EpisodicStage:
+    """What episodic training works with.
+
+    Attributes:
+        fabric: the device and the precision of the network.
+        precision: what "auto" has become.
+        model: the method that learns.
+        average: the moving average of its weights, which is validated and kept.
+        head: the classifier beside the episodes, where the recipe has it.
+        optimizer: of model and head.
+        train: what they learn from.
+        samplers: of its episodes, one for each shot; they take turns.
+        validation: what a model is worth.
+    """
+
+    fabric: Fabric
+    precision: str
+    model: Method
+    average: AveragedModel
+    head: GaussianHead | None
+    optimizer: Optimizer
+    train: ImageStore
+    samplers: Sequence[EpisodeSampler]
+    validation: Validation
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What must be the same when the run is resumed."""
+        return {"method": self.model.config.to_dict(), "data": self.train.fingerprint, "stage": "train"}
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What a checkpoint holds."""
+        head = {} if self.head is None else {"head": self.head}
+        return {"method": self.model, "average": self.average, **head}
+
+
+def start_pretraining(data: str | Path, method: str | MethodConfig, settings: PretrainSettings) -> PretrainStage:
+    """A freshly initialised method and its classifiers, on the device of the settings."""
+    fabric, precision = start_fabric(settings.precision, settings.device)
+    torch.manual_seed(settings.seed)
+    model = build_method(method)
+    train, val = _stores(data, model, settings.store_side, fabric)
+    heads = Heads(model.backbone.channels, len(train.classes)).to(fabric.device)
+    model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(
+        [*model.backbone.parameters(), *heads.parameters()],
+        lr=settings.learning_rate,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=settings.weight_decay,
+    )
+    return PretrainStage(fabric, precision, model, heads, optimizer, train, val)
+
+
+def start_episodes(
+    data: str | Path,
+    method: str | MethodConfig,
+    settings: TrainSettings,
+    init: str | Path | None,
+    keep_fusion: bool,
+) -> EpisodicStage:
+    """A method with the weights of ``init``, as far as both have them, on the device of the settings."""
+    fabric, precision = start_fabric(settings.precision, settings.device)
+    torch.manual_seed(settings.seed)
+    model = _initialised(build_method(method), init, keep_fusion)
+    train, val = _stores(data, model, settings.store_side, fabric)
+    validation = Validation(model, train, val, settings, precision)  # now: too few images are no news for the end
+    way = model.fusion.way or settings.way
+    samplers = [
+        EpisodeSampler(train.labels, way, shot, settings.queries, settings.seed, train.classes)
+        for shot in settings.shots
+    ]
+    model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
+    head = _head(model, train, settings)
+    optimizer = torch.optim.Adam(_groups(model, head, settings), lr=settings.learning_rate, betas=settings.betas)
+    return EpisodicStage(fabric, precision, model, average, head, optimizer, train, samplers, validation)
+
+
+def _stores(data: str | Path, model: Method, store_side: int | None, fabric: Fabric) -> tuple[ImageStore, ImageStore]:
+    """The train split, decoded so large that crops can be cut from it, and the validation split."""
+    larger = replace(model.preprocess, side=store_side or model.preprocess.side)
+    train, val = open_store(data, "train", larger), open_store(data, "val", model.preprocess)
+    return train.to(fabric.device), val.to(fabric.device)
+
+
+def _initialised(model: Method, init: str | Path | None, keep_fusion: bool) -> Method:
+    """The model with the weights of ``init``, as far as both have them."""
+    if model.projection is not None:
+        raise ValueError("principal components are a user's photos'; train the method without")
+    if init is None:
+        return model
+    initial = load_method(init)
+    try:
+        model.backbone.load_state_dict(initial.backbone.state_dict())
+    except RuntimeError as error:
+        raise ValueError(f"{init}: its backbone {initial.config.backbone} is not {model.config.backbone}") from error
+    both = isinstance(initial.fusion, LevelFusion) and isinstance(model.fusion, LevelFusion)
+    if keep_fusion and both and set(model.level_names) <= set(initial.level_names):
+        model.fusion = cast(LevelFusion, initial.fusion).restricted(model.level_names)
+    if initial.name == model.name:
+        own, given = model.state_dict(), initial.state_dict()
+        rest = {
+            name: value
+            for name, value in given.items()
+            if name in own and not name.startswith("fusion.") and own[name].shape == value.shape
+        }
+        model.load_state_dict(rest, strict=False)
+    return model
+
+
+def _head(model: Method, store: ImageStore, settings: TrainSettings) -> GaussianHead | None:
+    if not settings.plda_images or not settings.plda_loss or not model.learns_closed_form(len(store.classes)):
+        return None
+    return GaussianHead(model.backbone.tap_channels, len(store.classes)).to(store.images.device)
+
+
+def _groups(model: Method, head: nn.Module | None, settings: TrainSettings) -> list[dict[str, Any]]:
+    """All parameters; those of the fusion, which are few, learn at a rate of their own."""
+    fusion = list(model.fusion.parameters())
+    known = {id(parameter) for parameter in fusion}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    if head is not None:
+        others += head.parameters()
+    return [{"params": others, "rate": 1.0}, *([{"params": fusion, "rate": settings.fusion_rate}] if fusion else [])]
