@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from files import forge, rewrite
+from registry import EACH
 from safetensors.torch import load
 
 from triptych import load_method, save_method
@@ -15,7 +16,7 @@ from triptych.methods import METHODS, MML, WEIGHTS, MMLConfig, Preprocessing, bu
 from triptych.weights import DEFAULT
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
 def test_a_saved_method_is_the_same(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     method = build_method(name)

@@ -11,6 +11,7 @@ from triptych.methods.mml import LEVELS, MML, MMLConfig
 from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method
 from triptych.methods.relation import RelationConfig, RelationNetwork
 from triptych.methods.salient import SalientConfig, SalientMML
+from triptych.methods.simpleshot import SimpleShot, SimpleShotConfig
 
 __all__ = [
     "BATCH",
@@ -30,6 +31,8 @@ __all__ = [
     "RelationNetwork",
     "SalientConfig",
     "SalientMML",
+    "SimpleShot",
+    "SimpleShotConfig",
     "Summary",
     "Weights",
     "build_method",

@@ -1,8 +1,9 @@
 """Methods by name, and the weights that come with them."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
+from typing import Any
 
 from triptych.backbones import pretrained_efficientnet_lite
 from triptych.data import Preprocessing
@@ -13,12 +14,22 @@ from triptych.methods.frn import FRNConfig
 from triptych.methods.mml import MMLConfig
 from triptych.methods.relation import RelationConfig
 from triptych.methods.salient import SalientConfig
+from triptych.methods.simpleshot import SimpleShotConfig
 from triptych.methods.types import METHOD_TYPES
 from triptych.weights.packages import WEIGHT_PACKAGES
 
 __all__ = ["METHODS", "WEIGHTS", "Weights", "build_method", "packaged_method"]
 
 _LITE = Preprocessing(256, interpolation="bicubic", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+
+_BACKBONES: dict[str, dict[str, Any]] = {
+    "conv64f": {},
+    "resnet12": {"backbone": "resnet12"},
+    "efficientnet-lite0": {"backbone": "efficientnet-lite0", "preprocessing": _LITE},
+}
+_ON_EACH_BACKBONE: dict[str, MethodConfig] = {
+    "simpleshot": SimpleShotConfig(),
+}
 
 METHODS: dict[str, MethodConfig] = {
     "mml-conv64f": MMLConfig(part_normalize=True, distance="log_kl"),
@@ -33,6 +44,11 @@ METHODS: dict[str, MethodConfig] = {
     "relation-conv64f": RelationConfig(),
     "frn-conv64f": FRNConfig(),
     "frn-resnet12": FRNConfig(backbone="resnet12", scale=640**-0.5),
+    **{
+        f"{name}-{backbone}": replace(config, **settings)
+        for name, config in _ON_EACH_BACKBONE.items()
+        for backbone, settings in _BACKBONES.items()
+    },
 }
 
 

@@ -5,7 +5,17 @@ from triptych.methods.frn import FRN
 from triptych.methods.mml import MML
 from triptych.methods.relation import RelationNetwork
 from triptych.methods.salient import SalientMML
+from triptych.methods.simpleshot import SimpleShot
 
 __all__ = ["METHOD_TYPES"]
 
-METHOD_TYPES: dict[str, type[Method]] = {kind.name: kind for kind in (MML, RelationNetwork, FRN, SalientMML)}
+METHOD_TYPES: dict[str, type[Method]] = {
+    kind.name: kind
+    for kind in (
+        MML,
+        RelationNetwork,
+        FRN,
+        SalientMML,
+        SimpleShot,
+    )
+}

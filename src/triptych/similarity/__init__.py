@@ -35,6 +35,7 @@ from triptych.similarity.salient import (
     salient_to_classes,
 )
 from triptych.similarity.search import Search, current_search, in_precision, search_dtype, searching
+from triptych.similarity.vectors import centred_units, cosines, minus_squared_distances, pooled_vectors
 
 __all__ = [
     "DISTANCES",
@@ -46,7 +47,9 @@ __all__ = [
     "PrecisionGaussian",
     "SalientDescriptors",
     "Search",
+    "centred_units",
     "class_members",
+    "cosines",
     "current_search",
     "distribution_class",
     "distribution_similarity",
@@ -61,6 +64,7 @@ __all__ = [
     "image_gaussians",
     "in_precision",
     "lda_to_classes",
+    "minus_squared_distances",
     "nearest_similarity",
     "part_class",
     "part_similarity",
@@ -71,6 +75,7 @@ __all__ = [
     "plda_class",
     "plda_codes",
     "plda_to_classes",
+    "pooled_vectors",
     "salient_class",
     "salient_descriptors",
     "salient_moments",

@@ -158,7 +158,8 @@ def _samplers(model: Method, store: ImageStore, settings: TrainSettings) -> list
 
 
 def _head(model: Method, store: ImageStore, settings: TrainSettings) -> GaussianHead | None:
-    if not settings.base_images or not settings.base_loss or not model.learns_closed_form(len(store.classes)):
+    gaussians = "distribution" in model.level_names and model.learns_closed_form(len(store.classes))
+    if not settings.base_images or not settings.base_loss or not gaussians:
         return None
     return GaussianHead(model.backbone.tap_channels, len(store.classes)).to(store.images.device)
 
