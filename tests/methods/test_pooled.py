@@ -61,3 +61,8 @@ def test_simpleshot_learns_the_mean_of_all_classes() -> None:
     assert isinstance(learnt, SimpleShot)
     torch.testing.assert_close(learnt.centre, expected)
     assert not learnt.training
+
+
+def test_meta_baseline_is_a_scaled_cosine() -> None:
+    _, logits, query, support = episode(METHODS["meta-baseline-conv64f"])
+    close(logits, naive(lambda one, photos: 10 * unit(one) @ unit(photos.mean(0)), query, support))

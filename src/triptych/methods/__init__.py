@@ -7,6 +7,7 @@ from triptych.methods.encoded import Encoded
 from triptych.methods.encoding import BATCH, encode_images
 from triptych.methods.files import load_state, method_from_bytes, method_to_bytes, save_method, weights_hash
 from triptych.methods.frn import FRN, FRNConfig
+from triptych.methods.meta_baseline import MetaBaseline, MetaBaselineConfig
 from triptych.methods.mml import LEVELS, MML, MMLConfig
 from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method
 from triptych.methods.relation import RelationConfig, RelationNetwork
@@ -24,6 +25,8 @@ __all__ = [
     "FRNConfig",
     "MMLConfig",
     "Matching",
+    "MetaBaseline",
+    "MetaBaselineConfig",
     "Method",
     "MethodConfig",
     "Preprocessing",

@@ -11,6 +11,7 @@ from triptych.methods.base import Method
 from triptych.methods.config import MethodConfig
 from triptych.methods.files import method_from_bytes
 from triptych.methods.frn import FRNConfig
+from triptych.methods.meta_baseline import MetaBaselineConfig
 from triptych.methods.mml import MMLConfig
 from triptych.methods.relation import RelationConfig
 from triptych.methods.salient import SalientConfig
@@ -29,6 +30,7 @@ _BACKBONES: dict[str, dict[str, Any]] = {
 }
 _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "simpleshot": SimpleShotConfig(),
+    "meta-baseline": MetaBaselineConfig(),
 }
 
 METHODS: dict[str, MethodConfig] = {

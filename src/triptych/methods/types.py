@@ -2,6 +2,7 @@
 
 from triptych.methods.base import Method
 from triptych.methods.frn import FRN
+from triptych.methods.meta_baseline import MetaBaseline
 from triptych.methods.mml import MML
 from triptych.methods.relation import RelationNetwork
 from triptych.methods.salient import SalientMML
@@ -17,5 +18,6 @@ METHOD_TYPES: dict[str, type[Method]] = {
         FRN,
         SalientMML,
         SimpleShot,
+        MetaBaseline,
     )
 }
