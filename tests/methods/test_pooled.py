@@ -1,11 +1,16 @@
 """Methods that compare one vector a photo, against naive float64 loops written from their papers."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from registry import backbone_of, method_over
+from scipy.optimize import minimize
 from torch import Tensor
 
-from triptych.methods import METHODS, Method, MethodConfig, SimpleShot
+from triptych.methods import METHODS, BaselinePlusPlusConfig, Method, MethodConfig, SimpleShot
+from triptych.similarity import fit_cosine_classifier, fit_logistic_regression
 
 LABELS = torch.tensor([0, 0, 0, 1, 2, 2])
 
@@ -23,6 +28,11 @@ def episode(config: MethodConfig) -> tuple[Method, Tensor, np.ndarray, np.ndarra
 
 def unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.sqrt(np.sum(vector * vector))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
 
 
 def naive(score: object, query: np.ndarray, support: np.ndarray) -> np.ndarray:
@@ -66,3 +76,54 @@ def test_simpleshot_learns_the_mean_of_all_classes() -> None:
 def test_meta_baseline_is_a_scaled_cosine() -> None:
     _, logits, query, support = episode(METHODS["meta-baseline-conv64f"])
     close(logits, naive(lambda one, photos: 10 * unit(one) @ unit(photos.mean(0)), query, support))
+
+
+@pytest.mark.parametrize("ways", [2, 3])
+@pytest.mark.parametrize("strength", [1.0, 5.0])
+def test_logistic_regression_is_the_least_of_its_objective(ways: int, strength: float) -> None:
+    rng = np.random.default_rng(0)
+    vectors, labels = rng.normal(size=(7, 4)), np.arange(7) % ways
+
+    def objective(flat: np.ndarray) -> float:
+        weights, biases = flat[: 4 * ways].reshape(ways, 4), flat[4 * ways :]
+        likely = sum(np.log(softmax(weights @ x + biases)[y]) for x, y in zip(vectors, labels, strict=True))
+        return np.sum(weights**2) / 2 - strength * likely
+
+    least = minimize(objective, np.zeros(5 * ways), tol=1e-10).x
+    fitted = fit_logistic_regression(torch.from_numpy(vectors), torch.from_numpy(labels), strength)
+    np.testing.assert_allclose(fitted.weights, least[: 4 * ways].reshape(ways, 4), atol=1e-4)
+    np.testing.assert_allclose(fitted.biases, least[4 * ways :] - least[4 * ways :].mean(), atol=1e-4)
+
+
+def test_logistic_method_scores_unit_vectors() -> None:
+    _, logits, query, support = episode(METHODS["logistic-conv64f"])
+    units = torch.from_numpy(np.array([unit(x) for x in support]))
+    fitted = fit_logistic_regression(units, LABELS)
+    expected = [[w @ unit(x) + b for w, b in zip(*(one.numpy() for one in fitted), strict=True)] for x in query]
+    close(logits, np.array(expected), rtol=1e-3)
+
+
+def test_baseline_plus_plus_descends_the_cross_entropy_of_cosines() -> None:
+    rng = np.random.default_rng(0)
+    vectors, labels = rng.normal(size=(6, 4)), np.array([0, 0, 0, 1, 2, 2])
+
+    def loss(flat: np.ndarray) -> float:
+        rows = flat.reshape(3, 4)
+        terms = [
+            np.log(softmax(10 * np.array([unit(w) @ unit(x) for w in rows]))[y])
+            for x, y in zip(vectors, labels, strict=True)
+        ]
+        return -np.mean(terms)
+
+    rows = np.array([np.mean([unit(x) for x in vectors[labels == n]], axis=0) for n in range(3)]).ravel()
+    for _ in range(3):
+        slope = [(loss(rows + step) - loss(rows - step)) / 2e-6 for step in 1e-6 * np.eye(12)]
+        rows = rows - 0.01 * np.array(slope)
+    fitted = fit_cosine_classifier(torch.from_numpy(vectors), torch.from_numpy(labels), steps=3)
+    np.testing.assert_allclose(fitted, [unit(row) for row in rows.reshape(3, 4)], rtol=1e-6)
+
+
+def test_baseline_plus_plus_scales_cosines_of_its_fit() -> None:
+    _, logits, query, support = episode(replace(BaselinePlusPlusConfig(), steps=20))
+    rows = fit_cosine_classifier(torch.from_numpy(support), LABELS, steps=20).numpy()
+    close(logits, np.array([[10 * unit(x) @ row for row in rows] for x in query]), rtol=1e-3)

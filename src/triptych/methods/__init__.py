@@ -2,11 +2,13 @@
 
 from triptych.data import Preprocessing
 from triptych.methods.base import Matching, Method, Summary
+from triptych.methods.baseline_plus_plus import BaselinePlusPlus, BaselinePlusPlusConfig
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.methods.encoding import BATCH, encode_images
 from triptych.methods.files import load_state, method_from_bytes, method_to_bytes, save_method, weights_hash
 from triptych.methods.frn import FRN, FRNConfig
+from triptych.methods.logistic import LogisticConfig, LogisticRegression
 from triptych.methods.meta_baseline import MetaBaseline, MetaBaselineConfig
 from triptych.methods.mml import LEVELS, MML, MMLConfig
 from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method
@@ -21,8 +23,12 @@ __all__ = [
     "METHODS",
     "MML",
     "WEIGHTS",
+    "BaselinePlusPlus",
+    "BaselinePlusPlusConfig",
     "Encoded",
     "FRNConfig",
+    "LogisticConfig",
+    "LogisticRegression",
     "MMLConfig",
     "Matching",
     "MetaBaseline",

@@ -8,9 +8,11 @@ from typing import Any
 from triptych.backbones import pretrained_efficientnet_lite
 from triptych.data import Preprocessing
 from triptych.methods.base import Method
+from triptych.methods.baseline_plus_plus import BaselinePlusPlusConfig
 from triptych.methods.config import MethodConfig
 from triptych.methods.files import method_from_bytes
 from triptych.methods.frn import FRNConfig
+from triptych.methods.logistic import LogisticConfig
 from triptych.methods.meta_baseline import MetaBaselineConfig
 from triptych.methods.mml import MMLConfig
 from triptych.methods.relation import RelationConfig
@@ -31,6 +33,8 @@ _BACKBONES: dict[str, dict[str, Any]] = {
 _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "simpleshot": SimpleShotConfig(),
     "meta-baseline": MetaBaselineConfig(),
+    "baseline++": BaselinePlusPlusConfig(),
+    "logistic": LogisticConfig(),
 }
 
 METHODS: dict[str, MethodConfig] = {

@@ -1,7 +1,9 @@
 """The classes of methods by the names that method files call them."""
 
 from triptych.methods.base import Method
+from triptych.methods.baseline_plus_plus import BaselinePlusPlus
 from triptych.methods.frn import FRN
+from triptych.methods.logistic import LogisticRegression
 from triptych.methods.meta_baseline import MetaBaseline
 from triptych.methods.mml import MML
 from triptych.methods.relation import RelationNetwork
@@ -19,5 +21,7 @@ METHOD_TYPES: dict[str, type[Method]] = {
         SalientMML,
         SimpleShot,
         MetaBaseline,
+        BaselinePlusPlus,
+        LogisticRegression,
     )
 }

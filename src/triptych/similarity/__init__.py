@@ -5,6 +5,12 @@ function turns one class's support maps into what the level compares with, and a
 scores queries against a list of those.
 """
 
+from triptych.similarity.classifiers import (
+    LinearScores,
+    fit_cosine_classifier,
+    fit_logistic_regression,
+    linear_to_classes,
+)
 from triptych.similarity.common import class_members, split_classes, without_autocast
 from triptych.similarity.distribution import (
     DISTANCES,
@@ -43,6 +49,7 @@ __all__ = [
     "PLDA",
     "SHRINKAGES",
     "Gaussian",
+    "LinearScores",
     "PLDAClass",
     "PrecisionGaussian",
     "SalientDescriptors",
@@ -54,7 +61,9 @@ __all__ = [
     "distribution_class",
     "distribution_similarity",
     "distribution_to_classes",
+    "fit_cosine_classifier",
     "fit_lda",
+    "fit_logistic_regression",
     "fit_plda",
     "gaussian_vector_size",
     "gaussian_vectors",
@@ -64,6 +73,7 @@ __all__ = [
     "image_gaussians",
     "in_precision",
     "lda_to_classes",
+    "linear_to_classes",
     "minus_squared_distances",
     "nearest_similarity",
     "part_class",
