@@ -78,6 +78,52 @@ def test_meta_baseline_is_a_scaled_cosine() -> None:
     close(logits, naive(lambda one, photos: 10 * unit(one) @ unit(photos.mean(0)), query, support))
 
 
+def test_matching_is_attention_by_cosine() -> None:
+    _, logits, query, support = episode(METHODS["matching-conv64f"])
+    close(
+        logits,
+        naive(lambda one, photos: np.log(np.mean([np.exp(unit(one) @ unit(x)) for x in photos])), query, support),
+    )
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm(weights: dict[str, np.ndarray], suffix: str, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple:
+    """One step; gates in the order input, forget, cell, output."""
+    gates = weights[f"weight_ih{suffix}"] @ x + weights[f"bias_ih{suffix}"]
+    gates = gates + weights[f"weight_hh{suffix}"] @ h + weights[f"bias_hh{suffix}"]
+    i, f, g, o = np.split(gates, 4)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def test_matching_in_context_reads_the_support() -> None:
+    method, logits, query, support = episode(METHODS["matching-context-conv64f"])
+    reader = {key: value.double().numpy() for key, value in method.reader.state_dict().items()}
+    attender = {key: value.double().numpy() for key, value in method.attender.state_dict().items()}
+    order = sorted(range(6), key=lambda i: np.sum(support[i] ** 2))
+    context = support.copy()
+    for suffix, sequence in (("_l0", order), ("_l0_reverse", order[::-1])):
+        h, c = np.zeros(64), np.zeros(64)
+        for i in sequence:
+            h, c = lstm(reader, suffix, support[i], h, c)
+            context[i] = context[i] + h
+    embedded = []
+    for one in query:
+        h, c = np.zeros(64), np.zeros(64)
+        for _ in range(5):
+            r = softmax(np.array([h @ x for x in context])) @ context
+            out, c = lstm(attender, "", np.concatenate([one, r]), h, c)
+            h = out + one
+        embedded.append(h)
+    expected = naive(
+        lambda one, photos: np.log(np.mean([np.exp(unit(one) @ unit(x)) for x in photos])), np.array(embedded), context
+    )
+    close(logits, expected)
+
+
 @pytest.mark.parametrize("ways", [2, 3])
 @pytest.mark.parametrize("strength", [1.0, 5.0])
 def test_logistic_regression_is_the_least_of_its_objective(ways: int, strength: float) -> None:

@@ -9,6 +9,7 @@ from triptych.methods.encoding import BATCH, encode_images
 from triptych.methods.files import load_state, method_from_bytes, method_to_bytes, save_method, weights_hash
 from triptych.methods.frn import FRN, FRNConfig
 from triptych.methods.logistic import LogisticConfig, LogisticRegression
+from triptych.methods.matching import ContextConfig, ContextualMatchingNetwork, MatchingConfig, MatchingNetwork
 from triptych.methods.meta_baseline import MetaBaseline, MetaBaselineConfig
 from triptych.methods.mml import LEVELS, MML, MMLConfig
 from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method
@@ -25,12 +26,16 @@ __all__ = [
     "WEIGHTS",
     "BaselinePlusPlus",
     "BaselinePlusPlusConfig",
+    "ContextConfig",
+    "ContextualMatchingNetwork",
     "Encoded",
     "FRNConfig",
     "LogisticConfig",
     "LogisticRegression",
     "MMLConfig",
     "Matching",
+    "MatchingConfig",
+    "MatchingNetwork",
     "MetaBaseline",
     "MetaBaselineConfig",
     "Method",

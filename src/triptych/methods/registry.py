@@ -13,6 +13,7 @@ from triptych.methods.config import MethodConfig
 from triptych.methods.files import method_from_bytes
 from triptych.methods.frn import FRNConfig
 from triptych.methods.logistic import LogisticConfig
+from triptych.methods.matching import ContextConfig, MatchingConfig
 from triptych.methods.meta_baseline import MetaBaselineConfig
 from triptych.methods.mml import MMLConfig
 from triptych.methods.relation import RelationConfig
@@ -35,6 +36,8 @@ _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "meta-baseline": MetaBaselineConfig(),
     "baseline++": BaselinePlusPlusConfig(),
     "logistic": LogisticConfig(),
+    "matching": MatchingConfig(),
+    "matching-context": ContextConfig(),
 }
 
 METHODS: dict[str, MethodConfig] = {

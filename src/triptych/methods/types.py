@@ -4,6 +4,7 @@ from triptych.methods.base import Method
 from triptych.methods.baseline_plus_plus import BaselinePlusPlus
 from triptych.methods.frn import FRN
 from triptych.methods.logistic import LogisticRegression
+from triptych.methods.matching import ContextualMatchingNetwork, MatchingNetwork
 from triptych.methods.meta_baseline import MetaBaseline
 from triptych.methods.mml import MML
 from triptych.methods.relation import RelationNetwork
@@ -23,5 +24,7 @@ METHOD_TYPES: dict[str, type[Method]] = {
         MetaBaseline,
         BaselinePlusPlus,
         LogisticRegression,
+        MatchingNetwork,
+        ContextualMatchingNetwork,
     )
 }

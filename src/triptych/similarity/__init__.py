@@ -5,6 +5,7 @@ function turns one class's support maps into what the level compares with, and a
 scores queries against a list of those.
 """
 
+from triptych.similarity.attention import attention_to_classes
 from triptych.similarity.classifiers import (
     LinearScores,
     fit_cosine_classifier,
@@ -54,6 +55,7 @@ __all__ = [
     "PrecisionGaussian",
     "SalientDescriptors",
     "Search",
+    "attention_to_classes",
     "centred_units",
     "class_members",
     "cosines",
