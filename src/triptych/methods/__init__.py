@@ -4,6 +4,7 @@ from triptych.data import Preprocessing
 from triptych.methods.base import Matching, Method, Summary
 from triptych.methods.baseline_plus_plus import BaselinePlusPlus, BaselinePlusPlusConfig
 from triptych.methods.config import MethodConfig
+from triptych.methods.deepbdc import DeepBDC, DeepBDCConfig
 from triptych.methods.encoded import Encoded
 from triptych.methods.encoding import BATCH, encode_images
 from triptych.methods.files import load_state, method_from_bytes, method_to_bytes, save_method, weights_hash
@@ -28,6 +29,8 @@ __all__ = [
     "BaselinePlusPlusConfig",
     "ContextConfig",
     "ContextualMatchingNetwork",
+    "DeepBDC",
+    "DeepBDCConfig",
     "Encoded",
     "FRNConfig",
     "LogisticConfig",

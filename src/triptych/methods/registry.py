@@ -10,6 +10,7 @@ from triptych.data import Preprocessing
 from triptych.methods.base import Method
 from triptych.methods.baseline_plus_plus import BaselinePlusPlusConfig
 from triptych.methods.config import MethodConfig
+from triptych.methods.deepbdc import DeepBDCConfig
 from triptych.methods.files import method_from_bytes
 from triptych.methods.frn import FRNConfig
 from triptych.methods.logistic import LogisticConfig
@@ -38,6 +39,7 @@ _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "logistic": LogisticConfig(),
     "matching": MatchingConfig(),
     "matching-context": ContextConfig(),
+    "deepbdc": DeepBDCConfig(),
 }
 
 METHODS: dict[str, MethodConfig] = {
@@ -58,6 +60,7 @@ METHODS: dict[str, MethodConfig] = {
         for name, config in _ON_EACH_BACKBONE.items()
         for backbone, settings in _BACKBONES.items()
     },
+    "deepbdc-efficientnet-lite0": DeepBDCConfig(**_BACKBONES["efficientnet-lite0"], reduced=256),
 }
 
 

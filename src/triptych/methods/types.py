@@ -2,6 +2,7 @@
 
 from triptych.methods.base import Method
 from triptych.methods.baseline_plus_plus import BaselinePlusPlus
+from triptych.methods.deepbdc import DeepBDC
 from triptych.methods.frn import FRN
 from triptych.methods.logistic import LogisticRegression
 from triptych.methods.matching import ContextualMatchingNetwork, MatchingNetwork
@@ -26,5 +27,6 @@ METHOD_TYPES: dict[str, type[Method]] = {
         LogisticRegression,
         MatchingNetwork,
         ContextualMatchingNetwork,
+        DeepBDC,
     )
 }

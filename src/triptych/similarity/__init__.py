@@ -6,6 +6,7 @@ scores queries against a list of those.
 """
 
 from triptych.similarity.attention import attention_to_classes
+from triptych.similarity.brownian import bdc_vectors, inner_products
 from triptych.similarity.classifiers import (
     LinearScores,
     fit_cosine_classifier,
@@ -56,6 +57,7 @@ __all__ = [
     "SalientDescriptors",
     "Search",
     "attention_to_classes",
+    "bdc_vectors",
     "centred_units",
     "class_members",
     "cosines",
@@ -74,6 +76,7 @@ __all__ = [
     "global_to_classes",
     "image_gaussians",
     "in_precision",
+    "inner_products",
     "lda_to_classes",
     "linear_to_classes",
     "minus_squared_distances",
