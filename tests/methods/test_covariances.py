@@ -6,7 +6,7 @@ import torch
 from registry import backbone_of, method_over
 from torch import Tensor
 
-from triptych.methods import DeepBDC, DeepBDCConfig, Method
+from triptych.methods import CovaMNet, CovaMNetConfig, DeepBDC, DeepBDCConfig, Encoded, Method
 from triptych.similarity import bdc_vectors
 
 LABELS = torch.tensor([0, 0, 1])
@@ -51,3 +51,29 @@ def test_deepbdc_compares_with_the_mean_matrix_of_a_class(comparison: str, reduc
             mean = np.mean([upper(bdc_matrix(one, 1 / 50)) for one in support[LABELS.numpy() == n]], axis=0)
             expected = own @ mean if comparison == "product" else -np.sum((own - mean) ** 2)
             assert logits[q, n].item() == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_covamnet_is_a_weighted_sum_over_positions() -> None:
+    method = method_over(CovaMNetConfig(), backbone_of("conv64f"))
+    assert isinstance(method, CovaMNet)
+    with torch.no_grad():
+        method.weights.fill_(0.25)  # interpolation keeps what is the same everywhere
+    logits, query, support = episode(method)
+    for n in range(2):
+        pool = np.concatenate([one.T for one in support[LABELS.numpy() == n]])
+        mean = sum(pool) / len(pool)
+        covariance = sum(np.outer(x - mean, x - mean) for x in pool) / (len(pool) - 1)
+        for q, descriptors in enumerate(query):
+            centred = [x - descriptors.mean(1) for x in descriptors.T]
+            expected = 0.25 * 441 / len(centred) * sum(x @ covariance @ x for x in centred)
+            assert logits[q, n].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_covamnet_weighs_each_position_of_the_authors_maps() -> None:
+    method = method_over(CovaMNetConfig(), backbone_of("conv64f"))
+    assert isinstance(method, CovaMNet)
+    maps, covariance = torch.rand(1, 64, 21, 21), torch.eye(64)
+    found = method.compare(Encoded({"maps": maps}), [{"covariance": covariance}])["covariance"]
+    centred = maps - maps.mean((2, 3), keepdim=True)
+    expected = (centred.square().sum(1) * method.weights[0]).sum()
+    torch.testing.assert_close(found[0, 0], expected, rtol=1e-4, atol=1e-5)

@@ -4,6 +4,7 @@ from triptych.data import Preprocessing
 from triptych.methods.base import Matching, Method, Summary
 from triptych.methods.baseline_plus_plus import BaselinePlusPlus, BaselinePlusPlusConfig
 from triptych.methods.config import MethodConfig
+from triptych.methods.covamnet import CovaMNet, CovaMNetConfig
 from triptych.methods.deepbdc import DeepBDC, DeepBDCConfig
 from triptych.methods.encoded import Encoded
 from triptych.methods.encoding import BATCH, encode_images
@@ -29,6 +30,8 @@ __all__ = [
     "BaselinePlusPlusConfig",
     "ContextConfig",
     "ContextualMatchingNetwork",
+    "CovaMNet",
+    "CovaMNetConfig",
     "DeepBDC",
     "DeepBDCConfig",
     "Encoded",

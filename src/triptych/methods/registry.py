@@ -10,6 +10,7 @@ from triptych.data import Preprocessing
 from triptych.methods.base import Method
 from triptych.methods.baseline_plus_plus import BaselinePlusPlusConfig
 from triptych.methods.config import MethodConfig
+from triptych.methods.covamnet import CovaMNetConfig
 from triptych.methods.deepbdc import DeepBDCConfig
 from triptych.methods.files import method_from_bytes
 from triptych.methods.frn import FRNConfig
@@ -40,6 +41,7 @@ _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "matching": MatchingConfig(),
     "matching-context": ContextConfig(),
     "deepbdc": DeepBDCConfig(),
+    "covamnet": CovaMNetConfig(),
 }
 
 METHODS: dict[str, MethodConfig] = {

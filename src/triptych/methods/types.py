@@ -2,6 +2,7 @@
 
 from triptych.methods.base import Method
 from triptych.methods.baseline_plus_plus import BaselinePlusPlus
+from triptych.methods.covamnet import CovaMNet
 from triptych.methods.deepbdc import DeepBDC
 from triptych.methods.frn import FRN
 from triptych.methods.logistic import LogisticRegression
@@ -28,5 +29,6 @@ METHOD_TYPES: dict[str, type[Method]] = {
         MatchingNetwork,
         ContextualMatchingNetwork,
         DeepBDC,
+        CovaMNet,
     )
 }

@@ -14,6 +14,7 @@ from triptych.similarity.classifiers import (
     linear_to_classes,
 )
 from triptych.similarity.common import class_members, split_classes, without_autocast
+from triptych.similarity.covariance import covariance_class, covariance_to_classes
 from triptych.similarity.distribution import (
     DISTANCES,
     distribution_class,
@@ -61,6 +62,8 @@ __all__ = [
     "centred_units",
     "class_members",
     "cosines",
+    "covariance_class",
+    "covariance_to_classes",
     "current_search",
     "distribution_class",
     "distribution_similarity",
