@@ -173,3 +173,20 @@ def test_baseline_plus_plus_scales_cosines_of_its_fit() -> None:
     _, logits, query, support = episode(replace(BaselinePlusPlusConfig(), steps=20))
     rows = fit_cosine_classifier(torch.from_numpy(support), LABELS, steps=20).numpy()
     close(logits, np.array([[10 * unit(x) @ row for row in rows] for x in query]), rtol=1e-3)
+
+
+def test_feat_adapts_class_means_by_attention() -> None:
+    method, logits, query, support = episode(METHODS["feat-conv64f"])
+    weights = {key: value.double().numpy() for key, value in method.transformer.state_dict().items()}
+    means = [support[LABELS.numpy() == n].mean(0) for n in range(3)]
+    q, k, v = ([weights[f"{name}.weight"] @ mean for mean in means] for name in ("query", "key", "value"))
+    adapted = []
+    for n in range(3):
+        attention = softmax(np.array([q[n] @ k[m] / 8 for m in range(3)]))
+        read = sum(attention[m] * v[m] for m in range(3))
+        total = means[n] + weights["output.weight"] @ read + weights["output.bias"]
+        adapted.append(
+            (total - total.mean()) / np.sqrt(total.var() + 1e-5) * weights["norm.weight"] + weights["norm.bias"]
+        )
+    expected = [[-np.sum((one - mean) ** 2) / 64 for mean in adapted] for one in query]
+    close(logits, np.array(expected))

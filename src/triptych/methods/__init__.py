@@ -8,6 +8,7 @@ from triptych.methods.covamnet import CovaMNet, CovaMNetConfig
 from triptych.methods.deepbdc import DeepBDC, DeepBDCConfig
 from triptych.methods.encoded import Encoded
 from triptych.methods.encoding import BATCH, encode_images
+from triptych.methods.feat import FEAT, FEATConfig
 from triptych.methods.files import load_state, method_from_bytes, method_to_bytes, save_method, weights_hash
 from triptych.methods.frn import FRN, FRNConfig
 from triptych.methods.logistic import LogisticConfig, LogisticRegression
@@ -21,6 +22,7 @@ from triptych.methods.simpleshot import SimpleShot, SimpleShotConfig
 
 __all__ = [
     "BATCH",
+    "FEAT",
     "FRN",
     "LEVELS",
     "METHODS",
@@ -35,6 +37,7 @@ __all__ = [
     "DeepBDC",
     "DeepBDCConfig",
     "Encoded",
+    "FEATConfig",
     "FRNConfig",
     "LogisticConfig",
     "LogisticRegression",

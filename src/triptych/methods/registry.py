@@ -12,6 +12,7 @@ from triptych.methods.baseline_plus_plus import BaselinePlusPlusConfig
 from triptych.methods.config import MethodConfig
 from triptych.methods.covamnet import CovaMNetConfig
 from triptych.methods.deepbdc import DeepBDCConfig
+from triptych.methods.feat import FEATConfig
 from triptych.methods.files import method_from_bytes
 from triptych.methods.frn import FRNConfig
 from triptych.methods.logistic import LogisticConfig
@@ -42,6 +43,7 @@ _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "matching-context": ContextConfig(),
     "deepbdc": DeepBDCConfig(),
     "covamnet": CovaMNetConfig(),
+    "feat": FEATConfig(),
 }
 
 METHODS: dict[str, MethodConfig] = {
