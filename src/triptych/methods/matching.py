@@ -8,6 +8,7 @@ that it will be asked. With full context embeddings, each photo is embedded in t
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -68,7 +69,7 @@ class MatchingNetwork(Method):
     """
 
     name = "matching"
-    config_type: type[MethodConfig] = MatchingConfig
+    config_type: ClassVar[type[MethodConfig]] = MatchingConfig
 
     def __init__(self, config: MatchingConfig = MatchingConfig(), backbone: Backbone | None = None) -> None:
         super().__init__(config, LevelFusion(("attention",)), backbone)

@@ -7,6 +7,7 @@ mean of the training classes off, scale to unit length, and choose the nearest c
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -46,7 +47,7 @@ class SimpleShot(Method):
     """
 
     name = "simpleshot"
-    config_type = SimpleShotConfig
+    config_type: ClassVar[type[MethodConfig]] = SimpleShotConfig
     centre: Tensor
 
     def __init__(self, config: SimpleShotConfig = SimpleShotConfig(), backbone: Backbone | None = None) -> None:
@@ -58,11 +59,11 @@ class SimpleShot(Method):
         return ("global",)
 
     def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
-        return {"global": self._vectors(encoded).mean(0)}  # (C,)
+        return {"global": self.vectors(encoded).mean(0)}  # (C,)
 
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
         means = torch.stack([summary["global"] for summary in classes])  # (N, C)
-        return {"global": minus_squared_distances(self._vectors(query), means)}
+        return {"global": minus_squared_distances(self.vectors(query), means)}
 
     def learns_closed_form(self, classes: int) -> bool:
         """Whether it can learn the centre: not over a user's principal components."""
@@ -72,7 +73,7 @@ class SimpleShot(Method):
     def learn_closed_form(self, classes: Iterable[Float[Tensor, "_ 3 h w"]]) -> "SimpleShot":
         """The method with the mean of the vectors of all training classes as its centre; the backbone is shared."""
         means = torch.stack([self._pooled(images).mean(0) for images in classes])  # (classes, C)
-        method = SimpleShot(self.config, self.backbone).to(means.device)  # type: ignore[arg-type]
+        method = type(self)(self.config, self.backbone).to(means.device)  # type: ignore[arg-type]
         method.fusion.load_state_dict(self.fusion.state_dict())
         method.centre.copy_(means.mean(0))
         return method.train(self.training)
@@ -81,5 +82,6 @@ class SimpleShot(Method):
         parts = images.split(BATCH[images.device.type])
         return torch.cat([pooled_vectors(self.encode(part).maps) for part in parts])
 
-    def _vectors(self, encoded: Encoded) -> Float[Tensor, "B C"]:
+    def vectors(self, encoded: Encoded) -> Float[Tensor, "B C"]:
+        """The centred vectors of unit length that are compared."""
         return centred_units(pooled_vectors(encoded.maps), self.centre)

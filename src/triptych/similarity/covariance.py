@@ -27,7 +27,8 @@ def covariance_class(maps: Float[Tensor, "K C H W"]) -> Float[Tensor, "C C"]:
     descriptors = at_least_float32(maps).transpose(0, 1).flatten(1)  # (C, K*M)
     if descriptors.shape[1] < 2:
         raise ValueError("a covariance needs maps of at least two positions, got one")
-    return torch.cov(descriptors)
+    centred = descriptors - descriptors.mean(1, keepdim=True)
+    return centred @ centred.T / (descriptors.shape[1] - 1)
 
 
 @without_autocast
