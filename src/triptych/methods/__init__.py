@@ -17,6 +17,7 @@ from triptych.methods.meta_baseline import MetaBaseline, MetaBaselineConfig
 from triptych.methods.mml import LEVELS, MML, MMLConfig
 from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method
 from triptych.methods.relation import RelationConfig, RelationNetwork
+from triptych.methods.renet import RENet, RENetConfig
 from triptych.methods.salient import SalientConfig, SalientMML
 from triptych.methods.simpleshot import SimpleShot, SimpleShotConfig
 
@@ -50,6 +51,8 @@ __all__ = [
     "Method",
     "MethodConfig",
     "Preprocessing",
+    "RENet",
+    "RENetConfig",
     "RelationConfig",
     "RelationNetwork",
     "SalientConfig",

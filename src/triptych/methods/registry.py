@@ -20,6 +20,7 @@ from triptych.methods.matching import ContextConfig, MatchingConfig
 from triptych.methods.meta_baseline import MetaBaselineConfig
 from triptych.methods.mml import MMLConfig
 from triptych.methods.relation import RelationConfig
+from triptych.methods.renet import RENetConfig
 from triptych.methods.salient import SalientConfig
 from triptych.methods.simpleshot import SimpleShotConfig
 from triptych.methods.types import METHOD_TYPES
@@ -44,6 +45,7 @@ _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "deepbdc": DeepBDCConfig(),
     "covamnet": CovaMNetConfig(),
     "feat": FEATConfig(),
+    "renet": RENetConfig(),
 }
 
 METHODS: dict[str, MethodConfig] = {

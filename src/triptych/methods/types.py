@@ -11,6 +11,7 @@ from triptych.methods.matching import ContextualMatchingNetwork, MatchingNetwork
 from triptych.methods.meta_baseline import MetaBaseline
 from triptych.methods.mml import MML
 from triptych.methods.relation import RelationNetwork
+from triptych.methods.renet import RENet
 from triptych.methods.salient import SalientMML
 from triptych.methods.simpleshot import SimpleShot
 
@@ -32,5 +33,6 @@ METHOD_TYPES: dict[str, type[Method]] = {
         DeepBDC,
         CovaMNet,
         FEAT,
+        RENet,
     )
 }

@@ -14,6 +14,7 @@ from triptych.similarity.classifiers import (
     linear_to_classes,
 )
 from triptych.similarity.common import class_members, split_classes, without_autocast
+from triptych.similarity.correlation import cross_correlation, matching_attention, self_correlation
 from triptych.similarity.covariance import covariance_class, covariance_to_classes
 from triptych.similarity.distribution import (
     DISTANCES,
@@ -64,6 +65,7 @@ __all__ = [
     "cosines",
     "covariance_class",
     "covariance_to_classes",
+    "cross_correlation",
     "current_search",
     "distribution_class",
     "distribution_similarity",
@@ -82,6 +84,7 @@ __all__ = [
     "inner_products",
     "lda_to_classes",
     "linear_to_classes",
+    "matching_attention",
     "minus_squared_distances",
     "nearest_similarity",
     "part_class",
@@ -101,6 +104,7 @@ __all__ = [
     "salient_to_classes",
     "search_dtype",
     "searching",
+    "self_correlation",
     "split_classes",
     "without_autocast",
 ]
