@@ -100,7 +100,8 @@ def test_half_precision_is_nearly_the_same(name: str) -> None:
 def check_over(method: Method, taps: tuple[Tensor, ...], shots: list[int], queries: int) -> None:
     """Forward and backward from the network's maps, and with the classes in another order."""
     labels, truth = torch.repeat_interleave(torch.tensor(shots)), torch.arange(queries) % len(shots)
-    maps = [one.clone().requires_grad_() for one in taps]
+    crops = len(method.crops(torch.zeros(1, 3, SIDE, SIDE)))  # of each image, whose maps come one after the other
+    maps = [torch.cat([one.roll(shift, 3) for shift in range(crops)]).requires_grad_() for one in taps]
 
     def levels(labels: Tensor) -> dict[str, Tensor]:
         encoded = method.encode_features(maps)

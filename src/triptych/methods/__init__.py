@@ -6,6 +6,7 @@ from triptych.methods.baseline_plus_plus import BaselinePlusPlus, BaselinePlusPl
 from triptych.methods.config import MethodConfig
 from triptych.methods.covamnet import CovaMNet, CovaMNetConfig
 from triptych.methods.deepbdc import DeepBDC, DeepBDCConfig
+from triptych.methods.deepemd import DeepEMD, DeepEMDConfig
 from triptych.methods.encoded import Encoded
 from triptych.methods.encoding import BATCH, encode_images
 from triptych.methods.feat import FEAT, FEATConfig
@@ -37,6 +38,8 @@ __all__ = [
     "CovaMNetConfig",
     "DeepBDC",
     "DeepBDCConfig",
+    "DeepEMD",
+    "DeepEMDConfig",
     "Encoded",
     "FEATConfig",
     "FRNConfig",

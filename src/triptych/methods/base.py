@@ -105,10 +105,14 @@ class Method(nn.Module, ABC):
 
     def encode(self, images: Float[Tensor, "B 3 h w"]) -> Encoded:
         """What ``summarise`` and ``compare`` need of images."""
-        return self.encode_features(self.backbone.taps(images))
+        return self.encode_features(self.backbone.taps(self.crops(images)))
+
+    def crops(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "_ 3 h w"]:
+        """What the backbone sees of images: by default the images; else P crops of the first, then of the next."""
+        return images
 
     def encode_features(self, taps: Sequence[Float[Tensor, "B _ _ _"]]) -> Encoded:
-        """``encode``, from the backbone's maps of several layers; the last is the feature map."""
+        """``encode``, from the backbone's maps of ``crops``, of several layers; the last is the feature map."""
         maps = taps[-1] if self.projection is None else self.projection(taps[-1])
         return Encoded({"maps": maps})
 

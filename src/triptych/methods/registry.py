@@ -12,6 +12,7 @@ from triptych.methods.baseline_plus_plus import BaselinePlusPlusConfig
 from triptych.methods.config import MethodConfig
 from triptych.methods.covamnet import CovaMNetConfig
 from triptych.methods.deepbdc import DeepBDCConfig
+from triptych.methods.deepemd import DeepEMDConfig
 from triptych.methods.feat import FEATConfig
 from triptych.methods.files import method_from_bytes
 from triptych.methods.frn import FRNConfig
@@ -46,6 +47,9 @@ _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "covamnet": CovaMNetConfig(),
     "feat": FEATConfig(),
     "renet": RENetConfig(),
+    "deepemd": DeepEMDConfig(),
+    "deepemd-grid": DeepEMDConfig(form="grid"),
+    "deepemd-sampling": DeepEMDConfig(form="sampling"),
 }
 
 METHODS: dict[str, MethodConfig] = {

@@ -4,6 +4,7 @@ from triptych.methods.base import Method
 from triptych.methods.baseline_plus_plus import BaselinePlusPlus
 from triptych.methods.covamnet import CovaMNet
 from triptych.methods.deepbdc import DeepBDC
+from triptych.methods.deepemd import DeepEMD
 from triptych.methods.feat import FEAT
 from triptych.methods.frn import FRN
 from triptych.methods.logistic import LogisticRegression
@@ -34,5 +35,6 @@ METHOD_TYPES: dict[str, type[Method]] = {
         CovaMNet,
         FEAT,
         RENet,
+        DeepEMD,
     )
 }

@@ -45,6 +45,7 @@ from triptych.similarity.salient import (
     salient_to_classes,
 )
 from triptych.similarity.search import Search, current_search, in_precision, search_dtype, searching
+from triptych.similarity.transport import earth_movers_similarity, transported
 from triptych.similarity.vectors import centred_units, cosines, minus_squared_distances, pooled_vectors
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "distribution_class",
     "distribution_similarity",
     "distribution_to_classes",
+    "earth_movers_similarity",
     "fit_cosine_classifier",
     "fit_lda",
     "fit_logistic_regression",
@@ -106,5 +108,6 @@ __all__ = [
     "searching",
     "self_correlation",
     "split_classes",
+    "transported",
     "without_autocast",
 ]

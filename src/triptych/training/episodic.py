@@ -90,7 +90,7 @@ def train(
                 episode = samplers[number % len(samplers)][number]
                 pixels = _pixels(train_store, episode, number, model.preprocess.side, settings)
                 with fabric.autocast():
-                    taps = model.backbone.taps(resize(model.preprocess.normalise(pixels), side))
+                    taps = model.backbone.taps(model.crops(resize(model.preprocess.normalise(pixels), side)))
                     encoded = model.encode_features(taps)
                 with searching(search_dtype(precision), _positions(taps[-1], number, settings)):
                     loss, accuracy = episode_loss(model, encoded, episode, settings.level_loss)
