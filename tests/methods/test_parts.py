@@ -101,5 +101,49 @@ def test_crops_are_what_lies_in_the_box() -> None:
     torch.testing.assert_close(corner, functional.interpolate(image[..., 2:, :2], (4, 4), mode="bilinear")[0])
 
 
+@pytest.mark.parametrize("edges", ["none", "class"])
+@torch.no_grad()
+def test_the_later_mml_compares_parts_positions_and_the_whole(edges: str) -> None:
+    method = method_over(LaterMMLConfig(edges=edges), backbone_of("conv64f"))
+    assert isinstance(method, LaterMML)
+    query, support = images()
+    levels = method.levels(query, support, LABELS)
+    weights = {key: value.double().numpy() for key, value in method.graph.state_dict().items()}
+    maps = [method.backbone(one).double().flatten(2).mT.numpy() for one in (query, support)]  # (B, M, C)
+    boxes = pyramid_boxes([3, 2])
+    parts = [
+        torch.stack([method.backbone(crops_of(one, [box])).mean((2, 3)) for box in boxes], 1).double().numpy()
+        for one in (query, support)
+    ]
+    for n in range(2):
+        mine = LABELS.numpy() == n
+        rows = np.concatenate(parts[1][mine])
+        graph = np.full((len(rows), len(rows)), 1 / len(rows)) if edges == "class" else np.eye(len(rows))
+        hidden = np.maximum(graph @ rows @ weights["inward.weight"].T + weights["inward.bias"], 0)
+        adapted = rows + graph @ hidden @ weights["outward.weight"].T + weights["outward.bias"]
+        pool = np.concatenate(maps[1][mine])
+        for q in range(2):
+            part = sum(max(unit(x) @ unit(y) for y in adapted) for x in parts[0][q])
+            pixel = sum(max(unit(x) @ unit(y) for y in pool) for x in maps[0][q])
+            whole = -np.sum((maps[0][q].mean(0) - pool.mean(0)) ** 2)
+            for level, expected in (("part", part), ("pixel", pixel), ("global", whole)):
+                assert levels[level][q, n].item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
+def test_the_later_mml_weighs_losses_and_probabilities_alike() -> None:
+    method = method_over(LaterMMLConfig(), backbone_of("conv64f"))
+    rng = np.random.default_rng(0)
+    levels = {name: torch.from_numpy(rng.normal(size=(3, 4))) for name in method.level_names}
+    truth = torch.tensor([3, 0, 1])
+    shares = {"part": 1.0, "pixel": 0.5, "global": 0.5}
+
+    def softmax(table: np.ndarray) -> np.ndarray:
+        return np.exp(table) / np.exp(table).sum(1, keepdims=True)
+
+    fused = sum(weight * softmax(levels[name].numpy()) for name, weight in shares.items())
+    np.testing.assert_allclose(method.fuse(levels), fused)
+    loss = 0.0
+    for name, weight in shares.items():
+        table = softmax(levels[name].numpy() / (64 if name == "global" else 1))
+        loss -= weight * np.mean([np.log(table[q, truth[q]]) for q in range(3)])
+    assert method.loss(levels, truth).item() == pytest.approx(loss)
