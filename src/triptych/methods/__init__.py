@@ -12,6 +12,7 @@ from triptych.methods.encoding import BATCH, encode_images
 from triptych.methods.feat import FEAT, FEATConfig
 from triptych.methods.files import load_state, method_from_bytes, method_to_bytes, save_method, weights_hash
 from triptych.methods.frn import FRN, FRNConfig
+from triptych.methods.laplacianshot import LaplacianShot, LaplacianShotConfig
 from triptych.methods.later import LaterMML, LaterMMLConfig
 from triptych.methods.logistic import LogisticConfig, LogisticRegression
 from triptych.methods.matching import ContextConfig, ContextualMatchingNetwork, MatchingConfig, MatchingNetwork
@@ -44,6 +45,8 @@ __all__ = [
     "Encoded",
     "FEATConfig",
     "FRNConfig",
+    "LaplacianShot",
+    "LaplacianShotConfig",
     "LaterMML",
     "LaterMMLConfig",
     "LogisticConfig",

@@ -16,6 +16,7 @@ from triptych.methods.deepemd import DeepEMDConfig
 from triptych.methods.feat import FEATConfig
 from triptych.methods.files import method_from_bytes
 from triptych.methods.frn import FRNConfig
+from triptych.methods.laplacianshot import LaplacianShotConfig
 from triptych.methods.later import LaterMMLConfig
 from triptych.methods.logistic import LogisticConfig
 from triptych.methods.matching import ContextConfig, MatchingConfig
@@ -52,6 +53,7 @@ _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "deepemd-grid": DeepEMDConfig(form="grid"),
     "deepemd-sampling": DeepEMDConfig(form="sampling"),
     "mml-later": LaterMMLConfig(),
+    "laplacianshot": LaplacianShotConfig(),
 }
 
 METHODS: dict[str, MethodConfig] = {

@@ -7,6 +7,7 @@ from triptych.methods.deepbdc import DeepBDC
 from triptych.methods.deepemd import DeepEMD
 from triptych.methods.feat import FEAT
 from triptych.methods.frn import FRN
+from triptych.methods.laplacianshot import LaplacianShot
 from triptych.methods.later import LaterMML
 from triptych.methods.logistic import LogisticRegression
 from triptych.methods.matching import ContextualMatchingNetwork, MatchingNetwork
@@ -38,5 +39,6 @@ METHOD_TYPES: dict[str, type[Method]] = {
         RENet,
         DeepEMD,
         LaterMML,
+        LaplacianShot,
     )
 }

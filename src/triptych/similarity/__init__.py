@@ -30,6 +30,7 @@ from triptych.similarity.gaussians import (
     gaussian_vectors,
     image_gaussians,
 )
+from triptych.similarity.laplacian import laplacian_assignments, nearest_neighbours
 from triptych.similarity.lda import LDA, fit_lda, lda_to_classes
 from triptych.similarity.nearest import nearest_similarity
 from triptych.similarity.part import part_class, part_similarity, part_to_classes
@@ -84,10 +85,12 @@ __all__ = [
     "image_gaussians",
     "in_precision",
     "inner_products",
+    "laplacian_assignments",
     "lda_to_classes",
     "linear_to_classes",
     "matching_attention",
     "minus_squared_distances",
+    "nearest_neighbours",
     "nearest_similarity",
     "part_class",
     "part_similarity",
