@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from registry import small_method_of as small
 from torch import Tensor
 
 from triptych.backbones import Backbone, build_backbone
-from triptych.methods import METHODS, Encoded, Method, build_method
+from triptych.methods import METHODS, Encoded, Method, MMLConfig, build_method
 
 SHOTS = [[1, 1], [3, 1, 2], [5, 1, 1, 5, 2], [1, 2] * 10]
 
@@ -128,7 +129,14 @@ def maps_of(name: str, side: int) -> tuple[Tensor, ...]:
         return backbone_of(name).taps(torch.randn(9, 3, side, side))
 
 
-@pytest.mark.parametrize("name", OTHERS)
+def slow_if_of_many_channels(name: str) -> Any:
+    """Gradients of Gaussians of 640 channels take seconds."""
+    config = METHODS[name]
+    gaussians = isinstance(config, MMLConfig) and "distribution" in config.levels and config.distance != "wasserstein"
+    return pytest.param(name, marks=pytest.mark.slow if gaussians else ())
+
+
+@pytest.mark.parametrize("name", [slow_if_of_many_channels(name) for name in OTHERS])
 def test_every_method_over_its_other_networks(name: str) -> None:
     config = METHODS[name]
     check_over(method_over(config, backbone_of(config.backbone)), maps_of(config.backbone, side=64), [3, 1, 2], 3)

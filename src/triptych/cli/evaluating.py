@@ -75,7 +75,7 @@ def methods(as_json: AsJson = False) -> None:
         return print_json(known)
     for one in known:
         ready = "to be trained" if one["weights"] is None else "has weights"
-        say(f"{one['name']:<20} {one['network']:<20} {ready:<14} {' + '.join(one['levels'])}")
+        say(f"{one['name']:<36} {one['network']:<18} {ready:<14} {' + '.join(one['levels'])}")
     say("Published checkpoints (.pth.tar), files that train wrote, and --backbone with a hub model are methods too.")
     return None
 

@@ -39,10 +39,10 @@ def random_boxes(count: int, seed: int) -> tuple[Box, ...]:
     >>> len(random_boxes(9, seed=0)), random_boxes(2, seed=1) == random_boxes(3, seed=1)[:2]
     (9, True)
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     boxes = []
     for _ in range(count):
-        area, aspect, down, across = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+        area, aspect, down, across = torch.rand(4, generator=generator, dtype=torch.float64, device="cpu").tolist()
         area, ratio = 0.08 + 0.92 * area, (4 / 3) ** (2 * aspect - 1)
         height, width = min(1.0, (area / ratio) ** 0.5), min(1.0, (area * ratio) ** 0.5)
         top, left = down * (1 - height), across * (1 - width)

@@ -38,7 +38,12 @@ _BACKBONES: dict[str, dict[str, Any]] = {
     "resnet12": {"backbone": "resnet12"},
     "efficientnet-lite0": {"backbone": "efficientnet-lite0", "preprocessing": _LITE},
 }
+# Over every backbone.
 _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
+    "protonet": MMLConfig(levels=("global",)),
+    "dn4": MMLConfig(levels=("pixel",), pixel_k=3),
+    "relation": RelationConfig(),
+    "frn": FRNConfig(),
     "simpleshot": SimpleShotConfig(),
     "meta-baseline": MetaBaselineConfig(),
     "baseline++": BaselinePlusPlusConfig(),
@@ -55,25 +60,38 @@ _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "mml-later": LaterMMLConfig(),
     "laplacianshot": LaplacianShotConfig(),
 }
+# ADM, and the first version of MML in all its forms, whose distribution level alone is "adm-wasserstein". Gaussians of
+# 1,280 channels are no use.
+_PAPER: dict[str, MMLConfig] = {
+    "adm": MMLConfig(levels=("distribution", "pixel"), pixel_k=3, distance="kl"),
+    "adm-kl": MMLConfig(levels=("distribution",), distance="kl"),
+    "adm-wasserstein": MMLConfig(levels=("distribution",)),
+    "mml-paper": MMLConfig(),
+    "mml-paper-kl": MMLConfig(distance="kl"),
+    "mml-paper-kl-reverse": MMLConfig(distance="kl_reverse"),
+    "mml-paper-bures": MMLConfig(distance="bures"),
+    "mml-paper-pixel": MMLConfig(levels=("pixel",)),
+    "mml-paper-part": MMLConfig(levels=("part",)),
+}
 
 METHODS: dict[str, MethodConfig] = {
     "mml-conv64f": MMLConfig(part_normalize=True, distance="log_kl"),
     "mml-resnet12": MMLConfig(backbone="resnet12", part_normalize=True, distance="log_kl"),
     "mml-resnet12-512": MMLConfig(backbone="resnet12-512", part_normalize=True, distance="log_kl"),
-    "mml-paper-conv64f": MMLConfig(),
-    "mml-paper-resnet12": MMLConfig(backbone="resnet12"),
-    "adm-conv64f": MMLConfig(levels=("distribution", "pixel"), pixel_k=3, distance="kl"),
-    "dn4-conv64f": MMLConfig(levels=("pixel",), pixel_k=3),
-    "protonet-conv64f": MMLConfig(levels=("global",)),
     "mml-efficientnet-lite0": SalientConfig(preprocessing=_LITE),
-    "relation-conv64f": RelationConfig(),
-    "frn-conv64f": FRNConfig(),
-    "frn-resnet12": FRNConfig(backbone="resnet12", scale=640**-0.5),
+    **{
+        f"{name}-{backbone}": replace(config, **_BACKBONES[backbone])
+        for name, config in _PAPER.items()
+        for backbone in ("conv64f", "resnet12")
+    },
     **{
         f"{name}-{backbone}": replace(config, **settings)
         for name, config in _ON_EACH_BACKBONE.items()
         for backbone, settings in _BACKBONES.items()
     },
+    # What a network's many channels ask for.
+    "frn-resnet12": FRNConfig(backbone="resnet12", scale=640**-0.5),
+    "frn-efficientnet-lite0": FRNConfig(**_BACKBONES["efficientnet-lite0"], scale=1280**-0.5),
     "deepbdc-efficientnet-lite0": DeepBDCConfig(**_BACKBONES["efficientnet-lite0"], reduced=256),
 }
 
