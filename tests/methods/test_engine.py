@@ -9,7 +9,7 @@ from photos import photo, split_folders
 from registry import EACH, SIDE
 
 from triptych import Recognizer, load_method
-from triptych.methods import METHODS, Preprocessing
+from triptych.methods import METHODS, WEIGHTS, Preprocessing
 from triptych.training import Preset, TrainSettings, train
 
 TRAIN = TrainSettings(
@@ -29,6 +29,7 @@ TRAIN = TrainSettings(
 )
 TRAINED = [name for name in EACH if METHODS[name].backbone == "conv64f"]
 PHOTOS = [photo(kind, number) for kind in range(3) for number in range(2)]
+SAMPLES = Path(__file__).parents[2] / "src/triptych/samples"
 LABELS = ["a", "a", "b", "b", "c", "c"]
 
 
@@ -66,3 +67,14 @@ def test_what_is_trained_moves(data: Path, tmp_path: Path) -> None:
     settings = replace(TRAIN, base_images=2)
     learnt = load_method(train(data, tmp_path / "simple", simple, Preset(None, settings))).state_dict()
     assert learnt["centre"].any()  # of the training classes, in closed form
+
+
+@pytest.mark.parametrize("name", [name for name, one in WEIGHTS.items() if one.card.startswith("frozen")])
+def test_plain_classifiers_over_the_pretrained_network_recognise_photos(name: str) -> None:
+    kinds = ["Avocado", "Garlic", "Lemon"]
+    photos = {kind: sorted((SAMPLES / kind).glob("*.jpg"))[:4] for kind in kinds}
+    known = [(path, kind) for kind in kinds for path in photos[kind][:2]]
+    asked = [(path, kind) for kind in kinds for path in photos[kind][2:]]
+    recognizer = Recognizer(name).fit(*map(list, zip(*known, strict=True)))
+    found = recognizer.predict([path for path, _ in asked])
+    assert np.mean(found == [kind for _, kind in asked]) > 0.8

@@ -60,6 +60,8 @@ _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "mml-later": LaterMMLConfig(),
     "laplacianshot": LaplacianShotConfig(),
 }
+# Of these, which need no training over a network that has been trained.
+_FROZEN = ("protonet", "simpleshot", "meta-baseline", "baseline++", "logistic")
 # ADM, and the first version of MML in all its forms, whose distribution level alone is "adm-wasserstein". Gaussians of
 # 1,280 channels are no use.
 _PAPER: dict[str, MMLConfig] = {
@@ -119,6 +121,13 @@ class Weights:
     backbone_only: bool = False
 
 
+def _frozen(name: str, card: str) -> Weights:
+    """A method over EfficientNet-Lite0 as its package has it, which needs no training of its own."""
+    source = WEIGHT_PACKAGES["efficientnet-lite0"]
+    config = METHODS[f"{name}-efficientnet-lite0"]
+    return Weights(config, source.package, source.file, source.sha256, source.licence, card, backbone_only=True)
+
+
 WEIGHTS: dict[str, Weights] = {
     "mml-conv64f": Weights(
         config=MMLConfig(
@@ -130,15 +139,8 @@ WEIGHTS: dict[str, Weights] = {
         licence="MIT; trained on miniImageNet, whose images are for research use",
         card="mml-conv64f.md",
     ),
-    "mml-efficientnet-lite0": Weights(
-        config=METHODS["mml-efficientnet-lite0"],
-        package=WEIGHT_PACKAGES["efficientnet-lite0"].package,
-        file=WEIGHT_PACKAGES["efficientnet-lite0"].file,
-        sha256=WEIGHT_PACKAGES["efficientnet-lite0"].sha256,
-        licence=WEIGHT_PACKAGES["efficientnet-lite0"].licence,
-        card="mml-efficientnet-lite0.md",
-        backbone_only=True,
-    ),
+    "mml-efficientnet-lite0": _frozen("mml", card="mml-efficientnet-lite0.md"),
+    **{f"{name}-efficientnet-lite0": _frozen(name, card="frozen-efficientnet-lite0.md") for name in _FROZEN},
 }
 
 
