@@ -26,6 +26,7 @@ _WINDOW = 5
 _HIDDEN = 64
 _PLANES = 16
 _MOST_GRID = 32
+_MATCHING = 27_000_000  # multiplications that take as long as a pair of maps of 25 positions; measured
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,10 @@ class RENet(Method):
         photos = [summary["relation"] for summary in classes]
         blocks = [photos] if self.training else [[one] for one in photos]
         return {"relation": torch.cat([self._scores(maps, block) for block in blocks], dim=1)}
+
+    def pair_work(self, encoded: Encoded) -> int:
+        """Convolutions in four dimensions, whose work grows with the square of the positions when there are many."""
+        return _MATCHING * max(25, encoded.maps[0, 0].numel()) ** 2 // 25**2
 
     def _scores(
         self, query: Float[Tensor, "Q C H W"], classes: Sequence[Float[Tensor, "_ C h w"]]
