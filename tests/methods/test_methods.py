@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,6 +193,14 @@ def test_principal_components_reduce_any_method(name: str) -> None:
     assert reduced(query, support, labels).shape == (3, 2)
     with pytest.raises(ValueError, match="already reduces descriptors to 5"):
         reduced.reduced(reduced.encode(support), components=3)
+
+
+def test_each_method_has_its_row_in_the_docs() -> None:
+    rows = (Path(__file__).parents[2] / "docs/methods.md").read_text(encoding="utf-8")
+    for name, config in METHODS.items():
+        method = name.removesuffix(f"-{config.backbone}")
+        form = method.removeprefix("mml-paper")
+        assert f"`{method}`" in rows or (form != method and f"`{form}`" in rows), method
 
 
 def test_an_unknown_method_is_refused() -> None:
