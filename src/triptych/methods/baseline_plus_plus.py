@@ -60,8 +60,7 @@ class BaselinePlusPlus(Method):
     .. math:: \mathrm{logit}(q, n) = s \cos(x_q, w_n)
 
     with the mean descriptor x (C,) of an image and the rows w_n (C,) that ``fit_cosine_classifier`` finds for all
-    classes together; section 3.2 of the paper. Training shapes the backbone by the queries; no gradient flows through
-    the fit.
+    classes together. Training shapes the backbone by the queries; no gradient flows through the fit.
 
     >>> import torch
     >>> from triptych.methods import BaselinePlusPlus, BaselinePlusPlusConfig

@@ -59,8 +59,8 @@ class DeepBDC(Method):
 
     .. math:: \mathrm{logit}(q, n) = \Big\langle A_q,\; \frac{1}{K_n} \sum_{k=1}^{K_n} A_{n,k} \Big\rangle
 
-    over the upper triangles (C (C + 1) / 2,) of the matrices that ``bdc_vectors`` gives, whose scale is learned;
-    equations 7 and 8 of the paper.
+    over the upper triangles (C (C + 1) / 2,) of the matrices that ``bdc_vectors`` gives, whose scale is learned; the
+    paper's Meta DeepBDC.
 
     >>> import torch
     >>> from triptych.methods import DeepBDC, DeepBDCConfig

@@ -76,8 +76,8 @@ class DeepEMD(Method):
 
     .. math:: \mathrm{logit}(q, n) = T \Big(1 - \min_F \sum_{ij} F_{ij} \big(1 - \cos(u_i, v_j)\big)\Big)
 
-    with the parts u (M, C) of the query and v (M, C) of the class, see ``earth_movers_similarity``; equations 1 to 9 of
-    the paper. A part of a class is the mean of that part of its photos: the paper's structured layer before it is
+    with the parts u (M, C) of the query and v (M, C) of the class, see ``earth_movers_similarity``.
+    A part of a class is the mean of that part of its photos: the paper's structured layer before it is
     fitted to them.
 
     >>> import torch

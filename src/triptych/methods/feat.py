@@ -53,8 +53,8 @@ class FEAT(Method):
     .. math:: \mathrm{logit}(q, n) = -\frac{1}{T} \|x_q - \psi_n\|_2^2, \qquad
         \{\psi_1, \ldots, \psi_N\} = \mathrm{Transformer}\big(\{c_1, \ldots, c_N\}\big)
 
-    with the mean descriptor x (C,) of the query, the means c_n (C,) of the classes and ``SetTransformer``; equations 4
-    to 6 of the paper. Its contrastive loss, which needs the photos beside the logits, is left out.
+    with the mean descriptor x (C,) of the query, the means c_n (C,) of the classes and ``SetTransformer``. The
+    paper's contrastive loss, which needs the photos beside the logits, is left out.
 
     >>> import torch
     >>> from triptych.methods import FEAT, FEATConfig

@@ -56,9 +56,9 @@ class LaplacianShot(SimpleShot):
 
     .. math:: \mathrm{logit}(q, n) = s(q, n) + \lambda \sum_{p \in \mathrm{kNN}(q)} y_{pn}
 
-    with the assignments y (Q, N) that ``laplacian_assignments`` finds, and the neighbours by the same vectors;
-    equations 1 to 11 of the paper, without its rectification of the class means. It is transductive: the answer to a
-    query depends on the queries that are asked with it.
+    with the assignments y (Q, N) that ``laplacian_assignments`` finds, and the neighbours by the same vectors.
+    The paper's rectification of the class means is left out. It is transductive: the answer to a query depends on the
+    queries that are asked with it.
 
     >>> import torch
     >>> from triptych.methods import LaplacianShot, LaplacianShotConfig

@@ -53,7 +53,7 @@ class LogisticRegression(Method):
     .. math:: \mathrm{logit}(q, n) = w_n^T \hat x_q + b_n
 
     with the mean descriptor :math:`\hat x` (C,) of an image, scaled to unit length, and the weights of
-    ``fit_logistic_regression``; section 3.2 of the paper, without its distillation. Training shapes the backbone by the
+    ``fit_logistic_regression``; the paper's "simple" form, without distillation. Training shapes the backbone by the
     queries; no gradient flows through the fit.
 
     >>> import torch

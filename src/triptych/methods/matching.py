@@ -99,9 +99,9 @@ class ContextualMatchingNetwork(MatchingNetwork):
     .. math:: \hat h_k, c_k = \mathrm{LSTM}(f'(q), [h_{k-1}, r_{k-1}], c_{k-1}), \quad h_k = \hat h_k + f'(q), \quad
         r_k = \sum_i \mathrm{softmax}_i\big(h_k^T g(x_i, S)\big)\, g(x_i, S), \quad f(q, S) = h_K
 
-    with f' and g' the mean descriptor (C,); equations 3 to 6 of the paper and its appendix A.1. The first LSTM needs an
-    order of the support, of which the paper says nothing: here photos are read by the length of their vectors, so that
-    answers do not depend on the order in which photos come.
+    with f' and g' the mean descriptor (C,); section 2.1.2 and the appendix of the paper. The first LSTM needs
+    an order of the support, of which the paper says nothing: here photos are read by the length of their vectors, so
+    that answers do not depend on the order in which photos come.
 
     >>> import torch
     >>> from triptych.methods import ContextConfig, ContextualMatchingNetwork

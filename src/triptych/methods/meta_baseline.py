@@ -34,7 +34,7 @@ class MetaBaseline(Method):
 
     .. math:: \mathrm{logit}(q, n) = \tau \cos\Big(x_q,\; \frac{1}{K_n} \sum_{k=1}^{K_n} x_{n,k}\Big)
 
-    with the mean descriptor x (C,) of an image; equations 1 and 3 of the paper.
+    with the mean descriptor x (C,) of an image.
 
     >>> import torch
     >>> from triptych.methods import MetaBaseline, MetaBaselineConfig

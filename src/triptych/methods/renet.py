@@ -65,9 +65,8 @@ class RENet(Method):
         s_{n,k} = \sum_x A_s(x)\, z_{n,k}(x), \quad q_{n,k} = \sum_x A_q(x)\, z_q(x)
 
     with the maps z (C, H, W) to which ``SelfCorrelation`` has added what each position shares with its surroundings,
-    and the attention A of ``matching_attention`` over the correlations (H, W, H, W) of the two, cleaned by ``Matcher``;
-    equations 1 to 6 of the paper. Its loss over the training classes, which needs the photos beside the logits, is
-    left out.
+    and the attention A of ``matching_attention`` over the correlations (H, W, H, W) of the two, cleaned by ``Matcher``.
+    The paper's loss over the training classes, which needs the photos beside the logits, is left out.
 
     >>> import torch
     >>> from triptych.methods import RENet, RENetConfig
@@ -130,8 +129,7 @@ class RENet(Method):
 class SelfCorrelation(nn.Module):
     """Convolutions over the correlations of each position with its surroundings, (B, C, H, W) -> (B, C, H, W).
 
-    Two 3x3 convolutions shrink the window of 5x5 offsets to one; convolutions of 1x1 go before and after. Section 4.2
-    of the paper.
+    Two 3x3 convolutions shrink the window of 5x5 offsets to one; convolutions of 1x1 go before and after.
 
     >>> import torch
     >>> from triptych.methods.renet import SelfCorrelation
@@ -155,7 +153,7 @@ class SelfCorrelation(nn.Module):
 class Matcher(nn.Module):
     """Two convolutions in four dimensions over cross-correlations, (Q, S, h, w, H, W) -> the same.
 
-    Neither image comes first: the result is the sum over both orders. Section 4.3 of the paper.
+    Neither image comes first: the result is the sum over both orders.
 
     >>> import torch
     >>> from triptych.methods.renet import Matcher

@@ -35,8 +35,8 @@ class SimpleShot(Method):
     .. math:: s(q, n) = -\Big\|\hat x_q - \frac{1}{K_n} \sum_{k=1}^{K_n} \hat x_{n,k}\Big\|_2^2, \qquad
         \hat x = \frac{x - m}{\|x - m\|_2}
 
-    with the mean descriptor x (C,) of an image and the mean m (C,) of all training classes; equation 1 and section 3.2
-    of the paper. ``learn_closed_form`` finds m. Before that it is zero, which is the paper's variant L2N.
+    with the mean descriptor x (C,) of an image and the mean m (C,) of all training classes; the
+    paper's CL2N. ``learn_closed_form`` finds m. Before that it is zero, which is the paper's variant L2N.
 
     >>> import torch
     >>> from triptych.methods import SimpleShot, SimpleShotConfig

@@ -20,7 +20,7 @@ def bdc_vectors(maps: Float[Tensor, "B C H W"], scale: Float[Tensor, ""] | float
         + \frac{1}{C^2} \sum_{m, m'} \hat a_{mm'}
 
     with the channels :math:`x_k` (M,) of the map and :math:`\gamma` the ``scale``. Xie, Long, Lv, Wang and Li, CVPR
-    2022, equations 5 and 6; scale and offset are those of the authors' code.
+    2022; scale and offset are those of the authors' code.
 
     >>> import torch
     >>> from triptych.similarity import bdc_vectors

@@ -45,7 +45,7 @@ def fit_logistic_regression(
     .. math:: \min_{W, b} \; \tfrac12 \|W\|_F^2 - \lambda \sum_i \log \mathrm{softmax}(W x_i + b)_{y_i}
 
     with :math:`\lambda` the ``strength``, scikit-learn's C; the biases sum to zero. The classifier of Tian, Wang,
-    Krishnan, Tenenbaum and Isola, ECCV 2020, section 3.2, who give it vectors of unit length. No gradient flows
+    Krishnan, Tenenbaum and Isola, ECCV 2020, who give it vectors of unit length. No gradient flows
     through the fit.
 
     >>> import torch
@@ -81,7 +81,7 @@ def fit_cosine_classifier(
     .. math:: \min_W \; -\frac{1}{S} \sum_i \log \mathrm{softmax}\big(s \, \hat W \hat x_i\big)_{y_i}
 
     Rows of :math:`\hat W` and the :math:`\hat x_i` have unit length. The classifier of Baseline++: Chen, Liu, Kira,
-    Wang and Huang, ICLR 2019, section 3.2. The paper starts from random weights and draws batches; here descent
+    Wang and Huang, ICLR 2019. The paper starts from random weights and draws batches; here descent
     starts from the class means and sees all photos, so that the result is always the same. Steps are in float64. No
     gradient flows through the fit.
 

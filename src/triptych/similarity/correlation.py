@@ -19,7 +19,7 @@ def self_correlation(maps: Float[Tensor, "B C H W"], window: int = 5) -> Float[T
     .. math:: R(x, p) = \hat z(x) \odot \hat z(x + p), \qquad \hat z(x) = \frac{\max(z(x), 0)}{\|\max(z(x), 0)\|_2}
 
     for the M = H * W positions x and the P offsets p of a square window, row by row; beyond the border, z is zero.
-    Kang, Kwon, Min and Cho, ICCV 2021 (RENet), equation 1; the maximum is the authors' code's.
+    Kang, Kwon, Min and Cho, ICCV 2021 (RENet); the maximum is the authors' code's.
 
     >>> import torch
     >>> from triptych.similarity import self_correlation
@@ -40,7 +40,7 @@ def cross_correlation(
 
     .. math:: C_{qs}(x_s, x_q) = \cos\big(z_s(x_s), z_q(x_q)\big)
 
-    RENet, equation 3.
+    The cross-correlation of RENet, see ``self_correlation``.
 
     >>> import torch
     >>> from triptych.similarity import cross_correlation
@@ -62,7 +62,7 @@ def matching_attention(
     .. math:: A_s(x_s) = \frac{1}{HW} \sum_{x_q} \mathrm{softmax}_{x_s}\big(\tilde C(x_s, x_q) / \gamma\big)
 
     and :math:`A_q` the other way round. :math:`\tilde C` has zero mean and variance one along the softmax, as in the
-    authors' code. RENet, equation 4.
+    authors' code. The co-attention of RENet, see ``self_correlation``.
 
     >>> import torch
     >>> from triptych.similarity import matching_attention

@@ -17,7 +17,7 @@ def covariance_class(maps: Float[Tensor, "K C H W"]) -> Float[Tensor, "C C"]:
 
     .. math:: \Sigma_n = \frac{1}{K_n M - 1} \sum_i (x_i - \mu_n)(x_i - \mu_n)^T
 
-    Li, Xu, Huo, Wang, Gao and Luo, AAAI 2019 (CovaMNet), equation 1.
+    Li, Xu, Huo, Wang, Gao and Luo, AAAI 2019 (CovaMNet).
 
     >>> import torch
     >>> from triptych.similarity import covariance_class
@@ -39,7 +39,7 @@ def covariance_to_classes(
 
     .. math:: d_i(q, n) = (x_i - \bar x_q)^T \Sigma_n (x_i - \bar x_q)
 
-    with the mean descriptor :math:`\bar x_q` of the query. CovaMNet, equations 3 and 4.
+    with the mean descriptor :math:`\bar x_q` of the query. The metric of CovaMNet, see ``covariance_class``.
 
     Returns:
         (Q, N, M) similarities >= 0 of the M = H * W positions.

@@ -38,8 +38,8 @@ def laplacian_assignments(
         y_q^{(0)} = \mathrm{softmax}(s_q)
 
     with similarities s, minus the squared distances to the class means; w is one for neighbours and zero for others.
-    The updates minimise :math:`-\sum_q y_q^T s_q + \frac{\lambda}{2} \sum_{qp} w_{qp} \|y_q - y_p\|^2`. Ziko, Dolz,
-    Granger and Ben Ayed, ICML 2020, equations 3 and 11. The sum before the last softmax is returned.
+    The objective is :math:`-\sum_q y_q^T s_q + \frac{\lambda}{2} \sum_{qp} w_{qp} \|y_q - y_p\|^2`. Ziko, Dolz, Granger
+    and Ben Ayed, ICML 2020. The sum before the last softmax is returned.
 
     >>> import torch
     >>> from triptych.similarity import laplacian_assignments

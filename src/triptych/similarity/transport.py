@@ -29,8 +29,8 @@ def earth_movers_similarity(
 
     .. math:: a_i \propto \max(u_i^T \bar v, 0) + 0.001, \qquad b_j \propto \max(v_j^T \bar u, 0) + 0.001
 
-    and sum to one. Zhang, Cai, Lin and Shen, CVPR 2020 (DeepEMD), equations 1, 2, 8 and 9; the centring and 0.001 are
-    those of the authors' code. The linear programme is solved exactly, and so is its gradient.
+    and sum to one. Zhang, Cai, Lin and Shen, CVPR 2020 (DeepEMD); the centring and 0.001 are those of
+    the authors' code. The linear programme is solved exactly, and so is its gradient.
 
     Raises:
         RuntimeError: POT is not installed.

@@ -27,8 +27,8 @@ def centred_units(vectors: Float[Tensor, "B C"], centre: Float[Tensor, " C"]) ->
 
     .. math:: \hat x = \frac{x - m}{\|x - m\|_2}
 
-    The transformation CL2N of SimpleShot: Wang, Chao, Weinberger and van der Maaten, arXiv 1911.04623, section 3.2,
-    with m the mean of the base classes' vectors.
+    The transformation CL2N of SimpleShot: Wang, Chao, Weinberger and van der Maaten, arXiv 1911.04623, with
+    m the mean of the base classes' vectors.
 
     >>> import torch
     >>> from triptych.similarity import centred_units
