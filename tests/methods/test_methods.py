@@ -195,6 +195,17 @@ def test_principal_components_reduce_any_method(name: str) -> None:
         reduced.reduced(reduced.encode(support), components=3)
 
 
+@torch.no_grad()
+def test_principal_components_keep_what_was_trained_or_are_refused() -> None:
+    method, (_, support, _) = small("meta-baseline-conv64f"), episode([2, 2])
+    method.get_parameter("temperature").fill_(3.0)
+    assert method.reduced(method.encode(support), components=5).get_parameter("temperature") == 3
+    for name in ("feat-conv64f", "relation-conv64f", "matching-context-conv64f", "mml-later-conv64f"):
+        method = small(name)
+        with pytest.raises(ValueError, match="was trained on all channels; leave out components"):
+            method.reduced(method.encode(support), components=5)
+
+
 def test_each_method_has_its_row_in_the_docs() -> None:
     rows = (Path(__file__).parents[2] / "docs/methods.md").read_text(encoding="utf-8")
     for name, config in METHODS.items():
