@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from photos import photo, split_folders
 from registry import EACH, SIDE
 
@@ -64,9 +65,11 @@ def test_what_is_trained_moves(data: Path, tmp_path: Path) -> None:
     state = load_method(train(data, tmp_path / "run", config, Preset(None, TRAIN))).state_dict()
     assert state["temperature"] != 10
     simple = replace(METHODS["simpleshot-conv64f"], preprocessing=Preprocessing(side=SIDE))
-    settings = replace(TRAIN, base_images=2)
+    settings = replace(TRAIN, base_images=2, base_loss=1.0)
     learnt = load_method(train(data, tmp_path / "simple", simple, Preset(None, settings))).state_dict()
     assert learnt["centre"].any()  # of the training classes, in closed form
+    modules = torch.load(tmp_path / "simple/checkpoint.pt", weights_only=True)["modules"]
+    assert "head" not in modules  # a classification by Gaussians is for methods that compare them
 
 
 @pytest.mark.parametrize("name", [name for name, one in WEIGHTS.items() if one.card.startswith("frozen")])
