@@ -8,6 +8,7 @@ import pytest
 import torch
 from photos import class_folders
 from PIL import Image
+from registry import EACH
 from toys import SIDE
 
 from triptych.data import open_store
@@ -102,7 +103,7 @@ def test_indexing_encoded_maps_equals_encoding_each_episode(data: Path) -> None:
         assert found[number] == (answers == episode.query_labels).mean()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
 def test_every_method_can_be_evaluated(data: Path, name: str) -> None:
     found = evaluate(
         data,

@@ -29,7 +29,7 @@ from triptych import Recognizer, load_method, save_method
 from triptych.backbones.pretrained import FAMILIES, Pretrained, architecture_of
 from triptych.data import Preprocessing, read_photos
 from triptych.interop import pretrained_method
-from triptych.methods import LEVELS, MMLConfig, build_method
+from triptych.methods import LEVELS, METHODS, MMLConfig, SimpleShot, build_method
 from triptych.methods.files import weights_hash
 
 QUICK = {"convnext", "dinov2", "swin", "vit"}  # one of each kind of map; `make test-all` has every family
@@ -203,6 +203,15 @@ def test_a_method_file_needs_neither_the_folder_nor_the_hub(tmp_path: Path) -> N
     images = torch.randn(2, 3, SIDE, SIDE)
     with torch.no_grad():
         assert torch.equal(loaded.encode(images).maps, method.encode(images).maps)
+
+
+def test_any_method_works_over_a_pretrained_model(tmp_path: Path) -> None:
+    method = pretrained_method(save_model(tmp_path, "swin"), METHODS["simpleshot-conv64f"])
+    assert isinstance(method, SimpleShot)
+    assert method.preprocess.side == SIDE
+    query, support = torch.randn(2, 3, SIDE, SIDE), torch.randn(2, 3, SIDE, SIDE)
+    with torch.no_grad():
+        assert method(query, support, torch.tensor([0, 1])).shape == (2, 2)
 
 
 @pytest.mark.slow

@@ -1,21 +1,23 @@
 """The contract of a method, for every registered one."""
 
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from models import TINY
 from photos import photo
+from registry import EACH, OTHERS, SIDE, backbone_of, kind_of, method_over
+from registry import small_method_of as small
 from torch import Tensor
 
-from triptych.methods import METHODS, Encoded, Method, Preprocessing, build_method
+from triptych.backbones import Backbone, build_backbone
+from triptych.methods import METHODS, Encoded, Method, MMLConfig, build_method
 
-SIDE = 32
-
-
-def small(name: str, seed: int = 0) -> Method:
-    torch.manual_seed(seed)
-    return build_method(replace(METHODS[name], preprocessing=Preprocessing(side=SIDE))).eval()
+SHOTS = [[1, 1], [3, 1, 2], [5, 1, 1, 5, 2], [1, 2] * 10]
 
 
 def episode(shots: list[int], queries: int = 3) -> tuple[Tensor, Tensor, Tensor]:
@@ -24,8 +26,8 @@ def episode(shots: list[int], queries: int = 3) -> tuple[Tensor, Tensor, Tensor]
     return torch.randn(queries, 3, SIDE, SIDE), torch.randn(len(labels), 3, SIDE, SIDE), labels
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("shots", [[1, 1], [3, 1, 2]], ids=str)
+@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("shots", SHOTS, ids=lambda shots: f"{len(shots)}-way")
 @torch.no_grad()
 def test_any_way_and_unequal_shots(name: str, shots: list[int]) -> None:
     method = small(name)
@@ -36,7 +38,7 @@ def test_any_way_and_unequal_shots(name: str, shots: list[int]) -> None:
     torch.testing.assert_close(logits, method.fuse(levels))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
 @torch.no_grad()
 def test_classes_in_another_order_give_the_logits_in_that_order(name: str) -> None:
     method, (query, support, labels) = small(name), episode([2, 1, 2])
@@ -45,7 +47,7 @@ def test_classes_in_another_order_give_the_logits_in_that_order(name: str) -> No
     torch.testing.assert_close(permuted, method(query, support, labels)[:, order], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
 @torch.no_grad()
 def test_the_order_of_photos_within_a_class_does_not_matter(name: str) -> None:
     method, (query, support, labels) = small(name), episode([3, 2])
@@ -55,7 +57,7 @@ def test_the_order_of_photos_within_a_class_does_not_matter(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if not small(name).transductive])
+@pytest.mark.parametrize("name", [name for name in EACH if not kind_of(METHODS[name]).transductive])
 @torch.no_grad()
 def test_a_batch_of_queries_is_answered_as_one_at_a_time(name: str) -> None:
     method, (query, support, labels) = small(name), episode([2, 1])
@@ -65,7 +67,7 @@ def test_a_batch_of_queries_is_answered_as_one_at_a_time(name: str) -> None:
     torch.testing.assert_close(alone[0], alone[-1])
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if small(name).separable])
+@pytest.mark.parametrize("name", [name for name in EACH if kind_of(METHODS[name]).separable])
 @torch.no_grad()
 def test_the_levels_of_a_separable_class_depend_on_no_other_class(name: str) -> None:
     method, (query, support, labels) = small(name), episode([2, 1, 2])
@@ -77,9 +79,9 @@ def test_the_levels_of_a_separable_class_depend_on_no_other_class(name: str) -> 
             torch.testing.assert_close(scores[:, 0], together[level][:, n], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
 def test_every_parameter_is_trained(name: str) -> None:
-    method, (query, support, labels) = small(name).train(), episode([2, 2], queries=4)
+    method, (query, support, labels) = small(name, shared=False).train(), episode([2, 2], queries=4)
     levels = method.levels(query, support, labels)
     method.fusion.observe(levels)
     method.loss(levels, torch.tensor([0, 1, 0, 1]), level_loss=0.5).backward()
@@ -87,7 +89,77 @@ def test_every_parameter_is_trained(name: str) -> None:
     assert not without
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
+@torch.no_grad()
+def test_half_precision_is_nearly_the_same(name: str) -> None:
+    method, (query, support, labels) = small(name), episode([2, 1])
+    with torch.autocast("cpu", torch.bfloat16):
+        half = method.levels(query, support, labels)
+    for level, scores in method.levels(query, support, labels).items():
+        assert (half[level].float() - scores).abs().max() < 0.1 * scores.abs().max()
+
+
+def check_over(method: Method, taps: tuple[Tensor, ...], shots: list[int], queries: int) -> None:
+    """Forward and backward from the network's maps, and with the classes in another order."""
+    labels, truth = torch.repeat_interleave(torch.tensor(shots)), torch.arange(queries) % len(shots)
+    crops = len(method.crops(torch.zeros(1, 3, SIDE, SIDE)))  # of each image, whose maps come one after the other
+    maps = [torch.cat([one.roll(shift, 3) for shift in range(crops)]).requires_grad_() for one in taps]
+
+    def levels(labels: Tensor) -> dict[str, Tensor]:
+        encoded = method.encode_features(maps)
+        return method.compare_encoded(encoded[len(labels) :], encoded[: len(labels)], labels)
+
+    found = levels(labels)
+    assert {scores.shape for scores in found.values()} == {(queries, len(shots))}
+    method.loss(found, truth, level_loss=0.5).backward()
+    own = {key: value for key, value in method.named_parameters() if not key.startswith("backbone.")}
+    assert not [key for key, value in own.items() if value.grad is None or not value.grad.isfinite().all()]
+    assert maps[-1].grad is not None
+    assert maps[-1].grad.isfinite().all()
+    assert maps[-1].grad.any()
+    order = torch.arange(len(shots)).flip(0)
+    with torch.no_grad():
+        turned = method.fuse(levels(order[labels]))
+        torch.testing.assert_close(turned, method.fuse(found)[:, order], rtol=1e-3, atol=1e-4)
+
+
+@cache
+def maps_of(name: str, side: int) -> tuple[Tensor, ...]:
+    torch.manual_seed(2)
+    with torch.no_grad():
+        return backbone_of(name).taps(torch.randn(9, 3, side, side))
+
+
+def slow_if_of_many_channels(name: str) -> Any:
+    """Gradients of Gaussians of 640 channels take seconds."""
+    config = METHODS[name]
+    gaussians = isinstance(config, MMLConfig) and "distribution" in config.levels and config.distance != "wasserstein"
+    return pytest.param(name, marks=pytest.mark.slow if gaussians else ())
+
+
+@pytest.mark.parametrize("name", [slow_if_of_many_channels(name) for name in OTHERS])
+def test_every_method_over_its_other_networks(name: str) -> None:
+    config = METHODS[name]
+    check_over(method_over(config, backbone_of(config.backbone)), maps_of(config.backbone, side=64), [3, 1, 2], 3)
+
+
+@cache
+def transformer() -> tuple[Backbone, tuple[Tensor, ...]]:
+    torch.manual_seed(2)
+    backbone = build_backbone("tiny", {"model_type": "dinov2", **TINY["dinov2"][0]}).eval()
+    with torch.no_grad():
+        return backbone, backbone.taps(torch.randn(9, 3, 64, 64))
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_every_method_over_a_transformer(name: str) -> None:
+    backbone, maps = transformer()
+    architecture = {"model_type": "dinov2", **TINY["dinov2"][0]}
+    config = replace(METHODS[name], backbone="tiny", architecture=architecture)
+    check_over(method_over(config, backbone), maps, [3, 1, 2], 3)
+
+
+@pytest.mark.parametrize("name", EACH)
 @torch.no_grad()
 def test_what_is_kept_answers_as_what_was_encoded(name: str) -> None:
     method, (query, support, labels) = small(name), episode([2, 1])
@@ -98,7 +170,7 @@ def test_what_is_kept_answers_as_what_was_encoded(name: str) -> None:
         torch.testing.assert_close(scores, exact[level], rtol=0.02, atol=0.02)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
 @torch.no_grad()
 def test_matchings_name_each_photo_of_a_class_in_turn(name: str) -> None:
     method, (query, support, _) = small(name), episode([3])
@@ -121,6 +193,25 @@ def test_principal_components_reduce_any_method(name: str) -> None:
     assert reduced(query, support, labels).shape == (3, 2)
     with pytest.raises(ValueError, match="already reduces descriptors to 5"):
         reduced.reduced(reduced.encode(support), components=3)
+
+
+@torch.no_grad()
+def test_principal_components_keep_what_was_trained_or_are_refused() -> None:
+    method, (_, support, _) = small("meta-baseline-conv64f"), episode([2, 2])
+    method.get_parameter("temperature").fill_(3.0)
+    assert method.reduced(method.encode(support), components=5).get_parameter("temperature") == 3
+    for name in ("feat-conv64f", "relation-conv64f", "matching-context-conv64f", "mml-later-conv64f"):
+        method = small(name)
+        with pytest.raises(ValueError, match="was trained on all channels; leave out components"):
+            method.reduced(method.encode(support), components=5)
+
+
+def test_each_method_has_its_row_in_the_docs() -> None:
+    rows = (Path(__file__).parents[2] / "docs/methods.md").read_text(encoding="utf-8")
+    for name, config in METHODS.items():
+        method = name.removesuffix(f"-{config.backbone}")
+        form = method.removeprefix("mml-paper")
+        assert f"`{method}`" in rows or (form != method and f"`{form}`" in rows), method
 
 
 def test_an_unknown_method_is_refused() -> None:

@@ -50,20 +50,23 @@ def evaluate(
 @app.command()
 def methods(as_json: AsJson = False) -> None:
     """List the methods there are, and which have trained weights in the package."""
+    import torch
+
     from triptych.methods import METHODS, WEIGHTS, build_method
 
     known: list[dict[str, Any]] = []
     for name in {**METHODS, **WEIGHTS}:
         weights = WEIGHTS.get(name)
         config = METHODS[name] if weights is None else weights.config
-        levels = list(build_method(config).level_names)
+        with torch.device("meta"):  # its levels need no weights
+            levels = list(build_method(config).level_names)
         licence = None if weights is None else weights.licence
         known.append({"name": name, "network": config.backbone, "levels": levels, "weights": licence})
     if as_json:
         return print_json(known)
     for one in known:
         ready = "to be trained" if one["weights"] is None else "has weights"
-        say(f"{one['name']:<20} {one['network']:<20} {ready:<14} {' + '.join(one['levels'])}")
+        say(f"{one['name']:<36} {one['network']:<18} {ready:<14} {' + '.join(one['levels'])}")
     say("Published checkpoints (.pth.tar), files that train wrote, and --backbone with a hub model are methods too.")
     return None
 

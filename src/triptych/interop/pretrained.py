@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from triptych.backbones import architecture_of, require_transformers
-from triptych.methods import MML, Method, MMLConfig, Preprocessing
+from triptych.methods import Method, MethodConfig, MMLConfig, Preprocessing, build_method
 
 __all__ = ["PRETRAINED", "pretrained_method"]
 
@@ -23,7 +23,7 @@ _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
 
-def pretrained_method(name: str | PathLike[str], settings: MMLConfig = PRETRAINED) -> MML:
+def pretrained_method(name: str | PathLike[str], settings: MethodConfig = PRETRAINED) -> Method:
     """A method over a vision model of the transformers library.
 
     The image side and normalisation are those of the model's own processor. Images are scaled to that square, and
@@ -31,7 +31,8 @@ def pretrained_method(name: str | PathLike[str], settings: MMLConfig = PRETRAINE
 
     Args:
         name: a model of the Hugging Face hub, such as "facebook/dinov2-small", or a folder that holds one.
-        settings: levels, distance and all else; its backbone and preprocessing give way to the model's.
+        settings: of any method, such as ``METHODS["simpleshot-conv64f"]``; by default MML's. Its backbone and
+            preprocessing give way to the model's.
 
     Returns:
         The method in evaluation mode. Its fusion is untrained.
@@ -65,7 +66,8 @@ def pretrained_method(name: str | PathLike[str], settings: MMLConfig = PRETRAINE
         )
         called = Path(name).name if Path(name).is_dir() else name
         preprocessing = _preprocessing(name, architecture)
-        method = MML(replace(settings, backbone=called, architecture=architecture, preprocessing=preprocessing)).eval()
+        config = replace(settings, backbone=called, architecture=architecture, preprocessing=preprocessing)
+        method = build_method(config).eval()
     own = method.backbone.get_submodule("network")
     own.load_state_dict(network.state_dict())
     _complete(method, own, set(report["missing_keys"]), name)

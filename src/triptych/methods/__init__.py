@@ -2,34 +2,72 @@
 
 from triptych.data import Preprocessing
 from triptych.methods.base import Matching, Method, Summary
+from triptych.methods.baseline_plus_plus import BaselinePlusPlus, BaselinePlusPlusConfig
 from triptych.methods.config import MethodConfig
+from triptych.methods.covamnet import CovaMNet, CovaMNetConfig
+from triptych.methods.deepbdc import DeepBDC, DeepBDCConfig
+from triptych.methods.deepemd import DeepEMD, DeepEMDConfig
 from triptych.methods.encoded import Encoded
 from triptych.methods.encoding import BATCH, encode_images
+from triptych.methods.feat import FEAT, FEATConfig
 from triptych.methods.files import load_state, method_from_bytes, method_to_bytes, save_method, weights_hash
 from triptych.methods.frn import FRN, FRNConfig
+from triptych.methods.laplacianshot import LaplacianShot, LaplacianShotConfig
+from triptych.methods.later import LaterMML, LaterMMLConfig
+from triptych.methods.logistic import LogisticConfig, LogisticRegression
+from triptych.methods.matching import ContextConfig, ContextualMatchingNetwork, MatchingConfig, MatchingNetwork
+from triptych.methods.meta_baseline import MetaBaseline, MetaBaselineConfig
 from triptych.methods.mml import LEVELS, MML, MMLConfig
 from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method
 from triptych.methods.relation import RelationConfig, RelationNetwork
+from triptych.methods.renet import RENet, RENetConfig
 from triptych.methods.salient import SalientConfig, SalientMML
+from triptych.methods.simpleshot import SimpleShot, SimpleShotConfig
 
 __all__ = [
     "BATCH",
+    "FEAT",
     "FRN",
     "LEVELS",
     "METHODS",
     "MML",
     "WEIGHTS",
+    "BaselinePlusPlus",
+    "BaselinePlusPlusConfig",
+    "ContextConfig",
+    "ContextualMatchingNetwork",
+    "CovaMNet",
+    "CovaMNetConfig",
+    "DeepBDC",
+    "DeepBDCConfig",
+    "DeepEMD",
+    "DeepEMDConfig",
     "Encoded",
+    "FEATConfig",
     "FRNConfig",
+    "LaplacianShot",
+    "LaplacianShotConfig",
+    "LaterMML",
+    "LaterMMLConfig",
+    "LogisticConfig",
+    "LogisticRegression",
     "MMLConfig",
     "Matching",
+    "MatchingConfig",
+    "MatchingNetwork",
+    "MetaBaseline",
+    "MetaBaselineConfig",
     "Method",
     "MethodConfig",
     "Preprocessing",
+    "RENet",
+    "RENetConfig",
     "RelationConfig",
     "RelationNetwork",
     "SalientConfig",
     "SalientMML",
+    "SimpleShot",
+    "SimpleShotConfig",
     "Summary",
     "Weights",
     "build_method",

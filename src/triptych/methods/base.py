@@ -1,7 +1,7 @@
 """What every method promises: a few labelled images and a query in, a logit per class out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -105,10 +105,14 @@ class Method(nn.Module, ABC):
 
     def encode(self, images: Float[Tensor, "B 3 h w"]) -> Encoded:
         """What ``summarise`` and ``compare`` need of images."""
-        return self.encode_features(self.backbone.taps(images))
+        return self.encode_features(self.backbone.taps(self.crops(images)))
+
+    def crops(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "_ 3 h w"]:
+        """What the backbone sees of images: by default the images; else P crops of the first, then of the next."""
+        return images
 
     def encode_features(self, taps: Sequence[Float[Tensor, "B _ _ _"]]) -> Encoded:
-        """``encode``, from the backbone's maps of several layers; the last is the feature map."""
+        """``encode``, from the backbone's maps of ``crops``, of several layers; the last is the feature map."""
         maps = taps[-1] if self.projection is None else self.projection(taps[-1])
         return Encoded({"maps": maps})
 
@@ -188,7 +192,8 @@ class Method(nn.Module, ABC):
         The backbone is shared.
 
         Raises:
-            ValueError: more components than channels or descriptors, or the method is already reduced.
+            ValueError: more components than channels or descriptors, the method is already reduced, or it has layers
+                that were trained on all channels.
         """
         if self.projection is not None:
             raise ValueError(f"the method already reduces descriptors to {self.config.components} components")
@@ -197,7 +202,18 @@ class Method(nn.Module, ABC):
         assert method.projection is not None
         method.projection.mean.copy_(mean)
         method.projection.axes.copy_(axes)
+        own = dict(self._own_parameters())
+        for key, value in method._own_parameters():
+            if value.shape != own[key].shape:
+                raise ValueError(f"{key} of {self.name} was trained on all channels; leave out components")
+            value.copy_(own[key])
         return method.train(self.training).to(encoded.device)
+
+    def _own_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Those that belong neither to the backbone nor to the fusion."""
+        for key, value in self.named_parameters():
+            if not key.startswith(("backbone.", "fusion.")):
+                yield key, value
 
     def reduced_config(self, components: int) -> MethodConfig:
         """The configuration of the method over so many principal components."""

@@ -1,18 +1,31 @@
 """Methods by name, and the weights that come with them."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
+from typing import Any
 
 from triptych.backbones import pretrained_efficientnet_lite
 from triptych.data import Preprocessing
 from triptych.methods.base import Method
+from triptych.methods.baseline_plus_plus import BaselinePlusPlusConfig
 from triptych.methods.config import MethodConfig
+from triptych.methods.covamnet import CovaMNetConfig
+from triptych.methods.deepbdc import DeepBDCConfig
+from triptych.methods.deepemd import DeepEMDConfig
+from triptych.methods.feat import FEATConfig
 from triptych.methods.files import method_from_bytes
 from triptych.methods.frn import FRNConfig
+from triptych.methods.laplacianshot import LaplacianShotConfig
+from triptych.methods.later import LaterMMLConfig
+from triptych.methods.logistic import LogisticConfig
+from triptych.methods.matching import ContextConfig, MatchingConfig
+from triptych.methods.meta_baseline import MetaBaselineConfig
 from triptych.methods.mml import MMLConfig
 from triptych.methods.relation import RelationConfig
+from triptych.methods.renet import RENetConfig
 from triptych.methods.salient import SalientConfig
+from triptych.methods.simpleshot import SimpleShotConfig
 from triptych.methods.types import METHOD_TYPES
 from triptych.weights.packages import WEIGHT_PACKAGES
 
@@ -20,19 +33,68 @@ __all__ = ["METHODS", "WEIGHTS", "Weights", "build_method", "packaged_method"]
 
 _LITE = Preprocessing(256, interpolation="bicubic", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
+_BACKBONES: dict[str, dict[str, Any]] = {
+    "conv64f": {},
+    "resnet12": {"backbone": "resnet12"},
+    "efficientnet-lite0": {"backbone": "efficientnet-lite0", "preprocessing": _LITE},
+}
+# Over every backbone.
+_ON_EACH_BACKBONE: dict[str, MethodConfig] = {
+    "protonet": MMLConfig(levels=("global",)),
+    "dn4": MMLConfig(levels=("pixel",), pixel_k=3),
+    "relation": RelationConfig(),
+    "frn": FRNConfig(),
+    "simpleshot": SimpleShotConfig(),
+    "meta-baseline": MetaBaselineConfig(),
+    "baseline++": BaselinePlusPlusConfig(),
+    "logistic": LogisticConfig(),
+    "matching": MatchingConfig(),
+    "matching-context": ContextConfig(),
+    "deepbdc": DeepBDCConfig(),
+    "covamnet": CovaMNetConfig(),
+    "feat": FEATConfig(),
+    "renet": RENetConfig(),
+    "deepemd": DeepEMDConfig(),
+    "deepemd-grid": DeepEMDConfig(form="grid"),
+    "deepemd-sampling": DeepEMDConfig(form="sampling"),
+    "mml-later": LaterMMLConfig(),
+    "laplacianshot": LaplacianShotConfig(),
+}
+# Of these, which need no training over a network that has been trained.
+_FROZEN = ("protonet", "simpleshot", "meta-baseline", "baseline++", "logistic")
+# ADM, and the first version of MML in all its forms, whose distribution level alone is "adm-wasserstein". Gaussians of
+# 1,280 channels are no use.
+_PAPER: dict[str, MMLConfig] = {
+    "adm": MMLConfig(levels=("distribution", "pixel"), pixel_k=3, distance="kl"),
+    "adm-kl": MMLConfig(levels=("distribution",), distance="kl"),
+    "adm-wasserstein": MMLConfig(levels=("distribution",)),
+    "mml-paper": MMLConfig(),
+    "mml-paper-kl": MMLConfig(distance="kl"),
+    "mml-paper-kl-reverse": MMLConfig(distance="kl_reverse"),
+    "mml-paper-bures": MMLConfig(distance="bures"),
+    "mml-paper-pixel": MMLConfig(levels=("pixel",)),
+    "mml-paper-part": MMLConfig(levels=("part",)),
+}
+
 METHODS: dict[str, MethodConfig] = {
     "mml-conv64f": MMLConfig(part_normalize=True, distance="log_kl"),
     "mml-resnet12": MMLConfig(backbone="resnet12", part_normalize=True, distance="log_kl"),
     "mml-resnet12-512": MMLConfig(backbone="resnet12-512", part_normalize=True, distance="log_kl"),
-    "mml-paper-conv64f": MMLConfig(),
-    "mml-paper-resnet12": MMLConfig(backbone="resnet12"),
-    "adm-conv64f": MMLConfig(levels=("distribution", "pixel"), pixel_k=3, distance="kl"),
-    "dn4-conv64f": MMLConfig(levels=("pixel",), pixel_k=3),
-    "protonet-conv64f": MMLConfig(levels=("global",)),
     "mml-efficientnet-lite0": SalientConfig(preprocessing=_LITE),
-    "relation-conv64f": RelationConfig(),
-    "frn-conv64f": FRNConfig(),
+    **{
+        f"{name}-{backbone}": replace(config, **_BACKBONES[backbone])
+        for name, config in _PAPER.items()
+        for backbone in ("conv64f", "resnet12")
+    },
+    **{
+        f"{name}-{backbone}": replace(config, **settings)
+        for name, config in _ON_EACH_BACKBONE.items()
+        for backbone, settings in _BACKBONES.items()
+    },
+    # What a network's many channels ask for.
     "frn-resnet12": FRNConfig(backbone="resnet12", scale=640**-0.5),
+    "frn-efficientnet-lite0": FRNConfig(**_BACKBONES["efficientnet-lite0"], scale=1280**-0.5),
+    "deepbdc-efficientnet-lite0": DeepBDCConfig(**_BACKBONES["efficientnet-lite0"], reduced=256),
 }
 
 
@@ -59,6 +121,13 @@ class Weights:
     backbone_only: bool = False
 
 
+def _frozen(name: str, card: str) -> Weights:
+    """A method over EfficientNet-Lite0 as its package has it, which needs no training of its own."""
+    source = WEIGHT_PACKAGES["efficientnet-lite0"]
+    config = METHODS[f"{name}-efficientnet-lite0"]
+    return Weights(config, source.package, source.file, source.sha256, source.licence, card, backbone_only=True)
+
+
 WEIGHTS: dict[str, Weights] = {
     "mml-conv64f": Weights(
         config=MMLConfig(
@@ -70,15 +139,8 @@ WEIGHTS: dict[str, Weights] = {
         licence="MIT; trained on miniImageNet, whose images are for research use",
         card="mml-conv64f.md",
     ),
-    "mml-efficientnet-lite0": Weights(
-        config=METHODS["mml-efficientnet-lite0"],
-        package=WEIGHT_PACKAGES["efficientnet-lite0"].package,
-        file=WEIGHT_PACKAGES["efficientnet-lite0"].file,
-        sha256=WEIGHT_PACKAGES["efficientnet-lite0"].sha256,
-        licence=WEIGHT_PACKAGES["efficientnet-lite0"].licence,
-        card="mml-efficientnet-lite0.md",
-        backbone_only=True,
-    ),
+    "mml-efficientnet-lite0": _frozen("mml", card="mml-efficientnet-lite0.md"),
+    **{f"{name}-efficientnet-lite0": _frozen(name, card="frozen-efficientnet-lite0.md") for name in _FROZEN},
 }
 
 

@@ -5,7 +5,17 @@ function turns one class's support maps into what the level compares with, and a
 scores queries against a list of those.
 """
 
+from triptych.similarity.attention import attention_to_classes
+from triptych.similarity.brownian import bdc_vectors, inner_products
+from triptych.similarity.classifiers import (
+    LinearScores,
+    fit_cosine_classifier,
+    fit_logistic_regression,
+    linear_to_classes,
+)
 from triptych.similarity.common import class_members, split_classes, without_autocast
+from triptych.similarity.correlation import cross_correlation, matching_attention, self_correlation
+from triptych.similarity.covariance import covariance_class, covariance_to_classes
 from triptych.similarity.distribution import (
     DISTANCES,
     distribution_class,
@@ -20,6 +30,7 @@ from triptych.similarity.gaussians import (
     gaussian_vectors,
     image_gaussians,
 )
+from triptych.similarity.laplacian import laplacian_assignments, nearest_neighbours
 from triptych.similarity.lda import LDA, fit_lda, lda_to_classes
 from triptych.similarity.nearest import nearest_similarity
 from triptych.similarity.part import part_class, part_similarity, part_to_classes
@@ -35,6 +46,8 @@ from triptych.similarity.salient import (
     salient_to_classes,
 )
 from triptych.similarity.search import Search, current_search, in_precision, search_dtype, searching
+from triptych.similarity.transport import earth_movers_similarity, transported
+from triptych.similarity.vectors import centred_units, cosines, minus_squared_distances, pooled_vectors
 
 __all__ = [
     "DISTANCES",
@@ -42,16 +55,27 @@ __all__ = [
     "PLDA",
     "SHRINKAGES",
     "Gaussian",
+    "LinearScores",
     "PLDAClass",
     "PrecisionGaussian",
     "SalientDescriptors",
     "Search",
+    "attention_to_classes",
+    "bdc_vectors",
+    "centred_units",
     "class_members",
+    "cosines",
+    "covariance_class",
+    "covariance_to_classes",
+    "cross_correlation",
     "current_search",
     "distribution_class",
     "distribution_similarity",
     "distribution_to_classes",
+    "earth_movers_similarity",
+    "fit_cosine_classifier",
     "fit_lda",
+    "fit_logistic_regression",
     "fit_plda",
     "gaussian_vector_size",
     "gaussian_vectors",
@@ -60,7 +84,13 @@ __all__ = [
     "global_to_classes",
     "image_gaussians",
     "in_precision",
+    "inner_products",
+    "laplacian_assignments",
     "lda_to_classes",
+    "linear_to_classes",
+    "matching_attention",
+    "minus_squared_distances",
+    "nearest_neighbours",
     "nearest_similarity",
     "part_class",
     "part_similarity",
@@ -71,6 +101,7 @@ __all__ = [
     "plda_class",
     "plda_codes",
     "plda_to_classes",
+    "pooled_vectors",
     "salient_class",
     "salient_descriptors",
     "salient_moments",
@@ -78,6 +109,8 @@ __all__ = [
     "salient_to_classes",
     "search_dtype",
     "searching",
+    "self_correlation",
     "split_classes",
+    "transported",
     "without_autocast",
 ]

@@ -76,7 +76,7 @@ def _train_on_episodes(stage: EpisodicStage, out: Path, settings: TrainSettings,
                 episode = stage.samplers[number % len(stage.samplers)][number]
                 pixels = _pixels(stage.train, episode, number, model.preprocess.side, settings)
                 with stage.fabric.autocast():
-                    taps = model.backbone.taps(resize(model.preprocess.normalise(pixels), side))
+                    taps = model.backbone.taps(model.crops(resize(model.preprocess.normalise(pixels), side)))
                     encoded = model.encode_features(taps)
                 with searching(search_dtype(stage.precision), _positions(taps[-1], number, settings)):
                     loss, accuracy = episode_loss(model, encoded, episode, settings.level_loss)

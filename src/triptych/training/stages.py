@@ -171,7 +171,8 @@ def _initialised(model: Method, init: str | Path | None, keep_fusion: bool) -> M
 
 
 def _head(model: Method, store: ImageStore, settings: TrainSettings) -> GaussianHead | None:
-    if not settings.plda_images or not settings.plda_loss or not model.learns_closed_form(len(store.classes)):
+    gaussians = "distribution" in model.level_names and model.learns_closed_form(len(store.classes))
+    if not settings.plda_images or not settings.plda_loss or not gaussians:
         return None
     return GaussianHead(model.backbone.tap_channels, len(store.classes)).to(store.images.device)
 

@@ -1,0 +1,130 @@
+"""DeepEMD: how much similarity the parts of two images can transport to each other.
+
+Zhang, Cai, Lin and Shen, "DeepEMD: Few-Shot Image Classification With Differentiable Earth Mover's Distance and
+Structured Classifiers", CVPR 2020 (arXiv 2003.06777). Parts of one image are matched with parts of the other by optimal
+transport, so that each counts once. Parts that have nothing in common with the other image, such as background, weigh
+little.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from triptych.backbones import Backbone
+from triptych.fusion import SumFusion
+from triptych.methods.base import Method, Summary
+from triptych.methods.config import MethodConfig
+from triptych.methods.crops import crops_of, pyramid_boxes, random_boxes
+from triptych.methods.encoded import Encoded
+from triptych.similarity import earth_movers_similarity
+
+__all__ = ["DeepEMD", "DeepEMDConfig"]
+
+_FORMS = ("fcn", "grid", "sampling")
+_MOST_GRID = 32
+_MOST_CROPS = 64
+_TRANSPORT = 14_000_000  # multiplications that take as long as a transport between 25 parts and 25; measured
+
+
+@dataclass(frozen=True)
+class DeepEMDConfig(MethodConfig):
+    """Settings of DeepEMD.
+
+    Attributes:
+        form: what the parts of an image are. "fcn": the positions of its map. "grid": crops, the cells of the grids
+            ``pyramid``, each twice as large. "sampling": ``crops`` crops that are drawn at random, once, by ``seed``.
+        grid: largest side of the map of "fcn"; larger ones are pooled to it. The authors' maps have 5.
+        pyramid: of "grid".
+        crops: of "sampling".
+        seed: of "sampling".
+        temperature: multiplies the similarities.
+
+    >>> from triptych.methods import DeepEMDConfig
+    >>> DeepEMDConfig(form="patches")
+    Traceback (most recent call last):
+    ValueError: unknown form 'patches'; expected one of fcn, grid, sampling
+    """
+
+    form: str = "fcn"
+    grid: int = 5
+    pyramid: tuple[int, ...] = (2, 3)
+    crops: int = 9
+    seed: int = 0
+    temperature: float = 12.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.form not in _FORMS:
+            raise ValueError(f"unknown form {self.form!r}; expected one of {', '.join(_FORMS)}")
+        if not 1 <= self.grid <= _MOST_GRID:
+            raise ValueError(f"grid must be 1 to {_MOST_GRID}, got {self.grid}")
+        if not self.pyramid or min(self.pyramid) < 1 or sum(side**2 for side in self.pyramid) > _MOST_CROPS:
+            raise ValueError(f"pyramid must have 1 to {_MOST_CROPS} cells in all, got {self.pyramid}")
+        if not 1 <= self.crops <= _MOST_CROPS:
+            raise ValueError(f"crops must be 1 to {_MOST_CROPS}, got {self.crops}")
+        if not 0 <= self.seed < 1 << 63:
+            raise ValueError(f"seed must be 0 or more, got {self.seed}")
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+
+
+class DeepEMD(Method):
+    r"""One minus the earth mover's distance between the parts of a query and those of a class, times a temperature.
+
+    .. math:: \mathrm{logit}(q, n) = T \Big(1 - \min_F \sum_{ij} F_{ij} \big(1 - \cos(u_i, v_j)\big)\Big)
+
+    with the parts u (M, C) of the query and v (M, C) of the class, see ``earth_movers_similarity``.
+    A part of a class is the mean of that part of its photos: the paper's structured layer before it is
+    fitted to them.
+
+    >>> import torch
+    >>> from triptych.methods import DeepEMD, DeepEMDConfig
+    >>> method = DeepEMD(DeepEMDConfig()).eval()
+    >>> query, support = torch.randn(4, 3, 32, 32), torch.randn(3, 3, 32, 32)
+    >>> method(query, support, torch.tensor([0, 1, 1])).shape
+    torch.Size([4, 2])
+    """
+
+    name = "deepemd"
+    config_type = DeepEMDConfig
+    config: DeepEMDConfig
+
+    def __init__(self, config: DeepEMDConfig = DeepEMDConfig(), backbone: Backbone | None = None) -> None:
+        super().__init__(config, SumFusion(), backbone)
+        drawn = random_boxes(config.crops, config.seed) if config.form == "sampling" else ()
+        self.boxes = pyramid_boxes(config.pyramid) if config.form == "grid" else drawn
+
+    @property
+    def level_names(self) -> tuple[str, ...]:
+        return ("transport",)
+
+    def crops(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "BP 3 h w"]:
+        """The images; of "grid" and "sampling", P crops of each."""
+        return crops_of(images, self.boxes) if self.boxes else images
+
+    def encode_features(self, taps: Sequence[Float[Tensor, "B _ _ _"]]) -> Encoded:
+        """The parts as the positions of a map (B, C, H, W), or (B, C, P, 1) of crops."""
+        maps = super().encode_features(taps).maps
+        if self.boxes:
+            parts = maps.mean(dim=(2, 3)).unflatten(0, (-1, len(self.boxes)))  # (B, P, C)
+            return Encoded({"maps": parts.transpose(1, 2)[..., None]})
+        height, width = (min(self.config.grid, side) for side in maps.shape[2:])
+        return Encoded({"maps": functional.adaptive_avg_pool2d(maps, (height, width))})
+
+    def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
+        return {"transport": _parts(encoded).mean(0)}  # (M, C)
+
+    def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
+        similarities = earth_movers_similarity(_parts(query), [summary["transport"] for summary in classes])
+        return {"transport": self.config.temperature * similarities}
+
+    def pair_work(self, encoded: Encoded) -> int:
+        """A transport, whose work grows with about the square of the parts when there are many."""
+        return _TRANSPORT * max(25, encoded.maps[0, 0].numel()) ** 2 // 25**2
+
+
+def _parts(encoded: Encoded) -> Float[Tensor, "B M C"]:
+    return encoded.maps.float().flatten(2).transpose(1, 2)
