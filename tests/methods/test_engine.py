@@ -65,7 +65,7 @@ def test_what_is_trained_moves(data: Path, tmp_path: Path) -> None:
     state = load_method(train(data, tmp_path / "run", config, Preset(None, TRAIN))).state_dict()
     assert state["temperature"] != 10
     simple = replace(METHODS["simpleshot-conv64f"], preprocessing=Preprocessing(side=SIDE))
-    settings = replace(TRAIN, base_images=2, base_loss=1.0)
+    settings = replace(TRAIN, plda_images=2, plda_loss=1.0)
     learnt = load_method(train(data, tmp_path / "simple", simple, Preset(None, settings))).state_dict()
     assert learnt["centre"].any()  # of the training classes, in closed form
     modules = torch.load(tmp_path / "simple/checkpoint.pt", weights_only=True)["modules"]
