@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Command
 from pages import NASTY, SHOWN, check_page, record, small_method
 from photos import class_folders
 
@@ -119,18 +120,17 @@ def test_the_table_of_confusions_counts_each_answer() -> None:
     assert [cell["shade"] for cell in rows[0]["cells"]] == [4, 2]
 
 
-def test_the_command_writes_the_page_and_prints_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from triptych.cli.comparing import compare as command
-
+def test_the_command_writes_the_page_and_prints_the_verdict(tmp_path: Path, command: Command) -> None:
     folder = class_folders(tmp_path / "photos", classes=2, each=2)
     page, method = tmp_path / "report.html", tmp_path / "small.safetensors"
     save_method(small_method(), method)
-    command(folder, page, str(method), repeats=2)
-    printed = capsys.readouterr().out
+    asked = ("compare", folder, "-o", page, "--method", method, "--repeats", 2)
+    printed = command(*asked).out
     assert "1 photo per class: all levels together" in printed
     assert str(page) in printed
     check_page(page.read_text())
-    command(folder, page, str(method), repeats=2, overwrite=True, as_json=True)
-    assert json.loads(capsys.readouterr().out)["repeats"] == 2
-    with pytest.raises(ValueError, match="expected a file in a folder that exists"):
-        command(folder, tmp_path / "nowhere" / "report.html")
+    record = json.loads(command(*asked, "--shot", 1, "--overwrite", "--json").out)
+    assert (record["repeats"], record["shots"]) == (2, [1])
+    refused = command("compare", folder, "-o", tmp_path / "nowhere" / "report.html")
+    assert refused.code == 2
+    assert "expected a file in a folder that exists" in refused.err

@@ -26,6 +26,7 @@ from triptych.methods import (
     MMLConfig,
     Preprocessing,
     RelationConfig,
+    SimpleShotConfig,
     build_method,
     save_method,
 )
@@ -327,6 +328,13 @@ def test_training_keeps_balanced_levels_and_trains_on_unbalanced_ones(data: Path
 def test_methods_without_a_use_for_plda_train_without(data: Path, tmp_path: Path) -> None:
     config, settings = replace(METHOD, levels=("pixel",)), replace(PLDA, steps=1)
     assert load_method(train(data, tmp_path, config, Preset(None, settings))).level_names == ("pixel",)
+
+
+def test_the_head_of_plda_is_for_methods_that_learn_plda(data: Path, tmp_path: Path) -> None:
+    config, settings = SimpleShotConfig(preprocessing=METHOD.preprocessing), replace(PLDA, steps=1)
+    best = load_method(train(data, tmp_path, config, Preset(None, settings)))
+    assert (best.state_dict()["centre"] != 0).any()  # learnt in closed form all the same
+    assert "head" not in torch.load(tmp_path / "checkpoint.pt", weights_only=True)["modules"]
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -138,8 +138,8 @@ class TrainSettings(RunSettings):
     jitter: float = setting(0.4, "Strength of the colour jitter; 0 is off.", number(0, 1))
     plda_images: int = setting(
         0,
-        "Images of each training class from which PLDA is learnt, at each validation; 0 is off. Methods that have no "
-        "use for PLDA train without.",
+        "Images of each training class from which PLDA, or what else a method learns in closed form, is learnt at each "
+        "validation; 0 is off. Methods that learn nothing so train without.",
         whole(0),
     )
     plda_loss: float = setting(
