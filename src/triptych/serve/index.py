@@ -68,9 +68,10 @@ class Index:
         """The photos of a class, sorted as recognisers sort them."""
         return tuple(sorted(photo for photo, entry in self.photos.items() if entry.label == label))
 
-    def renamed(self, name: str) -> Self:
-        """Under another name."""
-        return self._next(name=name)
+    def with_settings(self, name: str | None = None, keep_photos: bool | None = None) -> Self:
+        """Under another name, or with its photos kept or not; None leaves what is."""
+        changes = {"name": name, "keep_photos": keep_photos}
+        return self._next(**{key: value for key, value in changes.items() if value is not None})
 
     def with_class(self, label: str) -> Self:
         """With a new class, which is empty.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Condition, Lock
 
-from triptych.data import ImageError, NamedBytes, Unreadable, read_photos
+from triptych.data import ImageError, NamedBytes, NotAnImageError, Unreadable, read_photos
 from triptych.methods import Method
 from triptych.recognizer import Recognizer, assembled
 from triptych.serve.folder import ShelfFolder
@@ -162,7 +162,7 @@ class Shelf:
         """
         read = next(read_photos([photo], self.learnt.method.preprocess))
         if isinstance(read, Unreadable):
-            raise ImageError(read.error)
+            raise (ImageError if read.is_image else NotAnImageError)(read.error)
         return Staged(read.id, photo.name, self.folder.stage(photo.data))
 
     def add(self, label: str, staged: Sequence[Staged], revision: int | None = None) -> Added:
@@ -279,9 +279,14 @@ class Shelf:
         finally:
             self._learning.release()
 
-    def close(self) -> None:
-        """Change and learn nothing any more: the files are about to go."""
+    def close(self, revision: int | None = None) -> None:
+        """Change and learn nothing any more: the files are about to go.
+
+        Raises:
+            ChangedMeanwhile: it is in another state than ``revision``.
+        """
         with self._turn:
+            self._check(revision)
             self._closed = True
 
     def _changing(self, edit: Callable[[Index], Index], revision: int | None) -> Index:

@@ -68,7 +68,7 @@ class Shelves:
     """
 
     def __init__(self, folder: Path, method: str, device: str) -> None:
-        self._folder, self._method, self._device = folder, method, device
+        self.folder, self._method, self._device = folder, method, device
         self._methods: dict[str, Method] = {}
         self._loading, self._turn = Lock(), RLock()
         self._learner = Learner()
@@ -136,16 +136,17 @@ class Shelves:
         name = file_name(Path(file).stem).strip() or "shelf" if name is None else name
         return self._made(_index_of(recognizer, name, self._method, source), data)
 
-    def delete(self, id: str) -> None:
+    def delete(self, id: str, revision: int | None = None) -> None:
         """Remove a shelf with all that is on it.
 
         Raises:
             Missing: there is none of that id.
+            ChangedMeanwhile: it is in another state than ``revision``.
         """
         with self._turn:
             shelf = self.get(id)
-            shelf.close()
-            gone = self._folder / f"{_GONE}{id}"
+            shelf.close(revision)
+            gone = self.folder / f"{_GONE}{id}"
             shelf.folder.path.rename(gone)
             del self._shelves[id], self._awake[id]
         shutil.rmtree(gone, ignore_errors=True)
@@ -167,12 +168,12 @@ class Shelves:
     def _made(self, index: Index, recognizer: bytes | None) -> Shelf:
         """A shelf in a folder that is whole from the moment that it has its name."""
         id = secrets.token_hex(8)
-        begun = ShelfFolder(self._folder / f"{_NEW}{id}")
+        begun = ShelfFolder(self.folder / f"{_NEW}{id}")
         try:
             begun.make(index)
             if recognizer is not None:
                 write_whole(begun.recognizer_file, recognizer)
-            place = begun.path.rename(self._folder / id)
+            place = begun.path.rename(self.folder / id)
         except BaseException:
             shutil.rmtree(begun.path, ignore_errors=True)
             raise
