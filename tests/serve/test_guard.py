@@ -91,6 +91,8 @@ def test_others_need_the_token(data: Path, method_file: str) -> None:
 
 
 def test_to_let_others_ask_needs_a_token() -> None:
+    with pytest.raises(ValueError, match=r"--allow-host fruit\.example lets others ask"):
+        check_token("127.0.0.1", None, ["fruit.example"])
     for host in ("127.0.0.1", "localhost", "::1"):
         check_token(host, None)
     for host, token in (("0.0.0.0", None), ("::", None), ("192.168.1.7", "short"), ("0.0.0.0", "é" * 20)):

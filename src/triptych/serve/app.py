@@ -17,6 +17,7 @@ from triptych import __version__
 from triptych.serve.answer_routes import answer_routes
 from triptych.serve.forms import ProblemDocument, Session
 from triptych.serve.guard import COOKIE, Guard
+from triptych.serve.page_routes import page_routes
 from triptych.serve.problems import Problem, problem_of, response
 from triptych.serve.service import Service
 from triptych.serve.settings import Settings
@@ -63,6 +64,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _refused)
     app.include_router(shelf_routes(service))
     app.include_router(answer_routes(service))
+    app.include_router(page_routes())
     _service_routes(app, service)
     return Guard(_Counted(app, service), settings, token, hosts)
 

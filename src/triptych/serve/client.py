@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -15,6 +16,7 @@ from triptych.data import NamedBytes
 
 __all__ = ["Client", "Reply", "ServiceError"]
 
+_IDLE = 2.0  # seconds that a connection may be silent and still be used again
 Photo = str | PathLike[str] | bytes | NamedBytes
 
 
@@ -75,6 +77,7 @@ class Client:
             raise ValueError(f"{address!r:.80} is no address of a service; expected such as http://127.0.0.1:8000")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=timeout)
+        self._used = time.monotonic()
         self._base = parts.path.rstrip("/")
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
@@ -165,6 +168,8 @@ class Client:
         kind = "application/octet-stream" if isinstance(content, bytes) else "application/json"
         body = content if isinstance(content, bytes) or content is None else json.dumps(content).encode()
         sent = {**self._headers, **({} if body is None else {"Content-Type": kind}), **(headers or {})}
+        if time.monotonic() - self._used > _IDLE:
+            self._connection.close()  # the service may have, too; it is opened anew
         try:
             self._connection.request(method, self._base + path, body, sent)
             answer = self._connection.getresponse()
@@ -172,6 +177,7 @@ class Client:
         except (http.client.HTTPException, OSError) as error:
             self._connection.close()
             raise OSError(f"{self._connection.host}:{self._connection.port}: no answer ({error})") from error
+        self._used = time.monotonic()
         if reply.status >= 400:
             raise _error(reply)
         return reply

@@ -48,7 +48,7 @@ def serve(
         ValueError: no token where one is needed.
         OSError: the address is taken.
     """
-    check_token(host, token)
+    check_token(host, token, hosts)
     try:
         import uvicorn
 
@@ -71,7 +71,7 @@ def serve(
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def check_token(host: str, token: str | None) -> None:
+def check_token(host: str, token: str | None, hosts: Collection[str] = ()) -> None:
     """Refuse to serve others without a token.
 
     Raises:
@@ -82,9 +82,10 @@ def check_token(host: str, token: str | None) -> None:
     Traceback (most recent call last):
     ValueError: --host 0.0.0.0 lets others ask: set a token of 16 characters or more in TRIPTYCH_TOKEN or --token-file
     """
-    if host not in LOOPBACK and token is None:
+    if (host not in LOOPBACK or hosts) and token is None:
+        option = f"--host {host}" if host not in LOOPBACK else f"--allow-host {next(iter(hosts))}"
         raise ValueError(
-            f"--host {host} lets others ask: set a token of {LEAST_TOKEN} characters or more in TRIPTYCH_TOKEN "
+            f"{option} lets others ask: set a token of {LEAST_TOKEN} characters or more in TRIPTYCH_TOKEN "
             "or --token-file"
         )
     if token is not None and (len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable()):
