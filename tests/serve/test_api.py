@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from served import Running
 from shelved import png
 
 from triptych import Recognizer
+from triptych.serve import Missing
 from triptych.serve.client import Client, ServiceError
 
 
@@ -139,6 +141,19 @@ def test_thumbnails(client: Client, fruit: str) -> None:
     assert failure(client.ask, "GET", f"/v1/shelves/{fruit}/photos/{'0' * 32}/thumbnail").status == 404
 
 
+def test_a_state_that_is_yet_to_come_is_not_waited_for(client: Client, fruit: str) -> None:
+    later = client.shelf(fruit)["revision"] + 1
+    for call in (lambda: client.state(fruit, later), lambda: client.predict(fruit, [png(0, 1)], later)):
+        assert failure(call).kind == "no-such-revision"
+
+
+def test_a_shelf_that_is_gone_takes_no_photo(client: Client, fruit: str, service: Running) -> None:
+    shelf = service.shelves.get(fruit)
+    client.delete_shelf(fruit)
+    with pytest.raises(Missing, match="is gone"):
+        shelf.stage(png(0, 40))
+
+
 def test_with_one_class_there_is_nothing_to_choose(client: Client) -> None:
     id = client.create_shelf("lonely")["id"]
     client.create_class(id, "apple")
@@ -210,6 +225,10 @@ def test_what_the_service_says_of_itself(client: Client, fruit: str) -> None:
     assert "triptych_answered_photos_total 3" in text
     assert "triptych_upload_bytes 0" in text
     assert fruit not in text
+    with pytest.raises(ServiceError, match="Method Not Allowed"):
+        client.ask("BREW", "/v1/shelves")
+    text = client.ask("GET", "/metrics").data.decode()
+    assert "BREW" not in text
 
 
 def test_base64_is_what_the_client_sends(client: Client, fruit: str) -> None:

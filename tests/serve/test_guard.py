@@ -116,7 +116,7 @@ def test_a_client_that_asks_too_often_waits(data: Path, method_file: str) -> Non
 
 def test_uploads_are_bounded(data: Path, method_file: str) -> None:
     settings = Settings(
-        photo_megabytes=0.01, photos=3, questions=2, file_megabytes=0.01, memory_megabytes=0.05, shelf_photos=4,
+        photo_megabytes=0.01, photos=3, questions=2, file_megabytes=0.01, memory_megabytes=0.4, shelf_photos=4,
         shelf_classes=2, shelves=2,
     )  # fmt: skip
     with running(data, method_file, settings) as service, Client(service.address) as client:

@@ -27,6 +27,7 @@ from triptych.serve.shelves import Shelves
 __all__ = ["create_app"]
 
 _log = logging.getLogger(__name__)
+_METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 _SUMMARY = "Few-shot image recognition that shows its evidence: shelves of classes, a handful of photos each."
 
 
@@ -133,7 +134,7 @@ class _Counted:
             await self._app(scope, receive, told)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            method = scope["method"] if route != "other" else "other"
+            method = scope["method"] if scope["method"] in _METHODS else "other"
             self._service.metrics.count(method, route, status, time.monotonic() - start)
 
 

@@ -100,13 +100,17 @@ class Guard:
         await self._app(scope, self._patient(receive), closed)
 
     def _patient(self, receive: Receive) -> Receive:
-        """A client that sends nothing for long has gone."""
+        """A client that owes a part of its request and sends nothing for long has gone."""
+        owes = True
 
         async def received() -> Message:
+            nonlocal owes
             try:
-                return await asyncio.wait_for(receive(), self._silence)
+                message = await asyncio.wait_for(receive(), self._silence if owes else None)
             except TimeoutError:
                 return {"type": "http.disconnect"}
+            owes = message.get("more_body", False)
+            return message
 
         return received
 

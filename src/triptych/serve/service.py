@@ -21,7 +21,7 @@ __all__ = ["Service", "etag", "revision_of"]
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
-_DISK_THREADS, _EVIDENCE_THREADS = 8, 2
+_DISK_THREADS, _EVIDENCE_THREADS, _WAITING_THREADS = 8, 2, 256
 
 
 @dataclass
@@ -43,6 +43,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.disk, self.evidence = CapacityLimiter(_DISK_THREADS), CapacityLimiter(_EVIDENCE_THREADS)
+        self.waiting = CapacityLimiter(_WAITING_THREADS)
 
     async def on_disk(self, work: Callable[[], _Result]) -> _Result:
         """Do in a thread what waits for the disk, a few at once."""
@@ -56,7 +57,9 @@ class Service:
         """What is learnt of a state, which is waited for; None for what there is."""
         if revision is None:
             return await self.on_disk(lambda: shelf.learnt)
-        return await to_thread.run_sync(lambda: shelf.wait(revision, seconds, settled))
+        if revision > shelf.index.revision:
+            raise Problem(409, "no-such-revision", f"the shelf is at revision {shelf.index.revision}, not {revision}")
+        return await to_thread.run_sync(lambda: shelf.wait(revision, seconds, settled), limiter=self.waiting)
 
     def check_disk(self) -> None:
         """Refuse uploads before the disk is full.

@@ -158,8 +158,10 @@ class Shelf:
 
         Raises:
             ImageError: it cannot be read.
+            Missing: the shelf is gone.
             OSError: the disk is full, or cannot be written.
         """
+        self._check(None)
         read = next(read_photos([photo], self.learnt.method.preprocess))
         if isinstance(read, Unreadable):
             raise (ImageError if read.is_image else NotAnImageError)(read.error)

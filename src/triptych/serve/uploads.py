@@ -23,6 +23,7 @@ __all__ = ["Room", "body", "photos"]
 _MULTIPART, _JSON = "multipart/form-data", "application/json"
 _RAW = ("image/", "application/octet-stream")
 _GROWTH = 4 / 3  # of base64
+_JSON_SHARE = 1 / 8  # of the memory for uploads: JSON is read as a whole, and takes several times its size
 _JSON_MORE = 1 << 16  # bytes of JSON besides the photos
 _UNNAMED = "photo"
 
@@ -123,7 +124,7 @@ async def _raw(request: Request, settings: Settings, held: _Held) -> AsyncIterat
 
 async def _json(request: Request, settings: Settings, held: _Held, most: int) -> AsyncIterator[NamedBytes]:
     limit = settings.photo_megabytes * 1e6
-    allowed = min(limit * _GROWTH * most + _JSON_MORE, settings.memory_megabytes * 1e6 / 2)
+    allowed = min(limit * _GROWTH * most + _JSON_MORE, settings.memory_megabytes * 1e6 * _JSON_SHARE)
     data = await _whole(request, settings, held, allowed, "JSON")
     for number, (name, text) in enumerate(_listed(data), start=1):
         try:
