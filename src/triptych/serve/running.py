@@ -56,8 +56,8 @@ def serve(
     except ImportError as error:
         raise RuntimeError(f"the service needs FastAPI and uvicorn ({error}): pip install 'triptych[serve]'") from error
     with closing(_listening(host, port)) as listener, opened(data, method, device) as shelves, _ending():
-        if file is not None:
-            shelves.load(file)
+        shelves.warm()
+        shown = "" if file is None else f"#{shelves.load(file).id}"
         config = uvicorn.Config(
             create_app(shelves, settings, token, hosts),
             log_level="warning",
@@ -67,7 +67,7 @@ def serve(
             timeout_graceful_shutdown=_GRACE,
         )
         name = f"[{host}]" if ":" in host else host
-        ready(f"http://{name}:{listener.getsockname()[1]}/")
+        ready(f"http://{name}:{listener.getsockname()[1]}/{shown}")
         uvicorn.Server(config).run(sockets=[listener])
 
 

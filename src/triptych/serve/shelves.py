@@ -155,6 +155,14 @@ class Shelves:
         """Why the last state of a shelf could not be learnt or saved."""
         return self._learner.trouble.get(id)
 
+    def warm(self) -> None:
+        """Load what new shelves recognise by, so that the first photo does not wait for it.
+
+        Raises:
+            ValueError: there is no such method.
+        """
+        self._load(self._method)
+
     def stop(self) -> None:
         """Finish learning and saving, and end."""
         self._learner.stop()
