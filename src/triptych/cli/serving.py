@@ -10,7 +10,7 @@ import typer
 from triptych.cli.app import app
 from triptych.cli.options import Changes, Device, Method, checked, options_from
 from triptych.cli.terminal import say
-from triptych.serve.settings import Settings
+from triptych.serve import Settings
 from triptych.system.settings import whole
 from triptych.weights import DEFAULT
 
