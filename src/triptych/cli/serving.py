@@ -20,7 +20,6 @@ __all__ = ["serve"]
 @app.command()
 @options_from(limits=Settings)
 def serve(
-    changes: Changes,
     file: Annotated[Path | None, typer.Argument(help="A .triptych file to have on a shelf.", metavar="FILE")] = None,
     host: Annotated[str, typer.Option(help="Where to listen; other than this machine's own needs a token.")] = (
         "127.0.0.1"
@@ -37,6 +36,8 @@ def serve(
     ] = None,
     method: Method = DEFAULT,
     device: Device = "cpu",
+    *,
+    changes: Changes,
 ) -> None:
     """Serve a web page and an HTTP API on this machine, until it is ended."""
     from triptych.serve.running import serve as run_service
