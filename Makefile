@@ -4,19 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all test-slow lint check format clean
+.PHONY: demo test test-all test-slow test-web lint check format clean
 
 demo: $(INSTALLED)
 	$(BIN)/triptych demo
 
 # The whole contract with small sizes; `test-all` adds what takes long.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not web"
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not web"
 
 test-all: test test-slow
+
+# The page in Debian's browser.
+test-web: $(INSTALLED)
+	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
+	$(BIN)/python -m pytest -m web tests/serve/test_web.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -1,7 +1,9 @@
 """Evidence: each level's share of an answer, the patches that match, and the parts that match."""
 
+import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from os import PathLike
 from pathlib import PurePath
 from typing import Any
@@ -17,6 +19,7 @@ from triptych.fusion import Fusion
 from triptych.methods import Encoded, Method
 from triptych.support import Support, encode, views_of
 from triptych.system.files import write_whole
+from triptych.system.wording import printable
 
 __all__ = ["Explanation", "explain"]
 
@@ -85,6 +88,17 @@ class Explanation:
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
         return draw_explanation(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows, with the answers in words; labels are escaped."""
+        answers = "".join(f"<li>{escape(printable(one.label))}, {one.probability:.1%}</li>" for one in self.classes)
+        try:
+            picture = base64.b64encode(draw_explanation(self)).decode()
+        except RuntimeError as error:  # matplotlib is an extra
+            return f"<ol>{answers}</ol><p>{escape(str(error))}</p>"
+        return (
+            f'<ol>{answers}</ol><img alt="the evidence" style="max-width: 100%" src="data:image/png;base64,{picture}">'
+        )
 
 
 @torch.no_grad()

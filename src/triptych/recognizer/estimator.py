@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from html import escape
 from itertools import islice
 from os import PathLike
 from typing import Any, Self
@@ -24,6 +25,7 @@ from triptych.methods import Method
 from triptych.recognizer.calibration import Calibration, known_score
 from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
 from triptych.recognizer.knowledge import Knowledge, fits, of_any_width
+from triptych.recognizer.notebook import notebook_html
 from triptych.recognizer.threads import one_at_a_time
 from triptych.support import Support, grow, reduced_to, without
 from triptych.system.devices import usable_device
@@ -390,6 +392,14 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         tags.input_tags.one_d_array, tags.input_tags.two_d_array, tags.input_tags.string = True, False, True
         tags.no_validation = True
         return tags
+
+    def _repr_html_(self) -> str:  # type: ignore[override]
+        """What a notebook shows."""
+        return notebook_html(self._known) if hasattr(self, "_known") else f"<pre>{escape(repr(self))}</pre>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """The same, as scikit-learn's estimators give it."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def _take(self, known: Knowledge) -> Self:
         """Replace the fitted state, in one step."""

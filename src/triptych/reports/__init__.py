@@ -2,7 +2,8 @@
 
 from triptych.reports.comparison import comparison_page, verdicts
 from triptych.reports.demo_page import demo
-from triptych.reports.kit import render
+from triptych.reports.evidence import evidence_fragment
+from triptych.reports.kit import render, stylesheet
 from triptych.reports.known import describe_calibration, inventory, inventory_page
 from triptych.reports.words import trust, where
 
@@ -10,9 +11,11 @@ __all__ = [
     "comparison_page",
     "demo",
     "describe_calibration",
+    "evidence_fragment",
     "inventory",
     "inventory_page",
     "render",
+    "stylesheet",
     "trust",
     "verdicts",
     "where",

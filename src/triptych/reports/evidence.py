@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from triptych.evidence import ClassEvidence, Explanation
+from triptych.reports.kit import render
 from triptych.reports.pictures import picture
 from triptych.reports.scene import matched, scene
-from triptych.reports.words import signed
+from triptych.reports.words import signed, where
 
-__all__ = ["evidence_for", "level_bars"]
+__all__ = ["evidence_for", "evidence_fragment", "heat", "level_bars"]
 
+_HEAT = 0.75  # how much the strongest patch hides of the photo
 _FEW = 3  # photos learnt from that are shown where nothing in them is matched
 
 
@@ -34,6 +36,41 @@ def evidence_for(
         _panel(explained[label], why.grid, picture(photo), mine, learnt.get(label, {}))
         for label, mine in zip(labels, bars, strict=True)
     ]
+
+
+def evidence_fragment(why: Explanation, photo: bytes) -> str:
+    """The evidence for each explained class as a piece of a page that has the stylesheet already.
+
+    Args:
+        why: what ``Recognizer.explain`` returned.
+        photo: the photo itself, a JPEG file.
+    """
+    labels = [str(evidence.label) for evidence in why.classes]
+    return render("evidence.html", {"panels": evidence_for(why, photo, labels, {}), "heat": heat(why, photo)})
+
+
+def heat(why: Explanation, photo: bytes) -> dict[str, Any] | None:
+    """How much each patch of a photo speaks for its answer; None for a method that matches no patches."""
+    values = why.heatmap()
+    largest = float(abs(values).max())
+    if not largest:
+        return None
+    shown = picture(photo)
+    rows, columns = why.grid
+    height, width = shown["height"] / rows, shown["width"] / columns
+    best = divmod(int(values.argmax()), columns)
+    cells = [
+        {
+            "x": round(column * width, 2),
+            "y": round(row * height, 2),
+            "side": "for" if values[row, column] > 0 else "against",
+            "share": round(_HEAT * abs(float(values[row, column])) / largest, 2),
+        }
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    sizes = {"cell_width": round(width, 2), "cell_height": round(height, 2)}
+    return {**shown, **sizes, "cells": cells, "most": where(best, why.grid)}
 
 
 def level_bars(contributions: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:

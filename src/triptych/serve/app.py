@@ -1,0 +1,164 @@
+"""The application: routes, errors, and what stands before them."""
+
+import hmac
+import logging
+import time
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from triptych import __version__
+from triptych.serve.answer_routes import answer_routes
+from triptych.serve.forms import ProblemDocument, Session
+from triptych.serve.guard import COOKIE, Guard
+from triptych.serve.page_routes import page_routes
+from triptych.serve.problems import Problem, problem_of, response
+from triptych.serve.service import Service
+from triptych.serve.settings import Settings
+from triptych.serve.shelf_routes import shelf_routes
+from triptych.serve.shelves import Shelves
+
+__all__ = ["create_app"]
+
+_log = logging.getLogger(__name__)
+_METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+_SUMMARY = "Few-shot image recognition that shows its evidence: shelves of classes, a handful of photos each."
+
+
+def create_app(
+    shelves: Shelves, settings: Settings | None = None, token: str | None = None, hosts: Collection[str] = ()
+) -> ASGIApp:
+    """The service as an ASGI application; at its end what was accepted is finished.
+
+    Args:
+        shelves: what it serves.
+        settings: bounds.
+        token: what clients must show; None where only this machine can ask.
+        hosts: names of the service, besides those of this machine.
+    """
+    settings = settings or Settings()
+    service = Service.of(shelves, settings, token)
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.batcher.stop()
+
+    app = FastAPI(
+        title="Triptych",
+        version=__version__,
+        summary=_SUMMARY,
+        lifespan=running,
+        docs_url=None,  # it would load scripts from elsewhere
+        redoc_url=None,
+        responses={"4XX": _problem("What is wrong with the request."), "5XX": _problem("The service cannot now.")},
+    )
+    for kind in (Problem, LookupError, ValueError, OSError, Exception):
+        app.add_exception_handler(kind, _failed)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    app.include_router(shelf_routes(service))
+    app.include_router(answer_routes(service))
+    app.include_router(page_routes())
+    _service_routes(app, service)
+    return Guard(_Counted(app, service), settings, token, hosts)
+
+
+def _service_routes(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz", tags=["service"], response_class=PlainTextResponse)
+    async def healthz() -> str:
+        """Whether the process answers."""
+        return "ok"
+
+    @app.get("/readyz", tags=["service"], response_class=PlainTextResponse)
+    async def readyz() -> str:
+        """Whether there is room in the queue and on the disk."""
+        service.check_disk()
+        if len(service.batcher) >= service.settings.queue:
+            raise Problem(503, "busy", "the queue is full", {"Retry-After": "1"})
+        return "ready"
+
+    @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
+    async def metrics() -> str:
+        """Figures for Prometheus."""
+        return service.metrics.text(_gauges(service))
+
+    @app.post("/v1/session", tags=["service"], status_code=204)
+    async def session(form: Session, request: Request) -> Response:
+        """Keep the token as a cookie that scripts cannot read, so that the page can show pictures."""
+        if service.token is not None and not hmac.compare_digest(form.token.encode(), service.token.encode()):
+            raise Problem(401, "no-token", "this is not the token of the service")
+        answer = Response(status_code=204)
+        answer.set_cookie(
+            COOKIE, form.token, httponly=True, samesite="strict", secure=request.url.scheme == "https", path="/"
+        )
+        return answer
+
+
+def _gauges(service: Service) -> dict[str, tuple[str, float]]:
+    batcher = service.batcher
+    return {
+        "queue_photos": ("Photos that wait for an answer.", len(batcher)),
+        "answered_photos_total": ("Photos that were answered.", batcher.answered),
+        "batches_total": ("Batches that they were answered in.", batcher.batches),
+        "upload_bytes": ("Bytes of uploads in memory.", service.room.taken),
+        "shelves": ("Shelves.", len(service.shelves)),
+    }
+
+
+class _Counted:
+    """Counts each request by the template of its route."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start, status = time.monotonic(), 500
+
+        async def told(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, told)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._service.metrics.count(method, route, status, time.monotonic() - start)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    problem = problem_of(error)
+    if problem.status == 304:
+        return Response(status_code=304, headers=problem.headers)
+    if problem.status == 500:
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return response(problem)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
+    told = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults[:3])
+    return response(Problem(422, "invalid", told, errors=faults))
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return response(Problem(error.status_code, "http", str(error.detail), error.headers))
+
+
+def _problem(description: str) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
+    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}

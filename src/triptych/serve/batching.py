@@ -1,0 +1,117 @@
+"""Questions of many clients, answered together: a bounded queue, and one thread that computes."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Condition, Thread
+
+from triptych.data import NamedBytes
+from triptych.recognizer import Answer, Recognizer
+
+__all__ = ["Batcher", "Busy", "Question"]
+
+
+class Busy(RuntimeError):  # noqa: N818 (it says what the service is)
+    """The queue is full, or the service is ending."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A photo, and who shall say what it is.
+
+    Attributes:
+        recognizer: who.
+        photo: the photo.
+        unknown: as in ``Recognizer.answers``.
+        false_alarm: as in ``Recognizer.answers``.
+        answer: what will be known.
+    """
+
+    recognizer: Recognizer
+    photo: NamedBytes
+    unknown: str | None
+    false_alarm: float
+    answer: "Future[Answer]" = field(default_factory=Future)
+
+    @property
+    def together(self) -> tuple[int, str | None, float]:
+        """Questions for which this is the same can be answered at once."""
+        return id(self.recognizer), self.unknown, self.false_alarm
+
+
+class Batcher:
+    """Answers questions in the order in which they come, up to ``batch`` at once.
+
+    Args:
+        batch: how many at once, at most.
+        gather: seconds that the first one waits for others.
+        most: questions that may wait.
+    """
+
+    def __init__(self, batch: int, gather: float, most: int) -> None:
+        self.batch, self.gather, self.most = batch, gather, most
+        self.batches = self.answered = 0
+        self._waiting: deque[Question] = deque()
+        self._news, self._ending = Condition(), False
+        self._thread = Thread(target=self._run, name="triptych-answers", daemon=True)
+        self._thread.start()
+
+    def __len__(self) -> int:
+        """How many questions wait."""
+        return len(self._waiting)
+
+    def ask(self, questions: Sequence[Question]) -> None:
+        """Put questions in the queue, all of them or none.
+
+        Raises:
+            Busy: there is no room for them, or the service is ending.
+        """
+        with self._news:
+            if self._ending:
+                raise Busy("the service is ending; ask again in a moment")
+            if self._waiting and len(self._waiting) + len(questions) > self.most:
+                raise Busy(f"{len(self._waiting)} photos wait already; ask again in a moment")
+            self._waiting.extend(questions)
+            self._news.notify()
+
+    def stop(self) -> None:
+        """Answer what waits, take nothing new, and end."""
+        with self._news:
+            self._ending = True
+            self._news.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._gathered():
+            self.batches += 1
+            groups: dict[tuple[int, str | None, float], list[Question]] = {}
+            for question in batch:
+                if question.answer.set_running_or_notify_cancel():  # else who asked has gone
+                    groups.setdefault(question.together, []).append(question)
+            for group in groups.values():
+                _answer(group)
+            self.answered += sum(map(len, groups.values()))
+
+    def _gathered(self) -> list[Question]:
+        """The next questions; none at the end."""
+        with self._news:
+            self._news.wait_for(lambda: self._waiting or self._ending)
+            until = time.monotonic() + self.gather
+            while len(self._waiting) < self.batch and not self._ending and (left := until - time.monotonic()) > 0:
+                self._news.wait(left)
+            return [self._waiting.popleft() for _ in range(min(self.batch, len(self._waiting)))]
+
+
+def _answer(group: list[Question]) -> None:
+    first = group[0]
+    try:
+        photos = [question.photo for question in group]
+        answers = list(first.recognizer.answers(photos, first.unknown, first.false_alarm))
+    except Exception as error:  # who asked gets it; the thread goes on
+        for question in group:
+            question.answer.set_exception(error)
+        return
+    for question, answer in zip(group, answers, strict=True):
+        question.answer.set_result(answer)

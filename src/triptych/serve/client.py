@@ -1,0 +1,222 @@
+"""A typed client of the service, of the standard library alone."""
+
+import base64
+import http.client
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+from triptych.data import NamedBytes
+
+__all__ = ["Client", "Reply", "ServiceError"]
+
+_IDLE = 2.0  # seconds that a connection may be silent and still be used again
+Photo = str | PathLike[str] | bytes | NamedBytes
+
+
+class ServiceError(RuntimeError):
+    """The service could not: its problem document.
+
+    Attributes:
+        status: of HTTP.
+        kind: tells problems of one status apart, such as "missing".
+        retry_after: seconds after which to ask again, or None.
+    """
+
+    def __init__(self, status: int, kind: str, detail: str, retry_after: float | None) -> None:
+        super().__init__(detail)
+        self.status, self.kind, self.retry_after = status, kind, retry_after
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the service answered.
+
+    Attributes:
+        status: of HTTP.
+        headers: in lower case.
+        data: the body.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.data)
+
+
+class Client:
+    """Asks a service over one connection; not for several threads at once.
+
+    Args:
+        address: such as "http://127.0.0.1:8000".
+        token: what the service wants to see, or None.
+        timeout: in seconds, of each step.
+
+    Examples:
+        >>> with Client("http://127.0.0.1:8000") as client:  # doctest: +SKIP
+        ...     shelf = client.create_shelf("fruit")["id"]
+        ...     for label in ("plum", "fig"):
+        ...         client.create_class(shelf, label)
+        ...         client.add_photos(shelf, label, sorted(Path(label).iterdir()))
+        ...     client.predict(shelf, ["new.jpg"])["answers"][0]["label"]
+    """
+
+    def __init__(self, address: str, token: str | None = None, timeout: float = 120) -> None:
+        parts = urlsplit(address)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{address!r:.80} is no address of a service; expected such as http://127.0.0.1:8000")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(parts.hostname, parts.port, timeout=timeout)
+        self._used = time.monotonic()
+        self._base = parts.path.rstrip("/")
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def shelves(self) -> list[dict[str, Any]]:
+        """All shelves: id, name, number of classes and photos, revision."""
+        return self.ask("GET", "/v1/shelves").json["shelves"]
+
+    def create_shelf(self, name: str, keep_photos: bool = False) -> dict[str, Any]:
+        """Make a shelf without classes."""
+        return self.ask("POST", "/v1/shelves", {"name": name, "keep_photos": keep_photos}).json
+
+    def load_shelf(self, file: str | PathLike[str], name: str) -> dict[str, Any]:
+        """Make a shelf of a .triptych file."""
+        query = urlencode({"name": name})
+        return self.ask("POST", f"/v1/shelves/load?{query}", Path(file).read_bytes()).json
+
+    def shelf(self, id: str) -> dict[str, Any]:
+        """The classes of a shelf and their photos."""
+        return self.ask("GET", _path(id)).json
+
+    def delete_shelf(self, id: str) -> None:
+        """Delete a shelf, for good."""
+        self.ask("DELETE", _path(id))
+
+    def create_class(self, id: str, name: str, revision: int | None = None) -> dict[str, Any]:
+        """Make a class without photos."""
+        return self.ask("POST", f"{_path(id)}/classes", {"name": name}, _seen(revision)).json
+
+    def rename_class(self, id: str, name: str, new: str, revision: int | None = None) -> dict[str, Any]:
+        """Give a class another name."""
+        return self.ask("PATCH", f"{_path(id)}/classes/{_quoted(name)}", {"name": new}, _seen(revision)).json
+
+    def delete_class(self, id: str, name: str, revision: int | None = None) -> dict[str, Any]:
+        """Remove a class with its photos."""
+        return self.ask("DELETE", f"{_path(id)}/classes/{_quoted(name)}", None, _seen(revision)).json
+
+    def add_photos(self, id: str, label: str, photos: Sequence[Photo], revision: int | None = None) -> dict[str, Any]:
+        """Add photos to a class; what comes back says which were added, and which could not be read."""
+        path = f"{_path(id)}/classes/{_quoted(label)}/photos"
+        return self.ask("POST", path, _listed(photos), _seen(revision)).json
+
+    def move_photos(self, id: str, photos: Iterable[str], to: str, revision: int | None = None) -> dict[str, Any]:
+        """Put photos, by their ids, in another class."""
+        return self.ask("POST", f"{_path(id)}/move", {"photos": list(photos), "to": to}, _seen(revision)).json
+
+    def delete_photo(self, id: str, photo: str, revision: int | None = None) -> dict[str, Any]:
+        """Remove a photo."""
+        return self.ask("DELETE", f"{_path(id)}/photos/{_quoted(photo)}", None, _seen(revision)).json
+
+    def undo(self, id: str, revision: int | None = None) -> dict[str, Any]:
+        """Take back the last change."""
+        return self.ask("POST", f"{_path(id)}/undo", None, _seen(revision)).json
+
+    def state(self, id: str, revision: int | None = None, settled: bool = False, seconds: float = 10) -> dict[str, Any]:
+        """What is learnt; waits for a revision where one is given."""
+        asked = {"settled": str(settled).lower(), "seconds": seconds} | _known(revision=revision)
+        return self.ask("GET", f"{_path(id)}/state?{urlencode(asked)}").json
+
+    def file(self, id: str) -> bytes:
+        """The shelf as a .triptych file."""
+        return self.ask("GET", f"{_path(id)}/file").data
+
+    def predict(self, id: str, photos: Sequence[Photo], revision: int | None = None) -> dict[str, Any]:
+        """What photos are."""
+        return self.ask("POST", f"{_path(id)}/predict?{urlencode(_known(revision=revision))}", _listed(photos)).json
+
+    def explain(self, id: str, photo: Photo, top: int = 3) -> dict[str, Any]:
+        """Why a photo is what it is."""
+        return self.ask("POST", f"{_path(id)}/explain?top={top}", _listed([photo])).json
+
+    def ask(self, method: str, path: str, content: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
+        """Any request: bytes are sent as they are, everything else as JSON.
+
+        Raises:
+            ServiceError: the service could not.
+            OSError: it cannot be reached.
+        """
+        kind = "application/octet-stream" if isinstance(content, bytes) else "application/json"
+        body = content if isinstance(content, bytes) or content is None else json.dumps(content).encode()
+        sent = {**self._headers, **({} if body is None else {"Content-Type": kind}), **(headers or {})}
+        if time.monotonic() - self._used > _IDLE:
+            self._connection.close()  # the service may have, too; it is opened anew
+        try:
+            self._connection.request(method, self._base + path, body, sent)
+            answer = self._connection.getresponse()
+            reply = Reply(answer.status, {name.lower(): one for name, one in answer.getheaders()}, answer.read())
+        except (http.client.HTTPException, OSError) as error:
+            self._connection.close()
+            raise OSError(f"{self._connection.host}:{self._connection.port}: no answer ({error})") from error
+        self._used = time.monotonic()
+        if reply.status >= 400:
+            raise _error(reply)
+        return reply
+
+
+def _error(reply: Reply) -> ServiceError:
+    try:
+        problem = reply.json
+        kind, detail = problem["type"].rpartition(":")[2], problem["detail"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        kind, detail = "http", f"status {reply.status}"
+    after = reply.headers.get("retry-after", "")
+    return ServiceError(reply.status, kind, detail, float(after) if after.isdigit() else None)
+
+
+def _path(id: str) -> str:
+    return f"/v1/shelves/{_quoted(id)}"
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _seen(revision: int | None) -> dict[str, str]:
+    return {} if revision is None else {"If-Match": f'"{revision}"'}
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _listed(photos: Sequence[Photo]) -> dict[str, Any]:
+    named = [_named(photo) for photo in photos]
+    return {"photos": [{"name": one.name, "data": base64.b64encode(one.data).decode()} for one in named]}
+
+
+def _named(photo: Photo) -> NamedBytes:
+    if isinstance(photo, NamedBytes):
+        return photo
+    if isinstance(photo, bytes):
+        return NamedBytes(photo, "")
+    return NamedBytes(Path(photo).read_bytes(), Path(photo).name)

@@ -1,0 +1,90 @@
+// The classes of a shelf, with their photos.
+
+import * as api from "./api.js";
+import { hasCamera, openCamera } from "./camera.js";
+import { askFor, byId, confirmed, counted, dialog, make } from "./dom.js";
+import { takesDrops } from "./files.js";
+
+const cards = new Map(); // photo -> its element, so that pictures are not fetched again
+const local = new Map(); // name and class -> address of a photo that this page has sent, until it has a thumbnail
+
+export function showClasses(shelf, act) {
+  const known = new Set(shelf.classes.flatMap((one) => one.photos.map((photo) => photo.id)));
+  for (const id of cards.keys()) if (!known.has(id)) cards.delete(id);
+  byId("classes").replaceChildren(...shelf.classes.map((one, number) => group(shelf, one, number, act)));
+}
+
+export function forget() {
+  cards.clear();
+}
+
+export function remember(label, files) {
+  for (const file of files) local.set(`${label}\n${file.name}`, URL.createObjectURL(file));
+}
+
+function group(shelf, one, number, act) {
+  const title = `class-${number}`;
+  const section = make(
+    "section",
+    { className: "group", "aria-labelledby": title },
+    make(
+      "div",
+      { className: "class-head" },
+      make("h3", { id: title }, make("bdi", {}, one.name), make("span", {}, counted(one.photos.length, "photo"))),
+      make("label", { className: "button" }, `add photos to ${one.name}`, make("input", { type: "file", accept: "image/*", multiple: true, onchange: (event) => act.add(one.name, [...event.target.files]) })),
+      hasCamera() ? make("button", { type: "button", onclick: () => openCamera(`Photos of ${one.name}`, (file) => act.add(one.name, [file])).catch(act.complain) }, "camera") : null,
+      make("button", { type: "button", ariaLabel: `rename ${one.name}`, onclick: () => rename(one, act) }, "rename"),
+      make("button", { type: "button", ariaLabel: `remove ${one.name}`, onclick: () => remove(one, act) }, "remove"),
+    ),
+    one.photos.length ? make("ul", { className: "photos" }, one.photos.map((photo) => card(shelf, one, photo, act))) : make("p", { className: "lead" }, "Drop photos here."),
+  );
+  section.addEventListener("paste", (event) => act.paste(event, one.name));
+  takesDrops(section, ({ photos, folders }) => act.add(one.name, [...photos, ...folders.flatMap(([, mine]) => mine)]));
+  section.addEventListener("dragover", (event) => event.dataTransfer.types.includes("text/triptych") && event.preventDefault());
+  section.addEventListener("drop", (event) => {
+    const photo = event.dataTransfer.getData("text/triptych");
+    if (photo && !one.photos.some((mine) => mine.id === photo)) act.change((revision) => api.movePhoto(shelf.id, photo, one.name, revision));
+  });
+  return section;
+}
+
+function card(shelf, one, photo, act) {
+  const key = `${one.name}\n${photo.name}`;
+  const found = cards.get(photo.id);
+  if (found?.dataset.key === key) return found;
+  const image = make("img", { alt: `${one.name}: ${photo.name}`, loading: "lazy", width: 112, height: 112, src: local.get(key) ?? api.thumbnail(shelf.id, photo.id) });
+  const button = make("button", { type: "button", draggable: true, onclick: () => open(shelf.id, photo, image.src, act) }, make("figure", { className: "photo" }, image));
+  button.addEventListener("dragstart", (event) => event.dataTransfer.setData("text/triptych", photo.id));
+  const item = make("li", {}, button);
+  item.dataset.key = key;
+  cards.set(photo.id, item);
+  return item;
+}
+
+async function open(id, photo, address, act) {
+  const { classes } = act.shelf();
+  const own = classes.find((one) => one.photos.some((mine) => mine.id === photo.id))?.name;
+  const wish = await dialog(photo.name || "A photo", (close) => {
+    const to = make("select", { id: "move-to" }, classes.filter((one) => one.name !== own).map((one) => make("option", { value: one.name }, one.name)));
+    return make(
+      "div",
+      {},
+      make("img", { className: "photo-large", src: address, alt: `${own}: ${photo.name}` }),
+      make("p", {}, "It is in ", make("bdi", {}, own), "."),
+      to.options.length ? make("div", { className: "buttons" }, make("label", { htmlFor: "move-to" }, "Class"), to, make("button", { type: "button", onclick: () => close({ to: to.value }) }, "Move it")) : null,
+      make("button", { type: "button", onclick: () => close({ gone: true }) }, "Remove it"),
+    );
+  });
+  if (wish?.to) await act.change((revision) => api.movePhoto(id, photo.id, wish.to, revision));
+  if (wish?.gone) await act.change((revision) => api.deletePhoto(id, photo.id, revision));
+}
+
+async function rename(one, act) {
+  const name = await askFor(`Rename ${one.name}`, "New name", one.name);
+  if (name && name !== one.name) await act.change((revision) => api.renameClass(act.shelf().id, one.name, name, revision));
+}
+
+async function remove(one, act) {
+  const sure = !one.photos.length || (await confirmed(`Remove ${one.name}?`, `Its ${counted(one.photos.length, "photo")} will go, too.`, "Remove it"));
+  if (sure) await act.change((revision) => api.deleteClass(act.shelf().id, one.name, revision));
+}

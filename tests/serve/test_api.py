@@ -1,0 +1,236 @@
+"""The API, asked over a real connection."""
+
+import base64
+import http.client
+import json
+from pathlib import Path
+
+import pytest
+from served import Running
+from shelved import png
+
+from triptych import Recognizer
+from triptych.serve import Missing
+from triptych.serve.client import Client, ServiceError
+
+
+def failure(call: object, *arguments: object, **options: object) -> ServiceError:
+    with pytest.raises(ServiceError) as caught:
+        call(*arguments, **options)  # type: ignore[operator]
+    return caught.value
+
+
+def form(*photos: tuple[str, bytes]) -> tuple[bytes, dict[str, str]]:
+    """Photos as a browser sends them."""
+    head = b'--xyz\r\nContent-Disposition: form-data; name="photos"; filename="%s"\r\n\r\n%s\r\n'
+    parts = [head % (name.encode(), data) for name, data in photos]
+    return b"".join(parts) + b"--xyz--\r\n", {"Content-Type": "multipart/form-data; boundary=xyz"}
+
+
+def test_a_shelf_from_its_making_to_an_answer(client: Client, fruit: str) -> None:
+    shelf = client.shelf(fruit)
+    assert [(one["name"], len(one["photos"])) for one in shelf["classes"]] == [("apple", 3), ("pear", 3)]
+    assert [(one["name"], one["photos"]) for one in client.shelves()] == [("fruit", 6)]
+    answers = client.predict(fruit, [png(0, 7), png(1, 7), b"nothing"])
+    first, second, third = answers["answers"]
+    assert (first["label"], second["label"], third["label"]) == ("apple", "pear", None)
+    assert (answers["revision"], answers["calibrated"]) == (shelf["revision"], True)
+    assert sum(first["probabilities"].values()) == pytest.approx(1)
+    assert first["none_of_these"] in {True, False}
+    assert "not an image" in third["error"]
+    assert client.predict(fruit, [png(0, 0)])["answers"][0]["in_support"]
+
+
+def test_answers_are_those_of_the_recogniser(client: Client, fruit: str, tmp_path: Path) -> None:
+    (tmp_path / "fruit.triptych").write_bytes(client.file(fruit))
+    recognizer = Recognizer.load(tmp_path / "fruit.triptych")
+    photos = [png(kind, number) for kind in range(2) for number in range(5, 9)]
+    told = client.predict(fruit, photos)["answers"]
+    for answer, expected in zip(told, recognizer.answers(photos, "none", 0.05), strict=True):
+        assert list(answer["probabilities"].values()) == expected.probabilities.tolist()
+        assert answer["none_of_these"] == (expected.label == "none")
+
+
+def test_a_photo_comes_as_a_form_as_bytes_or_as_json(client: Client, fruit: str) -> None:
+    path = f"/v1/shelves/{fruit}/classes/apple/photos"
+    content, headers = form(("a.png", png(0, 11).data), ("b.png", png(0, 12).data))
+    assert len(client.ask("POST", path, content, headers).json["added"]) == 2
+    raw = client.ask("POST", f"{path}?file=c.png", png(0, 13).data, {"Content-Type": "image/png"}).json
+    assert len(raw["added"]) == 1
+    names = {one["name"] for one in client.shelf(fruit)["classes"][0]["photos"]}
+    assert {"a.png", "b.png", "c.png"} <= names
+
+
+def test_what_cannot_be_read_is_refused_and_the_rest_is_added(client: Client, fruit: str) -> None:
+    added = client.add_photos(fruit, "apple", [png(0, 20), b"# text", png(1, 0), png(0, 0), png(0, 21).data[:200]])
+    assert (len(added["added"]), len(added["already"]), list(added["elsewhere"].values())) == (1, 1, ["pear"])
+    assert [one["problem"]["status"] for one in added["refused"]] == [415, 422]
+    only = failure(client.add_photos, fruit, "apple", [b"# text"])
+    assert (only.status, only.kind) == (415, "not-an-image")
+
+
+def test_photos_are_moved_removed_and_brought_back(client: Client, fruit: str) -> None:
+    photo = client.shelf(fruit)["classes"][0]["photos"][0]["id"]
+    assert photo in str(client.move_photos(fruit, [photo], "pear")["classes"][1])
+    assert photo not in str(client.delete_photo(fruit, photo))
+    assert photo in str(client.undo(fruit)["classes"][1])
+    shelf = client.undo(fruit)
+    assert photo in str(shelf["classes"][0])
+    state = client.state(fruit, shelf["revision"], settled=True, seconds=60)
+    assert (state["ready"], state["lost"], state["left_out"]) == (True, [], 6)
+
+
+def test_two_editors_do_not_overwrite_each_other(client: Client, fruit: str) -> None:
+    seen = client.shelf(fruit)["revision"]
+    client.create_class(fruit, "plum", seen)
+    photo = client.shelf(fruit)["classes"][0]["photos"][0]["id"]
+    for late in (
+        failure(client.create_class, fruit, "fig", seen),
+        failure(client.delete_class, fruit, "apple", seen),
+        failure(client.move_photos, fruit, [photo], "pear", seen),
+        failure(client.add_photos, fruit, "apple", [png(0, 30)], seen),
+        failure(client.undo, fruit, seen),
+        failure(client.ask, "DELETE", f"/v1/shelves/{fruit}", None, {"If-Match": f'"{seen}"'}),
+        failure(client.ask, "DELETE", f"/v1/shelves/{fruit}", None, {"If-Match": '"other"'}),
+    ):
+        assert (late.status, late.kind) == (412, "changed-meanwhile")
+    reply = client.ask("GET", f"/v1/shelves/{fruit}")
+    assert reply.headers["etag"] == f'"{seen + 1}"'
+    assert client.ask("GET", f"/v1/shelves/{fruit}", None, {"If-None-Match": reply.headers["etag"]}).status == 304
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "../../etc/passwd", "x/photos", "<script>", "Äpfel & Birnen?#", "100%25", "👩‍🌾"]
+)
+def test_any_name_is_a_class(client: Client, fruit: str, name: str) -> None:
+    client.create_class(fruit, name)
+    client.add_photos(fruit, name, [png(5, 0)])
+    assert client.rename_class(fruit, name, "other")["classes"][-1]["name"] == "other"
+    client.rename_class(fruit, "other", name)
+    assert [one["name"] for one in client.delete_class(fruit, name)["classes"]] == ["apple", "pear"]
+
+
+def test_why(client: Client, fruit: str) -> None:
+    why = client.explain(fruit, png(0, 9), top=2)
+    assert (why["label"], len(why["classes"]), why["in_support"]) == ("apple", 2, False)
+    assert len(why["heatmap"]) == why["grid"][0]
+    assert set(why["classes"][0]["contributions"]) == {"pixel", "part"}
+    page = client.ask("POST", f"/v1/shelves/{fruit}/explain?page=true", png(0, 9).data, {"Content-Type": "image/png"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert "What each level adds" in page.data.decode()
+
+
+def test_a_shelf_is_taken_away_and_brought_again(client: Client, fruit: str, tmp_path: Path) -> None:
+    file = tmp_path / "fruit.triptych"
+    file.write_bytes(client.file(fruit))
+    again = client.load_shelf(file, "again")
+    assert [one["name"] for one in again["classes"]] == ["apple", "pear"]
+    assert client.predict(again["id"], [png(1, 7)])["answers"][0]["label"] == "pear"
+    file.write_bytes(b"x" * 1000)
+    bad = failure(client.load_shelf, file, "bad")
+    assert (bad.status, bad.kind) == (422, "unreadable-file")
+    assert ".new-" not in str(bad)
+    client.delete_shelf(again["id"])
+    assert len(client.shelves()) == 1
+
+
+def test_thumbnails(client: Client, fruit: str) -> None:
+    photo = client.shelf(fruit)["classes"][0]["photos"][0]["id"]
+    reply = client.ask("GET", f"/v1/shelves/{fruit}/photos/{photo}/thumbnail")
+    assert reply.data.startswith(b"\xff\xd8\xff")
+    assert failure(client.ask, "GET", f"/v1/shelves/{fruit}/photos/{'0' * 32}/thumbnail").status == 404
+
+
+def test_a_state_that_is_yet_to_come_is_not_waited_for(client: Client, fruit: str) -> None:
+    later = client.shelf(fruit)["revision"] + 1
+    for call in (lambda: client.state(fruit, later), lambda: client.predict(fruit, [png(0, 1)], later)):
+        assert failure(call).kind == "no-such-revision"
+
+
+def test_a_shelf_that_is_gone_takes_no_photo(client: Client, fruit: str, service: Running) -> None:
+    shelf = service.shelves.get(fruit)
+    client.delete_shelf(fruit)
+    with pytest.raises(Missing, match="is gone"):
+        shelf.stage(png(0, 40))
+
+
+def test_with_one_class_there_is_nothing_to_choose(client: Client) -> None:
+    id = client.create_shelf("lonely")["id"]
+    client.create_class(id, "apple")
+    client.add_photos(id, "apple", [png(0, 0)])
+    for call in (
+        lambda: client.predict(id, [png(0, 1)]),
+        lambda: client.file(id),
+        lambda: client.explain(id, png(0, 1)),
+    ):
+        assert failure(call).kind == "too-few-classes"
+
+
+def test_errors_are_problem_documents(client: Client, fruit: str) -> None:
+    host = client._connection.host, client._connection.port
+    for method, path, content, status in [
+        ("GET", "/v1/shelves/0123", None, 404),
+        ("GET", "/nothing", None, 404),
+        ("PUT", "/v1/shelves", None, 405),
+        ("POST", "/v1/shelves", b"{", 422),
+        ("POST", "/v1/shelves", b'{"name": ""}', 422),
+        ("POST", "/v1/shelves", b'{"name": "\\ud800"}', 422),
+        ("POST", f"/v1/shelves/{fruit}/classes", b'{"name": "apple"}', 422),
+        ("POST", f"/v1/shelves/{fruit}/predict?false_alarm=2", b"x", 422),
+        ("POST", f"/v1/shelves/{fruit}/predict", b'{"photos": 3}', 422),
+        ("POST", f"/v1/shelves/{fruit}/predict", b'{"photos": [{"data": "*"}]}', 422),
+        ("POST", f"/v1/shelves/{fruit}/predict", b'{"photos": []}', 422),
+        ("GET", f"/v1/shelves/{fruit}/state?seconds=1e9", None, 422),
+    ]:
+        connection = http.client.HTTPConnection(*host)
+        connection.request(method, path, content, {"Content-Type": "application/json"} if content else {})
+        answer = connection.getresponse()
+        problem = json.loads(answer.read())
+        connection.close()
+        assert (method, path, answer.status) == (method, path, status)
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert problem["status"] == status
+        assert problem["type"].startswith("urn:triptych:")
+        assert problem["detail"]
+
+
+def test_bytes_of_another_type_are_refused(client: Client, fruit: str) -> None:
+    path = f"/v1/shelves/{fruit}/predict"
+    for kind, content, status in [
+        ("text/plain", b"x", 415),
+        ("multipart/form-data", b"x", 400),
+        ("multipart/form-data; boundary=xyz", b"--xyz\r\nbroken", 400),
+        ("multipart/form-data; boundary=xyz", form(("a", b"x"))[0][:-9], 400),
+        ("multipart/form-data; boundary=xyz", b"--xyz--\r\n", 422),
+    ]:
+        assert failure(client.ask, "POST", path, content, {"Content-Type": kind}).status == status
+
+
+def test_the_document_of_the_api_has_examples(client: Client) -> None:
+    document = client.ask("GET", "/openapi.json").json
+    assert "/v1/shelves/{id}/predict" in document["paths"]
+    content = document["paths"]["/v1/shelves/{id}/predict"]["post"]["requestBody"]["content"]
+    assert {"multipart/form-data", "application/json", "image/*"} <= set(content)
+    assert "examples" in document["components"]["schemas"]["Answers"]
+    refused = document["paths"]["/v1/shelves"]["post"]["responses"]["4XX"]["content"]
+    assert list(refused) == ["application/problem+json"]
+
+
+def test_what_the_service_says_of_itself(client: Client, fruit: str) -> None:
+    assert client.ask("GET", "/healthz").data == b"ok"
+    assert client.ask("GET", "/readyz").data == b"ready"
+    client.predict(fruit, [png(0, 1)] * 3)
+    text = client.ask("GET", "/metrics").data.decode()
+    assert 'triptych_requests_total{method="POST",route="/v1/shelves/{id}/predict",status="200"} 1' in text
+    assert "triptych_answered_photos_total 3" in text
+    assert "triptych_upload_bytes 0" in text
+    assert fruit not in text
+    with pytest.raises(ServiceError, match="Method Not Allowed"):
+        client.ask("BREW", "/v1/shelves")
+    text = client.ask("GET", "/metrics").data.decode()
+    assert "BREW" not in text
+
+
+def test_base64_is_what_the_client_sends(client: Client, fruit: str) -> None:
+    content = {"photos": [{"data": base64.b64encode(png(0, 1).data).decode()}]}
+    assert client.ask("POST", f"/v1/shelves/{fruit}/predict", content).json["answers"][0]["image"] == "photo 1"

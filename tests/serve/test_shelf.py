@@ -1,0 +1,263 @@
+"""A shelf on the disk: what it learns, what it remembers, what it forgets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shelved import filled, png, put, settled
+
+from triptych import ImageError, Recognizer
+from triptych.data import NamedBytes
+from triptych.serve import ChangedMeanwhile, Missing, Shelf, Shelves, opened
+from triptych.serve.findings import findings
+
+
+def files(shelf: Shelf) -> set[str]:
+    """The photos whose files are kept."""
+    return {place.name for place in (shelf.folder.path / "photos").iterdir()}
+
+
+def classes_of(shelf: Shelf) -> dict[str, tuple[str, ...]]:
+    return {label: shelf.index.ids(label) for label in shelf.index.classes}
+
+
+def test_it_learns_what_fit_learns(shelf: Shelf, method_file: str, tmp_path: Path) -> None:
+    learnt = filled(shelf)
+    photos = [png(kind, number) for kind in range(2) for number in range(3)]
+    fitted = Recognizer(method_file).fit(photos, np.repeat(["apple", "pear"], 3))
+    assert learnt.recognizer is not None
+    assert learnt.recognizer.fingerprint() == fitted.fingerprint()
+    assert Recognizer.load(shelf.folder.recognizer_file).fingerprint() == fitted.fingerprint()
+
+
+def test_it_answers_before_photos_are_left_out(shelf: Shelf) -> None:
+    for kind, label in enumerate(("apple", "pear")):
+        put(shelf, label, [png(kind, number) for number in range(2)])
+    first = shelf.wait(shelf.index.revision, 120)
+    assert first.recognizer is not None
+    assert first.recognizer.predict([png(1, 0)]).tolist() == ["pear"]
+
+
+def test_with_one_class_there_is_nothing_to_choose(shelf: Shelf) -> None:
+    added = put(shelf, "apple", [png(0, 0)])
+    learnt = shelf.wait(added.index.revision, 120, settled=True)
+    assert learnt.recognizer is None
+    assert files(shelf) == set(added.added)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_is_on_it_is_there_again(shelves: Shelves, data: Path, method_file: str, keep: bool) -> None:
+    shelf = shelves.create("fruit", keep)
+    for label in ("apple", "pear"):
+        shelf.change(lambda index, label=label: index.with_class(label))
+    learnt = filled(shelf)
+    shelves.stop()
+    assert learnt.recognizer is not None
+    assert (files(shelf) == set(shelf.index.photos)) if keep else (files(shelf) == set())
+    again = Shelves(data, method_file, "cpu")
+    found = settled(again.get(shelf.id))
+    assert found.recognizer is not None
+    assert found.recognizer.fingerprint() == learnt.recognizer.fingerprint()
+    assert again.get(shelf.id).index == shelf.index
+    again.stop()
+
+
+def test_a_photo_in_another_class_is_learnt_without_reading_it(shelf: Shelf, method_file: str) -> None:
+    filled(shelf)
+    photo = shelf.index.ids("apple")[0]
+    (shelf.folder.path / "photos" / photo).unlink()
+    shelf.change(lambda index: index.with_moved([photo], "pear"))
+    learnt = settled(shelf)
+    assert learnt.recognizer is not None
+    assert {label: kept.ids for label, kept in learnt.recognizer.support_.items()} == classes_of(shelf)
+    assert learnt.lost == ()
+
+
+def test_undo_takes_back_one_change_after_the_other(shelf: Shelf) -> None:
+    filled(shelf)
+    before = classes_of(shelf)
+    first, second = shelf.index.ids("apple")[:2]
+    shelf.change(lambda index: index.with_moved([first], "pear"))
+    shelf.change(lambda index: index.without_photos([second]))
+    shelf.change(lambda index: index.with_class_renamed("pear", "Birne"))
+    revision = shelf.index.revision
+    for _ in range(3):
+        shelf.undo()
+    assert classes_of(shelf) == before
+    assert shelf.index.revision == revision + 3
+    learnt = settled(shelf)
+    assert learnt.lost == ()
+    assert learnt.recognizer is not None
+    assert {label: kept.ids for label, kept in learnt.recognizer.support_.items()} == before
+
+
+def test_undo_ends(shelf: Shelf) -> None:
+    while shelf.undoable:
+        shelf.undo()
+    assert shelf.index.classes == ()
+    with pytest.raises(ValueError, match="nothing to undo"):
+        shelf.undo()
+
+
+def test_without_photos_kept_a_removal_is_for_good(shelves: Shelves) -> None:
+    shelf = shelves.create("fruit")
+    for label in ("apple", "pear"):
+        shelf.change(lambda index, label=label: index.with_class(label))
+    filled(shelf)
+    shelf.change(lambda index: index.without_photos(index.ids("apple")[:1]))
+    assert shelf.undoable == 0
+    assert settled(shelf).lost == ()
+
+
+def test_a_removed_photo_can_be_added_again_at_once(shelves: Shelves) -> None:
+    shelf = shelves.create("fruit")
+    for label in ("apple", "pear"):
+        shelf.change(lambda index, label=label: index.with_class(label))
+    filled(shelf)
+    for _ in range(3):  # whatever is being learnt and saved meanwhile
+        shelf.change(lambda index: index.without_photos(index.ids("apple")))
+        put(shelf, "apple", [png(0, number) for number in range(3)])
+        shelf.change(lambda index: index.without_photos(index.ids("pear")[:1]))
+        put(shelf, "pear", [png(1, number) for number in range(3)])
+    learnt = settled(shelf)
+    assert learnt.lost == ()
+    assert {label: len(kept) for label, kept in learnt.support.items()} == {"apple": 3, "pear": 3}
+
+
+def test_two_editors_do_not_overwrite_each_other(shelf: Shelf) -> None:
+    seen = shelf.index.revision
+    shelf.change(lambda index: index.with_class("plum"), seen)
+    with pytest.raises(ChangedMeanwhile, match=f"at revision {seen + 1}, expected {seen}"):
+        shelf.change(lambda index: index.with_class("fig"), seen)
+    staged = shelf.stage(png(0, 0))
+    with pytest.raises(ChangedMeanwhile):
+        shelf.add("apple", [staged], seen)
+    assert not staged.place.exists()
+    assert shelf.index.classes == ("apple", "pear", "plum")
+    assert files(shelf) == set()
+
+
+def test_the_same_photo_is_not_added_twice(shelf: Shelf) -> None:
+    first = put(shelf, "apple", [png(0, 0), png(0, 0)])
+    assert len(first.added) == 1
+    again = put(shelf, "apple", [png(0, 0)])
+    assert (again.added, again.already) == ((), first.added)
+    assert again.index.revision == first.index.revision
+    other = put(shelf, "pear", [png(0, 0), png(1, 0)])
+    assert other.elsewhere == {first.added[0]: "apple"}
+    assert len(other.added) == 1
+
+
+def test_what_is_no_photo_is_refused(shelf: Shelf) -> None:
+    for bad in (b"", b"# My photos", png(0, 0).data[:100]):
+        with pytest.raises(ImageError, match=r"x\.png"):
+            shelf.stage(NamedBytes(bad, "x.png"))
+    assert list((shelf.folder.path / "incoming").iterdir()) == []
+
+
+def test_a_full_disk_loses_nothing(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(shelf)
+    before = shelf.index
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        shelf.stage(png(0, 7))
+    with pytest.raises(OSError, match="No space left"):
+        shelf.change(lambda index: index.with_class("plum"))
+    monkeypatch.undo()
+    assert shelf.index == before
+    assert list((shelf.folder.path / "incoming").iterdir()) == []
+    assert shelf.change(lambda index: index.with_class("plum")).classes[-1] == "plum"
+
+
+def test_a_damaged_recogniser_is_learnt_again_from_its_photos(shelf: Shelf, shelves: Shelves, data: Path) -> None:
+    filled(shelf)
+    shelves.stop()
+    shelf.folder.recognizer_file.write_bytes(b"nothing")
+    again = Shelves(data, "mml-conv64f", "cpu")
+    found = settled(again.get(shelf.id))
+    again.stop()
+    assert found.recognizer is not None
+    assert found.lost == ()
+    assert Recognizer.load(shelf.folder.recognizer_file).fingerprint() == found.recognizer.fingerprint()
+
+
+def test_findings_name_the_photo_in_the_wrong_class(shelf: Shelf) -> None:
+    filled(shelf, each=5)
+    wrong = put(shelf, "apple", [png(1, 9)]).added[0]
+    learnt = settled(shelf)
+    assert learnt.recognizer is not None
+    found = findings(learnt.recognizer)
+    assert found is not None
+    assert found.left_out == 11
+    assert wrong in {one.photo for one in found.suspects if one.label == "apple" and one.answer == "pear"}
+    assert sum(pair.count for pair in found.confused) == found.left_out - found.right
+
+
+def test_a_file_becomes_a_shelf(shelves: Shelves, tmp_path: Path, method_file: str) -> None:
+    photos = [png(kind, number) for kind in range(2) for number in range(2)]
+    Recognizer(method_file).fit(photos, [7, 7, 8, 8]).save(tmp_path / "numbers.triptych")
+    shelf = shelves.load(tmp_path / "numbers.triptych")
+    assert (shelf.index.name, shelf.index.classes) == ("numbers", ("7", "8"))
+    learnt = settled(shelf)
+    assert learnt.recognizer is not None
+    assert learnt.recognizer.classes_.tolist() == ["7", "8"]
+    assert shelves.load(tmp_path / "numbers.triptych") is shelf
+    assert shelves.load(tmp_path / "numbers.triptych", "again") is not shelf
+
+
+def test_a_file_that_is_none_leaves_nothing_behind(shelves: Shelves, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.triptych").write_bytes(b"{}")
+    with pytest.raises(ValueError, match=r"x\.triptych"):
+        shelves.load(tmp_path / "x.triptych")
+    assert len(shelves) == 0
+    assert {place.name for place in data.iterdir()} == {".shelves.lock"}
+
+
+def test_a_deleted_shelf_is_gone(shelves: Shelves, shelf: Shelf, data: Path) -> None:
+    filled(shelf)
+    shelves.delete(shelf.id)
+    with pytest.raises(Missing, match="no shelf"):
+        shelves.get(shelf.id)
+    with pytest.raises(Missing, match="is gone"):
+        shelf.change(lambda index: index.with_class("plum"))
+    assert {place.name for place in data.iterdir()} == {".shelves.lock"}
+
+
+@pytest.mark.parametrize("id", ["", "..", "../data", "0" * 16, "\0", "x" * 10_000])
+def test_an_id_is_never_a_path(shelves: Shelves, id: str) -> None:
+    for ask in (shelves.get, shelves.delete):
+        with pytest.raises(Missing, match="no shelf"):
+            ask(id)
+
+
+def test_one_damaged_shelf_does_not_harm_the_others(shelves: Shelves, shelf: Shelf, data: Path) -> None:
+    broken = shelves.create("broken")
+    shelves.stop()
+    broken.folder.index_file.write_text("{")
+    again = Shelves(data, "mml-conv64f", "cpu")
+    again.stop()
+    assert again.get(shelf.id).index == shelf.index
+    with pytest.raises(ValueError, match="cannot be read"):
+        again.get(broken.id)
+    assert broken.folder.index_file.read_text() == "{"
+
+
+def test_one_process_has_the_data(shelves: Shelves, data: Path) -> None:
+    with pytest.raises(RuntimeError, match="another process"), opened(data):
+        pass
+
+
+def test_shelves_that_rest_wake_up(shelves: Shelves, shelf: Shelf) -> None:
+    learnt = filled(shelves.get(shelf.id))
+    others = [shelves.create(f"shelf {number}") for number in range(9)]
+    for other in others:
+        shelves.get(other.id)
+    assert shelf._learnt is None  # so many others were asked for since
+    again = settled(shelf).recognizer
+    assert again is not None
+    assert learnt.recognizer is not None
+    assert again.fingerprint() == learnt.recognizer.fingerprint()

@@ -1,0 +1,205 @@
+"""The page in a browser, as a person uses it. ``make test-web`` runs this."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from photos import photo
+from served import Running, running
+
+from triptych.serve import Shelves
+
+api = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.web
+
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+LONG = 60_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("needs Debian's chromium: make test-web installs it")
+    with api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(params=list(WIDTHS))
+def page(request: pytest.FixtureRequest, browser: Any, service: Running) -> Iterator[Any]:
+    """The page at a width, watched: it asks nobody else, and nothing goes wrong unseen."""
+    width, height = WIDTHS[request.param]
+    context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
+    found, wrong = context.new_page(), []
+    found.on("request", lambda one: None if one.url.startswith(_own(service)) else wrong.append(one.url))
+    found.on("pageerror", lambda error: wrong.append(str(error)))
+    found.on("console", lambda one: wrong.append(one.text) if "Content Security Policy" in one.text else None)
+    found.set_default_timeout(20_000)
+    found.goto(service.address)
+    yield found
+    context.close()
+    assert wrong == []
+
+
+def _own(service: Running) -> tuple[str, ...]:
+    return (service.address, "data:", "blob:")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Photos of two classes."""
+    for kind in range(2):
+        for number in range(6):
+            photo(kind, number, 60).save(tmp_path / f"{kind}-{number}.png")
+    return tmp_path
+
+
+def teach(page: Any, files: Path, each: int = 3) -> None:
+    for kind, label in enumerate(("apple", "pear")):
+        page.fill("#class-name", label)
+        page.press("#class-name", "Enter")
+        chosen = [str(files / f"{kind}-{number}.png") for number in range(each)]
+        page.get_by_label(f"add photos to {label}").set_input_files(chosen)
+        api.expect(photos_of(page, label)).to_have_count(each, timeout=LONG)
+    ready(page)
+
+
+def photos_of(page: Any, label: str) -> Any:
+    return page.locator("#classes section").filter(has=page.get_by_role("heading", name=label)).locator("li img")
+
+
+def ready(page: Any) -> None:
+    api.expect(page.locator("#status")).to_have_text("Ready", timeout=LONG)
+
+
+def keep_picture(page: Any, name: str) -> None:
+    """A screenshot, where somebody wants to look at it."""
+    if folder := os.environ.get("TRIPTYCH_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{name}-{page.viewport_size['width']}.png", full_page=True)
+
+
+def test_teach_ask_and_see_why(page: Any, files: Path) -> None:
+    teach(page, files)
+    page.set_input_files("#ask-files", [str(files / "0-5.png"), str(files / "1-5.png")])
+    answers = page.locator("#answers h3")
+    api.expect(answers).to_have_count(2, timeout=LONG)
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    page.get_by_role("button", name="Why?").first.click()
+    api.expect(page.locator(".heat svg")).to_be_visible(timeout=LONG)
+    assert page.locator(".levels").count() == 2
+    api.expect(page.locator("#trust")).to_contain_text("Of 6 of its own photos")
+    keep_picture(page, "answer")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="save answers as CSV").click()
+    lines = saved.value.path().read_text().splitlines()
+    assert lines[0] == "image,label,probability,none_of_these,in_support,error,p_apple,p_pear"
+    assert len(lines) == 3
+
+
+def test_what_was_taught_is_there_after_a_reload(page: Any, files: Path) -> None:
+    teach(page, files)
+    page.reload()
+    for label in ("apple", "pear"):
+        api.expect(photos_of(page, label)).to_have_count(3, timeout=LONG)
+    ready(page)
+
+
+def test_move_a_photo_and_undo(page: Any, files: Path) -> None:
+    teach(page, files)
+    photos_of(page, "apple").first.click()
+    page.locator("#move-to").select_option("pear")
+    page.get_by_role("button", name="Move it", exact=True).click()
+    api.expect(photos_of(page, "pear")).to_have_count(4, timeout=LONG)
+    page.get_by_role("button", name="Undo").click()
+    api.expect(photos_of(page, "apple")).to_have_count(3, timeout=LONG)
+    ready(page)
+
+
+def test_a_shelf_is_downloaded_and_loaded(page: Any, files: Path, tmp_path: Path) -> None:
+    teach(page, files)
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="download the shelf").click()
+    file = tmp_path / "mine.triptych"
+    saved.value.save_as(file)
+    page.set_input_files("#load", str(file))
+    api.expect(page.locator("#shelf option:checked")).to_have_text("mine", timeout=LONG)
+    api.expect(photos_of(page, "pear")).to_have_count(3, timeout=LONG)
+
+
+def test_without_a_network_the_page_says_so(page: Any, files: Path) -> None:
+    teach(page, files)
+    page.context.set_offline(True)
+    page.set_input_files("#ask-files", str(files / "0-5.png"))
+    api.expect(page.locator("#problem")).to_contain_text("does not answer")
+    page.context.set_offline(False)
+    page.set_input_files("#ask-files", str(files / "0-5.png"))
+    api.expect(page.locator("#answers h3")).to_have_count(1, timeout=LONG)
+    api.expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_two_editors(page: Any, files: Path, service: Running) -> None:
+    teach(page, files)
+    [shelf] = service.shelves
+    shelf.change(lambda index: index.with_class("plum"))
+    photos_of(page, "apple").first.click()
+    page.get_by_role("button", name="Remove it").click()
+    api.expect(page.locator("#problem")).to_contain_text("Somebody else")
+    api.expect(page.get_by_role("heading", name="plum")).to_be_visible()
+    assert len(shelf.index.ids("apple")) == 3
+
+
+def test_names_are_only_text(page: Any) -> None:
+    name = "<img src=x onerror=alert(1)>\"'&"
+    page.fill("#class-name", name)
+    page.press("#class-name", "Enter")
+    api.expect(page.locator("#classes h3 bdi")).to_have_text(name)
+    assert page.locator("#classes img").count() == 0
+
+
+def test_all_of_it_by_keyboard(page: Any, files: Path) -> None:
+    teach(page, files, each=2)
+    page.locator("#new-shelf").focus()
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+    assert {"undo", "ask-files", "class-name", "folders", "rename", "remove", "download", "load", "keep"} <= reached
+    photos_of(page, "apple").first.locator("xpath=ancestor::button").focus()
+    page.keyboard.press("Enter")
+    api.expect(page.locator("#dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    api.expect(page.locator("#dialog")).to_be_hidden()
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_axe_finds_no_serious_fault(page: Any, files: Path, colours: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.base").AXE_FILE_PATH
+    page.emulate_media(color_scheme=colours)
+    teach(page, files)
+    page.set_input_files("#ask-files", str(files / "0-5.png"))
+    page.get_by_role("button", name="Why?").click(timeout=LONG)
+    api.expect(page.locator(".heat svg")).to_be_visible(timeout=LONG)
+    keep_picture(page, colours)
+    page.evaluate(Path(axe).read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in {"serious", "critical"}] == []
+
+
+def test_a_token_is_asked_for_once(browser: Any, data: Path, method_file: str) -> None:
+    with running(data, method_file, token="0123456789abcdef-secret") as service:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(service.address)
+        for token in ("wrong", "0123456789abcdef-secret"):
+            page.fill("#dialog-field", token)
+            page.keyboard.press("Enter")
+        api.expect(page.locator("#shelf option")).to_have_count(1, timeout=LONG)
+        page.reload()
+        api.expect(page.locator("#status")).to_contain_text("Give it photos", timeout=LONG)
+        context.close()
+        assert isinstance(service.shelves, Shelves)

@@ -1,0 +1,42 @@
+"""A service in a thread of the tests' own process."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+import uvicorn
+
+from triptych.serve import Shelves, opened
+from triptych.serve.app import create_app
+from triptych.serve.settings import Settings
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that answers on this machine."""
+
+    address: str
+    shelves: Shelves
+
+    @property
+    def host(self) -> str:
+        return self.address.split("//")[1]
+
+
+@contextmanager
+def running(
+    data: Path, method_file: str, settings: Settings | None = None, token: str | None = None, hosts: Sequence[str] = ()
+) -> Iterator[Running]:
+    """A service in a thread of this process."""
+    with opened(data, method_file) as shelves, socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(create_app(shelves, settings, token, hosts), log_level="critical"))
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", shelves)
+        finally:
+            server.should_exit = True
+            thread.join()
