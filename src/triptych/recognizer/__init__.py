@@ -1,7 +1,8 @@
 """The recogniser: a scikit-learn classifier of photos, its state, its file, its calibration."""
 
+from triptych.recognizer.answering import QUERY_BATCH, Answer
 from triptych.recognizer.changes import changing
-from triptych.recognizer.estimator import QUERY_BATCH, Answer, Recognizer
+from triptych.recognizer.estimator import Recognizer
 from triptych.recognizer.file import plain_label
 
 __all__ = ["QUERY_BATCH", "Answer", "Recognizer", "changing", "plain_label"]
