@@ -69,7 +69,7 @@ def prediction_sets(probabilities: Float[np.ndarray, "Q N"], threshold: float) -
     >>> import numpy as np
     >>> from triptych.recognizer.sets import prediction_sets
     >>> prediction_sets(np.array([[0.25, 0.5, 0.25], [0.0, 0.1, 0.9]]), threshold=0.6)
-    [(1, 0), (2, 1)]
+    [(1, 0), (2,)]
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")
     sizes = (_above(np.take_along_axis(probabilities, order, axis=1)) <= threshold).sum(axis=1)
