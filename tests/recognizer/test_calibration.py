@@ -129,12 +129,17 @@ def test_new_photos_get_a_lower_temperature_than_those_left_out(shots: int, fact
     assert found.temperature / found.left_out_temperature == pytest.approx(factor, abs=1e-3)
 
 
-def test_where_classes_do_not_depend_on_each_other_it_is_the_same() -> None:
+def test_where_classes_do_not_depend_on_each_other_or_training_has_calibrated_it_is_the_same() -> None:
     method = build_method("mml-conv64f").eval()
     truth = torch.tensor([0, 0, 1, 1])
     levels = {name: torch.nn.functional.one_hot(truth, 2).float() for name in method.level_names}
     left_out = LeftOut(levels, truth, ("a", "b", "c", "d"), (("a", "b"), ("c", "d")))
     found = learn_from(method, left_out).calibration
+    assert found is not None
+    assert found.temperature == found.left_out_temperature
+    trained = SalientMML(SalientConfig()).eval()
+    trained.fusion.observed.fill_(1)
+    found = learn_from(trained, _left_out(trained, 3)).calibration
     assert found is not None
     assert found.temperature == found.left_out_temperature
 

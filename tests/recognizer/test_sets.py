@@ -57,7 +57,7 @@ def test_threshold_is_the_least_that_holds_enough_photos(coverage: float, photos
 def test_sets_of_exchangeable_photos_cover_as_stated(coverage: float, sharpness: float) -> None:
     """However wrong the probabilities are: the classes are drawn from others, of ``sharpness`` times the logits."""
     rng = np.random.default_rng(2)
-    runs, photos, held, sizes = 1500, 40, [], []
+    runs, photos, held, sizes = 600, 40, [], []
     for run in range(runs):
         probabilities = _forecasts(photos + 1, 6, seed=run)
         true = probabilities**sharpness
