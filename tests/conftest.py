@@ -16,6 +16,8 @@ _CHECKED = [
     "backbones",
     "comparison.baselines",
     "comparison.contest",
+    "recognizer.sets",
+    "recognizer.unknowns",
     "support",
     "data.augment",
     "evaluation",

@@ -166,50 +166,55 @@ def test_all_contenders_have_the_same_budget() -> None:
             assert budget.steps * budget.episodes_per_step == 100
 
 
+def test_draws_share_no_photo_and_unknown_classes_are_others() -> None:
+    from photo_sets import draw
+
+    labels = np.repeat(np.arange(6), 5)
+    one, same = (draw(labels, seed=1, shot=2, known=3, unknown=2, asked=2) for _ in range(2))
+    assert one.learnt.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert len({*one.learnt.photos, *one.known, *one.unknown}) == 6 + 6 + 4
+    assert np.array_equal(one.known, same.known)
+    owner = labels[one.learnt.photos[::2]]
+    assert (owner[one.truth] == labels[one.known]).all()
+    assert set(labels[one.unknown]).isdisjoint(owner)
+    with pytest.raises(ValueError, match="expected 3 classes of more than 5 photos"):
+        draw(labels, seed=1, shot=5, known=3)
+
+
+def test_figures_of_unknowns() -> None:
+    from unknown import figures
+
+    score = np.array([*np.arange(1, 21.0), 0.5, 3.0])  # a twentieth of 20 known ones is below 1.95
+    assert figures(score, known=20) == {"auroc": pytest.approx((20 + 17.5) / 40), "false_accept": 0.5}
+
+
 @pytest.mark.slow
-def test_the_benchmark_of_unknowns_on_a_folder(
+def test_the_benchmarks_of_unknowns_and_shifts_on_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    from unknown import draw, main, over_draws, unknown_figures
+    import shifts
+    import unknown
 
-    folder = class_folders(tmp_path / "photos", classes=4, each=5)
-    support, labels, known, truth, others = draw(folder, seed=1, shot=2, known=3, asked=2, strange=4)
-    names = [Path(photo).parent.name for photo in support]
-    assert len(support) == len(set(support) - set(known) - set(others)) == 6
-    assert [names[2 * label] for label in truth] == [Path(photo).parent.name for photo in known]
-    assert {Path(photo).parent.name for photo in others}.isdisjoint(names)
-    assert labels.tolist() == [0, 0, 1, 1, 2, 2]
-    assert unknown_figures(np.array([3.0, 1.0, 2.0, 0.0]), known=2, threshold=2.0) == {
-        "auroc": 0.75,
-        "false_reject": 0.5,
-        "false_accept": 0.5,
-    }
-    assert over_draws([0.5], asked=0.2) == {"mean": 0.5}
-    # Of three draws: 4.3 deviations, times the root of 1/3 for the draws and 1/4 for the photos that they share.
-    assert over_draws([0.4, 0.5, 0.6], asked=0.2)["ci95"] == pytest.approx(
-        4.303 * 0.1 * (1 / 3 + 1 / 4) ** 0.5, rel=1e-3
-    )
-    arguments = [
-        "--seeds",
-        "2",
-        "--shots",
-        "2",
-        "--known",
-        "3",
-        "--asked",
-        "2",
-        "--json",
-        str(tmp_path / "record.json"),
-    ]
-    monkeypatch.setattr("sys.argv", ["unknown.py", str(folder), *arguments])
-    main()
-    record = json.loads((tmp_path / "record.json").read_text())
-    assert len(record["rows"]) == 2
-    figures = record["summary"]["2"]
-    assert figures.keys() == {"recogniser", "class mean", "nearest neighbour"}
-    assert all(one["auroc"]["mean"] > 0.5 for one in figures.values())
-    assert figures["recogniser"]["accuracy"]["mean"] == 1
-    assert "| 2 | recogniser | 100.0 ± 0.0 |" in capsys.readouterr().out
+    folder = class_folders(tmp_path / "photos", classes=6, each=6)
+    record = tmp_path / "record.json"
+    arguments = [str(folder), "--seeds", "2", "--shots", "1", "3", "--cache", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["unknown.py", *arguments, "--json", str(record)])
+    unknown.main()
+    found = json.loads(record.read_text())["folders"]["photos"]
+    assert found.keys() == {"1", "3"}
+    assert found["3"]["recogniser"]["auroc"]["mean"] > 0.5
+    assert {"own_false_alarm", "own_false_accept"} <= found["3"]["recogniser"].keys()
+    assert "| ViM | " in capsys.readouterr().out
+    record.unlink()
+    monkeypatch.setattr("sys.argv", ["shifts.py", *arguments[:4], "3", "--json", str(record)])
+    shifts.main()
+    found = json.loads(record.read_text())["spoilt"]["photos"]["3"]
+    assert found.keys() == {"clean", *shifts.SHIFTS}
+    for one in found.values():
+        sizes = [one[f"size {coverage}"]["mean"] for coverage in shifts.COVERAGES]
+        assert 1 <= sizes[0] <= sizes[1] <= sizes[2] <= 6
+    assert found["clean"]["accuracy"]["mean"] > 0.8
+    assert "| photos, 3 | jpeg | " in capsys.readouterr().out
 
 
 @pytest.mark.slow

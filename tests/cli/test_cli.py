@@ -52,6 +52,16 @@ def test_predict_answers_new_photos(command: Command, model: Path, tmp_path: Pat
     assert all(sum(answer["probabilities"].values()) == pytest.approx(1) for answer in ended.json)
 
 
+def test_predict_gives_sets_of_a_stated_coverage(command: Command, model: Path, tmp_path: Path) -> None:
+    photo(0, 50).save(tmp_path / "new.png")
+    (told,) = command("predict", model, tmp_path / "new.png", "--coverage", "0.5", "--json").json
+    assert told["prediction_set"][0] == told["label"]
+    assert set(told["prediction_set"]) <= set(told["probabilities"])
+    ended = command("predict", model, tmp_path / "new.png", "--coverage", "0.5")
+    assert f"; 0.5 coverage: {', '.join(told['prediction_set'])}" in ended.out
+    assert "prediction_set" not in command("predict", model, tmp_path / "new.png", "--json").json[0]
+
+
 def test_predict_answers_the_photos_of_folders_too(command: Command, model: Path, tmp_path: Path) -> None:
     (tmp_path / "more" / "deeper").mkdir(parents=True)
     places = ["first.png", "more/1.png", "more/deeper/2.png"]

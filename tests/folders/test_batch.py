@@ -114,6 +114,36 @@ def test_a_column_of_parquet_has_the_type_of_its_labels(
     assert pd.read_parquet(tmp_path / "x.parquet")["label"].dtype == kind
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_sets_are_a_column_where_they_are_asked_for(
+    recognizer: Recognizer, folder: Path, tmp_path: Path, ending: str
+) -> None:
+    out = tmp_path / f"answers.{ending}"
+    predict_folder(recognizer, folder, out, coverage=0.5)
+    read = {
+        "csv": lambda: [{**row, "prediction_set": json.loads(row["prediction_set"] or "null")} for row in rows(out)],
+        "jsonl": lambda: [json.loads(line) for line in out.read_text().splitlines()],
+        "parquet": lambda: pq.read_table(out).to_pylist(),
+    }
+    found = read[ending]()
+    readable = [row for row in found if not row["error"]]
+    sets = recognizer.predict_sets([folder / row["image"] for row in readable], coverage=0.5)
+    assert [tuple(row["prediction_set"]) for row in readable] == sets
+    assert [row["prediction_set"] for row in found if row["error"]] == [None]
+
+
+def test_sets_of_labels_of_several_types_are_text_in_parquet(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    photo(1, 50).save(tmp_path / "photos" / "x.png")
+    recognizer = Recognizer(small_method()).fit(
+        [photo(kind, i) for kind in range(2) for i in range(3)], [1] * 3 + ["x"] * 3
+    )
+    with pytest.warns(UserWarning, match="every set holds all classes"):
+        predict_folder(recognizer, tmp_path / "photos", tmp_path / "x.parquet", coverage=0.99)
+    (row,) = pq.read_table(tmp_path / "x.parquet").to_pylist()
+    assert sorted(row["prediction_set"]) == ["1", "x"]
+
+
 def command_line(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "triptych.cli", *map(str, arguments)]
 
@@ -185,6 +215,8 @@ def test_a_changed_folder_or_setting_is_noticed(recognizer: Recognizer, tmp_path
     out.unlink()
     with pytest.raises(ValueError, match="another recogniser, folder or setting"):
         predict_folder(recognizer, photos, out, unknown="none")
+    with pytest.raises(ValueError, match="another recogniser, folder or setting"):
+        predict_folder(recognizer, photos, out, coverage=0.5)
     photo(0, 51).save(photos / "2.png")
     with pytest.raises(ValueError, match="another recogniser, folder or setting"):
         predict_folder(recognizer, photos, out)
@@ -241,6 +273,8 @@ def test_one_process_at_a_time(recognizer: Recognizer, folder: Path, tmp_path: P
             ("photos", "--out", "x.csv", "--unknown", "none", "--false-alarm", "2"),
             "false_alarm must be between 0 and 1",
         ),
+        (("photos/1.png", "--coverage", "1"), "coverage must be between 0 and 1"),
+        (("photos", "--out", "x.csv", "--coverage", "0"), "coverage must be between 0 and 1"),
         (("photos/1.png", "--false-alarm", "0.1"), "--false-alarm 0.1: expected --unknown beside it"),
         (("photos", "--out", "x.csv", "--false-alarm", "0.1"), "--false-alarm 0.1: expected --unknown beside it"),
         (("photos", "--out", "x.csv", "--unknown", ""), "unknown is empty; expected what to call a photo"),

@@ -5,24 +5,15 @@ import pytest
 import torch
 
 from triptych.fusion import LevelFusion, learn_fusion
+from triptych.methods import SalientConfig, SalientMML, build_method
 from triptych.recognizer.calibration import (
     Calibration,
     _temperature,
     calibration_error,
-    known_score,
+    learn_from,
+    usual_temperature,
 )
-from triptych.recognizer.leave_one_out import even_shares
-
-
-def test_what_resembles_many_classes_is_less_known_than_what_resembles_one() -> None:
-    many, one, shifted = torch.randn(3, 30).clamp(-1, 1).double()
-    many[:6], one[:1] = 5.0, 5.0
-    shifted = one + 100
-    alike, clear, moved = known_score(torch.stack([many, one, shifted])).tolist()
-    assert alike < 0.5 < 3 < clear == pytest.approx(moved)
-    # What it has nothing in common with does not count: more such classes change nothing.
-    assert known_score(torch.cat([one, torch.full((50,), -9.0)])[None]).item() == pytest.approx(clear)
-    assert known_score(torch.tensor([[3.0, 1.0]])).item() == 2.0
+from triptych.recognizer.leave_one_out import LeftOut, even_shares
 
 
 def test_temperature_finds_the_scale_of_the_logits() -> None:
@@ -44,7 +35,7 @@ def test_temperature_of_many_is_hardly_held_back() -> None:
 
 @pytest.mark.parametrize(("rate", "expected"), [(0.05, 4.0), (0.1, 9.0), (0.001, 0.0), (0.999, 98.0)])
 def test_threshold_is_the_conformal_quantile(rate: float, expected: float) -> None:
-    calibration = Calibration(1.0, tuple(float(i) for i in range(99)), 1.0, 0.0, 0.0)
+    calibration = Calibration(1.0, 1.0, tuple(float(i) for i in range(99)), (), 1.0, 0.0, 0.0)
     assert calibration.threshold(rate) == expected
 
 
@@ -53,7 +44,7 @@ def test_threshold_keeps_the_stated_rate() -> None:
     alarms = []
     for _ in range(400):
         known = rng.normal(size=60)
-        alarms.append(rng.normal() < Calibration(1.0, tuple(sorted(known)), 1.0, 0.0, 0.0).threshold(0.1))
+        alarms.append(rng.normal() < Calibration(1.0, 1.0, tuple(sorted(known)), (), 1.0, 0.0, 0.0).threshold(0.1))
     assert np.mean(alarms) < 0.1 + 3 * (0.09 / 400) ** 0.5
 
 
@@ -119,3 +110,42 @@ def test_a_few_photos_hardly_move_the_weights() -> None:
     levels, truth = _levels(4, {"good": 0.5, "bad": 50.0}, {"good": 1.0, "bad": 1.0})
     weights = learn_fusion(levels, truth).log_weight.exp()
     assert ((weights / 0.5).log().abs() < np.log(4)).all()
+
+
+def _left_out(method: SalientMML, shots: int) -> LeftOut:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.arange(3).repeat_interleave(shots)
+    right = torch.nn.functional.one_hot(truth, 3).float()
+    levels = {name: right + torch.randn(len(truth), 3, generator=generator) for name in method.level_names}
+    ids = tuple(tuple(f"{n}-{i}" for i in range(shots)) for n in range(3))
+    return LeftOut(levels, truth, tuple(one for own in ids for one in own), ids)
+
+
+@pytest.mark.parametrize(("shots", "factor"), [(2, 0.594), (4, 0.835), (10, 0.950)])
+def test_new_photos_get_a_lower_temperature_than_those_left_out(shots: int, factor: float) -> None:
+    method = SalientMML(SalientConfig()).eval()
+    found = learn_from(method, _left_out(method, shots)).calibration
+    assert found is not None
+    assert found.temperature / found.left_out_temperature == pytest.approx(factor, abs=1e-3)
+
+
+def test_where_classes_do_not_depend_on_each_other_or_training_has_calibrated_it_is_the_same() -> None:
+    method = build_method("mml-conv64f").eval()
+    truth = torch.tensor([0, 0, 1, 1])
+    levels = {name: torch.nn.functional.one_hot(truth, 2).float() for name in method.level_names}
+    left_out = LeftOut(levels, truth, ("a", "b", "c", "d"), (("a", "b"), ("c", "d")))
+    found = learn_from(method, left_out).calibration
+    assert found is not None
+    assert found.temperature == found.left_out_temperature
+    trained = SalientMML(SalientConfig()).eval()
+    trained.fusion.observed.fill_(1)
+    found = learn_from(trained, _left_out(trained, 3)).calibration
+    assert found is not None
+    assert found.temperature == found.left_out_temperature
+
+
+def test_without_left_out_photos_only_an_untrained_fusion_is_held_back() -> None:
+    method = SalientMML(SalientConfig())
+    assert usual_temperature(method) > 1
+    method.fusion.observed.fill_(1)
+    assert usual_temperature(method) == 1

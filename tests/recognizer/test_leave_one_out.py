@@ -12,7 +12,7 @@ from toys import small_method
 
 from triptych import Recognizer
 from triptych.methods import MML, Encoded, Summary
-from triptych.recognizer.estimator import _read_one
+from triptych.recognizer.answering import _read_one
 from triptych.recognizer.leave_one_out import _shares, leave_one_out, most_left_out
 from triptych.support import Support
 

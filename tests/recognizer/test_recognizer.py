@@ -31,6 +31,15 @@ from triptych.system.files import pack, unpack
 from triptych.weights import DEFAULT
 
 SHOTS = {"a": 3, "b": 1, "c": 2}
+TRUSTED = {
+    "temperature": 1.0,
+    "left_out_temperature": 1.0,
+    "known": [1.0],
+    "known_weights": [1.0] * 4,
+    "accuracy": 1,
+    "ece_before": 0,
+    "ece": 0,
+}
 UNTRAINED = {"spread": [1.0] * 4, "observed": 1, "log_temperature": [0.0] * 4, "log_weight": [0.0] * 4}  # a fusion
 
 
@@ -410,7 +419,7 @@ def rewritten(path: Path, **changes: object) -> Path:
 
 def test_a_newer_version_asks_for_an_update(saved: Path) -> None:
     with pytest.raises(ValueError, match="newer triptych; update"):
-        Recognizer.load(rewritten(saved, version=6))
+        Recognizer.load(rewritten(saved, version=7))
 
 
 def test_another_kind_of_file_is_refused(saved: Path) -> None:
@@ -437,19 +446,22 @@ def test_altered_names_are_noticed(saved: Path) -> None:
         ({"fusion": {**UNTRAINED, "spread": [float("nan")] * 4}}, "its fusion holds no numbers"),
         ({"settings": {"views": 3, "calibrate": True, "thumbnails": True}}, "photos, names and maps disagree"),
         ({"settings": {"views": 0, "calibrate": True, "thumbnails": True}}, "there are 0 views of each photo"),
-        ({"calibration": {"known": [], "temperature": 1.0}}, "calibration"),
-        ({"calibration": {"known": [1.0], "temperature": "warm"}}, "do not fit together"),
-        ({"calibration": {"known": [1.0], "temperature": float("nan")}}, "calibration"),
+        ({"calibration": {**TRUSTED, "known": []}}, "its calibration holds numbers"),
+        ({"calibration": {**TRUSTED, "temperature": "warm"}}, "do not fit together"),
+        ({"calibration": {**TRUSTED, "temperature": float("nan")}}, "its calibration holds numbers"),
+        ({"calibration": {**TRUSTED, "ece": "no"}}, "do not fit together"),
+        ({"calibration": {**TRUSTED, "left_out_temperature": 0}}, "its calibration holds numbers"),
+        ({"calibration": {**TRUSTED, "known_weights": [float("nan")] * 4}}, "its calibration holds numbers"),
         (
-            {"calibration": {"known": [1.0], "temperature": 1.0, "accuracy": 1, "ece_before": 0, "ece": "no"}},
-            "do not fit together",
+            {"calibration": {**TRUSTED, "known_weights": [1.0]}},
+            "the weights of what is known are not those of its levels",
         ),
     ],
     ids=str,
 )
 def test_a_file_with_a_true_checksum_and_false_contents_is_refused(saved: Path, changes: dict, message: str) -> None:
     data = rewritten(saved, **changes).read_bytes()
-    tensors, content = unpack(data, "triptych-recognizer", 5, "x")
+    tensors, content = unpack(data, "triptych-recognizer", 6, "x")
     rewritten(saved, checksum=_checksum(tensors, content))
     with pytest.raises(ValueError, match=rf"x\.triptych: damaged: .*{message}"):
         Recognizer.load(saved)
@@ -466,10 +478,10 @@ def test_a_file_with_a_true_checksum_and_false_contents_is_refused(saved: Path, 
     ids=["too few", "no numbers", "no such photo", "twice"],
 )
 def test_false_similarities_of_photos_left_out_are_refused(saved: Path, name: str, value: torch.Tensor) -> None:
-    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 5, "x")
+    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 6, "x")
     tensors[name] = value
     content["checksum"] = _checksum(tensors, content)
-    saved.write_bytes(pack(tensors, "triptych-recognizer", 5, content))
+    saved.write_bytes(pack(tensors, "triptych-recognizer", 6, content))
     with pytest.raises(ValueError, match=r"x\.triptych: damaged: its parts do not fit together"):
         Recognizer.load(saved)
 
@@ -492,17 +504,17 @@ def test_false_similarities_of_photos_left_out_are_refused(saved: Path, name: st
 def test_what_is_not_encoded_as_its_method_does_is_refused(
     saved: Path, change: Callable[[dict[str, torch.Tensor]], object], message: str
 ) -> None:
-    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 5, "x")
+    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 6, "x")
     change(tensors)
     content["checksum"] = _checksum(tensors, content)
-    saved.write_bytes(pack(tensors, "triptych-recognizer", 5, content))
+    saved.write_bytes(pack(tensors, "triptych-recognizer", 6, content))
     with pytest.raises(ValueError, match=rf"x\.triptych: damaged: its parts do not fit together .*{message}"):
         Recognizer.load(saved)
 
 
 def test_a_file_that_tells_a_width_of_labels_cuts_no_longer_ones(saved: Path) -> None:
     """Files did when the format was new."""
-    tensors, content = unpack(rewritten(saved, dtype="<U1").read_bytes(), "triptych-recognizer", 5, "x")
+    tensors, content = unpack(rewritten(saved, dtype="<U1").read_bytes(), "triptych-recognizer", 6, "x")
     rewritten(saved, checksum=_checksum(tensors, content))
     recognizer = Recognizer.load(saved).add([photo(9, 0)], "quince")
     assert recognizer.classes_.tolist() == ["a", "b", "c", "quince"]
@@ -550,7 +562,7 @@ def test_ordinary_use_warns_of_nothing() -> None:
         small().fit(*support()).predict([photo(0, 100)])
 
 
-@pytest.mark.parametrize("version", [1, 4])
+@pytest.mark.parametrize("version", [1, 5])
 def test_a_file_of_an_earlier_version_is_refused_in_one_line(saved: Path, version: int) -> None:
     with pytest.raises(ValueError, match=r"x\.triptych: written by an earlier triptych.*; fit it anew$") as caught:
         Recognizer.load(rewritten(saved, version=version))

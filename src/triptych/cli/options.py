@@ -16,6 +16,7 @@ __all__ = [
     "AsJson",
     "Backbone",
     "Changes",
+    "Coverage",
     "Data",
     "Device",
     "FalseAlarm",
@@ -68,6 +69,10 @@ FalseAlarm = Annotated[
     typer.Option(
         help="With --unknown: the share of photos of known classes that may be called so.", show_default="0.05"
     ),
+]
+Coverage = Annotated[
+    float | None,
+    typer.Option(help="Also give the set of classes that holds the true one so often, for example 0.9."),
 ]
 Data = Annotated[
     str,

@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Device, FalseAlarm, Method, Overwrite, RecognizerFile, Unknown, checked
+from triptych.cli.options import (
+    AsJson,
+    Coverage,
+    Device,
+    FalseAlarm,
+    Method,
+    Overwrite,
+    RecognizerFile,
+    Unknown,
+    checked,
+)
 from triptych.cli.terminal import complain, print_json, say
 from triptych.system.outputs import PAGE, TABLE, check_output
 from triptych.system.settings import whole
@@ -53,6 +63,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Photos to recognise, and folders of them.")],
     unknown: Unknown = None,
     false_alarm: FalseAlarm = None,
+    coverage: Coverage = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -76,10 +87,10 @@ def predict(
     usable_device(device)
     model = Recognizer.load(recognizer, device)
     if out is not None:
-        return _predict_folder(model, images[0], out, unknown, share, overwrite, as_json)
+        return _predict_folder(model, images[0], out, unknown, share, coverage, overwrite, as_json)
     photos = _photos(images)
-    answers = model.answers(photos, unknown, share)
-    told = [_tell(model, answer, as_json) for answer in _tracked(answers, len(photos), as_json)]
+    answers = model.answers(photos, unknown, share, coverage)
+    told = [_tell(model, answer, coverage, as_json) for answer in _tracked(answers, len(photos), as_json)]
     if as_json:
         print_json(told)
     if any("error" in answer for answer in told):
@@ -155,19 +166,22 @@ def _tracked(answers: Iterator[Any], total: int, quiet: bool) -> Iterable[Any]:
     return track(answers, "recognising", total) if quiet else answers
 
 
-def _tell(model: Any, answer: Any, as_json: bool) -> dict[str, Any]:
+def _tell(model: Any, answer: Any, coverage: float | None, as_json: bool) -> dict[str, Any]:
     """Say what a photo is, and return it for JSON."""
     if answer.error is not None:
         complain("error", answer.error)
         return {"image": answer.image, "error": answer.error}
     if not as_json:
-        say(f"{answer.image}: {answer.label} ({answer.probability:.1%})")
+        among = "" if coverage is None else f"; {coverage:.4g} coverage: {', '.join(map(str, answer.prediction_set))}"
+        say(f"{answer.image}: {answer.label} ({answer.probability:.1%}){among}")
     told = {
         "image": answer.image,
         "label": answer.label,
         "probability": answer.probability,
         "probabilities": {str(label): float(p) for label, p in zip(model.classes_, answer.probabilities, strict=True)},
     }
+    if coverage is not None:
+        told["prediction_set"] = [str(label) for label in answer.prediction_set]
     if answer.in_support:
         told["in_support"] = True
         complain("warning", f"{answer.image}: one of the photos that were learnt from; its answer proves nothing")
@@ -175,11 +189,18 @@ def _tell(model: Any, answer: Any, as_json: bool) -> dict[str, Any]:
 
 
 def _predict_folder(
-    model: Any, folder: Path, out: Path, unknown: str | None, false_alarm: float, overwrite: bool, as_json: bool
+    model: Any,
+    folder: Path,
+    out: Path,
+    unknown: str | None,
+    false_alarm: float,
+    coverage: float | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     from triptych.folders.predict import beside_photos, predict_folder
 
-    summary = predict_folder(model, folder, out, unknown, false_alarm, overwrite)
+    summary = predict_folder(model, folder, out, unknown, false_alarm, overwrite, coverage)
     if as_json:
         print_json(asdict(summary))
     else:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from triptych.data.files import is_image
 from triptych.data.folders import walk, warn_of_unread
-from triptych.folders.tables import WRITERS, Row
+from triptych.folders.tables import SET, WRITERS, Row
 from triptych.recognizer import QUERY_BATCH, Answer, Recognizer, plain_label
 from triptych.system.files import turn_to_write, writing_whole
 from triptych.system.progress import track
@@ -76,14 +76,16 @@ def predict_folder(
     unknown: Hashable | None = None,
     false_alarm: float = 0.05,
     overwrite: bool = False,
+    coverage: float | None = None,
 ) -> BatchSummary:
     """Recognise all photos of a folder and its sub-folders; of all of them, memory holds the names alone.
 
     The file gets a row per photo, in the order of their names, with the columns image (its path in the folder),
-    label, probability, in_support (it is one of the photos that were learnt from) and error (why it cannot be
-    read). Files that are no images by their first bytes get none. The file appears when it is complete. Until then the
-    answers are in ``NAME.partial`` beside it: called again with the same arguments, the function goes on from there,
-    and ends with the file of a run that was never interrupted.
+    label, probability, in_support (it is one of the photos that were learnt from), error (why it cannot be read) and,
+    with ``coverage``, prediction_set (see ``Recognizer.predict_sets``). Files that are no images by their first bytes
+    get none. The file appears when it is complete. Until then the answers are in ``NAME.partial`` beside it: called
+    again with the same arguments, the function goes on from there, and ends with the file of a run that was never
+    interrupted.
 
     Args:
         recognizer: a fitted recogniser.
@@ -92,10 +94,11 @@ def predict_folder(
         unknown: what to answer for photos of none of the classes; None to choose a class always.
         false_alarm: see ``Recognizer.predict``.
         overwrite: replace ``out`` if it exists.
+        coverage: how often the set of each photo holds its class; None for no sets.
 
     Raises:
         ValueError: no such folder, or no photos in it; a file that exists, or has another ending; ``NAME.partial``
-            holds answers of another recogniser, folder or setting; unknowns cannot be told, or a class is called so.
+            holds answers of another recogniser, folder or setting; unknowns or sets cannot be told.
         RuntimeError: another process is writing the same file.
         OSError: the file cannot be written.
 
@@ -121,22 +124,22 @@ def predict_folder(
     journal = out.with_name(f"{out.name}.partial")
     found = photos_below(folder, without=(out, journal))
     photos = found.names
-    header = _header(recognizer, photos, unknown, false_alarm)
-    recognizer.answers((), unknown, false_alarm)  # unknowns that cannot be told are an error before there is a file
+    header = _header(recognizer, photos, unknown, false_alarm, coverage)
+    recognizer.answers((), unknown, false_alarm, coverage)  # what cannot be told is an error before there is a file
     with turn_to_write(out, wait=False):
         if out.exists() and not overwrite:
             raise ValueError(f"{out}: exists already; remove it, or name another file for the answers")
         with _appending(journal) as file:
             done = _continue(file, header, photos, journal)
             asked = photos[done:]
-            answers = recognizer.answers((folder / name for name in asked), unknown, false_alarm)
+            answers = recognizer.answers((folder / name for name in asked), unknown, false_alarm, coverage)
             began = time.perf_counter()
-            _record(file, track(answers, "recognising", total=len(asked)), folder, asked)
+            _record(file, track(answers, "recognising", total=len(asked)), folder, asked, coverage)
             rate = len(asked) / (time.perf_counter() - began)
         labels = [plain_label(label) for label in (*recognizer.support_, *([] if unknown is None else [unknown]))]
         counts = {"unknown": 0, "unreadable": 0}
         with writing_whole(out) as file:
-            WRITERS[out.suffix](file, _counted(_rows(journal), unknown, counts), labels)
+            WRITERS[out.suffix](file, _counted(_rows(journal), unknown, counts), labels, coverage is not None)
         journal.unlink()
     seconds = time.perf_counter() - start
     counts |= {"not_images": found.not_images, "unread": found.unread}
@@ -192,7 +195,9 @@ def beside_photos(not_images: int, unread: int) -> str:
     return (others if not_images else "") + (locked if unread else "")
 
 
-def _header(recognizer: Recognizer, photos: Sequence[str], unknown: Any, false_alarm: float) -> Row:
+def _header(
+    recognizer: Recognizer, photos: Sequence[str], unknown: Any, false_alarm: float, coverage: float | None
+) -> Row:
     """What the answers depend on."""
     listing = hashlib.blake2b(digest_size=16)
     for name in photos:
@@ -205,6 +210,7 @@ def _header(recognizer: Recognizer, photos: Sequence[str], unknown: Any, false_a
         "listing": listing.hexdigest(),
         "unknown": None if unknown is None else plain_label(unknown),
         "false_alarm": None if unknown is None else false_alarm,
+        "coverage": coverage,
     }
 
 
@@ -254,22 +260,26 @@ def _image(line: bytes) -> str | None:
         return None
 
 
-def _record(file: BinaryIO, answers: Iterator[Answer], folder: Path, photos: Sequence[str]) -> None:
+def _record(
+    file: BinaryIO, answers: Iterator[Answer], folder: Path, photos: Sequence[str], coverage: float | None
+) -> None:
     """Append the answers, a batch at a time."""
     named = zip(photos, answers, strict=True)
     while batch := list(islice(named, QUERY_BATCH)):
-        file.write("".join(json.dumps(_row(name, answer, folder)) + "\n" for name, answer in batch).encode())
+        file.write("".join(json.dumps(_row(name, answer, folder, coverage)) + "\n" for name, answer in batch).encode())
         file.flush()
 
 
-def _row(name: str, answer: Answer, folder: Path) -> Row:
+def _row(name: str, answer: Answer, folder: Path, coverage: float | None) -> Row:
     read = answer.error is None
+    sets = {} if coverage is None else {SET: None if not read else list(map(plain_label, answer.prediction_set or ()))}
     return {
         "image": _text(name),
         "label": plain_label(answer.label) if read else None,
         "probability": answer.probability if read else None,
         "in_support": answer.in_support if read else None,
         "error": None if answer.error is None else _text(answer.error.removeprefix(f"{printable(folder / name)}: ")),
+        **sets,
     }
 
 

@@ -7,29 +7,32 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, BinaryIO
 
-__all__ = ["COLUMNS", "WRITERS", "Row"]
+__all__ = ["COLUMNS", "SET", "WRITERS", "Row"]
 
 Row = dict[str, Any]
 
 COLUMNS = ("image", "label", "probability", "in_support", "error")
+SET = "prediction_set"  # one more column, where sets were asked for: a list, which CSV holds as JSON
 
 _CHUNK = 10_000  # rows of a Parquet row group, held at a time
 
 
-def _write_csv(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any]) -> None:
+def _write_csv(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any], sets: bool = False) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    writer = csv.DictWriter(text, COLUMNS)
+    writer = csv.DictWriter(text, [*COLUMNS, *([SET] if sets else [])])
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        some = row.get(SET) is not None
+        writer.writerow({**row, SET: json.dumps(row[SET], ensure_ascii=False)} if some else row)
     text.detach()  # flushes, and leaves the file open
 
 
-def _write_json_lines(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any]) -> None:
+def _write_json_lines(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any], sets: bool = False) -> None:
     for row in rows:
         file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
 
 
-def _write_parquet(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any]) -> None:
+def _write_parquet(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any], sets: bool = False) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -37,12 +40,19 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any]) -
     numbers = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
     kind = numbers.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
     types = (pa.string(), kind, pa.float64(), pa.bool_(), pa.string())
-    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+    schema = pa.schema([*zip(COLUMNS, types, strict=True), *([(SET, pa.list_(kind))] if sets else [])])
     with pq.ParquetWriter(file, schema) as writer:
         for chunk in _chunks(rows):
             if kind == pa.string():
-                chunk = [{**row, "label": None if row["label"] is None else str(row["label"])} for row in chunk]
+                chunk = [_as_text(row) for row in chunk]
             writer.write_table(pa.Table.from_pylist(chunk, schema))
+
+
+def _as_text(row: Row) -> Row:
+    """A row whose labels are text."""
+    likely = row.get(SET)
+    label = None if row["label"] is None else str(row["label"])
+    return {**row, "label": label, SET: None if likely is None else [str(one) for one in likely]}
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -51,9 +61,9 @@ def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield chunk
 
 
-# Ending -> (file, rows, all labels that may occur) -> None. A column of Parquet has one type: labels that differ in
-# theirs become text.
-WRITERS: dict[str, Callable[[BinaryIO, Iterable[Row], Sequence[Any]], None]] = {
+# Ending -> (file, rows, all labels that may occur, whether rows have sets) -> None. A column of Parquet has one type:
+# labels that differ in theirs become text.
+WRITERS: dict[str, Callable[[BinaryIO, Iterable[Row], Sequence[Any], bool], None]] = {
     ".csv": _write_csv,
     ".jsonl": _write_json_lines,
     ".parquet": _write_parquet,

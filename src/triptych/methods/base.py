@@ -90,6 +90,11 @@ class Method(nn.Module, ABC):
     def level_names(self) -> tuple[str, ...]:
         """The names of the levels, one or more, in the order of all tables."""
 
+    @property
+    def absolute_levels(self) -> tuple[str, ...]:
+        """Levels whose similarity with a class means the same whatever the other classes are; they tell unknowns."""
+        return ()
+
     @abstractmethod
     def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
         """What the levels compare queries with, of one class: V ``views`` of each of its K images, K * V in all."""

@@ -30,7 +30,7 @@ from triptych.similarity import (
 from triptych.similarity.lda import LDA
 from triptych.similarity.salient import SalientDescriptors
 
-__all__ = ["SalientConfig", "SalientMML"]
+__all__ = ["PIXEL_LEVELS", "VECTOR_LEVELS", "SalientConfig", "SalientMML", "salient_of"]
 
 _LAYERS = ("stride16", "last", "maps")  # of the backbone's taps; "maps" are the deepest
 _DISCRIMINANT_WORK = 2500  # for each channel and each photo of the support; measured
@@ -38,7 +38,11 @@ _LEAST_MEAN = 1e-12  # so that a root has a gradient
 # Level -> its share of the logits before any photo was left out; chosen on groceries, birds and signs.
 _SHARES = {"global": 0.75, "distribution": 0.75, "pixel": 0.75, "pixel-last": 0.75, "pixel-16": 0.3}
 # Level -> (layer whose descriptors are compared, layer whose lengths weigh them, power of the lengths).
-_PIXEL = {"pixel": ("maps", "maps", 2.0), "pixel-last": ("last", "last", 4.0), "pixel-16": ("stride16", "maps", 2.0)}
+PIXEL_LEVELS = {
+    "pixel": ("maps", "maps", 2.0),
+    "pixel-last": ("last", "last", 4.0),
+    "pixel-16": ("stride16", "maps", 2.0),
+}
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,10 @@ class SalientMML(Method):
     def level_names(self) -> tuple[str, ...]:
         return tuple(_SHARES)
 
+    @property
+    def absolute_levels(self) -> tuple[str, ...]:
+        return tuple(PIXEL_LEVELS)
+
     def encode_features(self, taps: Sequence[Float[Tensor, "B _ _ _"]]) -> Encoded:
         """Maps of three layers on the grid of the deepest."""
         grid = (taps[-1].shape[2], taps[-1].shape[3])
@@ -117,22 +125,24 @@ class SalientMML(Method):
         return Encoded({name: maps.get(name, maps["maps"]) for name in _LAYERS})
 
     def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
-        summary: Summary = {level: salient_class(_salient(encoded, level)) for level in _PIXEL}
-        return {**{level: blocks(encoded) for level, blocks in _VECTORS.items()}, **summary}
+        summary: Summary = {level: salient_class(salient_of(encoded, level)) for level in PIXEL_LEVELS}
+        return {**{level: blocks(encoded) for level, blocks in VECTOR_LEVELS.items()}, **summary}
 
     def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:
         """Discriminate the classes from each other."""
         adapted = [dict(summary) for summary in classes]
-        for level in _VECTORS:
+        for level in VECTOR_LEVELS:
             found = _discriminants([summary[level] for summary in classes], self.config.ridge)
             for summary, one in zip(adapted, found, strict=True):
                 summary[level] = one
         return adapted
 
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
-        found = {level: _score(blocks(query), [one[level] for one in classes]) for level, blocks in _VECTORS.items()}
-        for level in _PIXEL:
-            found[level] = salient_to_classes(_salient(query, level), [one[level] for one in classes])
+        found = {
+            level: _score(blocks(query), [one[level] for one in classes]) for level, blocks in VECTOR_LEVELS.items()
+        }
+        for level in PIXEL_LEVELS:
+            found[level] = salient_to_classes(salient_of(query, level), [one[level] for one in classes])
         return {level: found[level].float() for level in self.level_names}
 
     def pair_work(self, encoded: Encoded) -> int:
@@ -142,16 +152,25 @@ class SalientMML(Method):
 
     def matchings(self) -> Mapping[str, Matching]:
         def weights(encoded: Encoded) -> Tensor:
-            return _salient(encoded, "pixel").weights.flatten()
+            return salient_of(encoded, "pixel").weights.flatten()
 
         def rows(encoded: Encoded) -> Tensor:
-            return _salient(encoded, "pixel").units.flatten(0, 1) * weights(encoded)[:, None]
+            return salient_of(encoded, "pixel").units.flatten(0, 1) * weights(encoded)[:, None]
 
         return {"pixel": Matching("patch", rows, lambda pool: pool, k=1, weights=weights)}
 
 
-def _salient(encoded: Encoded, level: str) -> SalientDescriptors:
-    layer, weighing, power = _PIXEL[level]
+def salient_of(encoded: Encoded, level: str) -> SalientDescriptors:
+    """What one of ``PIXEL_LEVELS`` compares of images.
+
+    >>> import torch
+    >>> from triptych.methods import Encoded
+    >>> from triptych.methods.salient import salient_of
+    >>> maps = torch.ones(2, 5, 3, 3)
+    >>> salient_of(Encoded({"stride16": maps, "last": maps, "maps": maps}), "pixel").units.shape
+    torch.Size([2, 9, 5])
+    """
+    layer, weighing, power = PIXEL_LEVELS[level]
     lengths = None if layer == weighing else encoded.tensors[weighing].float().flatten(2).norm(dim=1)
     return salient_descriptors(encoded.tensors[layer].float(), power, lengths=lengths)
 
@@ -165,7 +184,10 @@ def _distribution_vectors(encoded: Encoded) -> list[Tensor]:
     return [torch.cat(salient_moments(encoded.maps.float(), power=1.0), dim=1)]
 
 
-_VECTORS = {"global": _global_vectors, "distribution": _distribution_vectors}  # level -> blocks (B, D_b) of each image
+VECTOR_LEVELS = {
+    "global": _global_vectors,
+    "distribution": _distribution_vectors,
+}  # level -> blocks (B, D_b) of each image
 
 
 def _discriminants(classes: Sequence[list[Tensor]], ridge: float) -> list[_Discriminant]:

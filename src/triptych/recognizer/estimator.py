@@ -1,28 +1,21 @@
 """Recognizer: a few photos per class in, recognised photos out. A scikit-learn classifier of images."""
 
-from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
 from html import escape
-from itertools import islice
 from os import PathLike
 from typing import Any, Self
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
-from torch import Tensor
 
 from triptych.data.grammar import labelled
-from triptych.data.images import ImageError, ImageSource
-from triptych.data.inputs import LabelledPhotos, as_photos, check_label, photo_stream
-from triptych.data.photos import Photo, Unreadable, read_class_photos, read_photos
-from triptych.evidence import Explanation, explain
-from triptych.fusion import Fusion
+from triptych.data.images import ImageSource
+from triptych.data.inputs import LabelledPhotos, as_photos, check_label
+from triptych.data.photos import read_class_photos
 from triptych.interop import chosen_method
 from triptych.methods import Method
-from triptych.recognizer.calibration import Calibration, known_score
+from triptych.recognizer.answering import Answering, whole_setting
 from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
 from triptych.recognizer.knowledge import Knowledge, fits, of_any_width
 from triptych.recognizer.notebook import notebook_html
@@ -30,37 +23,14 @@ from triptych.recognizer.threads import one_at_a_time
 from triptych.support import Support, grow, reduced_to, without
 from triptych.system.devices import usable_device
 from triptych.system.progress import track
-from triptych.system.settings import number, whole
 from triptych.weights import DEFAULT
 
-__all__ = ["MOST_VIEWS", "QUERY_BATCH", "Answer", "Recognizer"]
+__all__ = ["MOST_VIEWS", "Recognizer"]
 
-QUERY_BATCH = 32  # photos that are compared at once
 MOST_VIEWS = 64  # of each photo
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a photo is recognised as.
-
-    Attributes:
-        image: how messages name the photo.
-        label: the most probable class, or what the caller calls an unknown; None if the photo cannot be read.
-        probability: of the most probable class.
-        probabilities: (N,) of each class in ``classes_``.
-        in_support: it is one of the photos that were learnt from, so that its answer proves nothing.
-        error: why it cannot be read, or None.
-    """
-
-    image: str
-    label: Any
-    probability: float
-    probabilities: Float[np.ndarray, " N"]
-    in_support: bool = False
-    error: str | None = None
-
-
-class Recognizer(ClassifierMixin, BaseEstimator):
+class Recognizer(ClassifierMixin, Answering, BaseEstimator):
     """Recognise photos from a handful of examples per class, with evidence.
 
     Threads may share one: questions are answered by what it has learnt until then, and changes wait for each other.
@@ -141,8 +111,8 @@ class Recognizer(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"expected photos of at least two classes, got {len(dict.fromkeys(names))}; recognition is a choice"
             )
-        views = _whole("views", self.views, MOST_VIEWS)
-        components = None if self.components is None else _whole("components", self.components)
+        views = whole_setting("views", self.views, MOST_VIEWS)
+        components = None if self.components is None else whole_setting("components", self.components)
         method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
         if method.transductive:
             raise ValueError(f"method {method.name!r} looks at all queries together; a Recognizer answers one by one")
@@ -221,139 +191,6 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         support = {**known.support, label: without(known.method, known.support[label], number)}
         return self._take(known.changed(support, known.dtype))
 
-    @property
-    def calibration_(self) -> Calibration | None:
-        """How far its answers can be trusted; None if no photo was left out (see ``calibrate``)."""
-        return self.knowledge_.learnt.calibration
-
-    @property
-    def fusion_(self) -> Fusion:
-        """How much each level counts: the method's fusion, fitted to the photos; see ``learn_fusion``."""
-        return self.knowledge_.fusion
-
-    def predict(
-        self, images: Iterable[ImageSource], unknown: Hashable | None = None, false_alarm: float = 0.05
-    ) -> np.ndarray:
-        """The most probable class of each photo, (B,).
-
-        Args:
-            images: photos.
-            unknown: what to answer where a photo is of none of the classes; None to choose a class always.
-            false_alarm: about the share of photos of known classes that may be called unknown. With R photos left out,
-                the least is 1 / (R + 1): see ``Calibration.threshold``.
-
-        Raises:
-            ImageError: a photo cannot be read; it is named.
-            NotFittedError: before ``fit``.
-            ValueError: ``unknown`` is empty or a class, or no photo was left out: see ``calibrate``.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> recognizer.predict(photos[:3])
-        array(['a', 'a', 'b'], dtype='<U1')
-        >>> recognizer.predict(photos[:1], unknown="none of these")
-        array(['a'], dtype='<U1')
-        """
-        known = self.knowledge_
-        if unknown is None:
-            found = [known.logits(levels).argmax(1) for levels in _compared(known, images)]
-            return known.labels([known.order[n] for best in found for n in best])
-        answers = list(self.answers(images, unknown, false_alarm))
-        for answer in answers:
-            if answer.error is not None:
-                raise ImageError(answer.error)
-        return known.labels([answer.label for answer in answers])
-
-    def predict_proba(self, images: Iterable[ImageSource]) -> Float[np.ndarray, "B N"]:
-        """The probability of each class in ``classes_`` for each photo; rows sum to 1."""
-        known = self.knowledge_
-        found = [known.probabilities(known.logits(levels)) for levels in _compared(known, images)]
-        return np.concatenate(found) if found else np.empty((0, len(known.order)))
-
-    def answers(
-        self, images: Iterable[ImageSource], unknown: Hashable | None = None, false_alarm: float = 0.05
-    ) -> Iterator[Answer]:
-        """Recognise any number of photos in bounded memory; one that cannot be read gets an answer that says so.
-
-        The arguments are those of ``predict``; ``images`` may be a generator.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> for answer in recognizer.answers([photos[3], "missing.jpg"]):
-        ...     print(answer.label, answer.error)
-        b None
-        None missing.jpg: No such file or directory; expected an image file
-        """
-        known = self.knowledge_
-        if unknown == "":
-            raise ValueError("unknown is empty; expected what to call a photo of none of the classes")
-        if unknown is not None and unknown in known.support:
-            raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
-        if unknown is not None and not number(0, 1).holds(false_alarm):
-            raise ValueError(f"false_alarm must be between 0 and 1, got {false_alarm!r:.80}")
-        least = -np.inf if unknown is None else known.threshold(false_alarm)
-        return self._answers(known, photo_stream(images), unknown, least)
-
-    def _answers(self, known: Knowledge, images: Iterable[ImageSource], unknown: Any, least: float) -> Iterator[Answer]:
-        ids = {photo for support in known.supports for photo in support.ids}
-        for photos in _in_batches(read_photos(images, known.method.preprocess)):
-            read = [photo for photo in photos if isinstance(photo, Photo)]
-            logits = known.logits(known.compare(read)) if read else torch.empty(0, len(known.order))
-            rows = iter(zip(known.probabilities(logits), known_score(logits).tolist(), strict=True))
-            for photo in photos:
-                if isinstance(photo, Unreadable):
-                    nothing = np.full(len(known.order), np.nan)
-                    yield Answer(photo.name, None, np.nan, nothing, error=photo.error)
-                    continue
-                probabilities, score = next(rows)
-                best = int(probabilities.argmax())
-                label = known.order[best] if score >= least else unknown
-                yield Answer(photo.name, label, float(probabilities[best]), probabilities, photo.id in ids)
-
-    def levels(self, images: Iterable[ImageSource]) -> dict[str, Float[np.ndarray, "B N"]]:
-        """The similarity of each photo to each class at each level, before fusion."""
-        known = self.knowledge_
-        batches = list(_compared(known, images))
-        names = known.method.level_names
-        if not batches:
-            return {name: np.empty((0, len(known.order))) for name in names}
-        return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in names}
-
-    def explain(self, image: ImageSource, top: int = 3) -> Explanation:
-        """Why a photo is recognised as what it is: each level's share, and the patches that match.
-
-        Args:
-            image: one photo.
-            top: how many of the most probable classes are explained.
-
-        Raises:
-            ImageError: the photo cannot be read.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> photos = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 3), dtype=np.uint8)
-        >>> recognizer = Recognizer().fit(photos[:4], ["a", "a", "b", "b"])
-        >>> why = recognizer.explain(photos[2], top=1)
-        >>> why.label, list(why.classes[0].contributions)
-        ('b', ['distribution', 'pixel', 'part', 'plda'])
-        >>> match = why.classes[0].matches[0]
-        >>> match.query == match.support, round(match.similarity, 2)
-        (True, 1.0)
-        """
-        known, top = self.knowledge_, _whole("top", top)
-        pixels = _read_one(known, image).pixels
-        return explain(known.method, known.fusion, pixels, known.order, known.supports, top, known.temperature)
-
-    def knows(self, image: ImageSource) -> bool:
-        """Whether a photo is one of those it was fitted on, so that its answer proves nothing."""
-        known = self.knowledge_
-        photo = _read_one(known, image)
-        return any(photo.id in support.ids for support in known.supports)
-
     def save(self, path: str | PathLike[str]) -> None:
         """Write one ``.triptych`` file with the method and what is kept of the classes, whole or not at all.
 
@@ -420,32 +257,3 @@ class Recognizer(ClassifierMixin, BaseEstimator):
         if not hasattr(self, "_known"):
             raise NotFittedError("this Recognizer knows no classes yet; call fit(images, labels) first")
         return self._known
-
-
-def _whole(name: str, value: Any, most: int | None = None) -> int:
-    """A setting that is a count; NumPy's integers, which a grid search sets, are taken too."""
-    check = whole(1, most)
-    if not check.holds(value):
-        raise ValueError(f"{name} must be {check.expected}, got {value!r:.80}")
-    return int(value)
-
-
-def _readable(photo: Photo | Unreadable) -> Photo:
-    if isinstance(photo, Unreadable):
-        raise ImageError(photo.error)
-    return photo
-
-
-def _in_batches(photos: Iterator[Photo | Unreadable]) -> Iterator[list[Photo | Unreadable]]:
-    while batch := list(islice(photos, QUERY_BATCH)):
-        yield batch
-
-
-def _compared(known: Knowledge, images: Iterable[ImageSource]) -> Iterator[dict[str, Tensor]]:
-    """The levels of one batch after the other; a photo that cannot be read is an error."""
-    for photos in _in_batches(read_photos(photo_stream(images), known.method.preprocess)):
-        yield known.compare([_readable(photo) for photo in photos])
-
-
-def _read_one(known: Knowledge, image: ImageSource) -> Photo:
-    return _readable(next(read_photos([image], known.method.preprocess)))

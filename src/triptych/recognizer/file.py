@@ -26,7 +26,7 @@ __all__ = ["Settings", "fingerprint", "plain_label", "read_file", "write_file"]
 Settings = dict[str, Any]  # of a Recognizer: its views, whether it calibrates, whether it keeps thumbnails
 
 _FORMAT = "triptych-recognizer"
-_VERSION = 5
+_VERSION = 6
 _SETTINGS = {"views": int, "calibrate": bool, "thumbnails": bool}
 _ID = re.compile("[0-9a-f]{32}")
 _TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings", "fusion")
@@ -64,7 +64,7 @@ def read_file(path: str | PathLike[str], device: str = "cpu") -> tuple[Knowledge
         raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
     tensors, content = unpack(data, _FORMAT, _VERSION, str(path))
     if content["version"] < _VERSION:
-        raise ValueError(f"{path}: written by an earlier triptych, which had other levels; fit it anew")
+        raise ValueError(f"{path}: written by an earlier triptych, which kept other numbers; fit it anew")
     kinds = {name: tensor.dtype for name, tensor in tensors.items() if not name.startswith(_ENCODED)}
     if kinds != _TENSORS or len(kinds) == len(tensors):
         raise ValueError(f"{path}: damaged: its contents are not those of a .triptych file; fit it anew")
@@ -177,7 +177,10 @@ def _learnt(method: Method, content: dict[str, Any], left_out: LeftOut) -> Learn
     fusion = method.fusion if content["fusion"] is None else _fusion_from_text(content["fusion"], method)
     calibration = content["calibration"]
     if calibration is not None:
-        calibration = Calibration(**{**calibration, "known": tuple(calibration["known"])})
+        several = {name: tuple(calibration[name]) for name in ("known", "known_weights")}
+        calibration = Calibration(**{**calibration, **several})
+        if len(calibration.known_weights) != len(method.level_names) + len(method.absolute_levels):
+            raise ValueError("the weights of what is known are not those of its levels")
     return Learnt(fusion, calibration, left_out)
 
 
@@ -202,7 +205,8 @@ def _check_values(content: dict[str, Any]) -> None:
     if calibration is not None and not (
         calibration["known"]
         and np.isfinite(calibration["known"]).all()
-        and 0 < calibration["temperature"] < np.inf
+        and np.isfinite(calibration["known_weights"]).all()
+        and all(0 < calibration[name] < np.inf for name in ("temperature", "left_out_temperature"))
         and np.isfinite([calibration[name] for name in ("accuracy", "ece_before", "ece")]).all()
     ):
         raise ValueError("its calibration holds numbers that are not finite or out of range")

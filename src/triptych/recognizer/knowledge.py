@@ -1,5 +1,6 @@
 """The state of a fitted recogniser. It is never changed, only replaced."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,9 +14,12 @@ from torch import Tensor
 from triptych.data.photos import Photo
 from triptych.fusion import Fusion
 from triptych.methods import Method, Summary
-from triptych.recognizer.calibration import Learnt, learn, untaught
+from triptych.recognizer.calibration import Calibration, Learnt, learn, untaught, usual_temperature
 from triptych.recognizer.leave_one_out import LeftOut
+from triptych.recognizer.sets import fewest_left_out, masses_above, set_threshold
+from triptych.recognizer.unknowns import known_features, known_score
 from triptych.support import Support, encode
+from triptych.system.wording import counted
 
 __all__ = ["Knowledge", "fits", "of_any_width"]
 
@@ -114,15 +118,59 @@ class Knowledge:
 
     @property
     def temperature(self) -> float:
-        """What divides the logits; 1 where nothing was left out."""
-        return 1.0 if self.learnt.calibration is None else self.learnt.calibration.temperature
+        """What divides the logits."""
+        calibration = self.learnt.calibration
+        return usual_temperature(self.method) if calibration is None else calibration.temperature
+
+    @torch.no_grad()
+    def known_score(self, levels: dict[str, Tensor]) -> Float[Tensor, " Q"]:
+        """How known photos are; see ``known_features``.
+
+        Raises:
+            ValueError: no photo was left out.
+        """
+        weights = torch.tensor(self._calibration("unknowns cannot be told").known_weights, dtype=torch.float64)
+        features = known_features(self.fusion.contributions(levels), self.method.absolute_levels)
+        return known_score(features.cpu(), weights)
 
     def threshold(self, false_alarm: float) -> float:
-        """See ``Calibration.threshold``."""
+        """See ``Calibration.threshold``.
+
+        Raises:
+            ValueError: no photo was left out.
+        """
+        return self._calibration("unknowns cannot be told").threshold(false_alarm)
+
+    def set_threshold(self, coverage: float) -> float:
+        """See ``triptych.recognizer.sets.set_threshold``; a warning where there are too few photos for the coverage.
+
+        Raises:
+            ValueError: no photo was left out.
+        """
+        self._calibration("the coverage of sets is not known")
+        masses = self._left_out_masses
+        if len(masses) < (fewest := fewest_left_out(coverage)):
+            warnings.warn(
+                f"coverage {coverage}: {counted(len(masses), 'photo')} could be left out to learn from, and sets "
+                f"smaller than all classes need {fewest}; every set holds all classes. Add photos, or lower the "
+                "coverage",
+                stacklevel=3,
+            )
+        return set_threshold(masses, coverage)
+
+    @cached_property
+    def _left_out_masses(self) -> Float[np.ndarray, " R"]:
+        """``masses_above`` of the true class of each photo left out, by the temperature that suits them."""
+        left_out, calibration = self.learnt.left_out, self._calibration("the coverage of sets is not known")
+        logits = self.logits(left_out.levels) / calibration.left_out_temperature
+        masses = masses_above(logits.softmax(dim=1).cpu().numpy())
+        return masses[np.arange(len(masses)), left_out.truth.cpu().numpy()]
+
+    def _calibration(self, otherwise: str) -> Calibration:
         if self.learnt.calibration is None:
             mend = "add a second one to some class" if self.calibrate else "fit with calibrate=True"
-            raise ValueError(f"unknowns cannot be told: no photo was left out to learn from; {mend}")
-        return self.learnt.calibration.threshold(false_alarm)
+            raise ValueError(f"{otherwise}: no photo was left out to learn from; {mend}")
+        return self.learnt.calibration
 
 
 def ordered(labels: Iterable[Any]) -> list[Any]:
