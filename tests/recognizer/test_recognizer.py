@@ -410,7 +410,7 @@ def rewritten(path: Path, **changes: object) -> Path:
 
 def test_a_newer_version_asks_for_an_update(saved: Path) -> None:
     with pytest.raises(ValueError, match="newer triptych; update"):
-        Recognizer.load(rewritten(saved, version=6))
+        Recognizer.load(rewritten(saved, version=7))
 
 
 def test_another_kind_of_file_is_refused(saved: Path) -> None:
@@ -449,7 +449,7 @@ def test_altered_names_are_noticed(saved: Path) -> None:
 )
 def test_a_file_with_a_true_checksum_and_false_contents_is_refused(saved: Path, changes: dict, message: str) -> None:
     data = rewritten(saved, **changes).read_bytes()
-    tensors, content = unpack(data, "triptych-recognizer", 5, "x")
+    tensors, content = unpack(data, "triptych-recognizer", 6, "x")
     rewritten(saved, checksum=_checksum(tensors, content))
     with pytest.raises(ValueError, match=rf"x\.triptych: damaged: .*{message}"):
         Recognizer.load(saved)
@@ -466,10 +466,10 @@ def test_a_file_with_a_true_checksum_and_false_contents_is_refused(saved: Path, 
     ids=["too few", "no numbers", "no such photo", "twice"],
 )
 def test_false_similarities_of_photos_left_out_are_refused(saved: Path, name: str, value: torch.Tensor) -> None:
-    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 5, "x")
+    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 6, "x")
     tensors[name] = value
     content["checksum"] = _checksum(tensors, content)
-    saved.write_bytes(pack(tensors, "triptych-recognizer", 5, content))
+    saved.write_bytes(pack(tensors, "triptych-recognizer", 6, content))
     with pytest.raises(ValueError, match=r"x\.triptych: damaged: its parts do not fit together"):
         Recognizer.load(saved)
 
@@ -492,17 +492,17 @@ def test_false_similarities_of_photos_left_out_are_refused(saved: Path, name: st
 def test_what_is_not_encoded_as_its_method_does_is_refused(
     saved: Path, change: Callable[[dict[str, torch.Tensor]], object], message: str
 ) -> None:
-    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 5, "x")
+    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 6, "x")
     change(tensors)
     content["checksum"] = _checksum(tensors, content)
-    saved.write_bytes(pack(tensors, "triptych-recognizer", 5, content))
+    saved.write_bytes(pack(tensors, "triptych-recognizer", 6, content))
     with pytest.raises(ValueError, match=rf"x\.triptych: damaged: its parts do not fit together .*{message}"):
         Recognizer.load(saved)
 
 
 def test_a_file_that_tells_a_width_of_labels_cuts_no_longer_ones(saved: Path) -> None:
     """Files did when the format was new."""
-    tensors, content = unpack(rewritten(saved, dtype="<U1").read_bytes(), "triptych-recognizer", 5, "x")
+    tensors, content = unpack(rewritten(saved, dtype="<U1").read_bytes(), "triptych-recognizer", 6, "x")
     rewritten(saved, checksum=_checksum(tensors, content))
     recognizer = Recognizer.load(saved).add([photo(9, 0)], "quince")
     assert recognizer.classes_.tolist() == ["a", "b", "c", "quince"]
@@ -555,6 +555,13 @@ def test_a_file_of_an_earlier_version_is_refused_in_one_line(saved: Path, versio
     with pytest.raises(ValueError, match=r"x\.triptych: written by an earlier triptych.*; fit it anew$") as caught:
         Recognizer.load(rewritten(saved, version=version))
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_version_5_loads(saved: Path, fitted: Recognizer, queries: list[Image.Image]) -> None:
+    """Methods that keep half precision kept it then, too; all weights were in the file."""
+    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 6, "x")
+    saved.write_bytes(pack(tensors, "triptych-recognizer", 5, {**content, "version": 5}))
+    assert_array_equal(Recognizer.load(saved).predict_proba(queries), fitted.predict_proba(queries))
 
 
 def test_answers_stream_and_name_what_cannot_be_read(fitted: Recognizer, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ a network that was trained to name objects: most of their patches are background
 weighted by their lengths, images are compared by discriminant analysis, and several layers have levels of their own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,20 +21,27 @@ from triptych.methods.base import Matching, Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.similarity import (
+    LDA,
     fit_lda,
     lda_to_classes,
-    salient_class,
+    left_out_lda,
     salient_descriptors,
     salient_moments,
+    salient_pool,
     salient_to_classes,
 )
-from triptych.similarity.lda import LDA
 from triptych.similarity.salient import SalientDescriptors
+from triptych.similarity.stacked import Stack, stack_pools
+from triptych.system.settings import optional, whole
 
 __all__ = ["SalientConfig", "SalientMML"]
 
 _LAYERS = ("stride16", "last", "maps")  # of the backbone's taps; "maps" are the deepest
-_DISCRIMINANT_WORK = 2500  # for each channel and each photo of the support; measured
+_SCALE = ".scale"  # after the name of a layer that is kept in whole numbers
+_LARGEST = 127  # of them
+_LEFT_OUT_WORK = 50  # of leaving one photo out of the discriminant analyses, for each channel and photo
+_REFITTED = 200  # vectors of the support up to which the analyses are made anew for each photo left out
+_LEFT_OUT_AT_ONCE = 8  # photos that are compared at once
 _LEAST_MEAN = 1e-12  # so that a root has a gradient
 # Level -> its share of the logits before any photo was left out; chosen on groceries, birds and signs.
 _SHARES = {"global": 0.75, "distribution": 0.75, "pixel": 0.75, "pixel-last": 0.75, "pixel-16": 0.3}
@@ -47,6 +55,8 @@ class SalientConfig(MethodConfig):
 
     Attributes:
         ridge: of the discriminant analyses, whose vectors have unit length.
+        query_patches: how many patches of a photo are compared, the longest of each layer; None for all.
+        support_patches: with how many of each photo learnt from; None for all.
 
     >>> from triptych.methods import SalientConfig
     >>> SalientConfig(ridge=0.0)
@@ -56,21 +66,37 @@ class SalientConfig(MethodConfig):
 
     backbone: str = "efficientnet-lite0"
     ridge: float = 0.003
+    query_patches: int | None = 24
+    support_patches: int | None = 32
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("query_patches", "support_patches"):
+            if not optional(whole(1)).holds(getattr(self, name)):
+                raise ValueError(f"{name} must be a whole number of at least 1, or None; got {getattr(self, name)!r}")
         if not 0 < self.ridge < float("inf"):
             raise ValueError(f"ridge must be above 0, got {self.ridge}")
         if self.components is not None:
             raise ValueError("this method compares several layers, which are not reduced to principal components")
 
+    @classmethod
+    def from_dict(cls, values: Any) -> "SalientConfig":
+        """As of all methods; without numbers of patches it is of an earlier version, which compared all."""
+        patches = {"query_patches": None, "support_patches": None}
+        return super().from_dict({**patches, **values} if isinstance(values, Mapping) else values)
 
-class _Discriminant(NamedTuple):
-    """One class in the discriminant analysis of all: what is taken off each block of a vector, and its linear score."""
 
-    centres: list[Tensor]  # (D_b,) of each block
-    direction: Tensor  # (D,)
-    offset: Tensor
+class _Together:
+    """All classes: the discriminant analyses between them, and their pools."""
+
+    def __init__(self, classes: Sequence[Summary], ridge: float) -> None:
+        self.discriminants = {level: _discriminants([one[level] for one in classes], ridge) for level in _VECTORS}
+        self.pools = {level: [one[level].descriptors for one in classes] for level in _PIXEL}
+
+    @cached_property
+    def stacks(self) -> dict[str, list[Stack]]:
+        """The pools of each level, once they are asked for without a gradient."""
+        return {level: stack_pools(pools) for level, pools in self.pools.items()}
 
 
 class SalientMML(Method):
@@ -116,44 +142,144 @@ class SalientMML(Method):
         maps = {name: functional.adaptive_avg_pool2d(one, grid) for name, one in zip(names, taps, strict=True)}
         return Encoded({name: maps.get(name, maps["maps"]) for name in _LAYERS})
 
+    def keep(self, encoded: Encoded) -> Encoded:
+        """Whole numbers of a byte, with a scale for each descriptor; without the deepest layer if it follows."""
+        if not encoded.finite():
+            raise ValueError("the network gives numbers that are not finite; expected another network")
+        kept = {}
+        for layer in _LAYERS[: -1 if self.backbone.last_follows else None]:
+            kept[layer], kept[layer + _SCALE] = _in_bytes(encoded.tensors[layer])
+        return Encoded(kept)
+
+    @torch.no_grad()
+    def restore(self, kept: Encoded) -> Encoded:
+        layers = {name: kept.tensors[name] * kept.tensors[name + _SCALE][:, None] for name in _LAYERS[:-1]}
+        if self.backbone.last_follows:  # one at a time: what comes of a photo must not depend on the others
+            layers["maps"] = torch.cat([self.backbone.last_of(one).contiguous() for one in layers["last"].split(1)])
+        else:
+            layers["maps"] = kept.tensors["maps"] * kept.tensors["maps" + _SCALE][:, None]
+        return Encoded(layers)
+
     def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
-        summary: Summary = {level: salient_class(_salient(encoded, level)) for level in _PIXEL}
-        return {**{level: blocks(encoded) for level, blocks in _VECTORS.items()}, **summary}
+        summary: Summary = {level: blocks(encoded) for level, blocks in _VECTORS.items()}
+        for level in _PIXEL:
+            summary[level] = salient_pool(_salient(encoded, level, self.config.support_patches))
+        return summary
 
     def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:
         """Discriminate the classes from each other."""
-        adapted = [dict(summary) for summary in classes]
-        for level in _VECTORS:
-            found = _discriminants([summary[level] for summary in classes], self.config.ridge)
-            for summary, one in zip(adapted, found, strict=True):
-                summary[level] = one
-        return adapted
+        together = _Together(classes, self.config.ridge)
+        return [{"together": together, "number": number} for number in range(len(classes))]
 
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
-        found = {level: _score(blocks(query), [one[level] for one in classes]) for level, blocks in _VECTORS.items()}
+        together, numbers = classes[0]["together"], [one["number"] for one in classes]
+        found = {}
+        for level, blocks in _VECTORS.items():
+            found[level] = _score(blocks(query), *together.discriminants[level])
         for level in _PIXEL:
-            found[level] = salient_to_classes(_salient(query, level), [one[level] for one in classes])
-        return {level: found[level].float() for level in self.level_names}
+            pools = together.pools[level] if torch.is_grad_enabled() else together.stacks[level]
+            found[level] = salient_to_classes(_salient(query, level, self.config.query_patches), pools)
+        return {level: found[level].float()[:, numbers] for level in self.level_names}
+
+    def left_out(
+        self, classes: Sequence[Summary], asked: Sequence[tuple[int, int]], photos: Iterable[Encoded], views: int
+    ) -> Iterator[dict[str, Float[Tensor, " N"]]]:
+        """Discriminant analyses of many photos in closed form: see ``left_out_lda``.
+
+        Their centre is then that of all photos, the one left out included. Of few photos that would tell, so that they
+        are analysed anew.
+        """
+        queries = list(photos)
+        vectors = [self._left_out_vectors(level, classes, asked, queries, views) for level in _VECTORS]
+        patches = self._left_out_patches(classes, asked, queries, views)
+        for *ours, near in zip(*vectors, patches, strict=True):
+            scores = {**dict(zip(_VECTORS, ours, strict=True)), **near}
+            yield {level: scores[level].float() for level in self.level_names}
+
+    def _left_out_vectors(
+        self,
+        level: str,
+        classes: Sequence[Summary],
+        asked: Sequence[tuple[int, int]],
+        queries: Sequence[Encoded],
+        views: int,
+    ) -> Iterator[Float[Tensor, " N"]]:
+        vectors, ridge = [one[level] for one in classes], self.config.ridge
+        blocks = [_VECTORS[level](query) for query in queries]
+        if sum(len(own[0]) for own in vectors) <= _REFITTED:
+            return (
+                _score(query, *_discriminants(_without(vectors, own, photo, views), ridge))[0]
+                for query, (own, photo) in zip(blocks, asked, strict=True)
+            )
+        centres = _centres(vectors)
+        known = [_joined(one, centres).unflatten(0, (-1, views)) for one in vectors]
+        return left_out_lda(known, asked, torch.cat([_joined(one, centres) for one in blocks]), ridge)
+
+    def _left_out_patches(
+        self, classes: Sequence[Summary], asked: Sequence[tuple[int, int]], queries: Sequence[Encoded], views: int
+    ) -> Iterator[dict[str, Float[Tensor, " N"]]]:
+        pools = {level: [one[level].by_photo(views) for one in classes] for level in _PIXEL}  # (K, V * T, C)
+        usual = {level: stack_pools([_all_but(one, len(one) - 1) for one in own]) for level, own in pools.items()}
+        for first in range(0, len(queries), _LEFT_OUT_AT_ONCE):
+            part = Encoded.join(queries[first : first + _LEFT_OUT_AT_ONCE])
+            rows = {level: _salient(part, level, self.config.query_patches) for level in _PIXEL}
+            scores = {level: salient_to_classes(rows[level], usual[level]) for level in _PIXEL}
+            for number, (own, photo) in enumerate(asked[first : first + len(part)]):
+                for level in _PIXEL if photo < len(pools["pixel"][own]) - 1 else ():
+                    query = SalientDescriptors(*(one[number : number + 1] for one in rows[level]))
+                    rest = stack_pools([_all_but(pools[level][own], photo)])
+                    scores[level][number, own] = salient_to_classes(query, rest)[0, 0]
+                yield {level: scores[level][number] for level in _PIXEL}
 
     def pair_work(self, encoded: Encoded) -> int:
-        """Patches of three layers, and a share of the discriminant analyses, which are made anew for each photo."""
-        channels = sum(tensor.shape[1] for tensor in encoded.tensors.values())
-        return channels * encoded.maps[0, 0].numel() ** 2 + channels * _DISCRIMINANT_WORK
+        """Patches of three layers, and a share of the discriminant analyses."""
+        kept = encoded.tensors
+        channels = sum(kept[layer].shape[1] if layer in kept else self.channels for layer in _LAYERS)
+        positions = kept["last"][0, 0].numel()
+        asked, learnt = (
+            min(one or positions, positions) for one in (self.config.query_patches, self.config.support_patches)
+        )
+        patches = asked * learnt
+        return channels * (patches + _LEFT_OUT_WORK)
 
     def matchings(self) -> Mapping[str, Matching]:
+        """Of the deepest layer; a patch that is not compared has no weight."""
+
         def weights(encoded: Encoded) -> Tensor:
-            return _salient(encoded, "pixel").weights.flatten()
+            compared = _salient(encoded, "pixel", self.config.query_patches)
+            everywhere = torch.zeros(encoded.maps[0, 0].numel(), device=compared.weights.device)
+            return everywhere.index_copy(0, compared.positions[0], compared.weights[0])
 
         def rows(encoded: Encoded) -> Tensor:
-            return _salient(encoded, "pixel").units.flatten(0, 1) * weights(encoded)[:, None]
+            descriptors = encoded.maps[0].float().flatten(1).T
+            return functional.normalize(descriptors, dim=1) * weights(encoded)[:, None]
 
-        return {"pixel": Matching("patch", rows, lambda pool: pool, k=1, weights=weights)}
+        return {
+            "pixel": Matching(
+                "patch", rows, lambda pool: pool.descriptors, 1, weights, lambda pool: pool.positions.flatten()
+            )
+        }
 
 
-def _salient(encoded: Encoded, level: str) -> SalientDescriptors:
+def _salient(encoded: Encoded, level: str, keep: int | None) -> SalientDescriptors:
     layer, weighing, power = _PIXEL[level]
     lengths = None if layer == weighing else encoded.tensors[weighing].float().flatten(2).norm(dim=1)
-    return salient_descriptors(encoded.tensors[layer].float(), power, lengths=lengths)
+    return salient_descriptors(encoded.tensors[layer].float(), power, keep, lengths)
+
+
+def _in_bytes(maps: Float[Tensor, "B C H W"]) -> tuple[Tensor, Float[Tensor, "B H W"]]:
+    """Whole numbers up to 127 and the scale of each descriptor."""
+    scale = maps.float().abs().amax(1) / _LARGEST
+    whole_numbers = torch.where(scale > 0, scale, 1.0)[:, None].reciprocal() * maps
+    return whole_numbers.round().to(torch.int8).contiguous(), scale.contiguous()
+
+
+def _all_but(photos: Float[Tensor, "K T C"], photo: int) -> Float[Tensor, "_ C"]:
+    """The pool of a class without this photo; a single photo stays."""
+    if len(photos) == 1:
+        return photos[0]
+    rest = photos[:photo] if photo == len(photos) - 1 else torch.cat([photos[:photo], photos[photo + 1 :]])
+    return rest.flatten(0, 1)
 
 
 def _global_vectors(encoded: Encoded) -> list[Tensor]:
@@ -168,19 +294,33 @@ def _distribution_vectors(encoded: Encoded) -> list[Tensor]:
 _VECTORS = {"global": _global_vectors, "distribution": _distribution_vectors}  # level -> blocks (B, D_b) of each image
 
 
-def _discriminants(classes: Sequence[list[Tensor]], ridge: float) -> list[_Discriminant]:
-    """LDA of all classes, as what each class needs to be scored."""
-    blocks = [torch.cat(block) for block in zip(*classes, strict=True)]  # (S, D_b)
-    centres = [block.mean(0) for block in blocks]
-    shots = torch.tensor([len(own[0]) for own in classes], device=blocks[0].device)
-    labels = torch.repeat_interleave(torch.arange(len(classes), device=shots.device), shots)
-    fitted = fit_lda(_joined(blocks, centres), labels, ridge)
-    return [_Discriminant(centres, *one) for one in zip(*fitted, strict=True)]
+def _discriminants(classes: Sequence[list[Tensor]], ridge: float) -> tuple[list[Tensor], LDA]:
+    """The centres of the blocks of all classes, and LDA of all classes about them."""
+    centres = _centres(classes)
+    vectors = [_joined(own, centres) for own in classes]
+    labels = torch.arange(len(classes), device=vectors[0].device)
+    shots = torch.tensor([len(own) for own in vectors], device=labels.device)
+    return centres, fit_lda(torch.cat(vectors), labels.repeat_interleave(shots), ridge)
 
 
-def _score(blocks: Sequence[Tensor], classes: Sequence[_Discriminant]) -> Float[Tensor, "Q N"]:
-    fitted = LDA(torch.stack([one.direction for one in classes]), torch.stack([one.offset for one in classes]))
-    return lda_to_classes(_joined(blocks, classes[0].centres), fitted)
+def _score(blocks: Sequence[Tensor], centres: Sequence[Tensor], fitted: LDA) -> Float[Tensor, "Q N"]:
+    return lda_to_classes(_joined(blocks, centres), fitted)
+
+
+def _without(classes: Sequence[list[Tensor]], own: int, photo: int, views: int) -> list[list[Tensor]]:
+    """The blocks of the classes without this photo, and without the last photo of the other classes."""
+    rest = []
+    for number, blocks in enumerate(classes):
+        photos = len(blocks[0]) // views
+        out = min(photo, photos - 1) if number == own else photos - 1
+        kept = [row for row in range(len(blocks[0])) if photos == 1 or row // views != out]
+        rest.append([block[kept] for block in blocks])
+    return rest
+
+
+def _centres(classes: Sequence[list[Tensor]]) -> list[Tensor]:
+    """(D_b,) the mean of each block over all images."""
+    return [torch.cat(block).mean(0) for block in zip(*classes, strict=True)]
 
 
 def _joined(blocks: Sequence[Tensor], centres: Sequence[Tensor]) -> Float[Tensor, "B D"]:

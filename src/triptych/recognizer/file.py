@@ -26,7 +26,8 @@ __all__ = ["Settings", "fingerprint", "plain_label", "read_file", "write_file"]
 Settings = dict[str, Any]  # of a Recognizer: its views, whether it calibrates, whether it keeps thumbnails
 
 _FORMAT = "triptych-recognizer"
-_VERSION = 5
+_VERSION = 6
+_HALVES = 5  # the version before: every method kept its tensors in half precision, and all weights of its network
 _SETTINGS = {"views": int, "calibrate": bool, "thumbnails": bool}
 _ID = re.compile("[0-9a-f]{32}")
 _TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings", "fusion")
@@ -63,7 +64,7 @@ def read_file(path: str | PathLike[str], device: str = "cpu") -> tuple[Knowledge
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
     tensors, content = unpack(data, _FORMAT, _VERSION, str(path))
-    if content["version"] < _VERSION:
+    if content["version"] < _HALVES:
         raise ValueError(f"{path}: written by an earlier triptych, which had other levels; fit it anew")
     kinds = {name: tensor.dtype for name, tensor in tensors.items() if not name.startswith(_ENCODED)}
     if kinds != _TENSORS or len(kinds) == len(tensors):
@@ -93,7 +94,7 @@ def _contents(known: Knowledge, settings: Settings) -> tuple[dict[str, Tensor], 
     ids = [photo for support in kept for photo in support.ids]
     dtype, learnt, encoded = known.dtype, known.learnt, Encoded.join([support.encoded for support in kept])
     tensors = {
-        "method": _bytes_tensor(method_to_bytes(known.method)),
+        "method": _bytes_tensor(method_to_bytes(known.method, whole=False)),
         **{f"{_ENCODED}{name}": value.cpu().contiguous() for name, value in encoded.tensors.items()},
         "owners": torch.repeat_interleave(torch.tensor([len(support) for support in kept])),
         "left_out": torch.tensor([ids.index(photo) for photo in learnt.left_out.photos], dtype=torch.int64),
@@ -120,7 +121,7 @@ def _restore(method: Method, tensors: dict[str, Tensor], content: dict[str, Any]
     device = next(method.parameters()).device
     owners, names, ids, views = tensors["owners"], content["names"], content["ids"], content["settings"]["views"]
     thumbnails = _cut(tensors["thumbnails"].numpy().tobytes(), tensors["thumbnail_sizes"].tolist())
-    encoded = _encoded(method, tensors)
+    encoded = _encoded(method, tensors, content["version"])
     _check_values(content)
     if not len(encoded) == len(owners) * views or not len(owners) == len(names) == len(ids) == len(thumbnails):
         raise ValueError("photos, names and maps disagree")
@@ -143,18 +144,19 @@ def _restore(method: Method, tensors: dict[str, Tensor], content: dict[str, Any]
     return Knowledge(method, support, dtype, _learnt(method, content, left_out), settings["calibrate"]), settings
 
 
-def _encoded(method: Method, tensors: dict[str, Tensor]) -> Encoded:
-    """The encoded photos, if their shapes are those that the method gives."""
+def _encoded(method: Method, tensors: dict[str, Tensor], version: int) -> Encoded:
+    """What the method keeps of the photos, if the file's version keeps that or can be brought to it."""
     found = {name.removeprefix(_ENCODED): value for name, value in tensors.items() if name.startswith(_ENCODED)}
     side = method.preprocess.side
-    expected = method.encode(torch.zeros(1, 3, side, side, device=next(method.parameters()).device)).to_keep()
+    blank = method.encode(torch.zeros(1, 3, side, side, device=next(method.parameters()).device))
+    expected = blank.to_keep() if version == _HALVES else method.keep(blank)
     shapes = {name: (value.dtype, value.shape[1:]) for name, value in found.items()}
     if shapes != {name: (value.dtype, value.shape[1:]) for name, value in expected.tensors.items()}:
         raise ValueError(f"maps of shapes {shapes} are not those of its method")
     encoded = Encoded(found)
     if not encoded.finite():
         raise ValueError("maps hold numbers that are not finite")
-    return encoded
+    return method.keep(encoded.float()) if version == _HALVES else encoded
 
 
 def _left_out(method: Method, supports: list[Support], photos: list[str], similarities: Tensor) -> LeftOut:
