@@ -160,7 +160,7 @@ def test_leaving_out_in_closed_form_is_leaving_out(recognizer: Recognizer, panel
 
 def test_of_many_photos_the_centre_is_that_of_all(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
     few = leave_one_out(recognizer.method_, recognizer.knowledge_.supports)
-    monkeypatch.setattr("triptych.methods.salient._REFITTED", 0)
+    monkeypatch.setattr("triptych.methods.discriminants._REFITTED", 0)
     many = leave_one_out(recognizer.method_, recognizer.knowledge_.supports)
     assert torch.equal(many.levels["pixel"], few.levels["pixel"])
     for level in ("global", "distribution"):

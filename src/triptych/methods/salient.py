@@ -19,12 +19,9 @@ from triptych.backbones import Backbone
 from triptych.fusion import LevelFusion
 from triptych.methods.base import Matching, Method, Summary
 from triptych.methods.config import MethodConfig
+from triptych.methods.discriminants import class_scores, discriminated, left_out_scores
 from triptych.methods.encoded import Encoded
 from triptych.similarity import (
-    LDA,
-    fit_lda,
-    lda_to_classes,
-    left_out_lda,
     salient_descriptors,
     salient_moments,
     salient_pool,
@@ -40,7 +37,6 @@ _LAYERS = ("stride16", "last", "maps")  # of the backbone's taps; "maps" are the
 _SCALE = ".scale"  # after the name of a layer that is kept in whole numbers
 _LARGEST = 127  # of them
 _LEFT_OUT_WORK = 50  # of leaving one photo out of the discriminant analyses, for each channel and photo
-_REFITTED = 200  # vectors of the support up to which the analyses are made anew for each photo left out
 _LEFT_OUT_AT_ONCE = 8  # photos that are compared at once
 _LEAST_MEAN = 1e-12  # so that a root has a gradient
 # Level -> its share of the logits before any photo was left out; chosen on groceries, birds and signs.
@@ -90,7 +86,7 @@ class _Together:
     """All classes: the discriminant analyses between them, and their pools."""
 
     def __init__(self, classes: Sequence[Summary], ridge: float) -> None:
-        self.discriminants = {level: _discriminants([one[level] for one in classes], ridge) for level in _VECTORS}
+        self.discriminants = {level: discriminated([one[level] for one in classes], ridge) for level in _VECTORS}
         self.pools = {level: [one[level].descriptors for one in classes] for level in _PIXEL}
 
     @cached_property
@@ -175,7 +171,7 @@ class SalientMML(Method):
         together, numbers = classes[0]["together"], [one["number"] for one in classes]
         found = {}
         for level, blocks in _VECTORS.items():
-            found[level] = _score(blocks(query), *together.discriminants[level])
+            found[level] = class_scores(blocks(query), *together.discriminants[level])
         for level in _PIXEL:
             pools = together.pools[level] if torch.is_grad_enabled() else together.stacks[level]
             found[level] = salient_to_classes(_salient(query, level, self.config.query_patches), pools)
@@ -184,36 +180,18 @@ class SalientMML(Method):
     def left_out(
         self, classes: Sequence[Summary], asked: Sequence[tuple[int, int]], photos: Iterable[Encoded], views: int
     ) -> Iterator[dict[str, Float[Tensor, " N"]]]:
-        """Discriminant analyses of many photos in closed form: see ``left_out_lda``.
-
-        Their centre is then that of all photos, the one left out included. Of few photos that would tell, so that they
-        are analysed anew.
-        """
+        """Without another summary or search for what stays the same; see ``left_out_scores``."""
         queries = list(photos)
-        vectors = [self._left_out_vectors(level, classes, asked, queries, views) for level in _VECTORS]
+        vectors = [
+            left_out_scores(
+                [one[level] for one in classes], asked, list(map(blocks, queries)), views, self.config.ridge
+            )
+            for level, blocks in _VECTORS.items()
+        ]
         patches = self._left_out_patches(classes, asked, queries, views)
         for *ours, near in zip(*vectors, patches, strict=True):
             scores = {**dict(zip(_VECTORS, ours, strict=True)), **near}
             yield {level: scores[level].float() for level in self.level_names}
-
-    def _left_out_vectors(
-        self,
-        level: str,
-        classes: Sequence[Summary],
-        asked: Sequence[tuple[int, int]],
-        queries: Sequence[Encoded],
-        views: int,
-    ) -> Iterator[Float[Tensor, " N"]]:
-        vectors, ridge = [one[level] for one in classes], self.config.ridge
-        blocks = [_VECTORS[level](query) for query in queries]
-        if sum(len(own[0]) for own in vectors) <= _REFITTED:
-            return (
-                _score(query, *_discriminants(_without(vectors, own, photo, views), ridge))[0]
-                for query, (own, photo) in zip(blocks, asked, strict=True)
-            )
-        centres = _centres(vectors)
-        known = [_joined(one, centres).unflatten(0, (-1, views)) for one in vectors]
-        return left_out_lda(known, asked, torch.cat([_joined(one, centres) for one in blocks]), ridge)
 
     def _left_out_patches(
         self, classes: Sequence[Summary], asked: Sequence[tuple[int, int]], queries: Sequence[Encoded], views: int
@@ -292,38 +270,3 @@ def _distribution_vectors(encoded: Encoded) -> list[Tensor]:
 
 
 _VECTORS = {"global": _global_vectors, "distribution": _distribution_vectors}  # level -> blocks (B, D_b) of each image
-
-
-def _discriminants(classes: Sequence[list[Tensor]], ridge: float) -> tuple[list[Tensor], LDA]:
-    """The centres of the blocks of all classes, and LDA of all classes about them."""
-    centres = _centres(classes)
-    vectors = [_joined(own, centres) for own in classes]
-    labels = torch.arange(len(classes), device=vectors[0].device)
-    shots = torch.tensor([len(own) for own in vectors], device=labels.device)
-    return centres, fit_lda(torch.cat(vectors), labels.repeat_interleave(shots), ridge)
-
-
-def _score(blocks: Sequence[Tensor], centres: Sequence[Tensor], fitted: LDA) -> Float[Tensor, "Q N"]:
-    return lda_to_classes(_joined(blocks, centres), fitted)
-
-
-def _without(classes: Sequence[list[Tensor]], own: int, photo: int, views: int) -> list[list[Tensor]]:
-    """The blocks of the classes without this photo, and without the last photo of the other classes."""
-    rest = []
-    for number, blocks in enumerate(classes):
-        photos = len(blocks[0]) // views
-        out = min(photo, photos - 1) if number == own else photos - 1
-        kept = [row for row in range(len(blocks[0])) if photos == 1 or row // views != out]
-        rest.append([block[kept] for block in blocks])
-    return rest
-
-
-def _centres(classes: Sequence[list[Tensor]]) -> list[Tensor]:
-    """(D_b,) the mean of each block over all images."""
-    return [torch.cat(block).mean(0) for block in zip(*classes, strict=True)]
-
-
-def _joined(blocks: Sequence[Tensor], centres: Sequence[Tensor]) -> Float[Tensor, "B D"]:
-    """Blocks less their centres, each of unit length, as one vector of unit length."""
-    units = [functional.normalize(block - centre, dim=1) for block, centre in zip(blocks, centres, strict=True)]
-    return torch.cat(units, dim=1) / len(units) ** 0.5
