@@ -20,7 +20,7 @@ class LDA(NamedTuple):
 
     >>> import torch
     >>> from triptych.similarity import fit_lda
-    >>> fit_lda(torch.tensor([[3.0], [-1.0]]), torch.tensor([0, 1]), ridge=0.5).offsets
+    >>> fit_lda(torch.tensor([[3.0], [-1.0]]), torch.tensor([0, 1]), ridge=0.5).offsets.round(decimals=6)
     tensor([9., 1.], dtype=torch.float64)
     """
 
