@@ -15,7 +15,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from triptych.methods import Encoded
-from triptych.methods.salient import PIXEL_LEVELS, VECTOR_LEVELS, SalientMML, salient_of
+from triptych.methods.salience import PIXEL_LEVELS, VECTOR_LEVELS, salient_of
+from triptych.methods.salient import SalientConfig, SalientMML
 from triptych.recognizer.leave_one_out import LeftOut
 
 __all__ = ["Analysis", "FolderScores", "Learnt"]
@@ -68,7 +69,8 @@ class FolderScores:
             for name, encoded in asked.items()
         }
         self.nearest = {
-            name: {level: _nearest(encoded, clean, level) for level in PIXEL_LEVELS} for name, encoded in asked.items()
+            name: {level: _nearest(encoded, clean, level, method.config) for level in PIXEL_LEVELS}
+            for name, encoded in asked.items()
         }
 
     def levels(self, learnt: Learnt, photos: Int64[np.ndarray, " Q"], kind: str = "clean") -> dict[str, Tensor]:
@@ -115,11 +117,13 @@ def _products(
     ]
 
 
-def _nearest(asked: Encoded, known: Encoded, level: str) -> tuple[Float[Tensor, "A M B"], Float[Tensor, "A M"]]:
+def _nearest(
+    asked: Encoded, known: Encoded, level: str, config: SalientConfig
+) -> tuple[Float[Tensor, "A M B"], Float[Tensor, "A M"]]:
     """How similar the nearest patch of each known photo is to each patch asked about, and the patches' weights."""
-    theirs = salient_of(known.float(), level).units
+    theirs = salient_of(known.float(), level, config.support_patches).units
     pool = theirs.flatten(0, 1).bfloat16()
-    mine = salient_of(asked.float(), level)
+    mine = salient_of(asked.float(), level, config.query_patches)
     parts = []
     for rows in mine.units.split(_ROWS):
         products = rows.flatten(0, 1).bfloat16() @ pool.T

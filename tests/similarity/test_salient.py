@@ -7,9 +7,9 @@ import torch
 
 from triptych.similarity import (
     pixel_similarity,
-    salient_class,
     salient_descriptors,
     salient_moments,
+    salient_pool,
     salient_similarity,
     salient_to_classes,
 )
@@ -54,7 +54,7 @@ def test_lengths_of_another_layer_choose_and_weigh() -> None:
 def test_an_empty_map_is_like_nothing() -> None:
     empty = salient_descriptors(torch.zeros(1, 2, 2, 2))
     assert empty.weights.tolist() == [[0.25] * 4]
-    pool = salient_class(salient_descriptors(torch.randn(1, 2, 2, 2)))
+    pool = salient_pool(salient_descriptors(torch.randn(1, 2, 2, 2))).descriptors
     assert salient_to_classes(empty, [pool]).tolist() == [[0.0]]
 
 

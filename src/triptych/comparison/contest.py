@@ -36,8 +36,9 @@ def contest(
     """
     labels = torch.from_numpy(episode.support_labels).to(encoded.device)
     support = encoded[episode.support]
-    levels = method.compare_encoded(encoded[episode.query].float(), support.float(), labels)
     classes = [support_of(method, support[mine]) for mine in class_members(labels, len(support))]
+    together = method.adapt([one.summary for one in classes])
+    levels = method.compare(encoded[episode.query].float(), together)
     fusion = fusion_of(method, classes)
     scores = {FUSED: fusion(levels), **(levels if len(levels) > 1 else {})}
     answers = {name: one.argmax(1).cpu().numpy() for name, one in scores.items()}

@@ -57,7 +57,7 @@ def left_out(
     rng = np.random.default_rng(seed)
     members = [rng.permutation(np.flatnonzero(labels == n)) for n in range(labels.max() + 1)]
     size = max(1, min(most, comparisons // (len(labels) * len(members))))
-    supports = [_unsummarised(encoded, mine) for mine in members]
+    supports = [_unsummarised(method, encoded, mine) for mine in members]
     found = leave_one_out(method, supports, most=comparisons // (size * len(members)), panel=size)
     which = np.array([int(photo) for photo in found.photos], dtype=np.int64)
     fusion = refitted(method.fusion, found.levels, found.truth)
@@ -66,10 +66,11 @@ def left_out(
     return Doubts(which, logits.argmax(axis=1), _doubt(logits, labels[which]), panel, fusion)
 
 
-def _unsummarised(encoded: Encoded, photos: np.ndarray) -> Support:
+def _unsummarised(method: Method, encoded: Encoded, photos: np.ndarray) -> Support:
     """A class of these photos, whose ids are their numbers; its panels are summarised, and not all of it."""
     nothing = ("",) * len(photos)
-    return Support(encoded[photos], 1, tuple(map(str, photos.tolist())), nothing, (b"",) * len(photos), {})
+    kept = method.keep(encoded[photos].float())
+    return Support(kept, 1, tuple(map(str, photos.tolist())), nothing, (b"",) * len(photos), {})
 
 
 def _doubt(logits: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -148,7 +148,10 @@ def _compared(method: Method, query: Encoded, supports: Sequence[Support]) -> di
         if matching.unit not in compared:
             pools = [matching.pool(support.summary[level]) for support in supports]
             weights = None if matching.weights is None else matching.weights(query)
-            compared[matching.unit] = _Compared(matching.rows(query), pools, supports, matching.k, weights)
+            positions = None
+            if matching.positions is not None:
+                positions = [matching.positions(support.summary[level]) for support in supports]
+            compared[matching.unit] = _Compared(matching.rows(query), pools, supports, matching.k, weights, positions)
     return compared
 
 
@@ -156,16 +159,24 @@ class _Compared:
     """A photo's patches or channels beside those of every class."""
 
     def __init__(
-        self, rows: Tensor, pools: Sequence[Tensor], supports: Sequence[Support], k: int, weights: Tensor | None
+        self,
+        rows: Tensor,
+        pools: Sequence[Tensor],
+        supports: Sequence[Support],
+        k: int,
+        weights: Tensor | None,
+        positions: Sequence[Tensor] | None,
     ) -> None:
         self.rows, self.pools, self.supports, self.k = rows, pools, supports, k
+        self.positions = positions
         self.weights = [1.0] * len(rows) if weights is None else weights.tolist()
         margins, mean = margins_of(rows, pools, k)
         self.margins, self.mean = margins.cpu().numpy(), mean.tolist()  # (R, N), (R,)
 
     def matches(self, n: int, order: Sequence[int]) -> Iterator[tuple[int, Match, float]]:
         """(row, match, its share of the row's margin) in class n, rows in this order; similarities without weights."""
-        found = matches_of(self.rows, self.pools[n], self.supports[n], self.k)
+        positions = None if self.positions is None else self.positions[n]
+        found = matches_of(self.rows, self.pools[n], self.supports[n], self.k, positions)
         for row in order:
             for match in found[row]:
                 plain = match.similarity / self.weights[row] if self.weights[row] else 0.0

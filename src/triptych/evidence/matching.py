@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
@@ -45,12 +45,22 @@ def margins_of(
     return scores - mean[:, None], mean
 
 
-def matches_of(rows: Float[Tensor, "R D"], pool: Float[Tensor, "J D"], support: Support, k: int) -> list[list[Match]]:
-    """The k nearest of each row in the pool of a class, nearest first."""
+def matches_of(
+    rows: Float[Tensor, "R D"],
+    pool: Float[Tensor, "J D"],
+    support: Support,
+    k: int,
+    positions: Int64[Tensor, " J"] | None = None,
+) -> list[list[Match]]:
+    """The k nearest of each row in the pool of a class, nearest first.
+
+    A member is counted within its view, or is what ``positions`` says of it.
+    """
     views = support.views
     members = len(pool) // (len(support) * views)  # of one view of one photo
     similarities, indices = _nearest(rows, pool, k)
-    columns = (indices // (members * views), indices // members % views, indices % members, similarities)
+    within = indices % members if positions is None else positions[indices]
+    columns = (indices // (members * views), indices // members % views, within, similarities)
     found = zip(*(column.tolist() for column in columns), strict=True)
     return [[Match(*match) for match in zip(*row, strict=True)] for row in found]
 

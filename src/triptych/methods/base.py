@@ -32,6 +32,8 @@ class Matching:
         pool: what the level keeps of a class -> (J, D), the rows of one photo after the other.
         k: how many of the nearest count.
         weights: one encoded photo -> (R,), what the level has multiplied the rows with; by default one.
+        positions: what the level keeps of a class -> (J,), which row of its photo each member of the pool is; by
+            default all rows are in the pool, in their order.
     """
 
     unit: str
@@ -39,6 +41,7 @@ class Matching:
     pool: Callable[[Any], Tensor]
     k: int
     weights: Callable[[Encoded], Tensor] | None = None
+    positions: Callable[[Any], Tensor] | None = None
 
 
 class Method(nn.Module, ABC):
@@ -121,9 +124,36 @@ class Method(nn.Module, ABC):
         maps = taps[-1] if self.projection is None else self.projection(taps[-1])
         return Encoded({"maps": maps})
 
+    def keep(self, encoded: Encoded) -> Encoded:
+        """What a recogniser keeps of encoded images, in memory and in its file; by default half precision.
+
+        Raises:
+            ValueError: a number is not finite, or above what is kept of it.
+        """
+        return encoded.to_keep()
+
+    def restore(self, kept: Encoded) -> Encoded:
+        """What ``summarise`` and ``compare`` need, from what ``keep`` has kept; one image at a time, or all, alike."""
+        return kept.float()
+
     def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:
         """The classes, adapted to each other; by default as they are."""
         return classes
+
+    def left_out(
+        self, classes: Sequence[Summary], asked: Sequence[tuple[int, int]], photos: Iterable[Encoded], views: int
+    ) -> Iterator[dict[str, Float[Tensor, " N"]]] | None:
+        """The similarities of photos left out, one after the other; None if only ``adapt`` can tell, for each anew.
+
+        Each photo is taken out of its class, and the last photo out of every other class.
+
+        Args:
+            classes: summarised, not adapted.
+            asked: class and photo of each; a photo beyond those of its class's summary was not learnt from.
+            photos: each of them, restored.
+            views: V of each photo.
+        """
+        return None
 
     def fuse(self, levels: Levels) -> Float[Tensor, "Q N"]:
         """Logits."""

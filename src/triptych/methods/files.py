@@ -6,19 +6,24 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from triptych.backbones import check_weights
+from triptych.backbones import Backbone, check_weights, pretrained_efficientnet_lite
 from triptych.methods.base import Method
 from triptych.methods.legacy import renamed, upgraded
 from triptych.methods.types import METHOD_TYPES
 from triptych.system.files import pack, unpack, write_whole
+from triptych.system.wording import printable
+from triptych.weights.packages import WEIGHT_PACKAGES, WeightPackage
 
 __all__ = ["load_state", "method_from_bytes", "method_to_bytes", "save_method", "weights_hash"]
 
 _FORMAT = "triptych-method"
-_VERSION = 2
+_VERSION = 3
+_WHOLE = 2  # the version with all weights, which earlier releases read
+_BACKBONE = "backbone."
 _NETWORK = "backbone.network."
+_TOLD = ("method", "config", "package")  # what the checksum is of, beside the weights
 
 
 def save_method(method: Method, path: str | PathLike[str]) -> None:
@@ -38,8 +43,13 @@ def save_method(method: Method, path: str | PathLike[str]) -> None:
     write_whole(path, method_to_bytes(method))
 
 
-def method_to_bytes(method: Method) -> bytes:
+def method_to_bytes(method: Method, whole: bool = True) -> bytes:
     """A method's weights and configuration as the bytes of a .safetensors file.
+
+    Args:
+        method: the method.
+        whole: False to name the installed package that carries the backbone's weights, if there is one, in place of
+            these weights.
 
     >>> from triptych.methods import build_method, method_to_bytes
     >>> len(method_to_bytes(build_method("dn4-conv64f"))) > 4 * 112_000
@@ -47,25 +57,33 @@ def method_to_bytes(method: Method) -> bytes:
     """
     state = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
     content = {"method": method.name, "config": method.config.to_dict()}
-    return pack(state, _FORMAT, _VERSION, {**content, "checksum": _checksum(state, content)})
+    package = None if whole else _package_of(method)
+    if package is not None:
+        state = {key: value for key, value in state.items() if not key.startswith(_BACKBONE)}
+        content["package"] = {"name": package.package, "version": package.version, "sha256": package.sha256}
+    version = _WHOLE if package is None else _VERSION
+    return pack(state, _FORMAT, version, {**content, "checksum": _checksum(state, content)})
 
 
 def method_from_bytes(data: bytes, name: str) -> Method:
     """The method that ``method_to_bytes`` wrote; ``name`` is what errors call it.
 
     Raises:
-        ValueError: the bytes are no method's, or were changed.
+        ValueError: the bytes are no method's, or were changed; or the package that they name is missing or another.
 
     >>> from triptych.methods import build_method, method_from_bytes, method_to_bytes
     >>> method_from_bytes(method_to_bytes(build_method("dn4-conv64f")), "in memory").config.pixel_k
     3
     """
     state, content = unpack(data, _FORMAT, _VERSION, name)
-    if content["version"] < _VERSION:
+    if content["version"] < _WHOLE:
         state, content = upgraded(state, content, name)
-    elif _checksum(state, {key: content.get(key) for key in ("method", "config")}) != content.get("checksum"):
+    elif _checksum(state, {key: content[key] for key in _TOLD if key in content}) != content.get("checksum"):
         raise ValueError(f"{name}: damaged or altered since it was written; fetch or train it again")
-    method = _built(state, content, name)
+    backbone = _packaged_backbone(content, name) if "package" in content else None
+    method = _built(state, content, name, backbone)
+    if backbone is not None:
+        state |= {_BACKBONE + key: value for key, value in backbone.state_dict().items()}
     load_state(method, state, name)
     try:
         method.check()
@@ -74,8 +92,32 @@ def method_from_bytes(data: bytes, name: str) -> Method:
     return method.eval()
 
 
-def _built(state: Mapping[str, Tensor], content: Mapping[str, Any], name: str) -> Method:
-    """The method that the content describes, with fresh weights."""
+def _package_of(method: Method) -> WeightPackage | None:
+    """The package that carries just the weights that the method's backbone has."""
+    package = WEIGHT_PACKAGES.get(method.config.backbone)
+    return package if package and weights_hash(method.backbone) == package.weights_sha256 else None
+
+
+def _packaged_backbone(content: Mapping[str, Any], name: str) -> Backbone:
+    """The backbone whose weights the content names."""
+    told, config = content["package"], content.get("config")
+    backbone = config.get("backbone") if isinstance(config, dict) else None
+    package = WEIGHT_PACKAGES.get(str(backbone))
+    if package is None or not isinstance(told, dict) or told.get("sha256") != package.sha256:
+        raise ValueError(
+            f"{name}: its network {backbone!r} is that of another version of triptych "
+            f"({printable(str(told)):.200}); use that version, or fit or train it again"
+        )
+    try:
+        return pretrained_efficientnet_lite(str(backbone), classifies=False)
+    except RuntimeError as error:
+        raise ValueError(f"{name}: its network cannot be read: {error}") from error
+
+
+def _built(
+    state: Mapping[str, Tensor], content: Mapping[str, Any], name: str, backbone: Backbone | None = None
+) -> Method:
+    """The method that the content describes, with fresh weights but for those of a given backbone."""
     kind = METHOD_TYPES.get(str(content.get("method")))
     if kind is None:
         raise ValueError(
@@ -86,7 +128,7 @@ def _built(state: Mapping[str, Tensor], content: Mapping[str, Any], name: str) -
         if config.architecture is not None:
             network = {key.removeprefix(_NETWORK): value for key, value in state.items() if key.startswith(_NETWORK)}
             check_weights(config.architecture, network)
-        return kind(config)  # type: ignore[call-arg, arg-type]
+        return kind(config, backbone=backbone)  # type: ignore[call-arg, arg-type]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name}: its configuration cannot be read ({error})") from error
 
@@ -99,7 +141,7 @@ def load_state(method: Method, state: Mapping[str, Tensor], name: str) -> None:
         raise ValueError(f"{name}: its weights do not fit its configuration: {error}") from error
 
 
-def weights_hash(method: Method) -> str:
+def weights_hash(method: nn.Module) -> str:
     """SHA-256 of all weights and buffers, by name."""
     return _hashed(method.state_dict()).hexdigest()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
-from triptych.backbones import pretrained_efficientnet_lite
+from triptych.backbones import Backbone, pretrained_efficientnet_lite
 from triptych.data import Preprocessing
 from triptych.methods.base import Method
 from triptych.methods.baseline_plus_plus import BaselinePlusPlusConfig
@@ -144,8 +144,8 @@ WEIGHTS: dict[str, Weights] = {
 }
 
 
-def build_method(method: str | MethodConfig) -> Method:
-    """Return a freshly initialised method by its registry name or configuration.
+def build_method(method: str | MethodConfig, backbone: Backbone | None = None) -> Method:
+    """Return a freshly initialised method by its registry name or configuration, over a given backbone or a fresh one.
 
     Raises:
         ValueError: no such method.
@@ -159,7 +159,7 @@ def build_method(method: str | MethodConfig) -> Method:
             raise ValueError(f"unknown method {method!r}; expected one of {', '.join(sorted(METHODS))}")
         method = METHODS[method]
     (kind,) = (kind for kind in METHOD_TYPES.values() if kind.config_type is type(method))
-    return kind(method)  # type: ignore[call-arg, arg-type]
+    return kind(method, backbone=backbone)  # type: ignore[call-arg, arg-type]
 
 
 def packaged_method(name: str) -> Method:
@@ -186,8 +186,4 @@ def packaged_method(name: str) -> Method:
 
 def _over_pretrained(config: MethodConfig) -> Method:
     """The method over a backbone whose weights another package carries; see ``WEIGHT_PACKAGES``."""
-    method = build_method(config)
-    state = pretrained_efficientnet_lite(config.backbone).state_dict()
-    wanted = method.backbone.state_dict()
-    method.backbone.load_state_dict({key: value for key, value in state.items() if key in wanted})
-    return method.eval()
+    return build_method(config, pretrained_efficientnet_lite(config.backbone, classifies=False)).eval()

@@ -5,9 +5,10 @@ a network that was trained to name objects: most of their patches are background
 weighted by their lengths, images are compared by discriminant analysis, and several layers have levels of their own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,31 +19,20 @@ from triptych.backbones import Backbone
 from triptych.fusion import LevelFusion
 from triptych.methods.base import Matching, Method, Summary
 from triptych.methods.config import MethodConfig
+from triptych.methods.discriminants import class_scores, discriminated, left_out_scores
 from triptych.methods.encoded import Encoded
-from triptych.similarity import (
-    fit_lda,
-    lda_to_classes,
-    salient_class,
-    salient_descriptors,
-    salient_moments,
-    salient_to_classes,
-)
-from triptych.similarity.lda import LDA
+from triptych.methods.salience import LAYERS, ONE_LAYER, PIXEL_LEVELS, VECTOR_LEVELS, from_bytes, in_bytes, salient_of
+from triptych.similarity import salient_pool, salient_to_classes
 from triptych.similarity.salient import SalientDescriptors
+from triptych.similarity.stacked import Stack, stack_pools
+from triptych.system.settings import optional, whole
 
-__all__ = ["PIXEL_LEVELS", "VECTOR_LEVELS", "SalientConfig", "SalientMML", "salient_of"]
+__all__ = ["SalientConfig", "SalientMML"]
 
-_LAYERS = ("stride16", "last", "maps")  # of the backbone's taps; "maps" are the deepest
-_DISCRIMINANT_WORK = 2500  # for each channel and each photo of the support; measured
-_LEAST_MEAN = 1e-12  # so that a root has a gradient
+_LEFT_OUT_WORK = 50  # of leaving one photo out of the discriminant analyses, for each channel and photo
+_LEFT_OUT_AT_ONCE = 8  # photos that are compared at once
 # Level -> its share of the logits before any photo was left out; chosen on groceries, birds and signs.
 _SHARES = {"global": 0.75, "distribution": 0.75, "pixel": 0.75, "pixel-last": 0.75, "pixel-16": 0.3}
-# Level -> (layer whose descriptors are compared, layer whose lengths weigh them, power of the lengths).
-PIXEL_LEVELS = {
-    "pixel": ("maps", "maps", 2.0),
-    "pixel-last": ("last", "last", 4.0),
-    "pixel-16": ("stride16", "maps", 2.0),
-}
 
 
 @dataclass(frozen=True)
@@ -51,6 +41,9 @@ class SalientConfig(MethodConfig):
 
     Attributes:
         ridge: of the discriminant analyses, whose vectors have unit length.
+        query_patches: how many patches of a photo are compared, the longest of each layer; None for all.
+        support_patches: with how many of each photo learnt from; None for all.
+        levels: those that are fused. "pixel-last" and "pixel-16" need a backbone that gives maps of three layers.
 
     >>> from triptych.methods import SalientConfig
     >>> SalientConfig(ridge=0.0)
@@ -60,21 +53,46 @@ class SalientConfig(MethodConfig):
 
     backbone: str = "efficientnet-lite0"
     ridge: float = 0.003
+    query_patches: int | None = 24
+    support_patches: int | None = 32
+    levels: tuple[str, ...] = tuple(_SHARES)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("query_patches", "support_patches"):
+            if not optional(whole(1)).holds(getattr(self, name)):
+                raise ValueError(f"{name} must be a whole number of at least 1, or None; got {getattr(self, name)!r}")
         if not 0 < self.ridge < float("inf"):
             raise ValueError(f"ridge must be above 0, got {self.ridge}")
-        if self.components is not None:
-            raise ValueError("this method compares several layers, which are not reduced to principal components")
+        if not self.levels or len(set(self.levels)) < len(self.levels) or not set(self.levels) <= set(_SHARES):
+            raise ValueError(f"levels are {self.levels}; expected different ones of {', '.join(_SHARES)}")
+        if self.components is not None and not set(self.levels) <= set(ONE_LAYER):
+            raise ValueError(
+                "layers are not reduced to principal components where several are compared; "
+                f"expected levels of the deepest alone: {', '.join(ONE_LAYER)}"
+            )
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "SalientConfig":
+        """As of all methods; without numbers of patches it is of an earlier version, which compared all."""
+        patches = {"query_patches": None, "support_patches": None}
+        return super().from_dict({**patches, **values} if isinstance(values, Mapping) else values)
 
 
-class _Discriminant(NamedTuple):
-    """One class in the discriminant analysis of all: what is taken off each block of a vector, and its linear score."""
+class _Together:
+    """All classes: the discriminant analyses between them, and their pools."""
 
-    centres: list[Tensor]  # (D_b,) of each block
-    direction: Tensor  # (D,)
-    offset: Tensor
+    def __init__(self, classes: Sequence[Summary], ridge: float) -> None:
+        levels = classes[0]
+        self.discriminants = {
+            level: discriminated([one[level] for one in classes], ridge) for level in levels if level in VECTOR_LEVELS
+        }
+        self.pools = {level: [one[level].descriptors for one in classes] for level in levels if level in PIXEL_LEVELS}
+
+    @cached_property
+    def stacks(self) -> dict[str, list[Stack]]:
+        """The pools of each level, once they are asked for without a gradient."""
+        return {level: stack_pools(pools) for level, pools in self.pools.items()}
 
 
 class SalientMML(Method):
@@ -86,6 +104,8 @@ class SalientMML(Method):
     - ``pixel``, ``pixel-last``: ``salient_similarity`` of the deepest layer and of the one before it.
     - ``pixel-16``: the same of a shallow layer, weighted by the lengths of the deepest at the same place: that knows
       where the object is, this what it looks like.
+
+    Of a backbone that gives a single map, the levels of ``ONE_LAYER`` read it, in place of the layer before it too.
 
     Vectors are centred by the support's mean and scaled to unit length, a block at a time. The classes depend on each
     other: each is discriminated from all others.
@@ -104,108 +124,156 @@ class SalientMML(Method):
     config: SalientConfig
 
     def __init__(self, config: SalientConfig = SalientConfig(), backbone: Backbone | None = None) -> None:
-        super().__init__(config, LevelFusion(tuple(_SHARES)), backbone)
+        super().__init__(config, LevelFusion(config.levels), backbone)
         assert isinstance(self.fusion, LevelFusion)
         with torch.no_grad():
-            self.fusion.log_weight.copy_(torch.tensor(list(_SHARES.values())).log())
+            self.fusion.log_weight.copy_(torch.tensor([_SHARES[level] for level in config.levels]).log())
 
     @property
     def level_names(self) -> tuple[str, ...]:
-        return tuple(_SHARES)
+        return self.config.levels
 
     @property
     def absolute_levels(self) -> tuple[str, ...]:
-        return tuple(PIXEL_LEVELS)
+        return tuple(self._pixel_levels)
+
+    @property
+    def _pixel_levels(self) -> list[str]:
+        return [level for level in self.level_names if level in PIXEL_LEVELS]
+
+    @property
+    def _vector_levels(self) -> list[str]:
+        return [level for level in self.level_names if level in VECTOR_LEVELS]
 
     def encode_features(self, taps: Sequence[Float[Tensor, "B _ _ _"]]) -> Encoded:
-        """Maps of three layers on the grid of the deepest."""
+        """Maps of up to three layers on the grid of the deepest; of that one alone where it is reduced.
+
+        Raises:
+            ValueError: a level needs a layer that the backbone does not give.
+        """
+        if self.projection is not None:
+            taps = (self.projection(taps[-1]),)
+        names = LAYERS[-len(taps) :]
+        if lacking := [level for level in self._pixel_levels if not set(PIXEL_LEVELS[level][:2]) <= set(names)]:
+            raise ValueError(
+                f"the backbone gives {len(taps)} layers, too few for {', '.join(lacking)}; leave these out"
+            )
         grid = (taps[-1].shape[2], taps[-1].shape[3])
-        names = _LAYERS[-len(taps) :]
-        maps = {name: functional.adaptive_avg_pool2d(one, grid) for name, one in zip(names, taps, strict=True)}
-        return Encoded({name: maps.get(name, maps["maps"]) for name in _LAYERS})
+        return Encoded({name: functional.adaptive_avg_pool2d(one, grid) for name, one in zip(names, taps, strict=True)})
+
+    def keep(self, encoded: Encoded) -> Encoded:
+        """Whole numbers of a byte, with a scale for each descriptor; without the deepest layer if it follows."""
+        if not encoded.finite():
+            raise ValueError("the network gives numbers that are not finite; expected another network")
+        return in_bytes(encoded, [layer for layer in encoded.tensors if layer != "maps" or not self._follows])
+
+    @torch.no_grad()
+    def restore(self, kept: Encoded) -> Encoded:
+        encoded = from_bytes(kept)
+        if not self._follows:
+            return encoded
+        # One at a time: what comes of a photo must not depend on the others.
+        maps = torch.cat([self.backbone.last_of(one).contiguous() for one in encoded.tensors["last"].split(1)])
+        return Encoded({**encoded.tensors, "maps": maps})
+
+    @property
+    def _follows(self) -> bool:
+        """Whether the deepest layer is computed from the one before it, where that is kept."""
+        return self.backbone.last_follows and self.projection is None
 
     def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
-        summary: Summary = {level: salient_class(salient_of(encoded, level)) for level in PIXEL_LEVELS}
-        return {**{level: blocks(encoded) for level, blocks in VECTOR_LEVELS.items()}, **summary}
+        summary: Summary = {level: VECTOR_LEVELS[level](encoded) for level in self._vector_levels}
+        for level in self._pixel_levels:
+            summary[level] = salient_pool(salient_of(encoded, level, self.config.support_patches))
+        return summary
 
     def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:
         """Discriminate the classes from each other."""
-        adapted = [dict(summary) for summary in classes]
-        for level in VECTOR_LEVELS:
-            found = _discriminants([summary[level] for summary in classes], self.config.ridge)
-            for summary, one in zip(adapted, found, strict=True):
-                summary[level] = one
-        return adapted
+        together = _Together(classes, self.config.ridge)
+        return [{"together": together, "number": number} for number in range(len(classes))]
 
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
-        found = {
-            level: _score(blocks(query), [one[level] for one in classes]) for level, blocks in VECTOR_LEVELS.items()
-        }
-        for level in PIXEL_LEVELS:
-            found[level] = salient_to_classes(salient_of(query, level), [one[level] for one in classes])
-        return {level: found[level].float() for level in self.level_names}
+        together, numbers = classes[0]["together"], [one["number"] for one in classes]
+        found = {}
+        for level in self._vector_levels:
+            found[level] = class_scores(VECTOR_LEVELS[level](query), *together.discriminants[level])
+        for level in self._pixel_levels:
+            pools = together.pools[level] if torch.is_grad_enabled() else together.stacks[level]
+            found[level] = salient_to_classes(salient_of(query, level, self.config.query_patches), pools)
+        return {level: found[level].float()[:, numbers] for level in self.level_names}
+
+    def left_out(
+        self, classes: Sequence[Summary], asked: Sequence[tuple[int, int]], photos: Iterable[Encoded], views: int
+    ) -> Iterator[dict[str, Float[Tensor, " N"]]]:
+        """Without another summary or search for what stays the same; see ``left_out_scores``."""
+        queries = list(photos)
+        ridge, names = self.config.ridge, self._vector_levels
+        vectors = [
+            left_out_scores(
+                [one[level] for one in classes], asked, list(map(VECTOR_LEVELS[level], queries)), views, ridge
+            )
+            for level in names
+        ]
+        patches = self._left_out_patches(classes, asked, queries, views)
+        for *ours, near in zip(*vectors, patches, strict=True):
+            scores = {**dict(zip(names, ours, strict=True)), **near}
+            yield {level: scores[level].float() for level in self.level_names}
+
+    def _left_out_patches(
+        self, classes: Sequence[Summary], asked: Sequence[tuple[int, int]], queries: Sequence[Encoded], views: int
+    ) -> Iterator[dict[str, Float[Tensor, " N"]]]:
+        levels = self._pixel_levels
+        pools = {level: [one[level].by_photo(views) for one in classes] for level in levels}  # (K, V * T, C)
+        usual = {level: stack_pools([_all_but(one, len(one) - 1) for one in own]) for level, own in pools.items()}
+        for first in range(0, len(queries), _LEFT_OUT_AT_ONCE):
+            part = Encoded.join(queries[first : first + _LEFT_OUT_AT_ONCE])
+            rows = {level: salient_of(part, level, self.config.query_patches) for level in levels}
+            scores = {level: salient_to_classes(rows[level], usual[level]) for level in levels}
+            for number, (own, photo) in enumerate(asked[first : first + len(part)]):
+                for level in levels:
+                    if photo == len(pools[level][own]) - 1:
+                        continue  # what is usual: the last one of each class is left out
+                    query = SalientDescriptors(*(one[number : number + 1] for one in rows[level]))
+                    rest = stack_pools([_all_but(pools[level][own], photo)])
+                    scores[level][number, own] = salient_to_classes(query, rest)[0, 0]
+                yield {level: scores[level][number] for level in levels}
 
     def pair_work(self, encoded: Encoded) -> int:
-        """Patches of three layers, and a share of the discriminant analyses, which are made anew for each photo."""
-        channels = sum(tensor.shape[1] for tensor in encoded.tensors.values())
-        return channels * encoded.maps[0, 0].numel() ** 2 + channels * _DISCRIMINANT_WORK
+        """Patches of each layer, and a share of the discriminant analyses."""
+        kept = encoded.tensors
+        layers = {PIXEL_LEVELS[level][0] for level in self._pixel_levels} | {"maps"}
+        channels = sum(kept[layer].shape[1] if layer in kept else self.channels for layer in layers)
+        positions = next(iter(kept.values()))[0, 0].numel()
+        asked, learnt = (
+            min(one or positions, positions) for one in (self.config.query_patches, self.config.support_patches)
+        )
+        patches = asked * learnt
+        return channels * (patches + _LEFT_OUT_WORK)
 
     def matchings(self) -> Mapping[str, Matching]:
+        """Of the deepest layer; a patch that is not compared has no weight."""
+        if "pixel" not in self.level_names:
+            return {}
+
         def weights(encoded: Encoded) -> Tensor:
-            return salient_of(encoded, "pixel").weights.flatten()
+            compared = salient_of(encoded, "pixel", self.config.query_patches)
+            everywhere = torch.zeros(encoded.maps[0, 0].numel(), device=compared.weights.device)
+            return everywhere.index_copy(0, compared.positions[0], compared.weights[0])
 
         def rows(encoded: Encoded) -> Tensor:
-            return salient_of(encoded, "pixel").units.flatten(0, 1) * weights(encoded)[:, None]
+            descriptors = encoded.maps[0].float().flatten(1).T
+            return functional.normalize(descriptors, dim=1) * weights(encoded)[:, None]
 
-        return {"pixel": Matching("patch", rows, lambda pool: pool, k=1, weights=weights)}
-
-
-def salient_of(encoded: Encoded, level: str) -> SalientDescriptors:
-    """What one of ``PIXEL_LEVELS`` compares of images.
-
-    >>> import torch
-    >>> from triptych.methods import Encoded
-    >>> from triptych.methods.salient import salient_of
-    >>> maps = torch.ones(2, 5, 3, 3)
-    >>> salient_of(Encoded({"stride16": maps, "last": maps, "maps": maps}), "pixel").units.shape
-    torch.Size([2, 9, 5])
-    """
-    layer, weighing, power = PIXEL_LEVELS[level]
-    lengths = None if layer == weighing else encoded.tensors[weighing].float().flatten(2).norm(dim=1)
-    return salient_descriptors(encoded.tensors[layer].float(), power, lengths=lengths)
+        return {
+            "pixel": Matching(
+                "patch", rows, lambda pool: pool.descriptors, 1, weights, lambda pool: pool.positions.flatten()
+            )
+        }
 
 
-def _global_vectors(encoded: Encoded) -> list[Tensor]:
-    mean = encoded.maps.float().mean(dim=(2, 3)).clamp_min(_LEAST_MEAN)
-    return [mean.sqrt(), salient_moments(encoded.tensors["last"].float(), power=2.0)[0]]
-
-
-def _distribution_vectors(encoded: Encoded) -> list[Tensor]:
-    return [torch.cat(salient_moments(encoded.maps.float(), power=1.0), dim=1)]
-
-
-VECTOR_LEVELS = {
-    "global": _global_vectors,
-    "distribution": _distribution_vectors,
-}  # level -> blocks (B, D_b) of each image
-
-
-def _discriminants(classes: Sequence[list[Tensor]], ridge: float) -> list[_Discriminant]:
-    """LDA of all classes, as what each class needs to be scored."""
-    blocks = [torch.cat(block) for block in zip(*classes, strict=True)]  # (S, D_b)
-    centres = [block.mean(0) for block in blocks]
-    shots = torch.tensor([len(own[0]) for own in classes], device=blocks[0].device)
-    labels = torch.repeat_interleave(torch.arange(len(classes), device=shots.device), shots)
-    fitted = fit_lda(_joined(blocks, centres), labels, ridge)
-    return [_Discriminant(centres, *one) for one in zip(*fitted, strict=True)]
-
-
-def _score(blocks: Sequence[Tensor], classes: Sequence[_Discriminant]) -> Float[Tensor, "Q N"]:
-    fitted = LDA(torch.stack([one.direction for one in classes]), torch.stack([one.offset for one in classes]))
-    return lda_to_classes(_joined(blocks, classes[0].centres), fitted)
-
-
-def _joined(blocks: Sequence[Tensor], centres: Sequence[Tensor]) -> Float[Tensor, "B D"]:
-    """Blocks less their centres, each of unit length, as one vector of unit length."""
-    units = [functional.normalize(block - centre, dim=1) for block, centre in zip(blocks, centres, strict=True)]
-    return torch.cat(units, dim=1) / len(units) ** 0.5
+def _all_but(photos: Float[Tensor, "K T C"], photo: int) -> Float[Tensor, "_ C"]:
+    """The pool of a class without this photo; a single photo stays."""
+    if len(photos) == 1:
+        return photos[0]
+    rest = photos[:photo] if photo == len(photos) - 1 else torch.cat([photos[:photo], photos[photo + 1 :]])
+    return rest.flatten(0, 1)

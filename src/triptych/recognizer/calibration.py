@@ -14,7 +14,7 @@ from triptych.fusion import Fusion, LevelFusion, refitted
 from triptych.methods import Encoded, Method
 from triptych.recognizer.leave_one_out import LeftOut, leave_one_out, most_left_out
 from triptych.recognizer.unknowns import known_features, known_score, learn_known_weights
-from triptych.support import Support
+from triptych.support import Support, restored
 
 __all__ = [
     "Calibration",
@@ -205,7 +205,7 @@ def _fusion_of_strangers(method: Method, supports: Sequence[Support]) -> LevelFu
     Of two classes only one is not a photo's own, and one number has no spread; then its own class counts too.
     """
     asked = supports[: most_left_out(method, supports)]
-    queries = Encoded.join([support.photo(0) for support in asked])
+    queries = Encoded.join([restored(method, support, 0) for support in asked])
     levels = method.compare(queries, method.adapt([support.summary for support in supports]))
     assert isinstance(method.fusion, LevelFusion)
     fusion = deepcopy(method.fusion)

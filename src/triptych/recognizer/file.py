@@ -93,7 +93,7 @@ def _contents(known: Knowledge, settings: Settings) -> tuple[dict[str, Tensor], 
     ids = [photo for support in kept for photo in support.ids]
     dtype, learnt, encoded = known.dtype, known.learnt, Encoded.join([support.encoded for support in kept])
     tensors = {
-        "method": _bytes_tensor(method_to_bytes(known.method)),
+        "method": _bytes_tensor(method_to_bytes(known.method, whole=False)),
         **{f"{_ENCODED}{name}": value.cpu().contiguous() for name, value in encoded.tensors.items()},
         "owners": torch.repeat_interleave(torch.tensor([len(support) for support in kept])),
         "left_out": torch.tensor([ids.index(photo) for photo in learnt.left_out.photos], dtype=torch.int64),
@@ -144,10 +144,11 @@ def _restore(method: Method, tensors: dict[str, Tensor], content: dict[str, Any]
 
 
 def _encoded(method: Method, tensors: dict[str, Tensor]) -> Encoded:
-    """The encoded photos, if their shapes are those that the method gives."""
+    """What the method keeps of the photos."""
     found = {name.removeprefix(_ENCODED): value for name, value in tensors.items() if name.startswith(_ENCODED)}
     side = method.preprocess.side
-    expected = method.encode(torch.zeros(1, 3, side, side, device=next(method.parameters()).device)).to_keep()
+    blank = method.encode(torch.zeros(1, 3, side, side, device=next(method.parameters()).device))
+    expected = method.keep(blank)
     shapes = {name: (value.dtype, value.shape[1:]) for name, value in found.items()}
     if shapes != {name: (value.dtype, value.shape[1:]) for name, value in expected.tensors.items()}:
         raise ValueError(f"maps of shapes {shapes} are not those of its method")

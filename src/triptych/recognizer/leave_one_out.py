@@ -1,7 +1,7 @@
 """Leave-one-out on the user's own photos: each is recognised by the others."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from triptych.methods import Method, Summary
-from triptych.support import Support, picked
+from triptych.support import Support, picked, restored
 from triptych.system.progress import track
 
 __all__ = ["LeftOut", "even_shares", "leave_one_out", "most_left_out"]
@@ -75,15 +75,14 @@ def leave_one_out(
         supports: the classes.
         before: leave-one-out results of the previous state, by the same method. Pairs of a photo and a class that did
             not change are taken from it. The result is the same bit for bit, as each pair is compared by itself.
-            Methods that are not ``separable`` compare all of them again.
+            Methods that are not ``separable`` compare all of them again; in a shorter way if they know one
+            (``Method.left_out``).
         most: how many photos are left out at most; by default ``most_left_out``.
         panel: with how many photos of a class each is compared at most, the first ones; by default all.
     """
     taken = _shares(supports, most_left_out(method, supports) if most is None else most)
     asked = [(own, photo) for own, count in enumerate(taken) for photo in range(count)]
-    summaries = _Summaries(method, supports, panel)
-    compare = _Pairs(summaries, before) if method.separable else _Whole(summaries)
-    rows = [compare(own, photo) for own, photo in track(asked, "leaving out", total=len(asked))]
+    rows = list(track(_rows(method, supports, asked, before, panel), "leaving out", total=len(asked)))
     device = supports[0].encoded.device
     nothing = torch.empty(0, len(supports), device=device)
     return LeftOut(
@@ -91,6 +90,33 @@ def leave_one_out(
         truth=torch.tensor([own for own, _ in asked], dtype=torch.int64, device=device),
         photos=tuple(supports[own].ids[photo] for own, photo in asked),
         classes=tuple(support.ids for support in supports),
+    )
+
+
+def _rows(
+    method: Method,
+    supports: Sequence[Support],
+    asked: Sequence[tuple[int, int]],
+    before: LeftOut | None,
+    panel: int | None,
+) -> Iterable[dict[str, Float[Tensor, " N"]]]:
+    """The similarities of each photo, in the way that suits the method."""
+    if not method.separable and asked:
+        learnt = [_first(method, support, panel) for support in supports]
+        photos = (restored(method, supports[own], photo) for own, photo in asked)
+        found = method.left_out(learnt, asked, photos, supports[0].views)
+        if found is not None:
+            return found
+    summaries = _Summaries(method, supports, panel)
+    compare = _Pairs(summaries, before) if method.separable else _Whole(summaries)
+    return (compare(own, photo) for own, photo in asked)
+
+
+def _first(method: Method, support: Support, panel: int | None) -> Summary:
+    """Of the photos that one left out is compared with, and one more to take the place of that photo."""
+    count = min(len(support), (len(support) if panel is None else panel) + 1)
+    return (
+        support.summary if count == len(support) and support.summary else picked(method, support, range(count)).summary
     )
 
 
@@ -125,7 +151,7 @@ class _Whole:
     def __call__(self, own: int, photo: int) -> dict[str, Float[Tensor, " N"]]:
         supports = self.summaries.supports
         classes = [self.summaries.without(n, photo if n == own else None) for n in range(len(supports))]
-        found = self.method.compare(supports[own].photo(photo), self.method.adapt(classes))
+        found = self.method.compare(restored(self.method, supports[own], photo), self.method.adapt(classes))
         return {level: scores[0] for level, scores in found.items()}
 
 
@@ -138,7 +164,7 @@ class _Pairs:
 
     def __call__(self, own: int, photo: int) -> dict[str, Float[Tensor, " N"]]:
         supports = self.summaries.supports
-        query, name = supports[own].photo(photo), supports[own].ids[photo]
+        query, name = restored(self.method, supports[own], photo), supports[own].ids[photo]
         row = []
         for number, support in enumerate(supports):
             found = self.known.get((name, _compared(support.ids, name if number == own else None)))

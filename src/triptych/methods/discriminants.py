@@ -1,0 +1,84 @@
+"""Discriminant analysis of vectors in blocks, about the mean of all photos: of all classes, and without one photo."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from triptych.similarity import LDA, fit_lda, lda_to_classes, left_out_lda
+
+__all__ = ["class_scores", "discriminated", "left_out_scores"]
+
+_REFITTED = 200  # vectors of the support up to which the analysis is made anew for each photo left out
+
+
+def discriminated(classes: Sequence[list[Tensor]], ridge: float) -> tuple[list[Tensor], LDA]:
+    """The centres (D_b,) of the blocks of all classes, and LDA of all classes about them.
+
+    Args:
+        classes: the blocks of each class, each (K, D_b). Less its centre a block is scaled to unit length.
+        ridge: see ``fit_lda``.
+    """
+    centres = _centres(classes)
+    vectors = [_joined(own, centres) for own in classes]
+    labels = torch.arange(len(classes), device=vectors[0].device)
+    shots = torch.tensor([len(own) for own in vectors], device=labels.device)
+    return centres, fit_lda(torch.cat(vectors), labels.repeat_interleave(shots), ridge)
+
+
+def class_scores(blocks: Sequence[Tensor], centres: Sequence[Tensor], fitted: LDA) -> Float[Tensor, "Q N"]:
+    """The score of each class for the blocks of queries, each (Q, D_b)."""
+    return lda_to_classes(_joined(blocks, centres), fitted)
+
+
+def left_out_scores(
+    classes: Sequence[list[Tensor]],
+    asked: Sequence[tuple[int, int]],
+    queries: Sequence[list[Tensor]],
+    views: int,
+    ridge: float,
+) -> Iterator[Float[Tensor, " N"]]:
+    """The scores of photos left out, one after the other, by the analysis without them; see ``Method.left_out``.
+
+    Of many photos in closed form (``left_out_lda``). The centre is then that of all photos, the one left out included.
+    Of few photos that would tell, so that they are analysed anew.
+
+    Args:
+        classes: as in ``discriminated``, V ``views`` of each photo.
+        asked: class and photo of each.
+        queries: the blocks of each of these photos.
+        views: V.
+        ridge: see ``fit_lda``.
+    """
+    if sum(len(own[0]) for own in classes) <= _REFITTED:
+        return (
+            class_scores(query, *discriminated(_without(classes, own, photo, views), ridge))[0]
+            for query, (own, photo) in zip(queries, asked, strict=True)
+        )
+    centres = _centres(classes)
+    known = [_joined(one, centres).unflatten(0, (-1, views)) for one in classes]
+    return left_out_lda(known, asked, torch.cat([_joined(one, centres) for one in queries]), ridge)
+
+
+def _without(classes: Sequence[list[Tensor]], own: int, photo: int, views: int) -> list[list[Tensor]]:
+    """The blocks of the classes without this photo, and without the last photo of the other classes."""
+    rest = []
+    for number, blocks in enumerate(classes):
+        photos = len(blocks[0]) // views
+        out = min(photo, photos - 1) if number == own else photos - 1
+        kept = [row for row in range(len(blocks[0])) if photos == 1 or row // views != out]
+        rest.append([block[kept] for block in blocks])
+    return rest
+
+
+def _centres(classes: Sequence[list[Tensor]]) -> list[Tensor]:
+    """(D_b,) the mean of each block over all images."""
+    return [torch.cat(block).mean(0) for block in zip(*classes, strict=True)]
+
+
+def _joined(blocks: Sequence[Tensor], centres: Sequence[Tensor]) -> Float[Tensor, "B D"]:
+    """Blocks less their centres, each of unit length, as one vector of unit length."""
+    units = [functional.normalize(block - centre, dim=1) for block, centre in zip(blocks, centres, strict=True)]
+    return torch.cat(units, dim=1) / len(units) ** 0.5
