@@ -19,7 +19,7 @@ __all__ = [
     "Calibration",
     "Learnt",
     "calibration_error",
-    "fusion_of",
+    "fusion_from",
     "known_score",
     "learn",
     "untaught",
@@ -96,7 +96,7 @@ def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = 
         before: leave-one-out results of the previous state; see ``leave_one_out``.
     """
     left_out = leave_one_out(method, supports, before)
-    fusion = _fused(method, supports, left_out)
+    fusion = fusion_from(method, supports, left_out)
     if not len(left_out.truth):
         return Learnt(fusion, None, left_out)
     return Learnt(fusion, _calibrated(fusion(left_out.levels).double(), left_out.truth), left_out)
@@ -106,7 +106,7 @@ def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = 
 def untaught(method: Method, supports: Sequence[Support]) -> Learnt:
     """The same without leaving a photo out: the fusion of training, or equal weights if it was never trained."""
     nothing = leave_one_out(method, supports, most=0)
-    return Learnt(_fused(method, supports, nothing), None, nothing)
+    return Learnt(fusion_from(method, supports, nothing), None, nothing)
 
 
 def _calibrated(logits: Tensor, truth: Tensor) -> Calibration:
@@ -122,17 +122,24 @@ def _calibrated(logits: Tensor, truth: Tensor) -> Calibration:
 
 
 @torch.no_grad()
-def fusion_of(method: Method, supports: Sequence[Support]) -> Fusion:
-    """The fusion that ``learn`` finds. If it is of a kind that is not fitted, no photo is left out."""
-    if not isinstance(method.fusion, LevelFusion):
-        return method.fusion
-    return _fused(method, supports, leave_one_out(method, supports))
+def fusion_from(
+    method: Method, supports: Sequence[Support], left_out: LeftOut, names: Sequence[str] | None = None
+) -> Fusion:
+    """The fusion that ``learn`` finds from these leave-one-out results.
 
-
-def _fused(method: Method, supports: Sequence[Support], left_out: LeftOut) -> Fusion:
-    if not method.fusion.trained and not len(left_out.truth):
-        return _fusion_of_strangers(method, supports)
-    return refitted(method.fusion, left_out.levels, left_out.truth, _trust(method, supports, left_out))
+    Args:
+        method: what compares.
+        supports: the classes.
+        left_out: of these classes, by this method.
+        names: fuse these levels alone, to see what another is worth; of a ``LevelFusion`` only.
+    """
+    fusion, levels = method.fusion, left_out.levels
+    if names is not None:
+        assert isinstance(fusion, LevelFusion)
+        fusion, levels = fusion.restricted(names), {name: levels[name] for name in names}
+    if not fusion.trained and not len(left_out.truth):
+        return _fusion_of_strangers(method, supports, fusion)
+    return refitted(fusion, levels, left_out.truth, _trust(method, supports, left_out))
 
 
 def _trust(method: Method, supports: Sequence[Support], left_out: LeftOut) -> Tensor | None:
@@ -147,7 +154,7 @@ def _trust(method: Method, supports: Sequence[Support], left_out: LeftOut) -> Te
     return (shots - 2).clamp_min(0) / shots
 
 
-def _fusion_of_strangers(method: Method, supports: Sequence[Support]) -> LevelFusion:
+def _fusion_of_strangers(method: Method, supports: Sequence[Support], untrained: Fusion) -> LevelFusion:
     """The untrained fusion with the spread of single photos' similarities to the classes that are not theirs.
 
     Of two classes only one is not a photo's own, and one number has no spread; then its own class counts too.
@@ -155,8 +162,8 @@ def _fusion_of_strangers(method: Method, supports: Sequence[Support]) -> LevelFu
     asked = supports[: most_left_out(method, supports)]
     queries = Encoded.join([support.photo(0) for support in asked])
     levels = method.compare(queries, method.adapt([support.summary for support in supports]))
-    assert isinstance(method.fusion, LevelFusion)
-    fusion = deepcopy(method.fusion)
+    assert isinstance(untrained, LevelFusion)
+    fusion = deepcopy(untrained)
     if len(supports) > 2:
         others = ~torch.eye(len(asked), len(supports), dtype=torch.bool, device=queries.device)
         levels = {level: scores[others].view(len(asked), -1) for level, scores in levels.items()}
