@@ -30,8 +30,9 @@ from triptych.similarity import (
 from triptych.similarity.lda import LDA
 from triptych.similarity.salient import SalientDescriptors
 
-__all__ = ["SalientConfig", "SalientMML"]
+__all__ = ["ONE_LAYER", "SalientConfig", "SalientMML"]
 
+ONE_LAYER = ("global", "distribution", "pixel")  # levels that need no layer but the deepest
 _LAYERS = ("stride16", "last", "maps")  # of the backbone's taps; "maps" are the deepest
 _DISCRIMINANT_WORK = 2500  # for each channel and each photo of the support; measured
 _LEAST_MEAN = 1e-12  # so that a root has a gradient
@@ -47,6 +48,7 @@ class SalientConfig(MethodConfig):
 
     Attributes:
         ridge: of the discriminant analyses, whose vectors have unit length.
+        levels: those that are fused. "pixel-last" and "pixel-16" need a backbone that gives maps of three layers.
 
     >>> from triptych.methods import SalientConfig
     >>> SalientConfig(ridge=0.0)
@@ -56,13 +58,19 @@ class SalientConfig(MethodConfig):
 
     backbone: str = "efficientnet-lite0"
     ridge: float = 0.003
+    levels: tuple[str, ...] = tuple(_SHARES)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.ridge < float("inf"):
             raise ValueError(f"ridge must be above 0, got {self.ridge}")
-        if self.components is not None:
-            raise ValueError("this method compares several layers, which are not reduced to principal components")
+        if not self.levels or len(set(self.levels)) < len(self.levels) or not set(self.levels) <= set(_SHARES):
+            raise ValueError(f"levels are {self.levels}; expected different ones of {', '.join(_SHARES)}")
+        if self.components is not None and not set(self.levels) <= set(ONE_LAYER):
+            raise ValueError(
+                "layers are not reduced to principal components where several are compared; "
+                f"expected levels of the deepest alone: {', '.join(ONE_LAYER)}"
+            )
 
 
 class _Discriminant(NamedTuple):
@@ -83,6 +91,8 @@ class SalientMML(Method):
     - ``pixel-16``: the same of a shallow layer, weighted by the lengths of the deepest at the same place: that knows
       where the object is, this what it looks like.
 
+    Of a backbone that gives a single map, the levels of ``ONE_LAYER`` read it, in place of the layer before it too.
+
     Vectors are centred by the support's mean and scaled to unit length, a block at a time. The classes depend on each
     other: each is discriminated from all others.
 
@@ -100,38 +110,57 @@ class SalientMML(Method):
     config: SalientConfig
 
     def __init__(self, config: SalientConfig = SalientConfig(), backbone: Backbone | None = None) -> None:
-        super().__init__(config, LevelFusion(tuple(_SHARES)), backbone)
+        super().__init__(config, LevelFusion(config.levels), backbone)
         assert isinstance(self.fusion, LevelFusion)
         with torch.no_grad():
-            self.fusion.log_weight.copy_(torch.tensor(list(_SHARES.values())).log())
+            self.fusion.log_weight.copy_(torch.tensor([_SHARES[level] for level in config.levels]).log())
 
     @property
     def level_names(self) -> tuple[str, ...]:
-        return tuple(_SHARES)
+        return self.config.levels
 
     def encode_features(self, taps: Sequence[Float[Tensor, "B _ _ _"]]) -> Encoded:
-        """Maps of three layers on the grid of the deepest."""
-        grid = (taps[-1].shape[2], taps[-1].shape[3])
+        """Maps of up to three layers on the grid of the deepest; of that one alone where it is reduced.
+
+        Raises:
+            ValueError: a level needs a layer that the backbone does not give.
+        """
+        if self.projection is not None:
+            taps = (self.projection(taps[-1]),)
         names = _LAYERS[-len(taps) :]
-        maps = {name: functional.adaptive_avg_pool2d(one, grid) for name, one in zip(names, taps, strict=True)}
-        return Encoded({name: maps.get(name, maps["maps"]) for name in _LAYERS})
+        if lacking := [level for level in self._pixel_levels if not set(_PIXEL[level][:2]) <= set(names)]:
+            raise ValueError(
+                f"the backbone gives {len(taps)} layers, too few for {', '.join(lacking)}; leave these out"
+            )
+        grid = (taps[-1].shape[2], taps[-1].shape[3])
+        return Encoded({name: functional.adaptive_avg_pool2d(one, grid) for name, one in zip(names, taps, strict=True)})
+
+    @property
+    def _pixel_levels(self) -> list[str]:
+        return [level for level in self.level_names if level in _PIXEL]
+
+    @property
+    def _vector_levels(self) -> list[str]:
+        return [level for level in self.level_names if level in _VECTORS]
 
     def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
-        summary: Summary = {level: salient_class(_salient(encoded, level)) for level in _PIXEL}
-        return {**{level: blocks(encoded) for level, blocks in _VECTORS.items()}, **summary}
+        summary: Summary = {level: salient_class(_salient(encoded, level)) for level in self._pixel_levels}
+        return {**{level: _VECTORS[level](encoded) for level in self._vector_levels}, **summary}
 
     def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:
         """Discriminate the classes from each other."""
         adapted = [dict(summary) for summary in classes]
-        for level in _VECTORS:
+        for level in self._vector_levels:
             found = _discriminants([summary[level] for summary in classes], self.config.ridge)
             for summary, one in zip(adapted, found, strict=True):
                 summary[level] = one
         return adapted
 
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
-        found = {level: _score(blocks(query), [one[level] for one in classes]) for level, blocks in _VECTORS.items()}
-        for level in _PIXEL:
+        found = {}
+        for level in self._vector_levels:
+            found[level] = _score(_VECTORS[level](query), [one[level] for one in classes])
+        for level in self._pixel_levels:
             found[level] = salient_to_classes(_salient(query, level), [one[level] for one in classes])
         return {level: found[level].float() for level in self.level_names}
 
@@ -141,6 +170,9 @@ class SalientMML(Method):
         return channels * encoded.maps[0, 0].numel() ** 2 + channels * _DISCRIMINANT_WORK
 
     def matchings(self) -> Mapping[str, Matching]:
+        if "pixel" not in self.level_names:
+            return {}
+
         def weights(encoded: Encoded) -> Tensor:
             return _salient(encoded, "pixel").weights.flatten()
 
@@ -157,8 +189,10 @@ def _salient(encoded: Encoded, level: str) -> SalientDescriptors:
 
 
 def _global_vectors(encoded: Encoded) -> list[Tensor]:
-    mean = encoded.maps.float().mean(dim=(2, 3)).clamp_min(_LEAST_MEAN)
-    return [mean.sqrt(), salient_moments(encoded.tensors["last"].float(), power=2.0)[0]]
+    mean = encoded.maps.float().mean(dim=(2, 3))
+    root = mean.abs().clamp_min(_LEAST_MEAN).sqrt() * torch.where(mean < 0, -1.0, 1.0)  # signed, as transformers' are
+    before = encoded.tensors.get("last", encoded.maps)
+    return [root, salient_moments(before.float(), power=2.0)[0]]
 
 
 def _distribution_vectors(encoded: Encoded) -> list[Tensor]:
