@@ -140,6 +140,15 @@ WEIGHTS: dict[str, Weights] = {
         card="mml-conv64f.md",
     ),
     "mml-efficientnet-lite0": _frozen("mml", card="mml-efficientnet-lite0.md"),
+    "mml-efficientnet-lite2": Weights(
+        config=SalientConfig(backbone="efficientnet-lite2", preprocessing=replace(_LITE, side=260)),
+        package=WEIGHT_PACKAGES["efficientnet-lite2"].package,
+        file=WEIGHT_PACKAGES["efficientnet-lite2"].file,
+        sha256=WEIGHT_PACKAGES["efficientnet-lite2"].sha256,
+        licence=WEIGHT_PACKAGES["efficientnet-lite2"].licence,
+        card="mml-efficientnet-lite0.md",
+        backbone_only=True,
+    ),
     **{f"{name}-efficientnet-lite0": _frozen(name, card="frozen-efficientnet-lite0.md") for name in _FROZEN},
 }
 
