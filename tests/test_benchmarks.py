@@ -290,3 +290,108 @@ def test_a_cover_hides_the_named_cells_and_nothing_else() -> None:
     shifted = moved(cells, (21, 21), np.random.default_rng(2))
     assert len(set(shifted)) == 30
     assert len({((row - a) % 21, (column - b) % 21) for (row, column), (a, b) in zip(shifted, cells, strict=True)}) == 1
+
+
+def test_a_split_of_some_classes_of_a_folder_keeps_what_is_learnt_from_what_is_asked() -> None:
+    from folders import Cell, split
+
+    labels = np.repeat(np.arange(6), 5)
+    cell = Cell("any", way=3, shots=(1, 3), queries=2, splits=4)
+    classes = set()
+    for number in range(4):
+        episodes = split(labels, cell, number)
+        few, many = episodes[1], episodes[3]
+        assert np.array_equal(few.query, many.query)
+        assert set(few.support) <= set(many.support)
+        assert not set(many.support) & set(many.query)
+        assert (len(few.support), len(many.support)) == (3, 9)
+        drawn = np.unique(labels[many.support])
+        assert np.array_equal(many.support_labels, np.searchsorted(drawn, labels[many.support]))
+        assert np.array_equal(many.query_labels, np.searchsorted(drawn, labels[many.query]))
+        classes.add(tuple(drawn))
+    assert len(classes) > 1
+
+
+def test_the_fused_answer_is_held_against_the_best_of_its_rivals() -> None:
+    from folders import DEFAULT, OTHERS, RIVALS, Cell, figures, levels_table, rivals_table
+
+    names = ["all levels", "all but pixel", *RIVALS]
+    values = dict.fromkeys(names, 0.5) | {"all levels": 0.8, "linear SVM": 0.7, "all but pixel": 0.75}
+    rows = [{f"1:{name}": value + spread for name, value in values.items()} for spread in (0.0, 0.1, -0.1)]
+    nothing: dict = {other: {"rows": []} for other in OTHERS}
+    cell = Cell("any", None, (1,), 2, 3)
+    found = figures(cell, {**nothing, DEFAULT: {"rows": rows, "asked": 0.2}})
+    assert found["1"]["best rival"] == "linear SVM"
+    gap = found["1"]["contenders"]["linear SVM"]["difference"]
+    assert gap["mean"] == pytest.approx(0.1)
+    assert gap["ci95"] == pytest.approx(0, abs=1e-9)  # paired: what is hard for both does not count
+    result = {"cells": {"any": {"shots": found}}}
+    assert "| any: 1 | 80.0 ± " in rivals_table(result)
+    assert "| any: 1 | +5.00 ± 0.00 |" in levels_table(result, ["pixel"])
+
+
+def test_plain_heads_tell_classes_apart_and_how_sure_they_are() -> None:
+    from heads import HEADS
+
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 4)
+    centres = np.abs(rng.normal(size=(3, 400)))  # as long as 50 small steps need
+    known = centres[labels] + rng.normal(size=(12, 400)) * 0.3
+    asked = np.concatenate([centres, rng.normal(size=(1, 400))])
+    for head in HEADS.values():
+        probabilities, score = head(known, labels, asked)
+        assert probabilities[:3].argmax(1).tolist() == [0, 1, 2]
+        np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+        assert score.shape == (4,)
+        single = head(known[::4], labels[::4], asked)[0]  # one photo a class leaves nothing to choose C by
+        assert single[:3].argmax(1).tolist() == [0, 1, 2]
+
+
+def test_a_peer_is_measured_by_what_it_says() -> None:
+    from adaptshot_peer import installed_bytes, peak_memory
+    from peers import adaptshot_forecast, calibration, figures
+
+    said = {"answers": ["class 1", "class 0", "class 0"], "confidence": [0.9, 0.8, 0.3], "strangeness": [0.1, 0.2, 0.9]}
+    forecast = adaptshot_forecast(said)
+    truth = np.array([1, 1])  # of two known photos; the third is unknown
+    found = figures(forecast, truth)
+    assert (found["accuracy"], found["auroc"]) == (0.5, 1.0)
+    assert calibration([found]) == pytest.approx((0.1 + 0.8) / 2)
+    assert installed_bytes("scikit-learn").keys() >= {"scikit-learn", "numpy", "scipy"}
+    assert all(size > 100_000 for name, size in installed_bytes("scipy").items() if name in ("scipy", "numpy"))
+    assert peak_memory() > 50e6
+
+
+@pytest.mark.slow
+def test_peers_of_a_folder(tmp_path: Path) -> None:
+    class_folders(tmp_path / "photos", classes=4, each=4)
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "peers.py"),
+        str(tmp_path / "photos"),
+        "--json",
+        str(tmp_path / "x.json"),
+    ]
+    few = [
+        "--cache",
+        str(tmp_path / "kept"),
+        "--splits",
+        "0",
+        "2",
+        "--shots",
+        "1",
+        "2",
+        "--known",
+        "3",
+        "--asked",
+        "1",
+        "--strange",
+        "2",
+        "--timed",
+        "1",
+    ]
+    table = subprocess.run([*command, *few], capture_output=True, text=True, check=True).stdout
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert list(found["costs"]) == list(found["summary"]["2"])
+    assert all(one["memory_bytes"] > 1e8 and one["installed_bytes"] > 1e8 for one in found["costs"].values())
+    assert "| Triptych |" in table

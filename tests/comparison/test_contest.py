@@ -9,10 +9,11 @@ from toys import small_method
 from triptych import Recognizer
 from triptych.comparison.baselines import BASELINES, baseline_answers, pooled
 from triptych.comparison.collection import collect
-from triptych.comparison.contest import FUSED, contest
+from triptych.comparison.contest import FUSED, contest, lacking
 from triptych.evaluation import Episode, EpisodeSampler
 from triptych.methods import MML, Encoded, MMLConfig
-from triptych.recognizer.calibration import fusion_of
+from triptych.recognizer.calibration import fusion_from
+from triptych.recognizer.leave_one_out import leave_one_out
 from triptych.support import support_of
 
 
@@ -45,7 +46,8 @@ def test_the_support_weighs_the_levels_as_it_does_for_a_recogniser(method: MML) 
     images = [photo(kind, number) for kind in range(3) for number in range(4)]
     recognizer = Recognizer(method).fit(images, [kind for kind in range(3) for _ in range(4)])
     # In the recogniser's order of photos, so that the same ones are taken out of the classes compared with.
-    learnt = fusion_of(method, [support_of(method, recognizer.support_[kind].encoded) for kind in range(3)])
+    classes = [support_of(method, recognizer.support_[kind].encoded) for kind in range(3)]
+    learnt = fusion_from(method, classes, leave_one_out(method, classes))
     for name, value in recognizer.fusion_.state_dict().items():
         assert torch.equal(learnt.state_dict()[name], value)
 
@@ -57,3 +59,14 @@ def test_a_level_contends_alone_only_beside_others(levels: tuple[str, ...]) -> N
     answers = contest(MML(MMLConfig(levels=levels)).eval(), encoded, pooled(encoded.maps), episode)
     assert list(answers) == [FUSED, *(levels if len(levels) > 1 else ()), *BASELINES]
     assert all(answer.shape == (3,) for answer in answers.values())
+
+
+def test_a_level_left_out_leaves_the_others_as_if_it_had_never_been() -> None:
+    method = MML(MMLConfig(levels=("global", "pixel"))).eval()
+    encoded = Encoded({"maps": torch.randn(12, 64, 3, 3, generator=torch.Generator().manual_seed(0))})
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    episode = Episode(np.arange(6), labels, np.arange(6, 12), labels)
+    answers = contest(method, encoded, pooled(encoded.maps), episode, ablate=True)
+    for level, other in (("global", "pixel"), ("pixel", "global")):  # of two levels the other one alone is left
+        assert answers[lacking(level)].tolist() == answers[other].tolist()
+    assert lacking("pixel") not in contest(method, encoded, pooled(encoded.maps), episode)

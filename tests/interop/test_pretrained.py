@@ -29,7 +29,7 @@ from triptych import Recognizer, load_method, save_method
 from triptych.backbones.pretrained import FAMILIES, Pretrained, architecture_of
 from triptych.data import Preprocessing, read_photos
 from triptych.interop import pretrained_method
-from triptych.methods import LEVELS, METHODS, MMLConfig, SimpleShot, build_method
+from triptych.methods import LEVELS, METHODS, ONE_LAYER, MMLConfig, SalientMML, SimpleShot, build_method
 from triptych.methods.files import weights_hash
 
 QUICK = {"convnext", "dinov2", "swin", "vit"}  # one of each kind of map; `make test-all` has every family
@@ -139,6 +139,15 @@ def test_images_are_prepared_as_the_models_processor_says(
     expected = (pixels * factor - torch.tensor(named["image_mean"])) / torch.tensor(named["image_std"])
     torch.testing.assert_close(preprocess.normalise(pixels), expected.permute(0, 3, 1, 2), rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose([preprocess.mean, preprocess.std], [mean, std], rtol=1e-6)
+
+
+def test_its_levels_and_its_fusion_are_those_of_the_default_that_one_map_is_enough_for(dinov2: Path) -> None:
+    method = pretrained_method(dinov2)
+    assert isinstance(method, SalientMML)
+    assert method.level_names == ONE_LAYER
+    default = load_method("mml-efficientnet-lite0").fusion.restricted(ONE_LAYER)
+    assert torch.equal(method.fusion.log_weight, default.log_weight)
+    assert list(method.encode(torch.randn(1, 3, SIDE, SIDE)).tensors) == ["maps"]  # nothing is kept twice
 
 
 def test_a_nested_processor_is_read(tmp_path: Path) -> None:
@@ -265,7 +274,7 @@ def test_a_fusion_is_learnt_from_the_photos_alone(dinov2: Path) -> None:
         assert torch.equal(value, backwards.fusion_.state_dict()[name])
     levels = recognizer.levels(QUERIES)
     spread = recognizer.fusion_.spread.numpy()
-    seen = [levels[name].std(1).mean() for name in ("distribution", "pixel", "part")]
+    seen = [levels[name].std(1).mean() for name in ONE_LAYER]
     assert (np.abs(np.log(seen / spread)) < np.log(4)).all()  # the levels count on one scale
     assert not np.allclose(spread, 1)
 

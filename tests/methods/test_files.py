@@ -32,7 +32,7 @@ def test_a_saved_method_is_the_same(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_registered_weights_are_what_the_registry_says(name: str) -> None:
     weights, method = WEIGHTS[name], load_method(name)
-    assert name in METHODS
+    assert name in METHODS or weights.backbone_only  # a frozen network need not be built without its weights
     assert method.config == weights.config
     assert method.preprocess == weights.config.preprocessing
     fitted_to_photos = weights.backbone_only and isinstance(method.fusion, LevelFusion)

@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional
 
 from triptych import Recognizer, load_method
+from triptych.backbones import Backbone
 from triptych.data import list_folder
-from triptych.methods import SalientConfig, SalientMML, method_from_bytes, method_to_bytes, weights_hash
+from triptych.methods import ONE_LAYER, SalientConfig, SalientMML, method_from_bytes, method_to_bytes, weights_hash
 from triptych.recognizer.leave_one_out import _Summaries, _Whole, leave_one_out
 from triptych.similarity import fit_lda, lda_to_classes, salient_similarity
 from triptych.weights.packages import WEIGHT_PACKAGES
@@ -203,3 +204,58 @@ def test_a_changed_network_goes_into_the_file(recognizer: Recognizer) -> None:
         method.backbone.head.norm.bias.add_(0.1)
     loaded = method_from_bytes(method_to_bytes(method, whole=False), "x")
     assert weights_hash(loaded) == weights_hash(method)
+
+
+class OneMap(Backbone):
+    """A backbone of a single map, with numbers of both signs."""
+
+    channels = 6
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = functional.avg_pool2d(images, 8)
+        return torch.cat([maps, -2 * maps.square()], dim=1)
+
+
+def test_of_a_single_map_the_levels_that_need_no_other_are_compared() -> None:
+    method = SalientMML(SalientConfig(levels=ONE_LAYER), OneMap()).eval()
+    images, labels = torch.randn(6, 3, 32, 32), torch.tensor([0, 0, 1, 1])
+    levels = method.levels(images[4:], images[:4], labels)
+    assert tuple(levels) == ONE_LAYER
+    maps = method.backbone(images)
+    torch.testing.assert_close(levels["pixel"], salient_similarity(maps[4:], maps[:4], labels, 2.0))
+    mean, weights = maps.mean(dim=(2, 3)), maps.flatten(2).norm(dim=1, keepdim=True).square()
+    weighted = (maps.flatten(2) * weights / weights.sum(2, keepdim=True)).sum(2)
+    blocks = [mean.sign() * mean.abs().sqrt(), weighted]
+    vectors = torch.cat([functional.normalize(one - one[:4].mean(0), dim=1) for one in blocks], dim=1) / 2**0.5
+    expected = lda_to_classes(vectors[4:], fit_lda(vectors[:4], labels))
+    torch.testing.assert_close(levels["global"], expected.float(), rtol=1e-3, atol=1e-3)
+    shares = SalientMML(SalientConfig()).fusion.restricted(ONE_LAYER)
+    assert torch.equal(method.fusion.log_weight, shares.log_weight)  # the rules of fusion are the default's
+
+
+def test_a_single_map_can_be_reduced_to_principal_components() -> None:
+    method = SalientMML(SalientConfig(levels=ONE_LAYER), OneMap()).eval()
+    reduced = method.reduced(method.encode(torch.randn(4, 3, 32, 32)), components=3)
+    encoded = reduced.encode(torch.randn(3, 3, 32, 32))
+    assert encoded.maps.shape == (3, 3, 4, 4)
+    classes = reduced.adapt([reduced.summarise(encoded[:1]), reduced.summarise(encoded[1:2])])
+    assert all(scores.shape == (1, 2) for scores in reduced.compare(encoded[2:], classes).values())
+
+
+def test_a_level_without_its_layer_is_refused() -> None:
+    with pytest.raises(ValueError, match="gives 1 layers, too few for pixel-last, pixel-16; leave these out"):
+        SalientMML(SalientConfig(), OneMap()).encode(torch.randn(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"levels": ("pixel", "part")}, "levels are .*; expected different ones of global, distribution, pixel"),
+        ({"levels": ("pixel", "pixel")}, "expected different ones"),
+        ({"levels": ()}, "expected different ones"),
+        ({"components": 8}, "expected levels of the deepest alone: global, distribution, pixel$"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SalientConfig(**settings)

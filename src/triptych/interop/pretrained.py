@@ -13,12 +13,11 @@ import torch
 from torch import nn
 
 from triptych.backbones import architecture_of, require_transformers
-from triptych.methods import Method, MethodConfig, MMLConfig, Preprocessing, build_method
+from triptych.methods import ONE_LAYER, Method, MethodConfig, Preprocessing, SalientConfig, build_method
 
 __all__ = ["PRETRAINED", "pretrained_method"]
 
-# A Gaussian of hundreds of channels from as many descriptors needs shrinkage.
-PRETRAINED = MMLConfig(part_normalize=True, distance="log_kl", shrinkage="oas")
+PRETRAINED = SalientConfig(levels=ONE_LAYER)  # the default method's levels, of those that one map is enough for
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
@@ -31,8 +30,8 @@ def pretrained_method(name: str | PathLike[str], settings: MethodConfig = PRETRA
 
     Args:
         name: a model of the Hugging Face hub, such as "facebook/dinov2-small", or a folder that holds one.
-        settings: of any method, such as ``METHODS["simpleshot-conv64f"]``; by default MML's. Its backbone and
-            preprocessing give way to the model's.
+        settings: of any method, such as ``METHODS["simpleshot-conv64f"]``; by default the levels of the default method
+            that one map is enough for. Its backbone and preprocessing give way to the model's.
 
     Returns:
         The method in evaluation mode. Its fusion is untrained.

@@ -21,6 +21,7 @@ from triptych.methods.mml import LEVELS, MML, MMLConfig
 from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method
 from triptych.methods.relation import RelationConfig, RelationNetwork
 from triptych.methods.renet import RENet, RENetConfig
+from triptych.methods.salience import ONE_LAYER
 from triptych.methods.salient import SalientConfig, SalientMML
 from triptych.methods.simpleshot import SimpleShot, SimpleShotConfig
 
@@ -31,6 +32,7 @@ __all__ = [
     "LEVELS",
     "METHODS",
     "MML",
+    "ONE_LAYER",
     "WEIGHTS",
     "BaselinePlusPlus",
     "BaselinePlusPlusConfig",

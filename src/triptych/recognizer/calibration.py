@@ -20,7 +20,7 @@ __all__ = [
     "Calibration",
     "Learnt",
     "calibration_error",
-    "fusion_of",
+    "fusion_from",
     "learn",
     "learn_from",
     "untaught",
@@ -106,7 +106,7 @@ def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = 
     """
     left_out = leave_one_out(method, supports, before)
     if not len(left_out.truth):
-        return Learnt(_fused(method, supports, left_out), None, left_out)
+        return Learnt(fusion_from(method, supports, left_out), None, left_out)
     return learn_from(method, left_out)
 
 
@@ -121,7 +121,7 @@ def learn_from(method: Method, left_out: LeftOut) -> Learnt:
 def untaught(method: Method, supports: Sequence[Support]) -> Learnt:
     """The same without leaving a photo out: the fusion of training, or equal weights if it was never trained."""
     nothing = leave_one_out(method, supports, most=0)
-    return Learnt(_fused(method, supports, nothing), None, nothing)
+    return Learnt(fusion_from(method, supports, nothing), None, nothing)
 
 
 def _calibrated(method: Method, fusion: Fusion, left_out: LeftOut) -> Calibration:
@@ -169,17 +169,24 @@ def usual_temperature(method: Method) -> float:
 
 
 @torch.no_grad()
-def fusion_of(method: Method, supports: Sequence[Support]) -> Fusion:
-    """The fusion that ``learn`` finds. If it is of a kind that is not fitted, no photo is left out."""
-    if not isinstance(method.fusion, LevelFusion):
-        return method.fusion
-    return _fused(method, supports, leave_one_out(method, supports))
+def fusion_from(
+    method: Method, supports: Sequence[Support], left_out: LeftOut, names: Sequence[str] | None = None
+) -> Fusion:
+    """The fusion that ``learn`` finds from these leave-one-out results.
 
-
-def _fused(method: Method, supports: Sequence[Support], left_out: LeftOut) -> Fusion:
-    if not method.fusion.trained and not len(left_out.truth):
-        return _fusion_of_strangers(method, supports)
-    return refitted(method.fusion, left_out.levels, left_out.truth, _trust(method, left_out))
+    Args:
+        method: what compares.
+        supports: the classes.
+        left_out: of these classes, by this method.
+        names: fuse these levels alone, to see what another is worth; of a ``LevelFusion`` only.
+    """
+    fusion, levels = method.fusion, left_out.levels
+    if names is not None:
+        assert isinstance(fusion, LevelFusion)
+        fusion, levels = fusion.restricted(names), {name: levels[name] for name in names}
+    if not fusion.trained and not len(left_out.truth):
+        return _fusion_of_strangers(method, supports, fusion)
+    return refitted(fusion, levels, left_out.truth, _trust(method, left_out))
 
 
 def _trust(method: Method, left_out: LeftOut) -> Tensor | None:
@@ -199,7 +206,7 @@ def _shots(left_out: LeftOut) -> Int64[Tensor, " R"]:
     return torch.tensor([len(ids) for ids in left_out.classes], device=left_out.truth.device)[left_out.truth]
 
 
-def _fusion_of_strangers(method: Method, supports: Sequence[Support]) -> LevelFusion:
+def _fusion_of_strangers(method: Method, supports: Sequence[Support], untrained: Fusion) -> LevelFusion:
     """The untrained fusion with the spread of single photos' similarities to the classes that are not theirs.
 
     Of two classes only one is not a photo's own, and one number has no spread; then its own class counts too.
@@ -207,8 +214,8 @@ def _fusion_of_strangers(method: Method, supports: Sequence[Support]) -> LevelFu
     asked = supports[: most_left_out(method, supports)]
     queries = Encoded.join([restored(method, support, 0) for support in asked])
     levels = method.compare(queries, method.adapt([support.summary for support in supports]))
-    assert isinstance(method.fusion, LevelFusion)
-    fusion = deepcopy(method.fusion)
+    assert isinstance(untrained, LevelFusion)
+    fusion = deepcopy(untrained)
     if len(supports) > 2:
         others = ~torch.eye(len(asked), len(supports), dtype=torch.bool, device=queries.device)
         levels = {level: scores[others].view(len(asked), -1) for level, scores in levels.items()}
