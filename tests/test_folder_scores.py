@@ -32,6 +32,8 @@ def test_levels_and_left_out_are_those_of_the_method(
     from folder_scores import FolderScores, Learnt
 
     method = SalientMML(SalientConfig()).eval()
+    monkeypatch.setattr(type(method.backbone), "last_follows", False)  # these maps are of no network
+    encoded = method.restore(method.keep(encoded))  # as it comes from what is kept
     learnt = Learnt(np.arange(1, 1 + len(labels)), np.array(labels))
     spoilt = encoded.each(lambda tensor: tensor.flip(2) + 0.1)
     scores = FolderScores(method, encoded, {"flipped": spoilt})

@@ -318,8 +318,8 @@ def test_a_trained_fusion_is_left_alone_where_every_class_has_one_photo() -> Non
 @pytest.mark.parametrize("backbone", [None, "dinov2"])
 def test_components_are_those_of_the_photos_that_fit_saw(dinov2: Path, backbone: str | None) -> None:
     model = dinov2 if backbone else None
-    method = {} if backbone else {"method": small_method()}
-    recognizer = Recognizer(**method, backbone=model, components=6).fit(TRAINING, LABELS)
+    settings = {} if backbone else {"method": small_method()}
+    recognizer = Recognizer(**settings, backbone=model, components=6).fit(TRAINING, LABELS)
     assert recognizer.support_["a"].encoded.maps.shape[1] == 6
     side = recognizer.method_.preprocess.side
     descriptors = recognizer.method_.backbone(
@@ -328,7 +328,8 @@ def test_components_are_those_of_the_photos_that_fit_saw(dinov2: Path, backbone:
     flat = descriptors.detach().permute(0, 2, 3, 1).flatten(0, 2).double()
     centred = flat - flat.mean(0)
     variances = torch.linalg.eigvalsh(centred.T @ centred / (len(flat) - 1)).flip(0)[:6]
-    reduced = torch.cat([kept.encoded.maps for kept in recognizer.support_.values()]).float()
+    method = recognizer.method_
+    reduced = torch.cat([method.restore(kept.encoded).maps for kept in recognizer.support_.values()])
     seen = reduced.permute(1, 0, 2, 3).flatten(1).double()
     torch.testing.assert_close(seen.var(1), variances, rtol=2e-2, atol=1e-4)
     assert recognizer.score(QUERIES, np.repeat(["a", "b", "c"], 3)) > 0.6

@@ -569,13 +569,6 @@ def test_a_file_of_an_earlier_version_is_refused_in_one_line(saved: Path, versio
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_version_5_loads(saved: Path, fitted: Recognizer, queries: list[Image.Image]) -> None:
-    """Methods that keep half precision kept it then, too; all weights were in the file."""
-    tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 6, "x")
-    saved.write_bytes(pack(tensors, "triptych-recognizer", 5, {**content, "version": 5}))
-    assert_array_equal(Recognizer.load(saved).predict_proba(queries), fitted.predict_proba(queries))
-
-
 def test_answers_stream_and_name_what_cannot_be_read(fitted: Recognizer, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_text("no image")
     asked = []

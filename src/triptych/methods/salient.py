@@ -231,7 +231,7 @@ class SalientMML(Method):
             scores = {level: salient_to_classes(rows[level], usual[level]) for level in levels}
             for number, (own, photo) in enumerate(asked[first : first + len(part)]):
                 for level in levels:
-                    if photo == len(pools[level][own]) - 1:
+                    if photo >= len(pools[level][own]) - 1:
                         continue  # what is usual: the last one of each class is left out
                     query = SalientDescriptors(*(one[number : number + 1] for one in rows[level]))
                     rest = stack_pools([_all_but(pools[level][own], photo)])
