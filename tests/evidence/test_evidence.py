@@ -12,7 +12,7 @@ from PIL import Image
 from triptych import Recognizer
 from triptych.data import Preprocessing, read_photos
 from triptych.evidence import Explanation
-from triptych.evidence.matching import naming_order
+from triptych.evidence.naming import naming_order
 from triptych.interop import load_method
 from triptych.methods import build_method
 from triptych.methods.mml import MML
