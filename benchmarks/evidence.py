@@ -11,7 +11,7 @@ its log-probability, which falls only if no rival falls as far. Further:
 - the matched patches of the photos learnt from are covered, against as many cells of the same photos at random;
 - the patches are named by a network with random weights (Adebayo et al., "Sanity Checks for Saliency Maps", 2018).
 
-python benchmarks/evidence.py PHOTOS_DIR --json benchmarks/results/evidence-grocery.json
+python benchmarks/evidence.py PHOTOS_DIR --json benchmarks/results/evidence-default-grocery.json
 """
 
 import argparse

@@ -9,7 +9,8 @@ from triptych.reports.words import where
 __all__ = ["matched", "scene"]
 
 _MOST, _PHOTOS = 4, 2  # matches, and photos that they lead to
-_BOX = 1 / 7  # side of a box, as part of the photo's: a patch sees beyond its own cell
+_BOX = 1 / 8  # side of a box at least, as part of the photo's: a patch sees beyond its own cell
+_CONTEXT = 0.5  # of a box, around it in a crop
 _WIDTH, _GAP, _BETWEEN = 320, 36, 8  # of the drawing, between both columns, between the photos of one
 _COLUMN = (_WIDTH - _GAP) / 2
 _HIGHEST = 4 / 3  # height of a photo, at most, as part of its column's width
@@ -115,9 +116,16 @@ def _link(number: int, here: Rectangle, there: Rectangle) -> dict[str, Any]:
     return {
         "number": number,
         "boxes": [_rounded(here), _rounded(there)],
+        "crops": [_rounded(_around(one)) for one in (here, there)],
         "from": [round(here[0] + here[2], 1), round(here[1] + here[3] / 2, 1)],
         "to": [round(there[0], 1), round(there[1] + there[3] / 2, 1)],
     }
+
+
+def _around(box: Rectangle) -> Rectangle:
+    """A box and a margin."""
+    left, top, width, height = box
+    return left - width * _CONTEXT, top - height * _CONTEXT, width * (1 + 2 * _CONTEXT), height * (1 + 2 * _CONTEXT)
 
 
 def _rounded(place: Rectangle) -> dict[str, float]:
@@ -131,4 +139,5 @@ def _in_words(number: int, match: PatchMatch, grid: tuple[int, int]) -> dict[str
         "there": where(match.support, grid),
         "photo": match.name,
         "similarity": f"{match.similarity:.2f}",
+        "strength": round(100 * min(max(match.similarity, 0.0), 1.0)),
     }
