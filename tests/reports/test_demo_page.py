@@ -121,7 +121,8 @@ def test_boxes_lie_in_their_photos() -> None:
     first, *others = scene["photos"]
     assert [one["image"] != "" for one in scene["photos"]] == [True, True, False]  # the last was not kept
     for link, photo in zip(scene["links"], others, strict=True):
-        for box, around in zip(link["boxes"], (first, photo), strict=True):
+        both = [*zip(link["boxes"], (first, photo), strict=True), *zip(link["crops"], (first, photo), strict=True)]
+        for box, around in both:
             for at, size in (("x", "width"), ("y", "height")):
                 assert around[at] - 0.11 <= box[at]
                 assert box[at] + box[size] <= around[at] + around[size] + 0.11

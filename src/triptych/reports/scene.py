@@ -63,7 +63,10 @@ def scene(
             {"image": one["image"], **_rounded(place)}
             for one, place in zip([photo, *learnt.values()], places, strict=True)
         ],
-        "links": [_link(number, *pair) for number, pair in enumerate(ends, start=1)],
+        "links": [
+            _link(number, *pair, (places[0], shown[match.photo]))
+            for number, (pair, match) in enumerate(zip(ends, matches, strict=True), start=1)
+        ],
         "matches": [_in_words(number, match, grid) for number, match in enumerate(matches, start=1)],
     }
 
@@ -111,21 +114,23 @@ def _inside(box: Rectangle, photo: Rectangle) -> Rectangle:
     return left + box[0] * width, top + box[1] * height, box[2] * width, box[3] * height
 
 
-def _link(number: int, here: Rectangle, there: Rectangle) -> dict[str, Any]:
-    """Two boxes and the line between their near edges."""
+def _link(number: int, here: Rectangle, there: Rectangle, photos: Sequence[Rectangle]) -> dict[str, Any]:
+    """Two boxes in two photos, the line between their near edges, and what lies around them."""
     return {
         "number": number,
         "boxes": [_rounded(here), _rounded(there)],
-        "crops": [_rounded(_around(one)) for one in (here, there)],
+        "crops": [_rounded(_around(*one)) for one in zip((here, there), photos, strict=True)],
         "from": [round(here[0] + here[2], 1), round(here[1] + here[3] / 2, 1)],
         "to": [round(there[0], 1), round(there[1] + there[3] / 2, 1)],
     }
 
 
-def _around(box: Rectangle) -> Rectangle:
-    """A box and a margin."""
-    left, top, width, height = box
-    return left - width * _CONTEXT, top - height * _CONTEXT, width * (1 + 2 * _CONTEXT), height * (1 + 2 * _CONTEXT)
+def _around(box: Rectangle, photo: Rectangle) -> Rectangle:
+    """A box and a margin, inside the photo."""
+    width, height = (min(side * (1 + 2 * _CONTEXT), most) for side, most in zip(box[2:], photo[2:], strict=True))
+    left = min(max(box[0] + (box[2] - width) / 2, photo[0]), photo[0] + photo[2] - width)
+    top = min(max(box[1] + (box[3] - height) / 2, photo[1]), photo[1] + photo[3] - height)
+    return left, top, width, height
 
 
 def _rounded(place: Rectangle) -> dict[str, float]:
