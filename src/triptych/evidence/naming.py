@@ -49,7 +49,8 @@ def named_by_loss(
     whole = torch.ones(1, len(covers), device=device)
     least = float(score(whole))
     alone = (least - score(whole - covers)).double().cpu().numpy()
-    kept, order = whole, []
+    kept = whole
+    order: list[int] = []
     for _ in range(min(_STEPS, len(covers))):
         left = (kept - covers).clamp_min(0)
         scores = score(left).clone()
