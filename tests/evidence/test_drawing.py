@@ -15,8 +15,10 @@ from PIL import Image
 
 from triptych import Recognizer
 from triptych.evidence import Explanation
-from triptych.evidence.drawing import _box, _shown, draw_explanation, tinted
+from triptych.evidence.choosing import box_of, shown
+from triptych.evidence.drawing import draw_explanation
 from triptych.evidence.lettering import lettering, wrapped
+from triptych.evidence.pieces import cropped, tinted
 from triptych.methods import MMLConfig, Preprocessing, build_method
 
 
@@ -159,7 +161,7 @@ def test_a_thousand_classes() -> None:
 def test_boxes_lie_in_the_photo(grid: tuple[int, int]) -> None:
     for row in range(grid[0]):
         for column in range(grid[1]):
-            left, top, width, height = _box((row, column), grid)
+            left, top, width, height = box_of((row, column), grid)
             assert 0 <= left < left + width <= 1 + 1e-9
             assert 0 <= top < top + height <= 1 + 1e-9
             assert left <= (column + 0.5) / grid[1] <= left + width
@@ -168,10 +170,21 @@ def test_boxes_lie_in_the_photo(grid: tuple[int, int]) -> None:
 
 def test_boxes_do_not_cover_each_other(why: Explanation) -> None:
     for evidence in why.classes:
-        shown = _shown(evidence.matches, why.grid)
-        assert all(match.margin > 0 for match in shown)
-        places = [match.query for match in shown]
+        chosen = shown(evidence.matches, why.grid)
+        assert all(match.margin > 0 for match in chosen)
+        places = [match.query for match in chosen]
         assert all(max(abs(a - c), abs(b - d)) >= 3 for i, (a, b) in enumerate(places) for c, d in places[:i])
+
+
+def test_a_crop_lies_in_the_photo_and_holds_the_box() -> None:
+    image = np.arange(64 * 64 * 3, dtype=np.int64).reshape(64, 64, 3)
+    for row in range(8):
+        for column in range(8):
+            crop = cropped(image, box_of((row, column), (8, 8)))
+            assert crop is not None
+            assert crop.shape == (16, 16, 3)
+            assert image[row * 8 + 4, column * 8 + 4, 0] in crop
+    assert cropped(None, (0, 0, 1, 1)) is None
 
 
 def test_tint_is_red_for_and_blue_against() -> None:

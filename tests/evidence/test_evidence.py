@@ -12,7 +12,7 @@ from PIL import Image
 from triptych import Recognizer
 from triptych.data import Preprocessing, read_photos
 from triptych.evidence import Explanation
-from triptych.evidence.matching import naming_order
+from triptych.evidence.naming import named_by_loss, naming_order
 from triptych.interop import load_method
 from triptych.methods import build_method
 from triptych.methods.mml import MML
@@ -72,6 +72,43 @@ def test_patches_and_parts_account_for_their_levels(fitted: Recognizer) -> None:
             assert sum(match.similarity for match in matches) == pytest.approx(evidence.similarities[level], rel=1e-4)
         mean = fitted.levels([query])["pixel"].mean()
         assert sum(m.margin for m in evidence.matches) == pytest.approx(evidence.similarities["pixel"] - mean, abs=1e-2)
+
+
+def test_the_lead_is_the_logarithm_of_the_ratio_of_probabilities(fitted: Recognizer) -> None:
+    why = fitted.explain(photo(2, 100), top=2)
+    first, second = why.classes
+    assert sum(why.lead().values()) == pytest.approx(np.log(first.probability / second.probability), rel=1e-3)
+    assert replace(why, classes=why.classes[:1]).lead() == {}
+    assert why.patch_levels == ("pixel",)
+
+
+def test_patches_are_named_by_what_they_cost_together() -> None:
+    worth = torch.tensor([1.0, 0.0, 0.0, 0.9, 0.0, 0.0, 0.8, 0.0, -1.0])
+
+    def score(kept: torch.Tensor) -> torch.Tensor:  # the first and the fourth stand in for each other
+        return torch.maximum(kept[:, 0], kept[:, 3]) + kept @ worth * 0.1
+
+    named = named_by_loss(score, (1, 9))
+    assert named.order[:3] == [0, 3, 6]
+    assert sorted(named.order) == list(range(9))
+    assert named.order[-1] == 8
+    assert named.losses[0, 8] < 0
+    whole, gone = torch.ones(1, 9), torch.tensor([[0.0, 0.75, 1, 1, 1, 1, 1, 1, 1]])
+    assert named.losses[0, 0] == pytest.approx(float(score(whole) - score(gone)))
+
+
+def test_the_default_names_patches_by_all_its_levels() -> None:
+    images, labels = [photo(kind, number) for kind in range(2) for number in range(2)], ["a", "a", "b", "b"]
+    recognizer = Recognizer("mml-efficientnet-lite0", calibrate=False).fit(images, labels)
+    why = recognizer.explain(photo(0, 100), top=2)
+    assert why.patch_levels == ("pixel", "pixel-last", "pixel-16")
+    for rank, evidence in enumerate(why.classes):
+        assert evidence.losses is not None
+        assert evidence.losses.shape == why.grid == (8, 8)
+        assert np.array_equal(why.heatmap(rank), evidence.losses)
+        assert evidence.matches[0].query == np.unravel_index(evidence.losses.argmax(), why.grid)
+    # Of two classes, what speaks for the one speaks against the other.
+    assert why.heatmap(0) == pytest.approx(-why.heatmap(1), abs=1e-4)
 
 
 def test_evidence_is_printed_in_a_line(fitted: Recognizer) -> None:

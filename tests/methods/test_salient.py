@@ -68,6 +68,20 @@ def test_a_shallow_layer_is_weighed_by_the_deepest(method: SalientMML) -> None:
     torch.testing.assert_close(method.compare(encoded[[0]], classes)["pixel-16"][0, 0], expected)
 
 
+@torch.no_grad()
+def test_leaving_patches_out_is_shortening_their_descriptors(method: SalientMML) -> None:
+    encoded = method.encode(torch.randn(5, 3, 96, 96))
+    classes = method.adapt([method.summarise(encoded[:2]), method.summarise(encoded[2:4])])
+    without = method.without_patches(encoded[4:], classes)
+    kept = torch.rand(3, 9, generator=torch.Generator().manual_seed(0))
+    kept[0], kept[1, :3] = 1.0, 0.0
+    for shares, row in zip(kept, range(3), strict=True):
+        expected = method.compare(encoded[4:].each(lambda one, shares=shares: one * shares.view(1, 1, 3, 3)), classes)
+        found = without(kept)
+        for level in method.level_names:
+            torch.testing.assert_close(found[level][row], expected[level][0], rtol=1e-3, atol=1e-3)
+
+
 def test_the_default_recognises_photos_that_nobody_tuned_on_it_for() -> None:
     listing = list_folder(SAMPLES)
     photos, names = np.array(listing.photos(), dtype=object), np.array(listing.class_names())

@@ -54,7 +54,7 @@ def page_of(why: Explanation, right: bool = True, label: str = "Lemon") -> str:
             "method": "some-method",
             "learnt": [{"class": photo["class"], "photos": [photo]}],
             "answers": [answer],
-            "evidence": [{"answer": answer, "classes": classes}],
+            "evidence": [{"answer": answer, "lead": "Lead over Pear: a test.", "classes": classes}],
             "source": "",
         }
     )
@@ -111,6 +111,7 @@ def test_matches_are_joined_and_told_in_words() -> None:
     elements = check_page(page_of(why({"pixel": 1.0}, [match((1, 1), (19, 19)), match((10, 10), (1, 10), photo=1)])))
     text = " ".join(elements.text.split())
     assert "The top left looks like the bottom right of 0.jpg (similarity 0.90)" in text
+    assert "Lead over Pear: a test." in text
     assert "The centre looks like the top of 1.jpg" in text
     assert len(list(elements.attributes("image"))) == 2 * 3  # the photo and two learnt from, for each of two classes
 
@@ -121,7 +122,8 @@ def test_boxes_lie_in_their_photos() -> None:
     first, *others = scene["photos"]
     assert [one["image"] != "" for one in scene["photos"]] == [True, True, False]  # the last was not kept
     for link, photo in zip(scene["links"], others, strict=True):
-        for box, around in zip(link["boxes"], (first, photo), strict=True):
+        both = [*zip(link["boxes"], (first, photo), strict=True), *zip(link["crops"], (first, photo), strict=True)]
+        for box, around in both:
             for at, size in (("x", "width"), ("y", "height")):
                 assert around[at] - 0.11 <= box[at]
                 assert box[at] + box[size] <= around[at] + around[size] + 0.11

@@ -13,6 +13,7 @@ from triptych.similarity import (
     salient_similarity,
     salient_to_classes,
 )
+from triptych.similarity.salient import kept_moments
 
 
 def naive(query: np.ndarray, maps: list[np.ndarray], power: float, keep: int) -> float:
@@ -79,3 +80,14 @@ def test_moments_are_those_of_the_equation() -> None:
         spread = np.sqrt(sum(w * (x - expected) ** 2 for w, x in zip(weights, rows, strict=True)))
         np.testing.assert_allclose(mean[image].numpy(), expected, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(deviation[image].numpy(), spread, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_moments_of_kept_shares_are_those_of_shortened_descriptors(power: float) -> None:
+    torch.manual_seed(0)
+    maps, kept = torch.randn(1, 5, 2, 3).double(), torch.rand(4, 6).double()
+    found = kept_moments(maps[0].flatten(1).T, kept, power)
+    for shares, mean, deviation in zip(kept, *found, strict=True):
+        expected = salient_moments(maps * shares.view(1, 1, 2, 3), power)
+        torch.testing.assert_close(mean, expected[0][0])
+        torch.testing.assert_close(deviation, expected[1][0])

@@ -2,5 +2,6 @@
 
 from triptych.evidence.explanation import Explanation, explain
 from triptych.evidence.records import ClassEvidence, PartMatch, PatchMatch
+from triptych.evidence.wording import lead_in_words
 
-__all__ = ["ClassEvidence", "Explanation", "PartMatch", "PatchMatch", "explain"]
+__all__ = ["ClassEvidence", "Explanation", "PartMatch", "PatchMatch", "explain", "lead_in_words"]

@@ -1,7 +1,7 @@
 """Evidence: each level's share of an answer, the patches that match, and the parts that match."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from os import PathLike
@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triptych.evidence.compared import compared_units, part_matches, patch_matches
 from triptych.evidence.drawing import draw_explanation
-from triptych.evidence.matching import Match, margins_of, matches_of, naming_order
-from triptych.evidence.records import ClassEvidence, PartMatch, PatchMatch
-from triptych.fusion import Fusion
-from triptych.methods import Encoded, Method
-from triptych.support import Support, encode, views_of
+from triptych.evidence.naming import Named, named_by_loss
+from triptych.evidence.records import ClassEvidence
+from triptych.fusion import Fusion, Levels
+from triptych.methods import Method, Summary
+from triptych.support import Support, encode
 from triptych.system.files import write_whole
 from triptych.system.wording import printable
 
@@ -33,12 +34,14 @@ class Explanation:
         grid: (rows, columns) of the feature map that patches are counted in.
         classes: the evidence.
         responses: (C, rows, columns) the photo's feature map: where each channel responds.
+        patch_levels: the levels that match patches; the others compare the photo as a whole.
     """
 
     image: np.ndarray
     grid: tuple[int, int]
     classes: list[ClassEvidence]
     responses: np.ndarray
+    patch_levels: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         probability = self.classes[0].probability
@@ -50,17 +53,31 @@ class Explanation:
         return self.classes[0].label
 
     def heatmap(self, rank: int = 0) -> np.ndarray:
-        """(rows, columns) the margin of each patch, at the pixel level, for the class at ``rank``."""
+        """(rows, columns) what each patch does for the class at ``rank``: above zero it speaks for it.
+
+        What the class's logit loses without the patch; where a method cannot tell, its margin at the pixel level.
+        """
+        losses = self.classes[rank].losses
+        if losses is not None:
+            return losses
         values = np.zeros(self.grid)
         for match in self.classes[rank].matches:
             values[match.query] += match.margin
         return values
+
+    def lead(self) -> dict[str, float]:
+        """Level -> what it adds to the answer's logit beyond what it adds to the runner-up's; empty without one."""
+        if len(self.classes) < 2:
+            return {}
+        first, second = (evidence.contributions for evidence in self.classes[:2])
+        return {level: first[level] - second[level] for level in first}
 
     def summary(self, matches: int = 10) -> dict[str, Any]:
         """The answer and the first ``matches`` patches and channels of each class, as JSON can hold them."""
         return {
             "label": _plain(self.label),
             "grid": list(self.grid),
+            "lead": self.lead(),
             "classes": [
                 {
                     "label": _plain(evidence.label),
@@ -110,101 +127,59 @@ def explain(
     supports: Sequence[Support],
     top: int,
     temperature: float,
+    classes: Sequence[Summary] | None = None,
 ) -> Explanation:
-    """Explain one photo (side, side, 3) against labelled classes, by the levels of ``method`` and a fusion of them."""
+    """Explain one photo (side, side, 3) against labelled classes, by the levels of ``method`` and a fusion of them.
+
+    ``classes`` are the summaries of ``supports``, adapted to each other, where they are at hand.
+    """
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}")
     query = encode(method, pixels[None])
-    levels = method.compare(query, method.adapt([support.summary for support in supports]))
+    adapted = method.adapt([support.summary for support in supports]) if classes is None else classes
+    levels = method.compare(query, adapted)
     contributions = {level: part / temperature for level, part in fusion.contributions(levels).items()}
     probabilities = (fusion(levels)[0].double() / temperature).softmax(0)
-    compared = _compared(method, query, supports)
+    compared = compared_units(method, query, supports)
     maps = query.maps[0]
     grid = (maps.shape[1], maps.shape[2])
+    without = method.without_patches(query, adapted)
     patches, parts = compared.get("patch"), compared.get("channel")
-    evidence = [
-        ClassEvidence(
+
+    def evidence_for(n: int) -> ClassEvidence:
+        named = None if without is None else _named(without, fusion, n, grid, temperature, query.device)
+        return ClassEvidence(
             label=labels[n],
             probability=float(probabilities[n]),
             similarities={level: float(scores[0, n]) for level, scores in levels.items()},
             contributions={level: float(part[0, n] - part[0].mean()) for level, part in contributions.items()},
-            matches=[] if patches is None else _patch_matches(patches, n, grid, len(pixels)),
-            parts=[] if parts is None else _part_matches(parts, n),
+            matches=[] if patches is None else patch_matches(patches, n, grid, len(pixels), named),
+            parts=[] if parts is None else part_matches(parts, n),
             thumbnails=supports[n].thumbnails,
+            losses=None if named is None else named.losses,
         )
-        for n in probabilities.argsort(descending=True, stable=True)[:top].tolist()
-    ]
-    return Explanation(pixels, grid, evidence, maps.float().cpu().numpy())
+
+    ranks = probabilities.argsort(descending=True, stable=True)[:top].tolist()
+    matching = tuple(level for level, one in method.matchings().items() if one.unit == "patch")
+    return Explanation(pixels, grid, [evidence_for(n) for n in ranks], maps.float().cpu().numpy(), matching)
+
+
+def _named(
+    without: Callable[[Tensor], Levels],
+    fusion: Fusion,
+    n: int,
+    grid: tuple[int, int],
+    temperature: float,
+    device: torch.device,
+) -> Named:
+    """The patches on which the logit of class n, less the mean of all classes, rests."""
+
+    def score(kept: Tensor) -> Tensor:
+        logits = fusion(without(kept)).double() / temperature
+        return logits[:, n] - logits.mean(1)
+
+    return named_by_loss(score, grid, device)
 
 
 def _plain(label: Any) -> Any:
     return label.item() if isinstance(label, np.generic) else label
-
-
-def _compared(method: Method, query: Encoded, supports: Sequence[Support]) -> dict[str, "_Compared"]:
-    """What the first level that matches patches finds, and the first that matches channels, by their unit."""
-    compared: dict[str, _Compared] = {}
-    for level, matching in method.matchings().items():
-        if matching.unit not in compared:
-            pools = [matching.pool(support.summary[level]) for support in supports]
-            weights = None if matching.weights is None else matching.weights(query)
-            positions = None
-            if matching.positions is not None:
-                positions = [matching.positions(support.summary[level]) for support in supports]
-            compared[matching.unit] = _Compared(matching.rows(query), pools, supports, matching.k, weights, positions)
-    return compared
-
-
-class _Compared:
-    """A photo's patches or channels beside those of every class."""
-
-    def __init__(
-        self,
-        rows: Tensor,
-        pools: Sequence[Tensor],
-        supports: Sequence[Support],
-        k: int,
-        weights: Tensor | None,
-        positions: Sequence[Tensor] | None,
-    ) -> None:
-        self.rows, self.pools, self.supports, self.k = rows, pools, supports, k
-        self.positions = positions
-        self.weights = [1.0] * len(rows) if weights is None else weights.tolist()
-        margins, mean = margins_of(rows, pools, k)
-        self.margins, self.mean = margins.cpu().numpy(), mean.tolist()  # (R, N), (R,)
-
-    def matches(self, n: int, order: Sequence[int]) -> Iterator[tuple[int, Match, float]]:
-        """(row, match, its share of the row's margin) in class n, rows in this order; similarities without weights."""
-        positions = None if self.positions is None else self.positions[n]
-        found = matches_of(self.rows, self.pools[n], self.supports[n], self.k, positions)
-        for row in order:
-            for match in found[row]:
-                plain = match.similarity / self.weights[row] if self.weights[row] else 0.0
-                yield row, match._replace(similarity=plain), match.similarity - self.mean[row] / self.k
-
-
-def _patch_matches(patches: _Compared, n: int, grid: tuple[int, int], side: int) -> list[PatchMatch]:
-    support = patches.supports[n]
-    views = [views_of(photo, support.views, side) for photo in support.ids]
-    width = grid[1]
-    return [
-        PatchMatch(
-            query=divmod(row, width),
-            photo=match.photo,
-            name=support.names[match.photo],
-            view=match.view,
-            support=views[match.photo][match.view].locate(*divmod(match.member, width), grid, side),
-            similarity=match.similarity,
-            margin=margin,
-        )
-        for row, match, margin in patches.matches(n, naming_order(patches.margins[:, n].reshape(grid)))
-    ]
-
-
-def _part_matches(parts: _Compared, n: int) -> list[PartMatch]:
-    names = parts.supports[n].names
-    order = np.argsort(-parts.margins[:, n], kind="stable").tolist()
-    return [
-        PartMatch(channel, match.photo, names[match.photo], match.view, match.member, match.similarity, margin)
-        for channel, match, margin in parts.matches(n, order)
-    ]

@@ -1,22 +1,18 @@
-"""Which patches and parts of a photo match which photos of a class, and the order in which evidence names them."""
+"""Which patches and parts of a photo match which photos of a class."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from triptych.similarity import nearest_similarity
 from triptych.support import Support
 
-__all__ = ["Match", "margins_of", "matches_of", "naming_order"]
+__all__ = ["Match", "margins_of", "matches_of"]
 
 _BLOCK = 1 << 16  # members of a pool that are compared at once
-# How much of a patch is hidden by a cover over it or beside it: a descriptor sees the neighbouring cells too.
-_REACH = np.array([[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]])
 
 
 class Match(NamedTuple):
@@ -63,36 +59,6 @@ def matches_of(
     columns = (indices // (members * views), indices // members % views, within, similarities)
     found = zip(*(column.tolist() for column in columns), strict=True)
     return [[Match(*match) for match in zip(*row, strict=True)] for row in found]
-
-
-def naming_order(margins: Float[np.ndarray, "H W"]) -> list[int]:
-    """The order in which evidence names patches: each adds most to those before it.
-
-    Neighbouring patches see nearly the same of a photo, so that the strongest alone would name one spot many times.
-    The next patch is therefore, of those that speak for the class, the one whose surroundings have most margin that
-    no earlier one has accounted for. When no surroundings have any left, the others follow by their margin.
-
-    >>> import numpy as np
-    >>> from triptych.evidence.matching import naming_order
-    >>> naming_order(np.array([[4.0, 3.0, 0.0, 2.0]]))
-    [0, 3, 1, 2]
-    """
-    width = margins.shape[1]
-    left = np.pad(np.ones(margins.shape), 1)  # how much of each margin is not accounted for
-    around = sliding_window_view(np.pad(margins.astype(np.float64), 1), _REACH.shape)  # (H, W, 3, 3)
-    left_around = sliding_window_view(left, _REACH.shape)  # follows what is written into left
-    named = np.zeros(margins.shape, dtype=bool)
-    order: list[int] = []
-    while not named.all():
-        gains = (np.minimum(_REACH, left_around) * around).sum((2, 3))
-        gains[named | (margins <= 0)] = -np.inf
-        i, j = divmod(int(gains.argmax()), width)
-        if gains[i, j] <= 0:
-            break
-        order.append(i * width + j)
-        named[i, j] = True
-        left[i : i + 3, j : j + 3] = np.maximum(left[i : i + 3, j : j + 3] - _REACH, 0)
-    return order + [int(cell) for cell in np.argsort(-margins, axis=None, kind="stable") if not named.flat[cell]]
 
 
 def _nearest(rows: Tensor, pool: Tensor, k: int) -> tuple[Float[Tensor, "R k"], Tensor]:

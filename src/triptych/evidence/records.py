@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 __all__ = ["ClassEvidence", "PartMatch", "PatchMatch"]
 
 
@@ -64,9 +66,11 @@ class ClassEvidence:
         contributions: level -> what it adds to the logit, less its mean over all classes: above zero speaks for
             the class, below against it.
         matches: the pixel level's matches, k for each descriptor of the photo, k being the method's ``pixel_k``. The
-            first name the evidence best: see ``triptych.evidence.matching.naming_order``.
+            first name the evidence best: see ``triptych.evidence.naming``.
         parts: the part level's matches, the strongest margin first; ``part_k`` for each channel.
         thumbnails: the class's photos as small JPEGs, or b"" where none are kept.
+        losses: (rows, columns) what the class's logit above the mean of all classes loses without each patch, by all
+            levels; None for a method that cannot tell.
     """
 
     label: Any
@@ -77,3 +81,4 @@ class ClassEvidence:
     matches: list[PatchMatch] = field(repr=False)
     parts: list[PartMatch] = field(repr=False)
     thumbnails: tuple[bytes, ...] = field(repr=False)
+    losses: np.ndarray | None = field(default=None, repr=False, compare=False)

@@ -155,6 +155,13 @@ class Method(nn.Module, ABC):
         """
         return None
 
+    def without_patches(self, query: Encoded, classes: Sequence[Summary]) -> Callable[[Tensor], Levels] | None:
+        """The levels of one photo, by how much of each of its M patches is kept: shares (P, M) -> level -> (P, N).
+
+        Nothing passes the network again. By default None: evidence then names patches by what they match alone.
+        """
+        return None
+
     def fuse(self, levels: Levels) -> Float[Tensor, "Q N"]:
         """Logits."""
         return self.fusion(levels)

@@ -1,6 +1,6 @@
 """What the levels of ``SalientMML`` read of an image's layers, and how these are kept in bytes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -8,9 +8,18 @@ from torch import Tensor
 
 from triptych.methods.encoded import Encoded
 from triptych.similarity import salient_descriptors, salient_moments
-from triptych.similarity.salient import SalientDescriptors
+from triptych.similarity.salient import SalientDescriptors, kept_moments
 
-__all__ = ["LAYERS", "ONE_LAYER", "PIXEL_LEVELS", "VECTOR_LEVELS", "from_bytes", "in_bytes", "salient_of"]
+__all__ = [
+    "KEPT_VECTOR_LEVELS",
+    "LAYERS",
+    "ONE_LAYER",
+    "PIXEL_LEVELS",
+    "VECTOR_LEVELS",
+    "from_bytes",
+    "in_bytes",
+    "salient_of",
+]
 
 LAYERS = ("stride16", "last", "maps")  # of the backbone's taps; "maps" are the deepest
 ONE_LAYER = ("global", "distribution", "pixel")  # levels that need no layer but the deepest
@@ -41,10 +50,12 @@ def salient_of(encoded: Encoded, level: str, keep: int | None = None) -> Salient
 
 
 def _global_vectors(encoded: Encoded) -> list[Tensor]:
-    mean = encoded.maps.float().mean(dim=(2, 3))
-    root = mean.abs().clamp_min(_LEAST_MEAN).sqrt() * torch.where(mean < 0, -1.0, 1.0)  # signed, as transformers' are
     before = encoded.tensors.get("last", encoded.maps)
-    return [root, salient_moments(before.float(), power=2.0)[0]]
+    return [_root(encoded.maps.float().mean(dim=(2, 3))), salient_moments(before.float(), power=2.0)[0]]
+
+
+def _root(mean: Tensor) -> Tensor:
+    return mean.abs().clamp_min(_LEAST_MEAN).sqrt() * torch.where(mean < 0, -1.0, 1.0)  # signed, as transformers' are
 
 
 def _distribution_vectors(encoded: Encoded) -> list[Tensor]:
@@ -55,6 +66,15 @@ def _distribution_vectors(encoded: Encoded) -> list[Tensor]:
 VECTOR_LEVELS: dict[str, Callable[[Encoded], list[Tensor]]] = {
     "global": _global_vectors,
     "distribution": _distribution_vectors,
+}
+
+# The same of one image, layer -> (M, C), where only shares (P, M) of its descriptors are kept.
+KEPT_VECTOR_LEVELS: dict[str, Callable[[Mapping[str, Tensor], Tensor], list[Tensor]]] = {
+    "global": lambda rows, kept: [
+        _root(kept @ rows["maps"] / kept.shape[1]),
+        kept_moments(rows.get("last", rows["maps"]), kept, power=2.0)[0],
+    ],
+    "distribution": lambda rows, kept: [torch.cat(kept_moments(rows["maps"], kept, power=1.0), dim=1)],
 }
 
 

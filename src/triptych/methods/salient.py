@@ -5,7 +5,7 @@ a network that was trained to name objects: most of their patches are background
 weighted by their lengths, images are compared by discriminant analysis, and several layers have levels of their own.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,14 +16,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from triptych.backbones import Backbone
-from triptych.fusion import LevelFusion
+from triptych.fusion import LevelFusion, Levels
 from triptych.methods.base import Matching, Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.discriminants import class_scores, discriminated, left_out_scores
 from triptych.methods.encoded import Encoded
-from triptych.methods.salience import LAYERS, ONE_LAYER, PIXEL_LEVELS, VECTOR_LEVELS, from_bytes, in_bytes, salient_of
-from triptych.similarity import salient_pool, salient_to_classes
-from triptych.similarity.salient import SalientDescriptors
+from triptych.methods.salience import (
+    KEPT_VECTOR_LEVELS,
+    LAYERS,
+    ONE_LAYER,
+    PIXEL_LEVELS,
+    VECTOR_LEVELS,
+    from_bytes,
+    in_bytes,
+    salient_of,
+)
+from triptych.similarity import nearest_similarity, salient_pool, salient_to_classes
+from triptych.similarity.salient import SalientDescriptors, kept_weights
 from triptych.similarity.stacked import Stack, stack_pools
 from triptych.system.settings import optional, whole
 
@@ -251,24 +260,43 @@ class SalientMML(Method):
         return channels * (patches + _LEFT_OUT_WORK)
 
     def matchings(self) -> Mapping[str, Matching]:
-        """Of the deepest layer; a patch that is not compared has no weight."""
-        if "pixel" not in self.level_names:
-            return {}
+        return {level: _matching(level, self.config.query_patches) for level in self._pixel_levels}
 
-        def weights(encoded: Encoded) -> Tensor:
-            compared = salient_of(encoded, "pixel", self.config.query_patches)
-            everywhere = torch.zeros(encoded.maps[0, 0].numel(), device=compared.weights.device)
-            return everywhere.index_copy(0, compared.positions[0], compared.weights[0])
+    def without_patches(self, query: Encoded, classes: Sequence[Summary]) -> Callable[[Tensor], Levels]:
+        """A patch that is left out has descriptors of no length: neither weight nor a part in any mean."""
+        together, numbers = classes[0]["together"], [one["number"] for one in classes]
+        rows = {name: one.float().flatten(2)[0].T for name, one in query.tensors.items()}  # (M, C)
+        nearest = {
+            level: nearest_similarity(salient_of(query, level).units[0, :, None], together.pools[level], 1).float()
+            for level in self._pixel_levels
+        }  # (M, N)
 
-        def rows(encoded: Encoded) -> Tensor:
-            descriptors = encoded.maps[0].float().flatten(1).T
-            return functional.normalize(descriptors, dim=1) * weights(encoded)[:, None]
+        def levels(kept: Float[Tensor, "P M"]) -> Levels:
+            found = {
+                level: class_scores(KEPT_VECTOR_LEVELS[level](rows, kept), *together.discriminants[level])
+                for level in self._vector_levels
+            }
+            for level in self._pixel_levels:
+                _, weighing, power = PIXEL_LEVELS[level]
+                weights = kept_weights(rows[weighing].norm(dim=1), kept, power, self.config.query_patches)
+                found[level] = weights @ nearest[level]
+            return {level: found[level].float()[:, numbers] for level in self.level_names}
 
-        return {
-            "pixel": Matching(
-                "patch", rows, lambda pool: pool.descriptors, 1, weights, lambda pool: pool.positions.flatten()
-            )
-        }
+        return levels
+
+
+def _matching(level: str, patches: int | None) -> Matching:
+    """A patch that is not compared has no weight."""
+
+    def weights(encoded: Encoded) -> Tensor:
+        compared = salient_of(encoded, level, patches)
+        everywhere = torch.zeros(encoded.maps[0, 0].numel(), device=compared.weights.device)
+        return everywhere.index_copy(0, compared.positions[0], compared.weights[0])
+
+    def rows(encoded: Encoded) -> Tensor:
+        return salient_of(encoded, level).units[0] * weights(encoded)[:, None]
+
+    return Matching("patch", rows, lambda pool: pool.descriptors, 1, weights, lambda pool: pool.positions.flatten())
 
 
 def _all_but(photos: Float[Tensor, "K T C"], photo: int) -> Float[Tensor, "_ C"]:

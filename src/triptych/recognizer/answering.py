@@ -195,7 +195,8 @@ class Answering(ABC):
         """
         known, top = self.knowledge_, whole_setting("top", top)
         pixels = _read_one(known, image).pixels
-        return explain(known.method, known.fusion, pixels, known.order, known.supports, top, known.temperature)
+        supports, fusion, temperature = known.supports, known.fusion, known.temperature
+        return explain(known.method, fusion, pixels, known.order, supports, top, temperature, known.classes)
 
     def knows(self, image: ImageSource) -> bool:
         """Whether a photo is one of those it was fitted on, so that its answer proves nothing."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from triptych.data import list_folder
+from triptych.evidence import lead_in_words
 from triptych.recognizer import Answer, Recognizer
 from triptych.reports.evidence import evidence_for
 from triptych.reports.kit import render
@@ -90,7 +91,7 @@ def demonstration(folder: Path, shot: int, method: str) -> dict[str, Any]:
         "learnt": [{"class": name, "photos": [_shown(path, name) for path in mine]} for name, mine in learnt.items()],
         "answers": told,
         "evidence": [
-            {"answer": told[n], "classes": _evidence(recognizer, paths[asked[n]], told[n], learnt)}
+            {"answer": told[n], **_evidence(recognizer, paths[asked[n]], told[n], learnt)}
             for n in _worth_explaining(told)
         ],
         "source": _SOURCE,
@@ -196,10 +197,11 @@ def _worth_explaining(answers: Sequence[dict[str, Any]]) -> list[int]:
 
 def _evidence(
     recognizer: Recognizer, path: Path, answer: dict[str, Any], learnt: dict[str, list[Path]]
-) -> list[dict[str, Any]]:
-    """Why it is the answer, and why not what it is, or what comes second."""
+) -> dict[str, Any]:
+    """Why it is the answer, and why not what it is, or what comes second; and where its lead comes from."""
     why = recognizer.explain(path, top=len(learnt))
     labels = [str(evidence.label) for evidence in why.classes]
+    lead = lead_in_words(why.lead(), why.patch_levels, labels[1])
     labels = [labels[0], labels[1] if answer["right"] else answer["class"]]
     photos = {label: {one.name: one.read_bytes() for one in learnt[label]} for label in labels}
-    return evidence_for(why, path.read_bytes(), labels, photos)
+    return {"lead": lead, "classes": evidence_for(why, path.read_bytes(), labels, photos)}

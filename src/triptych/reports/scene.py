@@ -9,7 +9,8 @@ from triptych.reports.words import where
 __all__ = ["matched", "scene"]
 
 _MOST, _PHOTOS = 4, 2  # matches, and photos that they lead to
-_BOX = 1 / 7  # side of a box, as part of the photo's: a patch sees beyond its own cell
+_BOX = 1 / 8  # side of a box at least, as part of the photo's: a patch sees beyond its own cell
+_CONTEXT = 0.5  # of a box, around it in a crop
 _WIDTH, _GAP, _BETWEEN = 320, 36, 8  # of the drawing, between both columns, between the photos of one
 _COLUMN = (_WIDTH - _GAP) / 2
 _HIGHEST = 4 / 3  # height of a photo, at most, as part of its column's width
@@ -62,7 +63,10 @@ def scene(
             {"image": one["image"], **_rounded(place)}
             for one, place in zip([photo, *learnt.values()], places, strict=True)
         ],
-        "links": [_link(number, *pair) for number, pair in enumerate(ends, start=1)],
+        "links": [
+            _link(number, *pair, (places[0], shown[match.photo]))
+            for number, (pair, match) in enumerate(zip(ends, matches, strict=True), start=1)
+        ],
         "matches": [_in_words(number, match, grid) for number, match in enumerate(matches, start=1)],
     }
 
@@ -110,14 +114,23 @@ def _inside(box: Rectangle, photo: Rectangle) -> Rectangle:
     return left + box[0] * width, top + box[1] * height, box[2] * width, box[3] * height
 
 
-def _link(number: int, here: Rectangle, there: Rectangle) -> dict[str, Any]:
-    """Two boxes and the line between their near edges."""
+def _link(number: int, here: Rectangle, there: Rectangle, photos: Sequence[Rectangle]) -> dict[str, Any]:
+    """Two boxes in two photos, the line between their near edges, and what lies around them."""
     return {
         "number": number,
         "boxes": [_rounded(here), _rounded(there)],
+        "crops": [_rounded(_around(*one)) for one in zip((here, there), photos, strict=True)],
         "from": [round(here[0] + here[2], 1), round(here[1] + here[3] / 2, 1)],
         "to": [round(there[0], 1), round(there[1] + there[3] / 2, 1)],
     }
+
+
+def _around(box: Rectangle, photo: Rectangle) -> Rectangle:
+    """A box and a margin, inside the photo."""
+    width, height = (min(side * (1 + 2 * _CONTEXT), most) for side, most in zip(box[2:], photo[2:], strict=True))
+    left = min(max(box[0] + (box[2] - width) / 2, photo[0]), photo[0] + photo[2] - width)
+    top = min(max(box[1] + (box[3] - height) / 2, photo[1]), photo[1] + photo[3] - height)
+    return left, top, width, height
 
 
 def _rounded(place: Rectangle) -> dict[str, float]:
@@ -131,4 +144,5 @@ def _in_words(number: int, match: PatchMatch, grid: tuple[int, int]) -> dict[str
         "there": where(match.support, grid),
         "photo": match.name,
         "similarity": f"{match.similarity:.2f}",
+        "strength": round(100 * min(max(match.similarity, 0.0), 1.0)),
     }

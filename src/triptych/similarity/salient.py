@@ -16,6 +16,8 @@ from triptych.similarity.stacked import Stack, stacked_similarity, unstacked
 __all__ = [
     "SalientDescriptors",
     "SalientPool",
+    "kept_moments",
+    "kept_weights",
     "salient_descriptors",
     "salient_moments",
     "salient_pool",
@@ -186,6 +188,45 @@ def salient_moments(
     weights = _shares(descriptors.norm(dim=1), power)[:, None]  # (B, 1, M)
     mean = (weights * descriptors).sum(2)
     variance = (weights * (descriptors - mean[..., None]).square()).sum(2)
+    return mean, variance.clamp_min(_LEAST_VARIANCE).sqrt()
+
+
+@without_autocast
+def kept_weights(
+    lengths: Float[Tensor, " M"], kept: Float[Tensor, "P M"], power: float, keep: int | None = None
+) -> Float[Tensor, "P M"]:
+    """The weights of an image's descriptors where each is shortened to a share of its length; P sets of shares.
+
+    As in ``salient_descriptors`` the ``keep`` longest have weights, by default all.
+
+    >>> import torch
+    >>> from triptych.similarity.salient import kept_weights
+    >>> kept_weights(torch.tensor([3.0, 1.0]), torch.tensor([[1.0, 1.0], [0.0, 1.0]]), power=1.0)
+    tensor([[0.7500, 0.2500],
+            [0.0000, 1.0000]])
+    """
+    shortened = lengths * kept
+    if keep is None or keep >= shortened.shape[1]:
+        return _shares(shortened, power)
+    longest, positions = shortened.topk(keep, dim=1)  # (P, T)
+    return torch.zeros_like(shortened).scatter(1, positions, _shares(longest, power))
+
+
+@without_autocast
+def kept_moments(
+    descriptors: Float[Tensor, "M C"], kept: Float[Tensor, "P M"], power: float = 1.0
+) -> tuple[Float[Tensor, "P C"], Float[Tensor, "P C"]]:
+    """``salient_moments`` of an image whose descriptors are shortened to these shares; P sets of shares at once.
+
+    >>> import torch
+    >>> from triptych.similarity.salient import kept_moments
+    >>> kept_moments(torch.tensor([[3.0], [1.0]]), torch.tensor([[1.0, 1.0], [0.0, 1.0]]))[0]
+    tensor([[2.5000],
+            [1.0000]])
+    """
+    weights = kept_weights(descriptors.norm(dim=1), kept, power) * kept
+    mean = weights @ descriptors
+    variance = (weights * kept) @ descriptors.square() - mean.square()
     return mean, variance.clamp_min(_LEAST_VARIANCE).sqrt()
 
 

@@ -29,7 +29,8 @@ __all__ = [
     "without",
 ]
 
-_THUMBNAIL = 112
+_THUMBNAIL = 224  # pixels a side, about 9 KB: large enough to be looked at beside another photo
+_THUMBNAIL_QUALITY = 70  # of JPEG
 _CROP = 0.8
 _COMPONENT_PHOTOS = 256  # of which principal components are learnt: tens of thousands of descriptors
 
@@ -170,7 +171,9 @@ def encode(method: Method, pixels: np.ndarray) -> Encoded:
 def thumbnail(pixels: np.ndarray) -> bytes:
     """Decoded pixels (side, side, 3) as a small JPEG."""
     encoded = io.BytesIO()
-    squash(Image.fromarray(pixels), min(_THUMBNAIL, len(pixels))).save(encoded, "JPEG", quality=85)
+    squash(Image.fromarray(pixels), min(_THUMBNAIL, len(pixels))).save(
+        encoded, "JPEG", quality=_THUMBNAIL_QUALITY, optimize=True
+    )
     return encoded.getvalue()
 
 
