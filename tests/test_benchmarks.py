@@ -283,7 +283,7 @@ def test_covering_the_named_patches_costs_more_than_others(shared: Path) -> None
 
 
 def test_a_cover_hides_the_named_cells_and_nothing_else() -> None:
-    from covering import FILLS, central, covered, moved, on_border, scattered
+    from covering import FILLS, covered, moved, scattered
 
     image = np.random.default_rng(0).integers(0, 256, (85, 85, 3), dtype=np.uint8)
     cells = scattered((21, 21), np.random.default_rng(1))[:30]
