@@ -15,7 +15,7 @@ from registry import small_method_of as small
 from torch import Tensor
 
 from triptych.backbones import Backbone, build_backbone
-from triptych.methods import METHODS, Encoded, Method, MMLConfig, build_method
+from triptych.methods import METHODS, ONE_LAYER, Encoded, Method, MMLConfig, SalientConfig, build_method
 
 SHOTS = [[1, 1], [3, 1, 2], [5, 1, 1, 5, 2], [1, 2] * 10]
 
@@ -156,6 +156,8 @@ def test_every_method_over_a_transformer(name: str) -> None:
     backbone, maps = transformer()
     architecture = {"model_type": "dinov2", **TINY["dinov2"][0]}
     config = replace(METHODS[name], backbone="tiny", architecture=architecture)
+    if isinstance(config, SalientConfig):
+        config = replace(config, levels=ONE_LAYER)  # the others need maps of several layers
     check_over(method_over(config, backbone), maps, [3, 1, 2], 3)
 
 

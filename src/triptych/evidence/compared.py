@@ -57,6 +57,7 @@ class Compared:
 
 
 def patch_matches(patches: Compared, n: int, grid: tuple[int, int], side: int, named: Named | None) -> list[PatchMatch]:
+    """The matches of a photo's patches in class n, those named first before the others."""
     support = patches.supports[n]
     views = [views_of(photo, support.views, side) for photo in support.ids]
     width = grid[1]
@@ -76,6 +77,7 @@ def patch_matches(patches: Compared, n: int, grid: tuple[int, int], side: int, n
 
 
 def part_matches(parts: Compared, n: int) -> list[PartMatch]:
+    """The matches of a photo's channels in class n, those that speak most for it first."""
     names = parts.supports[n].names
     order = np.argsort(-parts.margins[:, n], kind="stable").tolist()
     return [

@@ -44,6 +44,7 @@ def show(axes: "Axes", image: np.ndarray | None) -> None:
 
 
 def outline(axes: "Axes", box: Box, colour: str, number: str) -> None:
+    """A frame around a patch, with its number."""
     from matplotlib.patches import Rectangle
 
     left, top, width, height = box
@@ -84,6 +85,7 @@ def response(values: np.ndarray) -> np.ndarray:
 
 
 def diverging() -> Any:
+    """Colours from against to for, over grey."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("margin", [_AGAINST, "#dcdcdc", _FOR])

@@ -1,5 +1,6 @@
 """Why a photo got its answer, as plain data for a page: each level's say, and what matches where."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,7 +47,9 @@ def evidence_fragment(why: Explanation, photo: bytes) -> str:
         photo: the photo itself, a JPEG file.
     """
     labels = [str(evidence.label) for evidence in why.classes]
-    return render("evidence.html", {"panels": evidence_for(why, photo, labels, {}), "heat": heat(why, photo)})
+    key = hashlib.sha256(photo).hexdigest()[:12]  # a page may have several such pieces
+    panels = evidence_for(why, photo, labels, {})
+    return render("evidence.html", {"panels": panels, "heat": heat(why, photo), "key": key})
 
 
 def heat(why: Explanation, photo: bytes) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ def fit_lda(vectors: Float[Tensor, "S D"], labels: Int64[Tensor, " S"], ridge: f
     >>> import torch
     >>> from triptych.similarity import fit_lda, lda_to_classes
     >>> fitted = fit_lda(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1]), ridge=0.5)
-    >>> lda_to_classes(torch.tensor([[1.0, 0.0]]), fitted)
+    >>> lda_to_classes(torch.tensor([[1.0, 0.0]]), fitted).round(decimals=6)
     tensor([[ 1., -1.]], dtype=torch.float64)
     """
     if not ridge > 0:

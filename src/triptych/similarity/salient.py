@@ -54,6 +54,12 @@ class SalientPool(NamedTuple):
     Attributes:
         descriptors: (K * T, C), of unit length.
         positions: (K, T), where in the maps of their images they are.
+
+    >>> import torch
+    >>> from triptych.similarity import salient_descriptors, salient_pool
+    >>> maps = torch.tensor([[3.0, 0.0], [4.0, 5.0]]).view(2, 1, 1, 2)
+    >>> salient_pool(salient_descriptors(maps, keep=1)).positions.tolist()
+    [[0], [1]]
     """
 
     descriptors: Float[Tensor, "_ C"]
