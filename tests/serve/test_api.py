@@ -51,6 +51,23 @@ def test_answers_are_those_of_the_recogniser(client: Client, fruit: str, tmp_pat
         assert answer["none_of_these"] == (expected.label == "none")
 
 
+def test_sets_are_those_of_the_recogniser_where_enough_photos_were_left_out(
+    client: Client, fruit: str, tmp_path: Path
+) -> None:
+    (tmp_path / "fruit.triptych").write_bytes(client.file(fruit))
+    recognizer = Recognizer.load(tmp_path / "fruit.triptych")
+    photo = png(0, 7)
+    [few, enough] = [
+        client.ask(
+            "POST", f"/v1/shelves/{fruit}/predict?coverage={coverage}", photo.data, {"Content-Type": "image/png"}
+        )
+        for coverage in (0.9, 0.8)
+    ]
+    assert few.json["answers"][0]["set"] is None  # six were left out, and nine are needed
+    [expected] = recognizer.predict_sets([photo], coverage=0.8)
+    assert enough.json["answers"][0]["set"] == {"labels": list(expected), "coverage": 0.8}
+
+
 def test_a_photo_comes_as_a_form_as_bytes_or_as_json(client: Client, fruit: str) -> None:
     path = f"/v1/shelves/{fruit}/classes/apple/photos"
     content, headers = form(("a.png", png(0, 11).data), ("b.png", png(0, 12).data))

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from triptych.data import NamedBytes, read_image
 from triptych.evidence import Explanation
-from triptych.recognizer import Answer, Recognizer
+from triptych.recognizer import Answer, Recognizer, fewest_left_out
 from triptych.reports import evidence_fragment
 from triptych.serve.batching import Busy, Question
 from triptych.serve.forms import Answered, Answers
@@ -36,20 +36,22 @@ def answer_routes(service: Service) -> APIRouter:
         request: Request,
         revision: Revision = None,
         false_alarm: Annotated[float, Query(gt=0, lt=1, description="Share of known photos called none.")] = 0.05,
+        coverage: Annotated[float, Query(gt=0, lt=1, description="How often a set shall hold the true class.")] = 0.9,
         file: Annotated[str, Query(max_length=1000, description="Of a single photo: what its file is called.")] = "",
     ) -> Answers:
         """What photos are. One that cannot be read gets an answer that says so."""
         learnt, recognizer = await _recognizer(service, id, revision)
         nothing = None if recognizer.calibration_ is None else _NOTHING
+        sets = coverage if _has_sets(recognizer, coverage) else None
         with service.room.holding() as held:
             found = photos(request, service.settings, held, service.settings.questions)
-            questions = [Question(recognizer, photo, nothing, false_alarm) async for photo in found]
+            questions = [Question(recognizer, photo, nothing, false_alarm, sets) async for photo in found]
             answers = await _answers(service, questions)
         labels = [str(label) for label in recognizer.knowledge_.order]
         return Answers(
             revision=learnt.revision,
             calibrated=nothing is not None,
-            answers=[Answered.of(answer, labels, nothing) for answer in answers],
+            answers=[Answered.of(answer, labels, nothing, sets) for answer in answers],
         )
 
     @routes.post("/{id}/explain", openapi_extra=PHOTOS, response_class=JSONResponse)
@@ -69,6 +71,12 @@ def answer_routes(service: Service) -> APIRouter:
                 return await service.on_disk(lambda: _evidence(recognizer, photo, top, page))
 
     return routes
+
+
+def _has_sets(recognizer: Recognizer, coverage: float) -> bool:
+    """Whether enough photos were left out for sets that need not hold all classes."""
+    calibration = recognizer.calibration_
+    return calibration is not None and len(calibration.known) >= fewest_left_out(coverage)
 
 
 async def _recognizer(service: Service, id: str, revision: int | None) -> tuple[Learnt, Recognizer]:

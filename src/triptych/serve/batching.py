@@ -26,6 +26,7 @@ class Question:
         photo: the photo.
         unknown: as in ``Recognizer.answers``.
         false_alarm: as in ``Recognizer.answers``.
+        coverage: as in ``Recognizer.answers``.
         answer: what will be known.
     """
 
@@ -33,12 +34,13 @@ class Question:
     photo: NamedBytes
     unknown: str | None
     false_alarm: float
+    coverage: float | None = None
     answer: "Future[Answer]" = field(default_factory=Future)
 
     @property
-    def together(self) -> tuple[int, str | None, float]:
+    def together(self) -> tuple[int, str | None, float, float | None]:
         """Questions for which this is the same can be answered at once."""
-        return id(self.recognizer), self.unknown, self.false_alarm
+        return id(self.recognizer), self.unknown, self.false_alarm, self.coverage
 
 
 class Batcher:
@@ -86,7 +88,7 @@ class Batcher:
     def _run(self) -> None:
         while batch := self._gathered():
             self.batches += 1
-            groups: dict[tuple[int, str | None, float], list[Question]] = {}
+            groups: dict[tuple[int, str | None, float, float | None], list[Question]] = {}
             for question in batch:
                 if question.answer.set_running_or_notify_cancel():  # else who asked has gone
                     groups.setdefault(question.together, []).append(question)
@@ -108,7 +110,7 @@ def _answer(group: list[Question]) -> None:
     first = group[0]
     try:
         photos = [question.photo for question in group]
-        answers = list(first.recognizer.answers(photos, first.unknown, first.false_alarm))
+        answers = list(first.recognizer.answers(photos, first.unknown, first.false_alarm, first.coverage))
     except Exception as error:  # who asked gets it; the thread goes on
         for question in group:
             question.answer.set_exception(error)

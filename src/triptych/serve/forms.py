@@ -186,9 +186,9 @@ class AddedPhotos(BaseModel):
 
 
 class AnswerSet(BaseModel):
-    """The smallest set of classes that holds the true one as often as ``coverage`` says."""
+    """The classes among which the true one is as often as ``coverage`` says."""
 
-    labels: list[str]
+    labels: list[str] = Field(description="The most probable first.")
     coverage: float
 
 
@@ -202,13 +202,20 @@ class Answered(BaseModel):
         description="Whether it stands out too little to be of any class; null while that cannot be told."
     )
     probabilities: dict[str, float] = Field(description="Of each class.")
-    set: AnswerSet | None = Field(description="Null where the recogniser gives none.")
+    set: AnswerSet | None = Field(description="Null where too few photos were left out to tell.")
     in_support: bool = Field(description="It is one of the photos that were learnt from: its answer proves nothing.")
     error: str | None = Field(description="Why it cannot be read.")
 
     @classmethod
-    def of(cls, answer: Answer, labels: list[str], nothing: str | None) -> "Answered":
-        """An answer; ``nothing`` is what the recogniser calls a photo of none of its classes, if it does."""
+    def of(cls, answer: Answer, labels: list[str], nothing: str | None, coverage: float | None) -> "Answered":
+        """An answer.
+
+        Args:
+            answer: the recogniser's.
+            labels: its classes, as text.
+            nothing: what it calls a photo of none of its classes, if it does.
+            coverage: of its sets, if it gives any.
+        """
         if answer.error is not None:
             nobody: dict[str, float] = {}
             return cls(
@@ -221,10 +228,16 @@ class Answered(BaseModel):
             probability=answer.probability,
             none_of_these=None if nothing is None else answer.label == nothing,
             probabilities=dict(zip(labels, answer.probabilities.tolist(), strict=True)),
-            set=None,
+            set=_set_of(answer, coverage),
             in_support=answer.in_support,
             error=None,
         )
+
+
+def _set_of(answer: Answer, coverage: float | None) -> AnswerSet | None:
+    if answer.prediction_set is None or coverage is None:
+        return None
+    return AnswerSet(labels=[str(label) for label in answer.prediction_set], coverage=coverage)
 
 
 class Answers(BaseModel):
@@ -240,7 +253,7 @@ class Answers(BaseModel):
                 "probability": 0.93,
                 "none_of_these": False,
                 "probabilities": {"plum": 0.93, "fig": 0.07},
-                "set": None,
+                "set": {"labels": ["plum"], "coverage": 0.9},
                 "in_support": False,
                 "error": None,
             }
