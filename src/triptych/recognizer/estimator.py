@@ -88,7 +88,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         self.backbone = backbone
         self.components = components
 
-    def fit(self, images: LabelledPhotos, labels: Iterable[Hashable] | None = None) -> Self:
+    def fit(self, images: LabelledPhotos, labels: Iterable[Hashable] | None = None, split: str | None = None) -> Self:
         """Learn the classes of labelled photos.
 
         Args:
@@ -97,6 +97,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
                 label (paths relative to it), or a pandas frame with them. Of a folder, empty sub-folders (while two
                 others remain) and photos beside the sub-folders are left out with a warning.
             labels: the class of each photo, of any hashable type.
+            split: "train", "val" or "test", where ``images`` names a data set that has splits.
 
         Returns:
             self
@@ -106,7 +107,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
                 classes (all such photos are named), or a class of which no photo can be read. A photo that cannot be
                 read is skipped with a warning while others of its class remain.
         """
-        photos, names, dtype = labelled(images, labels)
+        photos, names, dtype = labelled(images, labels, split)
         if len(dict.fromkeys(names)) < 2:
             raise ValueError(
                 f"expected photos of at least two classes, got {len(dict.fromkeys(names))}; recognition is a choice"
