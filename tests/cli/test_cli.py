@@ -335,3 +335,10 @@ def test_wrong_input_is_one_clear_line_and_exit_2(
     assert message in " ".join(ended.err.replace("│", "").split())
     assert ended.out == ""
     assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
+
+
+def test_remarks_of_the_decoder_are_not_passed_on(command: Command, model: Path, tmp_path: Path) -> None:
+    tags = b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01\x03\0\xff\xff\xff\xff\x06\0\0\0"  # of which most are cut off
+    photo(0, 50).save(tmp_path / "x.jpg", exif=tags)
+    ended = command("predict", model, tmp_path / "x.jpg")
+    assert (ended.code, ended.err) == (0, "")

@@ -140,8 +140,8 @@ def test_class_folders_without_files_are_left_out_while_two_others_remain(tmp_pa
         listing = list_folder(tmp_path, to_learn=True)
     assert contents(listing) == [(0, "ant"), (1, "ant"), (2, "bee")]
     assert listing.classes == ("ant", "bee")
-    for photo in (tmp_path / "ant").iterdir():
-        photo.unlink()
+    for file in (tmp_path / "ant").iterdir():
+        file.unlink()
     with pytest.raises(ValueError, match="without files: ant, awl, cat; put photos in them"):
         list_folder(tmp_path, to_learn=True)
 

@@ -138,6 +138,7 @@ def test_a_compressed_archive_is_not_unpacked(tmp_path: Path) -> None:
     [
         ([1, 2], "not a published checkpoint"),
         ({"state_dict": {"a": "b"}}, "not a published checkpoint"),
+        ({"state_dict": {5: torch.zeros(1)}}, "not a published checkpoint"),
         ({"state_dict": {"layer.weight": torch.zeros(1)}}, r"no 'features.\*' weights"),
         ({"state_dict": {"features.0.weight": torch.zeros(64, 3, 3, 3)}}, "do not fit"),
         ({"state_dict": {"features.99.weight": torch.zeros(1)}}, "do not fit"),

@@ -53,8 +53,8 @@ def labelled(
         split: "train", "val" or "test" of a data set that has several: none is taken by chance.
 
     Raises:
-        ValueError: a split of what has none, different numbers of photos and labels, NaN for a label, or what holds no labelled photos; the
-            message says what was expected.
+        ValueError: a split of what has none, different numbers of photos and labels, NaN for a label, or what holds no
+            labelled photos; the message says what was expected.
 
     >>> from triptych.data import labelled
     >>> labelled(["1.jpg", "2.jpg"], ["plum", "lemon"])

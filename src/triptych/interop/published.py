@@ -90,7 +90,9 @@ def _read(path: str | Path) -> dict[str, Tensor]:
             f"({type(error).__name__})"
         ) from error
     state = checkpoint.get("state_dict", checkpoint.get("model")) if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise ValueError(f"{path}: not a published checkpoint; expected weights under 'state_dict' or 'model'")
     return state
 

@@ -122,7 +122,13 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
             decoded = list(read)
             method = reduced_to(method, [photo for _, photo in decoded], components)
             read = iter(decoded)
-        support = grow(method, read, {}, views, bool(self.thumbnails))
+        try:
+            support = grow(method, read, {}, views, bool(self.thumbnails))
+        except RuntimeError as error:
+            side, reason = method.preprocess.side, str(error).splitlines()[0]
+            raise ValueError(
+                f"the method cannot compare photos of {side} pixels, as it takes them ({reason})"
+            ) from error
         return self._take(Knowledge.learn(method, support, of_any_width(dtype), bool(self.calibrate)))
 
     @one_at_a_time
@@ -158,6 +164,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
             ValueError: no such class, or fewer than two would remain.
         """
         known = self.knowledge_
+        check_label(label)
         if label not in known.support:
             raise ValueError(f"no class {label!r}; expected one of {', '.join(map(repr, known.support))}")
         if len(known.support) <= 2:

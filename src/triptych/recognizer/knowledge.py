@@ -14,14 +14,21 @@ from torch import Tensor
 from triptych.data.photos import Photo
 from triptych.fusion import Fusion
 from triptych.methods import Method, Summary
-from triptych.recognizer.calibration import Calibration, Learnt, learn, untaught, usual_temperature
+from triptych.recognizer.calibration import (
+    Calibration,
+    Learnt,
+    learn,
+    refuse_endless,
+    untaught,
+    usual_temperature,
+)
 from triptych.recognizer.leave_one_out import LeftOut
 from triptych.recognizer.sets import fewest_left_out, masses_above, set_threshold
 from triptych.recognizer.unknowns import known_features, known_score
 from triptych.support import Support, encode
 from triptych.system.wording import counted
 
-__all__ = ["Knowledge", "fits", "of_any_width"]
+__all__ = ["Knowledge", "fits", "of_any_width", "ordered"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +60,7 @@ class Knowledge:
     ) -> Self:
         """Learn from the photos; ``before`` as in ``leave_one_out``."""
         supports = [support[label] for label in ordered(support)]
+        _check_scores(method, supports)
         learnt = learn(method, supports, before) if calibrate else untaught(method, supports)
         return cls(method, support, dtype, learnt, calibrate)
 
@@ -108,8 +116,7 @@ class Knowledge:
             ValueError: the method's weights give scores that are not finite.
         """
         scores = self.fusion(levels).double()
-        if not scores.isfinite().all():
-            raise ValueError("the method's weights give scores that are not finite numbers; expected another method")
+        refuse_endless(scores)
         return scores
 
     def probabilities(self, logits: Float[Tensor, "Q N"]) -> Float[np.ndarray, "Q N"]:
@@ -171,6 +178,13 @@ class Knowledge:
             mend = "add a second one to some class" if self.calibrate else "fit with calibrate=True"
             raise ValueError(f"{otherwise}: no photo was left out to learn from; {mend}")
         return self.learnt.calibration
+
+
+@torch.no_grad()
+def _check_scores(method: Method, supports: Sequence[Support]) -> None:
+    """Refuse, before anything is learnt, a method whose weights can score not even a photo that it has learnt from."""
+    classes = method.adapt([support.summary for support in supports])
+    refuse_endless(method.fuse(method.compare(supports[0].photo(0), classes)))
 
 
 def ordered(labels: Iterable[Any]) -> list[Any]:
