@@ -16,6 +16,8 @@ from triptych.evaluation import EpisodeSampler
 
 MML = ["mml_wass_conv64f_tieredimagenet_5w1s", "mml_wass_conv64f_tieredimagenet_5w5s"]
 
+_STATISTICS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
 
 @pytest.fixture(scope="module")
 def images(shared: Path):
@@ -145,6 +147,16 @@ def test_a_compressed_archive_is_not_unpacked(tmp_path: Path) -> None:
         (
             {"state_dict": {"features.0.weight": torch.zeros(1), "classifier.FC_layer.weight": torch.zeros(1, 1, 4)}},
             "4 fusion weights",
+        ),
+        (
+            {
+                "state_dict": {
+                    "features.0.weight": torch.zeros(1),
+                    "classifier.FC_layer.weight": torch.zeros(1, 1, 3),
+                    **{f"classifier.Norm_layer.{name}": torch.tensor(1.0) for name in _STATISTICS},
+                }
+            },
+            "statistics of 1 values",
         ),
     ],
 )
