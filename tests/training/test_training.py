@@ -477,7 +477,7 @@ def test_a_run_is_saved_before_it_is_validated(
 
     preset = Preset(None, replace(TRAIN, steps=2, checkpoint_seconds=1e6))
     with monkeypatch.context() as patch:
-        patch.setattr("triptych.training.episodic.evaluate_store", kill)
+        patch.setattr("triptych.training.validation.evaluate_store", kill)
         with pytest.raises(KeyboardInterrupt):
             train(data, tmp_path, METHOD, preset)
     assert "step 2/2: saved; validating on 4 episodes, 1-shot and 5-shot" in capfd.readouterr().err

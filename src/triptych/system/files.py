@@ -27,6 +27,7 @@ __all__ = [
     "pack",
     "part_beside",
     "read_packed",
+    "read_plain",
     "remove_abandoned",
     "turn_to_write",
     "unpack",
@@ -100,15 +101,34 @@ def read_packed(path: str | os.PathLike[str], format: str) -> bytes:
         return file.read()
 
 
+def read_plain(path: str | os.PathLike[str]) -> bytes:
+    """All of a file. A pipe or a device is not opened: reading it could wait for ever, or never end.
+
+    Raises:
+        OSError: missing, not readable, or no plain file.
+
+    >>> from triptych.system.files import read_plain
+    >>> read_plain("/dev/null")
+    Traceback (most recent call last):
+    OSError: [Errno 22] no plain file: '/dev/null'
+    """
+    return _plain(path).read_bytes()
+
+
+def _plain(path: str | os.PathLike[str]) -> Path:
+    path = as_path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "no plain file", str(path))
+    return path
+
+
 def check_packed(path: str | os.PathLike[str], format: str) -> None:
     """Look at the beginning of a file as ``read_packed`` does, and raise what it raises."""
     _open_packed(path, format).close()
 
 
 def _open_packed(path: str | os.PathLike[str], format: str) -> BinaryIO:
-    path = as_path(path)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise OSError(errno.EINVAL, "no plain file", str(path))
+    path = _plain(path)
     with ExitStack() as held:
         file = held.enter_context(path.open("rb"))
         size = os.fstat(file.fileno()).st_size
