@@ -107,6 +107,7 @@ def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = 
         supports: the classes.
         before: leave-one-out results of the previous state; see ``leave_one_out``.
     """
+    _check_fusion(method, len(supports))
     left_out = leave_one_out(method, supports, before)
     for scores in left_out.levels.values():
         refuse_endless(scores)
@@ -122,6 +123,12 @@ def learn_from(method: Method, left_out: LeftOut) -> Learnt:
     return Learnt(fusion, _calibrated(method, fusion, left_out), left_out)
 
 
+def _check_fusion(method: Method, way: int) -> None:
+    """Refuse, before any photo is compared, a fusion that makes no numbers of plain ones."""
+    plain = torch.eye(way, device=next(method.parameters()).device)
+    refuse_endless(method.fuse(dict.fromkeys(method.level_names, plain)))
+
+
 def refuse_endless(scores: Tensor) -> None:
     """Raise a ValueError where scores are not finite."""
     if not scores.isfinite().all():
@@ -131,6 +138,7 @@ def refuse_endless(scores: Tensor) -> None:
 @torch.no_grad()
 def untaught(method: Method, supports: Sequence[Support]) -> Learnt:
     """The same without leaving a photo out: the fusion of training, or equal weights if it was never trained."""
+    _check_fusion(method, len(supports))
     nothing = leave_one_out(method, supports, most=0)
     return Learnt(fusion_from(method, supports, nothing), None, nothing)
 

@@ -60,7 +60,6 @@ class Knowledge:
     ) -> Self:
         """Learn from the photos; ``before`` as in ``leave_one_out``."""
         supports = [support[label] for label in ordered(support)]
-        _check_scores(method, supports)
         learnt = learn(method, supports, before) if calibrate else untaught(method, supports)
         return cls(method, support, dtype, learnt, calibrate)
 
@@ -178,13 +177,6 @@ class Knowledge:
             mend = "add a second one to some class" if self.calibrate else "fit with calibrate=True"
             raise ValueError(f"{otherwise}: no photo was left out to learn from; {mend}")
         return self.learnt.calibration
-
-
-@torch.no_grad()
-def _check_scores(method: Method, supports: Sequence[Support]) -> None:
-    """Refuse, before anything is learnt, a method whose weights can score not even a photo that it has learnt from."""
-    classes = method.adapt([support.summary for support in supports])
-    refuse_endless(method.fuse(method.compare(supports[0].photo(0), classes)))
 
 
 def ordered(labels: Iterable[Any]) -> list[Any]:
