@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,35 @@ def test_help_lists_the_commands_without_loading_torch(command: Command) -> None
 
 def test_the_version_is_told(command: Command) -> None:
     assert command("--version").out == f"triptych {triptych.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["predict"], "error: Missing argument 'FILE'; see triptych predict --help\n"),
+        (["predict", "a", "b", "--qqq"], "error: No such option: --qqq; see triptych predict --help\n"),
+        (["nope\x1b[2J"], "error: No such command 'nope\\x1b[2J'; see triptych --help\n"),
+        (["explain", "a", "b", "--top", "[/red]"], "error: Invalid value for '--top': "),
+    ],
+)
+def test_what_the_parser_refuses_is_one_line(command: Command, given: list[str], told: str) -> None:
+    ended = command(*given)
+    assert ended.code == 2
+    assert ended.err.startswith(told)
+    assert ended.err.count("\n") == 1
+    assert ended.out == ""
+
+
+def test_without_arguments_there_is_help(command: Command) -> None:
+    assert "recognise" in command().out.lower()
+
+
+def test_an_interruption_is_one_line(command: Command, folder: Path) -> None:
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    long = ["--way", 2, "--queries", 1, "--episodes", 1_000_000, "--method", "mml-conv64f"]
+    ended = command("evaluate", folder, *long)
+    assert ended.code == 130
+    assert ended.err == "error: interrupted\n"
 
 
 def test_predict_answers_new_photos(command: Command, model: Path, tmp_path: Path) -> None:
@@ -304,3 +335,10 @@ def test_wrong_input_is_one_clear_line_and_exit_2(
     assert message in " ".join(ended.err.replace("│", "").split())
     assert ended.out == ""
     assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
+
+
+def test_remarks_of_the_decoder_are_not_passed_on(command: Command, model: Path, tmp_path: Path) -> None:
+    tags = b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01\x03\0\xff\xff\xff\xff\x06\0\0\0"  # of which most are cut off
+    photo(0, 50).save(tmp_path / "x.jpg", exif=tags)
+    ended = command("predict", model, tmp_path / "x.jpg")
+    assert (ended.code, ended.err) == (0, "")

@@ -106,10 +106,11 @@ def test_a_recogniser_is_replaced_on_demand(command: Command, folder: Path, shel
     assert Recognizer.load(shelf).knowledge_.views == 2
 
 
-@pytest.mark.parametrize("verb", ["fit", "show"])
+@pytest.mark.parametrize("verb", ["fit", "show", "explain"])
 def test_a_device_stays_a_device(command: Command, folder: Path, shelf: Path, verb: str) -> None:
-    asked = ("fit", folder, "-o") if verb == "fit" else ("show", shelf, "--html")
-    assert command(*asked, "/dev/null").code == 0
+    photo = folder / "class0" / "0.png"
+    asked = {"fit": [folder, "-o"], "show": [shelf, "--html"], "explain": [shelf, photo, "-o"]}[verb]
+    assert command(verb, *asked, "/dev/null").code == 0
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
@@ -429,3 +430,13 @@ def test_the_json_of_each_command_is_one_document(command: Command, shelf: Path,
         ended = command(*arguments, "--json")
         assert ended.code == 0
         json.loads(ended.out)
+
+
+def test_what_is_no_recogniser_is_not_locked(command: Command, tmp_path: Path) -> None:
+    """A lock cannot even be made beside some files, such as those of /proc, and would be waited for without end."""
+    path = tmp_path / "x.triptych"
+    path.write_text("a note")
+    assert command("remove", path, "--label", "plum").err == f"error: {path}: truncated, damaged or not a " + (
+        "triptych-recognizer file\n"
+    )
+    assert list(tmp_path.iterdir()) == [path]

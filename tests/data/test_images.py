@@ -328,7 +328,7 @@ UNREADABLE = {
     "head.png": (declared_png(9, 9)[:20], "replace or remove"),
     "bomb.png": (
         declared_png(30000, 30000),
-        "900 megapixels, .*at most 80 .*scale it down, or set TRIPTYCH_MAX",
+        "900 megapixels, .*at most 60 .*scale it down, or set TRIPTYCH_MAX",
     ),
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from photos import photo
 from PIL import Image
 
 from triptych import Recognizer
@@ -139,8 +140,8 @@ def test_class_folders_without_files_are_left_out_while_two_others_remain(tmp_pa
         listing = list_folder(tmp_path, to_learn=True)
     assert contents(listing) == [(0, "ant"), (1, "ant"), (2, "bee")]
     assert listing.classes == ("ant", "bee")
-    for photo in (tmp_path / "ant").iterdir():
-        photo.unlink()
+    for file in (tmp_path / "ant").iterdir():
+        file.unlink()
     with pytest.raises(ValueError, match="without files: ant, awl, cat; put photos in them"):
         list_folder(tmp_path, to_learn=True)
 
@@ -458,6 +459,25 @@ def test_tables_and_parquet_files_of_several_splits_are_not_chosen_by_chance(tmp
         with pytest.raises(ValueError, match="are splits and no classes; choose one"):
             labelled(source)
         assert len(labelled(source, split=split)[0]) == 1
+
+
+def test_a_split_of_what_has_none_is_refused(tmp_path):
+    folders = write_folders(tmp_path / "folders")
+    file = parquet(tmp_path / "a.parquet", ["ant", "bee"])
+    table = write_csv(tmp_path / "table", [("0", "ant")], split="photos")
+    for whole in (folders, file, table):
+        with pytest.raises(ValueError, match="has no splits, and 'test' is asked for"):
+            labelled(whole, split="test")
+    with pytest.raises(ValueError, match="split 'train' is of a data set that a path names"):
+        labelled(["1.jpg", "2.jpg"], ["ant", "bee"], split="train")
+
+
+def test_a_recogniser_fits_a_split(tmp_path):
+    for place, kind in (("train/ant/a.png", 0), ("train/bee/b.png", 1), ("test/bee/c.png", 2), ("test/cat/d.png", 0)):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        photo(kind, 5).save(tmp_path / place)
+    recognizer = Recognizer("mml-conv64f", calibrate=False).fit(tmp_path, split="train")
+    assert recognizer.classes_.tolist() == ["ant", "bee"]
 
 
 def test_an_only_split_needs_no_choice(tmp_path):

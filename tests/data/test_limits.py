@@ -97,7 +97,7 @@ def test_a_limit_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, variable
 def test_without_a_setting_the_limits_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIPTYCH_MAX_MEGABYTES", " ")
     assert current_limits() == Limits()
-    assert Limits().memory == 640_000_000
+    assert Limits().memory == 480_000_000
 
 
 def test_threads_wait_for_memory_that_others_hold() -> None:
@@ -163,3 +163,18 @@ def test_large_images_are_converted_in_strips_to_the_same_pixels() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(colours, "_STRIP", 500)
         assert [colours.to_rgb(image).tobytes() for image in images] == whole
+
+
+def test_a_jpeg_of_very_many_scans_is_refused() -> None:
+    """Each scan goes over all pixels: a megabyte of almost empty ones would take hours."""
+    data = jpeg(300, 200, progressive=True)
+    last = data.rindex(b"\xff\xda")
+    assert read_image(data).size == (300, 200)
+    with pytest.raises(ImageError, match=r"shop: damaged image \(\d+ scans, expected at most 100\)"):
+        read_image(data[:last] + data[last:-2] * 200 + b"\xff\xd9", name="shop")
+
+
+def test_an_array_of_too_many_pixels_is_refused_before_it_is_copied() -> None:
+    giant = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (100_000, 100_000, 3))
+    with pytest.raises(ImageError, match=r"\(100000, 100000, 3\): expected at most 60 megapixels"):
+        read_image(giant)

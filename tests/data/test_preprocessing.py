@@ -94,7 +94,7 @@ def test_a_batch_of_several_shapes_is_refused_with_their_sizes() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"side": 0}, "side is 0; expected a whole number of pixels from 1 to 4096"),
+        ({"side": 0}, "side is 0; expected a whole number of pixels from 1 to 1024"),
         ({"side": -84}, "side is -84"),
         ({"side": 100_000}, "side is 100000"),
         ({"fit": "stretch"}, "fit is 'stretch'; expected one of squash, crop, keep"),

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from triptych.data import labelled, list_images
@@ -46,3 +48,23 @@ def test_a_table_is_the_same_for_every_command(tmp_path: Path) -> None:
     assert photos == listing.photos() == [tmp_path / "a.png", tmp_path / "b.png"]
     assert labels == listing.class_names() == ["plum", "lemon"]
     assert listing.classes == ("lemon", "plum")
+
+
+def test_a_giant_table_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "giant.csv"
+    with path.open("wb") as file:
+        file.truncate(30_000_000_000)  # of which the disk holds nothing
+    with pytest.raises(ValueError, match=r"giant.csv: 30000 MB, expected a CSV file of at most 200 MB"):
+        labelled(path)
+
+
+def test_a_small_table_that_unpacks_to_far_more_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPTYCH_MAX_MEGABYTES", "1")
+    cell = pa.StructArray.from_arrays([pa.array([bytes(500_000)] * 9), pa.array(["x"] * 9)], names=["bytes", "path"])
+    path = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table({"image": cell, "label": ["a"] * 9}), path)
+    assert path.stat().st_size < 600_000  # the same photo nine times is written once
+    with pytest.raises(ValueError, match=r"unpacks to far more than its .* set TRIPTYCH_MAX_MEGABYTES higher"):
+        labelled(path)
+    monkeypatch.delenv("TRIPTYCH_MAX_MEGABYTES")
+    assert len(labelled(path)[0]) == 9

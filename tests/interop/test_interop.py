@@ -16,6 +16,8 @@ from triptych.evaluation import EpisodeSampler
 
 MML = ["mml_wass_conv64f_tieredimagenet_5w1s", "mml_wass_conv64f_tieredimagenet_5w5s"]
 
+_STATISTICS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
 
 @pytest.fixture(scope="module")
 def images(shared: Path):
@@ -138,12 +140,23 @@ def test_a_compressed_archive_is_not_unpacked(tmp_path: Path) -> None:
     [
         ([1, 2], "not a published checkpoint"),
         ({"state_dict": {"a": "b"}}, "not a published checkpoint"),
+        ({"state_dict": {5: torch.zeros(1)}}, "not a published checkpoint"),
         ({"state_dict": {"layer.weight": torch.zeros(1)}}, r"no 'features.\*' weights"),
         ({"state_dict": {"features.0.weight": torch.zeros(64, 3, 3, 3)}}, "do not fit"),
         ({"state_dict": {"features.99.weight": torch.zeros(1)}}, "do not fit"),
         (
             {"state_dict": {"features.0.weight": torch.zeros(1), "classifier.FC_layer.weight": torch.zeros(1, 1, 4)}},
             "4 fusion weights",
+        ),
+        (
+            {
+                "state_dict": {
+                    "features.0.weight": torch.zeros(1),
+                    "classifier.FC_layer.weight": torch.zeros(1, 1, 3),
+                    **{f"classifier.Norm_layer.{name}": torch.tensor(1.0) for name in _STATISTICS},
+                }
+            },
+            "statistics of 1 values",
         ),
     ],
 )

@@ -2,10 +2,13 @@
 
 import json
 import os
+import pickle
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,10 +30,11 @@ from toys import small_method
 
 from triptych import Recognizer, load_method, save_method
 from triptych.backbones.pretrained import FAMILIES, Pretrained, architecture_of
-from triptych.data import Preprocessing, read_photos
+from triptych.data import Preprocessing, list_images, read_photos
 from triptych.interop import pretrained_method
 from triptych.methods import LEVELS, METHODS, ONE_LAYER, MMLConfig, SalientMML, SimpleShot, build_method
 from triptych.methods.files import weights_hash
+from triptych.system.hub import hub_or_cache
 
 QUICK = {"convnext", "dinov2", "swin", "vit"}  # one of each kind of map; `make test-all` has every family
 TRAINING = [photo(kind, number) for kind in range(3) for number in range(4)]
@@ -429,14 +433,14 @@ def broken(folder: Path, how: str) -> None:
     ("how", "message"),
     [
         ("no config", "not a model that can be used"),
-        ("no weights", "no such folder, and no such model|damaged or incomplete"),
+        ("no weights", "holds no model|damaged or incomplete"),
         ("cut weights", "damaged or incomplete"),
         ("a weight less", "lacks 1 of its weights, the first embeddings.patch_embeddings.projection.weight"),
         ("other model", "no feature maps are known of a model of type 'bert'"),
         ("own code", "not a model that can be used|damaged or incomplete"),
-        ("not json", "no such folder|not a model|damaged or incomplete"),
+        ("not json", "holds no model|not a model|damaged or incomplete"),
         ('{"crop_size": {"height": 64, "width": 96}}', "expected a square"),
-        ('{"crop_size": 5000}', "side is 5000; expected a whole number of pixels from 1 to 4096"),
+        ('{"crop_size": 5000}', "side is 5000; expected a whole number of pixels from 1 to 1024"),
         ('{"do_flip_channel_order": true}', "reorders channels"),
         ('{"crop_size": 16}', "gives a single position"),
     ],
@@ -564,3 +568,36 @@ def test_nothing_is_said_where_all_is_well(dinov2: Path, capfd: pytest.CaptureFi
         warnings.simplefilter("error")
         pretrained_method(dinov2)
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_unreachable_hub_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        started = time.monotonic()
+        with pytest.raises(OSError, match="a/model: no such folder, and the Hugging Face hub cannot be reached"):
+            pretrained_method("a/model")
+        with pytest.raises(OSError, match="hf:a/data: no such folder, and the Hugging Face hub cannot be reached"):
+            list_images("hf:a/data")
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.slow
+def test_a_hub_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
+        with hub_or_cache() as answered:
+            assert not answered
+    assert time.monotonic() - started < 5
+
+
+def test_weights_that_would_run_code_are_refused_without_advice(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "model", "resnet")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Path("x")))
+    with pytest.raises(ValueError, match="its weights are damaged, or hold more than numbers") as caught:
+        pretrained_method(folder)
+    assert "weights_only" not in str(caught.value)

@@ -103,7 +103,7 @@ def test_a_changed_method_file_is_refused(saved: Path, changes: dict, message: s
         ({"pixel_k": 0}, "pixel_k must be at least 1"),
         ({"architecture": []}, "architecture is \\[\\]"),
         ({"side": 84.5}, "side is 84.5; expected int"),
-        ({"side": 10**9}, "side is 1000000000; expected a whole number of pixels from 1 to 4096"),
+        ({"side": 10**9}, "side is 1000000000; expected a whole number of pixels from 1 to 1024"),
         ({"mean": [1.0, 2.0]}, "mean is \\[1.0, 2.0\\]"),
         ({"slots": 10**9}, "slots must be 1 to 16384"),
         ({"slots": -1}, "slots must be 1 to 16384"),

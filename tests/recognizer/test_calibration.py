@@ -11,6 +11,7 @@ from triptych.recognizer.calibration import (
     _temperature,
     calibration_error,
     learn_from,
+    refuse_endless,
     usual_temperature,
 )
 from triptych.recognizer.leave_one_out import LeftOut, even_shares
@@ -149,3 +150,10 @@ def test_without_left_out_photos_only_an_untrained_fusion_is_held_back() -> None
     assert usual_temperature(method) > 1
     method.fusion.observed.fill_(1)
     assert usual_temperature(method) == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_scores_that_are_no_numbers_are_refused(value: float) -> None:
+    refuse_endless(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="scores that are not finite numbers; expected another method"):
+        refuse_endless(torch.tensor([[0.0, value]]))

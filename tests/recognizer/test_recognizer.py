@@ -25,6 +25,7 @@ from toys import SIDE, small_method
 
 from triptych import ImageError, Recognizer
 from triptych.data import Preprocessing, read_photos
+from triptych.fusion import LevelFusion
 from triptych.methods import METHODS, WEIGHTS, build_method, method_to_bytes
 from triptych.recognizer.file import _checksum
 from triptych.system.files import pack, unpack
@@ -308,7 +309,7 @@ def test_unreadable_photos_are_skipped_while_others_of_their_class_remain(tmp_pa
 
 def test_the_same_photo_twice_in_a_class_counts_once() -> None:
     images, labels = support()
-    with pytest.warns(UserWarning, match="already among the photos of 'a'"):
+    with pytest.warns(UserWarning, match="the same photo as .* among the photos of 'a'"):
         recognizer = small().fit([*images, images[0]], [*labels, "a"])
     assert len(recognizer.support_["a"]) == 3
 
@@ -452,6 +453,8 @@ def test_altered_names_are_noticed(saved: Path) -> None:
         ({"calibration": {**TRUSTED, "ece": "no"}}, "do not fit together"),
         ({"calibration": {**TRUSTED, "left_out_temperature": 0}}, "its calibration holds numbers"),
         ({"calibration": {**TRUSTED, "known_weights": [float("nan")] * 4}}, "its calibration holds numbers"),
+        ({"calibration": {**TRUSTED, "temperature": 5e-324}}, "its calibration holds numbers"),
+        ({"labels": [float("nan"), 1.5, 2.5]}, "NaN names no class"),
         (
             {"calibration": {**TRUSTED, "known_weights": [1.0]}},
             "the weights of what is known are not those of its levels",
@@ -602,9 +605,39 @@ def test_weights_too_large_to_compute_with_are_an_error(queries: list[Image.Imag
     method = deepcopy(small_method())
     with torch.no_grad():
         method.fusion.log_weight.fill_(1e38)
-    recognizer = Recognizer(method, calibrate=False).fit(*support())
+    for calibrate in (False, True):
+        with pytest.raises(ValueError, match="scores that are not finite"):
+            Recognizer(method, calibrate=calibrate).fit(*support())
+
+
+def test_a_file_of_weights_too_large_explains_nothing(saved: Path, queries: list[Image.Image]) -> None:
+    tensors, content = unpack(rewritten(saved).read_bytes(), "triptych-recognizer", 6, "x")
+    fusion = LevelFusion(small_method().level_names)
+    content["fusion"] = {name: value.tolist() for name, value in fusion.state_dict().items()}
+    content["fusion"]["log_temperature"] = [1e38] * 4
+    rewritten(saved, fusion=content["fusion"], checksum=_checksum(tensors, content))
+    recognizer = Recognizer.load(saved)
+    for ask in (recognizer.predict, recognizer.predict_proba):
+        with pytest.raises(ValueError, match="scores that are not finite"):
+            ask(queries)
     with pytest.raises(ValueError, match="scores that are not finite"):
-        recognizer.predict_proba(queries)
+        recognizer.explain(queries[0])
+
+
+def test_a_method_that_cannot_take_photos_is_told() -> None:
+    method = build_method(replace(METHODS["dn4-conv64f"], preprocessing=Preprocessing(side=2)))
+    with pytest.raises(ValueError, match="the method cannot compare photos of 2 pixels"):
+        Recognizer(method).fit(*support())
+
+
+def test_what_is_no_label_cannot_be_removed() -> None:
+    with pytest.raises(ValueError, match=r"label \[\] is a list"):
+        small().fit(*support()).remove([])
+
+
+def test_a_share_above_all_numbers_is_refused(queries: list[Image.Image]) -> None:
+    with pytest.raises(ValueError, match="false_alarm must be between 0 and 1"):
+        small().fit(*support()).predict(queries, unknown="none", false_alarm=10**400)
 
 
 def test_threads_that_add_at_once_lose_nothing() -> None:

@@ -1,5 +1,6 @@
 """Training: the loops learn, a killed run resumes bit for bit, and what cannot go on says so."""
 
+import pickle
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from photos import split_folders
+from photos import class_folders, split_folders
 from toys import SIDE, TOYS
 
 from triptych import load_method
@@ -194,8 +195,12 @@ def test_a_run_is_neither_overwritten_unasked_nor_resumed_as_another(
 def test_a_damaged_checkpoint_is_named(data: Path, finished: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
     checkpoint.write_bytes((finished / "checkpoint.pt").read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"checkpoint.pt: damaged"):
+    with pytest.raises(ValueError, match=r"checkpoint.pt: damaged") as caught:
         pretrain(data, tmp_path, METHOD, PRETRAIN, resume=True)
+    checkpoint.write_bytes(pickle.dumps(tmp_path))
+    with pytest.raises(ValueError, match=r"checkpoint.pt: damaged") as caught:
+        pretrain(data, tmp_path, METHOD, PRETRAIN, resume=True)
+    assert "weights_only" not in str(caught.value)
 
 
 def test_divergence_stops_with_a_sound_checkpoint(data: Path, tmp_path: Path) -> None:
@@ -454,3 +459,37 @@ def test_paper_preset_is_the_published_recipe() -> None:
     assert (paper.train.way, paper.train.queries, paper.train.betas) == (5, 15, (0.5, 0.9))
     assert paper.train.halve_every == 10 * 10_000 // 4
     assert (paper.train.store_side, paper.train.jitter, paper.train.level_loss) == (100, 0.4, 0.0)
+
+
+def test_a_run_on_a_handful_of_photos(tmp_path: Path) -> None:
+    for split, first in (("train", 0), ("val", 2)):
+        class_folders(tmp_path / split, classes=2, each=3, first=first)
+    tiny = {"validation_queries": 1, "validation_shots": (1,), "validation_episodes": 2}
+    preset = Preset(replace(PRETRAIN, batch=4, **tiny), replace(TRAIN, steps=1, way=2, shots=(1,), queries=1, **tiny))
+    assert train(tmp_path, tmp_path / "run", METHOD, preset).is_file()
+
+
+def test_a_run_is_saved_before_it_is_validated(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    preset = Preset(None, replace(TRAIN, steps=2, checkpoint_seconds=1e6))
+    with monkeypatch.context() as patch:
+        patch.setattr("triptych.training.validation.evaluate_store", kill)
+        with pytest.raises(KeyboardInterrupt):
+            train(data, tmp_path, METHOD, preset)
+    assert "step 2/2: saved; validating on 4 episodes, 1-shot and 5-shot" in capfd.readouterr().err
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2
+    assert train(data, tmp_path, METHOD, preset, resume=True).is_file()
+
+
+def test_a_run_that_began_before_there_was_a_setting_goes_on(data: Path, finished: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(finished, tmp_path / "run")
+    checkpoint = torch.load(again / "checkpoint.pt", weights_only=True)
+    del checkpoint["identity"]["validation_queries"], checkpoint["owes_validation"]
+    torch.save(checkpoint, again / "checkpoint.pt")
+    pretrain(data, again, METHOD, PRETRAIN, resume=True)
+    with pytest.raises(ValueError, match="validation_queries 15 -> 14"):
+        pretrain(data, again, METHOD, replace(PRETRAIN, validation_queries=14), resume=True)

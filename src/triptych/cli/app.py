@@ -5,6 +5,7 @@ import io
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,11 @@ from triptych.cli.terminal import complain, say
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+_INTERRUPTED = 130
+# What the parser finds wrong is of many kinds; typer exports one of them, and their base through it.
+_UsageError: type[Any] = typer.BadParameter.__bases__[0]
 
 
 def _show_version(asked: bool) -> None:
@@ -55,9 +60,15 @@ def main() -> None:
 def _run() -> int:
     """The exit code of the command."""
     try:
-        app()
+        code = app(sys.argv[1:] or ["--help"], prog_name="triptych", standalone_mode=False) or 0
+        if code == _INTERRUPTED:
+            complain("error", "interrupted")
+        return code
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
+    except _UsageError as error:
+        complain("error", f"{error.format_message().rstrip('.')}; see {_help_of(error)}")
+        return 2
     except ValueError as error:
         complain("error", str(error))
         return 2
@@ -68,8 +79,14 @@ def _run() -> int:
     except MemoryError:
         complain("error", "out of memory; try fewer or smaller photos at once")
     except KeyboardInterrupt:
-        return 130
+        complain("error", "interrupted")
+        return _INTERRUPTED
     return 1
+
+
+def _help_of(error: Any) -> str:
+    """The command that explains the usage that an error is of."""
+    return f"{'triptych' if error.ctx is None else error.ctx.command_path} --help"
 
 
 def _reason(error: OSError) -> str:
@@ -85,5 +102,6 @@ def _forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    complain("warning", str(message))
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
+    if "PIL" not in Path(filename).parts:  # its remarks name no photo; what matters of them becomes an error
+        complain("warning", str(message))

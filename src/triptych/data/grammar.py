@@ -53,14 +53,16 @@ def labelled(
         split: "train", "val" or "test" of a data set that has several: none is taken by chance.
 
     Raises:
-        ValueError: different numbers of photos and labels, NaN for a label, or what holds no labelled photos; the
-            message says what was expected.
+        ValueError: a split of what has none, different numbers of photos and labels, NaN for a label, or what holds no
+            labelled photos; the message says what was expected.
 
     >>> from triptych.data import labelled
     >>> labelled(["1.jpg", "2.jpg"], ["plum", "lemon"])
     (['1.jpg', '2.jpg'], ['plum', 'lemon'], dtype('<U5'))
     """
     _check_split(split)
+    if split is not None and not (labels is None and isinstance(source, str | PathLike)):
+        raise ValueError(f"split {split!r} is of a data set that a path names, and photos are given; leave it out")
     if labels is None and is_frame(source):
         source, labels = frame_columns(source)
     elif labels is None and isinstance(source, str | PathLike):
@@ -112,7 +114,15 @@ def _listed(source: str | PathLike[str], split: str | None, to_learn: bool) -> L
     if not os.path.isfile(root):
         what = "no plain file" if os.path.lexists(root) else "no such file or folder"
         raise ValueError(f"{printable(root)}: {what}; expected {_LAYOUTS}")
+    if to_learn:
+        _refuse_split(root, split)
     return _listed_file(root)
+
+
+def _refuse_split(root: Path, split: str | None) -> None:
+    """Who asks for a part of what is one whole must not get all of it."""
+    if split is not None:
+        raise ValueError(f"{printable(root)}: has no splits, and {split!r} is asked for; leave the split out")
 
 
 def _listed_file(path: Path) -> Listing:
@@ -140,6 +150,8 @@ def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
         told = [f"{path.name}/" for path in splits.values()]
         instead = f", or name its folder: {printable(next(iter(splits.values())))}"
         return list_folder(choose_split(splits, split, printable(root), told, to_learn, instead), to_learn)
+    if to_learn:
+        _refuse_split(root, split)
     if split in {"train", "val"}:
         raise ValueError(
             f"{printable(root)}: no {split}/ folder; training needs train/ and val/, each with one sub-folder per class"
@@ -158,4 +170,6 @@ def _of_split(root: Path, files: list[Path], split: str | None, to_learn: bool) 
         return choose_split(found, split, printable(root), [path.name for path in files], to_learn)
     if files[0].suffix == ".csv" and len(files) > 1:
         raise ValueError(f"{printable(root)}: several tables, expected one or train.csv, val.csv and test.csv")
+    if to_learn:
+        _refuse_split(root, split)
     return files

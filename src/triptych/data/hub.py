@@ -1,6 +1,7 @@
 """Data sets of the Hugging Face hub (extra: ``pip install 'triptych[hub]'``)."""
 
 from collections.abc import Mapping
+from os.path import isdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from triptych.data.listing import Listing, choose_split, split_of
 from triptych.system.extras import extra
+from triptych.system.hub import hub_or_cache
 
 if TYPE_CHECKING:
     import datasets
@@ -30,8 +32,13 @@ def list_hub(name: str, split: str | None, to_learn: bool = False) -> Listing:
     with extra("hub", "hf: data needs the datasets library"):
         import datasets
     try:
-        available = datasets.load_dataset(name)
+        with hub_or_cache(needed=not isdir(name)) as answered:
+            available = datasets.load_dataset(name)
     except Exception as error:  # the hub's client raises many kinds
+        if not answered:
+            raise OSError(
+                f"hf:{name}: no such folder, and the Hugging Face hub cannot be reached; try again"
+            ) from error
         raise ValueError(f"hf:{name}: cannot be loaded ({type(error).__name__}: {error})") from error
     found = {known: part for part in available if (known := split_of(part))}
     if len(available) == 1 and not found:

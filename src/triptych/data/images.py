@@ -16,7 +16,7 @@ from triptych.data.errors import ImageError, NotAnImageError
 from triptych.data.files import open_photo, refuse_format
 from triptych.data.formats import FIRST_BYTES, MissingDecoderError, image_format, open_format
 from triptych.data.limits import current_limits, decoding_memory
-from triptych.data.sizes import decoding_bytes, refuse_too_large
+from triptych.data.sizes import decoding_bytes, refuse_endless_scans, refuse_too_large
 from triptych.system.memory import return_freed_memory
 from triptych.system.wording import printable
 
@@ -142,6 +142,7 @@ def _decode(source: ImageSource, side: int | None, name: str | None, held: ExitS
         image.draft(None, (side * _OVERSAMPLING, side * _OVERSAMPLING))
     needed = decoding_bytes(image, full, length)
     refuse_too_large(image, full, needed, limits, name)
+    refuse_endless_scans(image, name)
     held.enter_context(decoding_memory.holding(needed, limits.memory))
     if needed > _LARGE:
         held.callback(return_freed_memory)
@@ -190,6 +191,8 @@ def _header(file: BufferedIOBase, name: str) -> Image.Image:
 def _from_array(array: np.ndarray, name: str) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
+    if array.ndim in {2, 3} and array.shape[0] * array.shape[1] > (most := current_limits().megapixels) * 1e6:
+        raise ImageError(f"{name}: expected at most {most:g} megapixels; scale it down, or set TRIPTYCH_MAX_MEGAPIXELS")
     if array.dtype != np.uint8 or array.size == 0 or not (array.ndim == 2 or array.shape[2:] in {(3,), (4,)}):
         raise ImageError(f"{name}, dtype {array.dtype}: expected a uint8 array of shape (h, w), (h, w, 3) or (h, w, 4)")
     return Image.fromarray(np.ascontiguousarray(array))

@@ -25,14 +25,14 @@ class Limits:
 
     >>> from triptych.data import Limits
     >>> Limits().megapixels
-    80.0
+    60.0
     >>> Limits(megabytes=0.0)
     Traceback (most recent call last):
     ValueError: megabytes is 0.0; expected a number above 0
     """
 
     megabytes: float = 200.0
-    megapixels: float = 80.0
+    megapixels: float = 60.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -51,7 +51,9 @@ def current_limits() -> Limits:
     Raises:
         ValueError: a variable holds no number above 0.
     """
-    return Limits(_number("TRIPTYCH_MAX_MEGABYTES", Limits.megabytes), _number("TRIPTYCH_MAX_MEGAPIXELS", 80.0))
+    return Limits(
+        _number("TRIPTYCH_MAX_MEGABYTES", Limits.megabytes), _number("TRIPTYCH_MAX_MEGAPIXELS", Limits.megapixels)
+    )
 
 
 class Memory:

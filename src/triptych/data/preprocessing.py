@@ -24,7 +24,7 @@ INTERPOLATIONS = {
 
 _STEP = 32  # of the long side of "keep": what networks reduce their input by, or a multiple of it
 _LONGEST = 2  # times the short side
-_MOST = 4096
+_MOST = 1024  # at which a network of 64 channels takes a gigabyte; a file may be a stranger's
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Preprocessing:
     (224, 288, 3)
     >>> Preprocessing(side=0)
     Traceback (most recent call last):
-    ValueError: side is 0; expected a whole number of pixels from 1 to 4096
+    ValueError: side is 0; expected a whole number of pixels from 1 to 1024
     """
 
     side: int = 84

@@ -8,13 +8,15 @@ from PIL import Image
 from triptych.data.errors import ImageError
 from triptych.data.limits import BYTES_PER_PIXEL, Limits
 
-__all__ = ["decoding_bytes", "refuse_too_large"]
+__all__ = ["decoding_bytes", "refuse_endless_scans", "refuse_too_large"]
 
+_SCAN, _CHUNK = b"\xff\xda", 1 << 20
 _REDUCED = 10  # times as many pixels as others may a JPEG have that is decoded at a reduced scale
 
 # Bytes a pixel at most, as measured; of the others the image itself and a copy in RGB or upright are the most.
 _AT_MOST = {"WEBP": 18, "AVIF": 13, "HEIF": 12, "JPEG2000": 20, "TIFF": 12, "QOI": 12}
 _READ_WHOLE = {"WEBP", "AVIF", "HEIF"}
+_MOST_SCANS = 100  # of a JPEG; encoders write about ten
 
 
 def decoding_bytes(image: Image.Image, full: tuple[int, int], length: int) -> int:
@@ -27,7 +29,8 @@ def decoding_bytes(image: Image.Image, full: tuple[int, int], length: int) -> in
     """
     kind = image.format or ""
     pixels = image.size[0] * image.size[1]
-    needed = pixels * _AT_MOST.get(kind, BYTES_PER_PIXEL) + (length if kind in _READ_WHOLE else 0)
+    each = BYTES_PER_PIXEL if (kind, image.mode) == ("HEIF", "RGB") else _AT_MOST.get(kind, BYTES_PER_PIXEL)
+    needed = pixels * each + (length if kind in _READ_WHOLE else 0)
     if kind == "JPEG" and not _in_one_pass(image):
         needed += full[0] * full[1] * 2 * len(image.getbands())  # the coefficients of the whole image
     return needed
@@ -43,6 +46,24 @@ def refuse_too_large(image: Image.Image, full: tuple[int, int], needed: int, lim
             f"kind ({image.format or 'image'}, {image.mode}); scale it down, or set TRIPTYCH_MAX_MEGAPIXELS, "
             f"which is {limits.megapixels:g}, higher"
         )
+
+
+def refuse_endless_scans(image: Image.Image, name: str) -> None:
+    """Raise ImageError for a JPEG of very many scans: each goes over all pixels, however little it holds."""
+    file: BufferedIOBase | None = getattr(image, "fp", None)
+    if image.format != "JPEG" or not image.info.get("progressive") or file is None:
+        return
+    place = file.tell()
+    try:
+        file.seek(0)
+        scans, last = 0, b""
+        while part := file.read(_CHUNK):
+            scans += part.count(_SCAN) + (last + part[:1] == _SCAN)  # no other two bytes of a scan are these
+            last = part[-1:]
+    finally:
+        file.seek(place)
+    if scans > _MOST_SCANS:
+        raise ImageError(f"{name}: damaged image ({scans} scans, expected at most {_MOST_SCANS}); save it anew")
 
 
 def _in_one_pass(image: Image.Image) -> bool:

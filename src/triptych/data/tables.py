@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from triptych.data.limits import current_limits
 from triptych.data.listing import Listing, listing_of
 from triptych.system.wording import printable
 
 __all__ = ["PATH_COLUMNS", "list_csv", "list_parquet", "path_column", "read_csv"]
+
+_ROWS = 4  # of a Parquet file that are unpacked at once
 
 PATH_COLUMNS = ("path", "image", "filename")
 
@@ -34,6 +37,8 @@ def read_csv(table: Path, base: Path) -> tuple[list[Path], list[str]]:
     """
     name = printable(table)
     try:
+        if (size := table.stat().st_size) > (most := current_limits().megabytes) * 1e6:
+            raise ValueError(f"{name}: {size / 1e6:.0f} MB, expected a CSV file of at most {most:g} MB")
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             given = list(reader.fieldnames or ())
@@ -103,17 +108,35 @@ def _read_parquet(file: Path) -> tuple[list[dict], list[Any], list[str] | None]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(file, columns=["image", "label"])
-        images = table.column("image").to_pylist()
-        for image in images:
-            if not isinstance(image["bytes"], bytes):
-                raise TypeError(f"no bytes in the image {image.get('path')!r}")
-        labels = table.column("label").to_pylist()
+        with pq.ParquetFile(file) as table:
+            metadata = table.schema_arrow.metadata
+            if not {"image", "label"} <= set(table.schema_arrow.names):
+                raise ValueError(f"it has the columns {', '.join(table.schema_arrow.names)}")
+            images, labels = _cells(table, file)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(
             f"{printable(file)}: not a Parquet file with image {{bytes, path}} and label columns ({printable(error)})"
         ) from error
-    return images, labels, _class_names(table.schema.metadata)
+    return images, labels, _class_names(metadata)
+
+
+def _cells(table: Any, file: Path) -> tuple[list[dict], list[Any]]:
+    """The columns, a few rows at a time: a small file can say of many rows that each is the same large photo."""
+    images: list[dict] = []
+    labels: list[Any] = []
+    left = file.stat().st_size + current_limits().megabytes * 1e6
+    for batch in table.iter_batches(_ROWS, columns=["image", "label"]):
+        for image in batch.column("image").to_pylist():
+            if not isinstance(image["bytes"], bytes):
+                raise TypeError(f"no bytes in the image {image.get('path')!r}")
+            images.append(image)
+            left -= len(image["bytes"])
+        if left < 0:
+            raise ValueError(
+                f"it unpacks to far more than its {file.stat().st_size / 1e6:.0f} MB; set TRIPTYCH_MAX_MEGABYTES higher"
+            )
+        labels += batch.column("label").to_pylist()
+    return images, labels
 
 
 def _present(values: list[Any], class_names: list[str] | None, names: list[str]) -> list[Any]:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from os import PathLike
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,8 @@ from triptych.evidence.records import ClassEvidence
 from triptych.fusion import Fusion, Levels
 from triptych.methods import Method, Summary
 from triptych.support import Support, encode
-from triptych.system.files import write_whole
+from triptych.system.files import as_path, write_whole
+from triptych.system.outputs import PICTURE
 from triptych.system.wording import printable
 
 __all__ = ["Explanation", "explain"]
@@ -99,7 +99,7 @@ class Explanation:
             OSError: the file cannot be written.
             RuntimeError: matplotlib is not installed.
         """
-        ending = PurePath(path).suffix.lower()
+        ending = PICTURE.ending(as_path(path))  # a device needs none
         write_whole(path, draw_explanation(self, ending))
 
     def _repr_png_(self) -> bytes:

@@ -16,7 +16,7 @@ from triptych.data.files import is_image
 from triptych.data.folders import walk, warn_of_unread
 from triptych.folders.tables import SET, WRITERS, Row
 from triptych.recognizer import QUERY_BATCH, Answer, Recognizer, plain_label
-from triptych.system.files import turn_to_write, writing_whole
+from triptych.system.files import as_path, turn_to_write, writing_whole
 from triptych.system.progress import track
 from triptych.system.wording import counted, printable
 
@@ -116,7 +116,7 @@ def predict_folder(
         ['1.png', 'b']
     """
     start = time.perf_counter()
-    folder, out = Path(folder), Path(out)
+    folder, out = as_path(folder), as_path(out)
     if out.suffix not in WRITERS:
         raise ValueError(f"{out}: expected the name of a file that ends in {', '.join(WRITERS)}")
     if not out.parent.is_dir():

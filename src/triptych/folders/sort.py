@@ -14,7 +14,7 @@ from pathlib import Path
 
 from triptych.folders.predict import photos_below
 from triptych.recognizer import Recognizer
-from triptych.system.files import copy_new, part_beside, remove_abandoned
+from triptych.system.files import as_path, copy_new, part_beside, remove_abandoned
 from triptych.system.progress import track
 from triptych.system.wording import printable
 
@@ -89,7 +89,7 @@ def sort_photos(
         ...     sort_photos(Recognizer().fit([red, blue], ["r", "b"]), folder, f"{folder}/sorted").folders
         {'b': 1}
     """
-    folder, out = Path(folder), Path(out)
+    folder, out = as_path(folder), as_path(out)
     if folder.resolve() == out.resolve():
         raise ValueError(f"{out}: expected another folder than the one whose photos are sorted")
     labels = [str(label) for label in recognizer.support_]

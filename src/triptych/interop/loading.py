@@ -1,14 +1,14 @@
 """Methods from wherever their weights are: the package, a file, a published checkpoint, the hub."""
 
 from os import PathLike
-from pathlib import Path
 
 import torch
 
 from triptych.interop.pretrained import pretrained_method
 from triptych.interop.published import import_checkpoint
-from triptych.methods import WEIGHTS, Method, method_from_bytes, packaged_method
+from triptych.methods import WEIGHTS, Method, packaged_method, read_method
 from triptych.system.devices import usable_device
+from triptych.system.files import as_path
 from triptych.weights import DEFAULT
 
 __all__ = ["chosen_method", "load_method"]
@@ -35,7 +35,7 @@ def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device 
     Traceback (most recent call last):
     ValueError: mml: no such file or registered weights; expected mml-conv64f, ...
     """
-    path = Path(name)
+    path = as_path(name)
     if str(name) in WEIGHTS:
         method = packaged_method(str(name))
     elif not path.is_file():
@@ -44,7 +44,7 @@ def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device 
             "published .pth.tar checkpoint"
         )
     elif path.suffix == ".safetensors":
-        method = method_from_bytes(path.read_bytes(), str(path))
+        method = read_method(path)
     else:
         method = import_checkpoint(path)
     return method.eval().to(usable_device(device))

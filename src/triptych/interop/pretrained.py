@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
+from os.path import isdir
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from torch import nn
 
 from triptych.backbones import architecture_of, require_transformers
 from triptych.methods import ONE_LAYER, Method, MethodConfig, Preprocessing, SalientConfig, build_method
+from triptych.system.hub import hub_or_cache
 
 __all__ = ["PRETRAINED", "pretrained_method"]
 
@@ -52,8 +55,18 @@ def pretrained_method(name: str | PathLike[str], settings: MethodConfig = PRETRA
         >>> method.channels, method.preprocess.side
         (16, 224)
     """
-    require_transformers()
+    if not isinstance(name, str | PathLike):
+        raise ValueError(f"expected the name of a model or a folder, got {type(name).__name__}: {name!r:.80}")
     name = str(name)
+    with hub_or_cache(needed=not isdir(name)) as answered:
+        if not answered and not _cached(name):
+            raise OSError(_unreachable(name))
+        require_transformers()
+        return _loaded(name, settings)
+
+
+def _loaded(name: str, settings: MethodConfig) -> Method:
+    """The method over the model, from a folder, the hub or its cache."""
     with _quiet(), _explained(name):
         from transformers import AutoConfig, AutoModel
 
@@ -161,17 +174,35 @@ def _explained(name: str) -> Iterator[None]:
                 f"{name}: the model's owner asks for consent; give it on its page, then log in with: hf auth login"
             ) from error
         if isinstance(error, LocalEntryNotFoundError) or isinstance(cause, LocalEntryNotFoundError):
-            raise OSError(
-                f"{name}: no such folder, and the Hugging Face hub cannot be reached; download the model where it can "
-                f"be (hf download {name} --local-dir FOLDER) and give that folder"
-            ) from error
-        raise ValueError(f"{name}: no such folder, and no such model on the hub ({_first_line(error)})") from error
+            raise OSError(_unreachable(name)) from error
+        what = "holds no model that can be read" if isdir(name) else "no such folder, and no such model on the hub"
+        raise ValueError(f"{name}: {what} ({_first_line(error)})") from error
     except ValueError as error:
         if str(error).startswith(f"{name}:"):
             raise
         raise ValueError(f"{name}: not a model that can be used ({_first_line(error)})") from error
+    except UnpicklingError as error:  # without PyTorch's own words, which advise to run the file
+        raise ValueError(f"{name}: its weights are damaged, or hold more than numbers, which is not run") from error
     except Exception as error:  # a damaged file may raise anything
         raise ValueError(f"{name}: damaged or incomplete ({_first_line(error)}); fetch it again") from error
+
+
+def _cached(name: str) -> bool:
+    """Whether the hub's cache has a model; true of what is no name of one, about which the library says more."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError:
+        return True
+
+
+def _unreachable(name: str) -> str:
+    return (
+        f"{name}: no such folder, and the Hugging Face hub cannot be reached; download the model where it can be "
+        f"(hf download {name} --local-dir FOLDER) and give that folder"
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -189,7 +220,9 @@ def _quiet() -> Iterator[None]:
     hub_logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="torch")  # remarks on how a file was written
+            yield
     finally:
         logging.set_verbosity(before)
         hub_logging.set_verbosity(hub_before)

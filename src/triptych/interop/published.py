@@ -61,8 +61,11 @@ def _fusion(state: dict[str, Tensor], backbone: str, path: str) -> tuple[MMLConf
     count = weight.numel()
     if count not in {2, 3} or any(value is None for value in norm.values()):
         raise ValueError(f"{path}: {count} fusion weights; expected the 3 of MML or the 2 of ADM with Norm_layer")
-    slots = len(norm["running_mean"]) // count  # type: ignore[arg-type]
-    distance = "kl" if norm["running_mean"][:slots].abs().mean() > _SMALLEST_KL else "wasserstein"  # type: ignore[index]
+    means = norm["running_mean"].flatten()  # type: ignore[union-attr]
+    slots = len(means) // count
+    if not slots:
+        raise ValueError(f"{path}: statistics of {len(means)} values; expected one for each level and class")
+    distance = "kl" if means[:slots].abs().mean() > _SMALLEST_KL else "wasserstein"  # type: ignore[index]
     config = MMLConfig(
         backbone,
         levels=("distribution", "pixel", "part")[:count],
@@ -90,7 +93,9 @@ def _read(path: str | Path) -> dict[str, Tensor]:
             f"({type(error).__name__})"
         ) from error
     state = checkpoint.get("state_dict", checkpoint.get("model")) if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise ValueError(f"{path}: not a published checkpoint; expected weights under 'state_dict' or 'model'")
     return state
 

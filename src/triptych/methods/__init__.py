@@ -10,7 +10,14 @@ from triptych.methods.deepemd import DeepEMD, DeepEMDConfig
 from triptych.methods.encoded import Encoded
 from triptych.methods.encoding import BATCH, encode_images
 from triptych.methods.feat import FEAT, FEATConfig
-from triptych.methods.files import load_state, method_from_bytes, method_to_bytes, save_method, weights_hash
+from triptych.methods.files import (
+    load_state,
+    method_from_bytes,
+    method_to_bytes,
+    read_method,
+    save_method,
+    weights_hash,
+)
 from triptych.methods.frn import FRN, FRNConfig
 from triptych.methods.laplacianshot import LaplacianShot, LaplacianShotConfig
 from triptych.methods.later import LaterMML, LaterMMLConfig
@@ -78,6 +85,7 @@ __all__ = [
     "method_from_bytes",
     "method_to_bytes",
     "packaged_method",
+    "read_method",
     "save_method",
     "weights_hash",
 ]

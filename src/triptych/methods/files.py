@@ -12,11 +12,11 @@ from triptych.backbones import Backbone, check_weights, pretrained_efficientnet_
 from triptych.methods.base import Method
 from triptych.methods.legacy import renamed, upgraded
 from triptych.methods.types import METHOD_TYPES
-from triptych.system.files import pack, unpack, write_whole
+from triptych.system.files import pack, read_packed, unpack, write_whole
 from triptych.system.wording import printable
 from triptych.weights.packages import WEIGHT_PACKAGES, WeightPackage
 
-__all__ = ["load_state", "method_from_bytes", "method_to_bytes", "save_method", "weights_hash"]
+__all__ = ["load_state", "method_from_bytes", "method_to_bytes", "read_method", "save_method", "weights_hash"]
 
 _FORMAT = "triptych-method"
 _VERSION = 3
@@ -63,6 +63,16 @@ def method_to_bytes(method: Method, whole: bool = True) -> bytes:
         content["package"] = {"name": package.package, "version": package.version, "sha256": package.sha256}
     version = _WHOLE if package is None else _VERSION
     return pack(state, _FORMAT, version, {**content, "checksum": _checksum(state, content)})
+
+
+def read_method(path: str | PathLike[str]) -> Method:
+    """The method of a file that ``save_method`` wrote.
+
+    Raises:
+        ValueError: it is no method's, or was changed.
+        OSError: it cannot be read.
+    """
+    return method_from_bytes(read_packed(path, _FORMAT), str(path))
 
 
 def method_from_bytes(data: bytes, name: str) -> Method:

@@ -16,7 +16,7 @@ from triptych.data.inputs import photo_stream
 from triptych.data.photos import Photo, Unreadable, read_photos
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
-from triptych.recognizer.calibration import Calibration
+from triptych.recognizer.calibration import Calibration, refuse_endless
 from triptych.recognizer.knowledge import Knowledge
 from triptych.recognizer.sets import prediction_sets
 from triptych.system.settings import number, whole
@@ -196,7 +196,9 @@ class Answering(ABC):
         known, top = self.knowledge_, whole_setting("top", top)
         pixels = _read_one(known, image).pixels
         supports, fusion, temperature = known.supports, known.fusion, known.temperature
-        return explain(known.method, fusion, pixels, known.order, supports, top, temperature, known.classes)
+        why = explain(known.method, fusion, pixels, known.order, supports, top, temperature, known.classes)
+        refuse_endless(torch.tensor([evidence.probability for evidence in why.classes]))
+        return why
 
     def knows(self, image: ImageSource) -> bool:
         """Whether a photo is one of those it was fitted on, so that its answer proves nothing."""

@@ -17,12 +17,14 @@ from triptych.recognizer.unknowns import known_features, known_score, learn_know
 from triptych.support import Support, restored
 
 __all__ = [
+    "TEMPERATURES",
     "Calibration",
     "Learnt",
     "calibration_error",
     "fusion_from",
     "learn",
     "learn_from",
+    "refuse_endless",
     "untaught",
     "usual_temperature",
 ]
@@ -34,6 +36,7 @@ _SEARCHED = (-4.0, 4.0)  # of the temperature's logarithm
 # Chosen on groceries, birds and signs; see _temperature_ratio and usual_temperature.
 _LEARNING = 1.3
 _UNTAUGHT = 1.4
+TEMPERATURES = (1e-3, 1e3)  # beyond what is searched; a file may hold none below or above
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,10 @@ def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = 
         supports: the classes.
         before: leave-one-out results of the previous state; see ``leave_one_out``.
     """
+    _check_fusion(method, len(supports))
     left_out = leave_one_out(method, supports, before)
+    for scores in left_out.levels.values():
+        refuse_endless(scores)
     if not len(left_out.truth):
         return Learnt(fusion_from(method, supports, left_out), None, left_out)
     return learn_from(method, left_out)
@@ -117,9 +123,22 @@ def learn_from(method: Method, left_out: LeftOut) -> Learnt:
     return Learnt(fusion, _calibrated(method, fusion, left_out), left_out)
 
 
+def _check_fusion(method: Method, way: int) -> None:
+    """Refuse, before any photo is compared, a fusion that makes no numbers of plain ones."""
+    plain = torch.eye(way, device=next(method.parameters()).device)
+    refuse_endless(method.fuse(dict.fromkeys(method.level_names, plain)))
+
+
+def refuse_endless(scores: Tensor) -> None:
+    """Raise a ValueError where scores are not finite."""
+    if not scores.isfinite().all():
+        raise ValueError("the method's weights give scores that are not finite numbers; expected another method")
+
+
 @torch.no_grad()
 def untaught(method: Method, supports: Sequence[Support]) -> Learnt:
     """The same without leaving a photo out: the fusion of training, or equal weights if it was never trained."""
+    _check_fusion(method, len(supports))
     nothing = leave_one_out(method, supports, most=0)
     return Learnt(fusion_from(method, supports, nothing), None, nothing)
 
@@ -127,6 +146,7 @@ def untaught(method: Method, supports: Sequence[Support]) -> Learnt:
 def _calibrated(method: Method, fusion: Fusion, left_out: LeftOut) -> Calibration:
     truth, contributions = left_out.truth, fusion.contributions(left_out.levels)
     logits = fusion(left_out.levels).double()
+    refuse_endless(logits)  # where a level tells nothing apart, its spread is none
     temperature = _temperature(logits, truth)
     raw, tempered = (_probabilities(logits / divisor) for divisor in (1.0, temperature))
     absolute = method.absolute_levels

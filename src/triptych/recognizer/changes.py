@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from triptych.recognizer.estimator import Recognizer
+from triptych.recognizer.file import check_file
 from triptych.system.files import turn_to_write
 
 __all__ = ["changing"]
@@ -35,9 +36,8 @@ def changing(path: str | PathLike[str], device: str = "cpu") -> Iterator[Recogni
         ...     Recognizer.load(f"{folder}/tones.triptych").classes_.tolist()
         ['black', 'grey', 'light']
     """
+    check_file(path)  # says what is wrong, and leaves no lock behind
     target = Path(path).resolve()  # a link keeps pointing to the file
-    if not target.is_file():
-        Recognizer.load(path)  # says what is wrong, and leaves no lock behind
     with turn_to_write(target):
         recognizer = Recognizer.load(target, device)
         yield recognizer

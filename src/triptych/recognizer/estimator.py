@@ -88,7 +88,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         self.backbone = backbone
         self.components = components
 
-    def fit(self, images: LabelledPhotos, labels: Iterable[Hashable] | None = None) -> Self:
+    def fit(self, images: LabelledPhotos, labels: Iterable[Hashable] | None = None, split: str | None = None) -> Self:
         """Learn the classes of labelled photos.
 
         Args:
@@ -97,6 +97,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
                 label (paths relative to it), or a pandas frame with them. Of a folder, empty sub-folders (while two
                 others remain) and photos beside the sub-folders are left out with a warning.
             labels: the class of each photo, of any hashable type.
+            split: "train", "val" or "test", where ``images`` names a data set that has splits.
 
         Returns:
             self
@@ -106,7 +107,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
                 classes (all such photos are named), or a class of which no photo can be read. A photo that cannot be
                 read is skipped with a warning while others of its class remain.
         """
-        photos, names, dtype = labelled(images, labels)
+        photos, names, dtype = labelled(images, labels, split)
         if len(dict.fromkeys(names)) < 2:
             raise ValueError(
                 f"expected photos of at least two classes, got {len(dict.fromkeys(names))}; recognition is a choice"
@@ -121,7 +122,13 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
             decoded = list(read)
             method = reduced_to(method, [photo for _, photo in decoded], components)
             read = iter(decoded)
-        support = grow(method, read, {}, views, bool(self.thumbnails))
+        try:
+            support = grow(method, read, {}, views, bool(self.thumbnails))
+        except RuntimeError as error:
+            side, reason = method.preprocess.side, str(error).splitlines()[0]
+            raise ValueError(
+                f"the method cannot compare photos of {side} pixels, as it takes them ({reason})"
+            ) from error
         return self._take(Knowledge.learn(method, support, of_any_width(dtype), bool(self.calibrate)))
 
     @one_at_a_time
@@ -157,6 +164,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
             ValueError: no such class, or fewer than two would remain.
         """
         known = self.knowledge_
+        check_label(label)
         if label not in known.support:
             raise ValueError(f"no class {label!r}; expected one of {', '.join(map(repr, known.support))}")
         if len(known.support) <= 2:

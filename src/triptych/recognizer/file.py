@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import accumulate, pairwise
 from os import PathLike
@@ -14,14 +16,14 @@ from torch import Tensor
 
 from triptych.fusion import Fusion, LevelFusion
 from triptych.methods import Encoded, Method, method_from_bytes, method_to_bytes
-from triptych.recognizer.calibration import Calibration, Learnt
+from triptych.recognizer.calibration import TEMPERATURES, Calibration, Learnt
 from triptych.recognizer.knowledge import Knowledge, of_any_width, ordered
 from triptych.recognizer.leave_one_out import LeftOut
 from triptych.support import Support, summarised
 from triptych.system.devices import usable_device
-from triptych.system.files import pack, read_plain, unpack, write_whole
+from triptych.system.files import check_packed, pack, read_packed, unpack, write_whole
 
-__all__ = ["Settings", "fingerprint", "plain_label", "read_file", "write_file"]
+__all__ = ["Settings", "check_file", "fingerprint", "plain_label", "read_file", "write_file"]
 
 Settings = dict[str, Any]  # of a Recognizer: its views, whether it calibrates, whether it keeps thumbnails
 
@@ -58,10 +60,8 @@ def read_file(path: str | PathLike[str], device: str = "cpu") -> tuple[Knowledge
     Raises:
         ValueError: the file is missing, damaged, altered, or from a newer version; the message names it.
     """
-    try:
-        data = read_plain(path)
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
+    with _named(path):
+        data = read_packed(path, _FORMAT)
     tensors, content = unpack(data, _FORMAT, _VERSION, str(path))
     if content["version"] < _VERSION:
         raise ValueError(f"{path}: written by an earlier triptych, which kept other numbers; fit it anew")
@@ -75,6 +75,24 @@ def read_file(path: str | PathLike[str], device: str = "cpu") -> tuple[Knowledge
         return _restore(method, tensors, content)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: damaged: its parts do not fit together ({error}); fit it anew") from error
+
+
+def check_file(path: str | PathLike[str]) -> None:
+    """Refuse, by its first bytes, what ``read_file`` would refuse too.
+
+    Raises:
+        ValueError: as ``read_file``.
+    """
+    with _named(path):
+        check_packed(path, _FORMAT)
+
+
+@contextmanager
+def _named(path: str | PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
 
 
 def fingerprint(known: Knowledge, settings: Settings) -> str:
@@ -188,10 +206,13 @@ def _learnt(method: Method, content: dict[str, Any], left_out: LeftOut) -> Learn
 def _check_values(content: dict[str, Any]) -> None:
     """Refuse what would fail only later; anyone can write a file with the right checksum."""
     labels, ids, calibration = content["labels"], content["ids"], content["calibration"]
+    low, high = TEMPERATURES
     if not isinstance(labels, list) or len(set(labels)) < 2:
         raise ValueError(f"labels are {labels}; expected two classes or more")
     if len(set(labels)) < len(labels) or not all(isinstance(label, str | int | float) for label in labels):
         raise ValueError(f"labels are {labels}; expected different strings, numbers and booleans")
+    if any(label != label for label in labels):
+        raise ValueError(f"labels are {labels}; NaN names no class")
     if not all(_ID.fullmatch(photo) for photo in ids):
         raise ValueError("an id of a photo is not 32 hexadecimal digits")
     if len(set(ids)) < len(ids):
@@ -207,7 +228,7 @@ def _check_values(content: dict[str, Any]) -> None:
         calibration["known"]
         and np.isfinite(calibration["known"]).all()
         and np.isfinite(calibration["known_weights"]).all()
-        and all(0 < calibration[name] < np.inf for name in ("temperature", "left_out_temperature"))
+        and all(low <= calibration[name] <= high for name in ("temperature", "left_out_temperature"))
         and np.isfinite([calibration[name] for name in ("accuracy", "ece_before", "ece")]).all()
     ):
         raise ValueError("its calibration holds numbers that are not finite or out of range")

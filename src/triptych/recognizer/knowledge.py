@@ -14,14 +14,21 @@ from torch import Tensor
 from triptych.data.photos import Photo
 from triptych.fusion import Fusion
 from triptych.methods import Method, Summary
-from triptych.recognizer.calibration import Calibration, Learnt, learn, untaught, usual_temperature
+from triptych.recognizer.calibration import (
+    Calibration,
+    Learnt,
+    learn,
+    refuse_endless,
+    untaught,
+    usual_temperature,
+)
 from triptych.recognizer.leave_one_out import LeftOut
 from triptych.recognizer.sets import fewest_left_out, masses_above, set_threshold
 from triptych.recognizer.unknowns import known_features, known_score
 from triptych.support import Support, encode
 from triptych.system.wording import counted
 
-__all__ = ["Knowledge", "fits", "of_any_width"]
+__all__ = ["Knowledge", "fits", "of_any_width", "ordered"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +115,7 @@ class Knowledge:
             ValueError: the method's weights give scores that are not finite.
         """
         scores = self.fusion(levels).double()
-        if not scores.isfinite().all():
-            raise ValueError("the method's weights give scores that are not finite numbers; expected another method")
+        refuse_endless(scores)
         return scores
 
     def probabilities(self, logits: Float[Tensor, "Q N"]) -> Float[np.ndarray, "Q N"]:

@@ -60,8 +60,8 @@ def nearest_similarity(
     tensor([[3., 1.]])
     """
     smallest = min(len(pool) for pool in pools)
-    if not 1 <= k <= smallest:
-        raise ValueError(f"k must be between 1 and {smallest}, the size of the smallest class's pool; got {k}")
+    if not isinstance(k, int) or not 1 <= k <= smallest:
+        raise ValueError(f"k must be between 1 and {smallest}, the size of the smallest class's pool; got {k!r}")
     if len(rows) == 0:
         return rows.new_zeros(0, len(pools))
     flat = rows.flatten(0, 1)  # (Q*R, D)

@@ -208,7 +208,8 @@ def _new(read: Iterable[tuple[Any, Photo]], before: dict[Any, Support]) -> Itera
             continue
         owner, first = owners[photo.id]
         if owner == label:
-            warnings.warn(f"{photo.name}: already among the photos of {label!r}; counted once", stacklevel=4)
+            twin = f"the same photo as {first}" if first else "already"
+            warnings.warn(f"{photo.name}: {twin} among the photos of {label!r}; counted once", stacklevel=4)
         else:
             both = " and ".join(dict.fromkeys((first, photo.name)))
             conflicts.append(f"{both}: the same photo is given as {owner!r} and as {label!r}; keep it in one class")

@@ -8,7 +8,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,10 +18,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from triptych.system.memory import machine_memory
+
 __all__ = [
+    "as_path",
+    "check_packed",
     "copy_new",
     "pack",
     "part_beside",
+    "read_packed",
     "read_plain",
     "remove_abandoned",
     "turn_to_write",
@@ -31,8 +36,25 @@ __all__ = [
 ]
 
 _KEY = "triptych"
+_LONGEST_HEADER = 100_000_000  # of safetensors' own
 _SHORT = 2.0  # seconds to wait without a word
 _ABANDONED = 3600.0  # seconds after which nobody is writing a part any more
+
+
+def as_path(value: Any) -> Path:
+    """A path that a caller gave.
+
+    Raises:
+        ValueError: it is something else.
+
+    >>> from triptych.system.files import as_path
+    >>> as_path(5)
+    Traceback (most recent call last):
+    ValueError: expected a path, got int: 5
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        raise ValueError(f"expected a path, got {type(value).__name__}: {value!r:.80}")
+    return Path(value)
 
 
 def pack(tensors: Mapping[str, Tensor], format: str, version: int, content: Mapping[str, Any]) -> bytes:
@@ -52,13 +74,31 @@ def unpack(data: bytes, format: str, version: int, name: str) -> tuple[dict[str,
         tensors = load(data)
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
         content = json.loads(metadata.get(_KEY, "{}"))
-    except (SafetensorError, ValueError, RecursionError) as error:
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:  # KeyError: a type of numbers of another
         raise ValueError(f"{name}: truncated, damaged or not a {format} file ({error})") from error
-    if not isinstance(content, dict) or content.get("format") != format:
-        raise ValueError(f"{name}: not a {format} file; expected one written by triptych")
+    _check_format(content, format, name)
     if not isinstance(content.get("version"), int) or content["version"] > version:
         raise ValueError(f"{name}: written by a newer triptych; update with pip install -U triptych")
     return tensors, content
+
+
+def read_packed(path: str | os.PathLike[str], format: str) -> bytes:
+    """All of a file that ``pack`` wrote; its beginning is looked at before the rest is read.
+
+    A pipe or a device is not opened: reading it could wait for ever, or never end.
+
+    Raises:
+        ValueError: the file is not as long as its header says, of another format, or larger than memory.
+        OSError: missing, not readable, or no plain file.
+
+    >>> from triptych.system.files import read_packed
+    >>> read_packed("/dev/null", "triptych-method")
+    Traceback (most recent call last):
+    OSError: [Errno 22] no plain file: '/dev/null'
+    """
+    with _open_packed(path, format) as file:
+        file.seek(0)
+        return file.read()
 
 
 def read_plain(path: str | os.PathLike[str]) -> bytes:
@@ -72,10 +112,56 @@ def read_plain(path: str | os.PathLike[str]) -> bytes:
     Traceback (most recent call last):
     OSError: [Errno 22] no plain file: '/dev/null'
     """
-    path = Path(path)
+    return _plain(path).read_bytes()
+
+
+def _plain(path: str | os.PathLike[str]) -> Path:
+    path = as_path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
         raise OSError(errno.EINVAL, "no plain file", str(path))
-    return path.read_bytes()
+    return path
+
+
+def check_packed(path: str | os.PathLike[str], format: str) -> None:
+    """Look at the beginning of a file as ``read_packed`` does, and raise what it raises."""
+    _open_packed(path, format).close()
+
+
+def _open_packed(path: str | os.PathLike[str], format: str) -> BinaryIO:
+    path = _plain(path)
+    with ExitStack() as held:
+        file = held.enter_context(path.open("rb"))
+        size = os.fstat(file.fileno()).st_size
+        _check_header(file, size, format, str(path))
+        memory = machine_memory()
+        if memory is not None and size > memory / 2:  # it is held twice while it is read
+            raise ValueError(
+                f"{path}: {size / 1e9:.1f} GB, more than half of the memory of this machine; expected a smaller file"
+            )
+        held.pop_all()
+        return file
+
+
+def _check_header(file: BinaryIO, size: int, format: str, name: str) -> None:
+    """Refuse, by its first bytes, what is no file of tensors, is cut short, or is of another format."""
+    length = int.from_bytes(file.read(8), "little")
+    if size < 8 or length > min(size - 8, _LONGEST_HEADER):
+        raise ValueError(f"{name}: truncated, damaged or not a {format} file")
+    try:
+        header = json.loads(file.read(length))
+        content = json.loads((header.pop("__metadata__", None) or {}).get(_KEY, "{}"))
+        ends = [one["data_offsets"][1] for one in header.values()]
+        whole = all(isinstance(end, int) for end in ends) and 8 + length + max(ends, default=0) == size
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, RecursionError):
+        whole, content = False, None
+    if not whole:
+        raise ValueError(f"{name}: truncated, damaged or not a {format} file")
+    _check_format(content, format, name)
+
+
+def _check_format(content: Any, format: str, name: str) -> None:
+    if not isinstance(content, dict) or content.get("format") != format:
+        raise ValueError(f"{name}: not a {format} file; expected one written by triptych")
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
@@ -105,7 +191,7 @@ def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises:
         OSError: as ``write_whole``.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
         stream = path.exists() and not path.is_file() and not path.is_dir()
         with path.open("wb") if stream else _replacing(path) as file:

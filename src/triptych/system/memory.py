@@ -1,9 +1,10 @@
-"""Memory that the C library keeps, or gives back to the system."""
+"""Memory that the C library keeps, or gives back to the system; and how much there is."""
 
 import ctypes
+import os
 import sys
 
-__all__ = ["keep_freed_memory", "return_freed_memory"]
+__all__ = ["keep_freed_memory", "machine_memory", "return_freed_memory"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
@@ -27,3 +28,16 @@ def return_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
+
+
+def machine_memory() -> int | None:
+    """Bytes of memory that the machine has; None where the system does not tell.
+
+    >>> from triptych.system.memory import machine_memory
+    >>> machine_memory() is None or machine_memory() > 1e6
+    True
+    """
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -101,8 +101,8 @@ def number(least: float, most: float, above: bool = False) -> Check:
     """A finite number; ``above`` leaves the least one out.
 
     >>> from triptych.system.settings import number
-    >>> [number(0, 1).holds(value) for value in (0, 0.5, float("nan"), float("inf"), "0.5")]
-    [True, True, False, False, False]
+    >>> [number(0, 1).holds(value) for value in (0, 0.5, float("nan"), float("inf"), "0.5", 10**400)]
+    [True, True, False, False, False, False]
     >>> number(0, 1, above=True).expected
     'a number above 0 and at most 1'
     """
@@ -147,4 +147,9 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number above all floating-point numbers
+        return False

@@ -21,7 +21,13 @@ M = TypeVar("M", bound=Method)
 
 @torch.no_grad()
 def balance_levels(
-    method: M, store: ImageStore, shots: Sequence[int], episodes: int, seed: int = 2, precision: str = "auto"
+    method: M,
+    store: ImageStore,
+    shots: Sequence[int],
+    episodes: int,
+    seed: int = 2,
+    precision: str = "auto",
+    queries: int = 15,
 ) -> M:
     """The method with the temperatures and weights of its levels found anew.
 
@@ -35,6 +41,7 @@ def balance_levels(
         episodes: how many of each shot, 5-way where there are as many classes.
         seed: of the episodes; training's own validation has seed 1.
         precision: as in ``check_precision``.
+        queries: of each class.
 
     Raises:
         ValueError: a method with another fusion, no shots or episodes, or too few images of a class.
@@ -44,7 +51,7 @@ def balance_levels(
     if not shots or episodes < 1:
         raise ValueError(f"expected shots and at least one episode, got shots {tuple(shots)} and {episodes} episodes")
     way = min(5, len(store.classes))
-    samplers = [EpisodeSampler(store.labels, way, shot, seed=seed, classes=store.classes) for shot in shots]
+    samplers = [EpisodeSampler(store.labels, way, shot, queries, seed, store.classes) for shot in shots]
     balanced = deepcopy(method)
     balanced.fusion = balanced_fusion(*_similarities(method.eval(), store, samplers, episodes, precision))
     return balanced

@@ -64,6 +64,8 @@ def train(
 def _train_on_episodes(stage: EpisodicStage, out: Path, settings: TrainSettings, resume: bool) -> None:
     model, optimizer, per_step = stage.model, stage.optimizer, settings.episodes_per_step
     with Run(out, settings, stage.context, settings.steps, stage.modules, optimizer, resume) as run:
+        if run.owes_validation:
+            run.validated(*stage.validation(cast(Method, stage.average.module)))
         while run.step < settings.steps:
             learning_rate = _learning_rate(run.step, settings)
             set_learning_rate(optimizer, learning_rate)
@@ -91,6 +93,7 @@ def _train_on_episodes(stage: EpisodicStage, out: Path, settings: TrainSettings,
 
             run.advance(float(np.mean(losses)), float(np.mean(accuracies)), learning_rate)
             if run.step % settings.validate_every == 0 or run.step == settings.steps:
+                run.save_before_validation(settings.validation_episodes, settings.validation_shots)
                 run.validated(*stage.validation(cast(Method, stage.average.module)))
             run.save_if_due()
 

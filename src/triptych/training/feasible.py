@@ -5,7 +5,6 @@ from pathlib import Path
 from triptych.data import Listing, list_images
 from triptych.evaluation import EpisodeSampler
 from triptych.training.settings import PretrainSettings, TrainSettings
-from triptych.training.validation import CLASS_MEAN_SHOTS
 
 __all__ = ["check_pretrain_data", "check_train_data"]
 
@@ -23,8 +22,8 @@ def check_pretrain_data(data: str | Path, settings: PretrainSettings) -> None:
             "add images, or ask for a smaller batch"
         )
     _check_episodes(train, min(5, len(train.classes)), 1, queries=1)
-    for shot in CLASS_MEAN_SHOTS:
-        _check_episodes(val, min(5, len(val.classes)), shot)
+    for shot in settings.validation_shots:
+        _check_validation(val, min(5, len(val.classes)), shot, settings.validation_queries)
 
 
 def check_train_data(data: str | Path, settings: TrainSettings, slots: int | None = None) -> None:
@@ -42,8 +41,15 @@ def check_train_data(data: str | Path, settings: TrainSettings, slots: int | Non
     for shot in settings.shots:
         _check_episodes(train, slots or settings.way, shot, settings.queries)
     for shot in settings.validation_shots:
-        _check_episodes(val, slots or min(5, len(val.classes)), shot)
+        _check_validation(val, slots or min(5, len(val.classes)), shot, settings.validation_queries)
 
 
-def _check_episodes(listing: Listing, way: int, shot: int, queries: int = 15) -> None:
+def _check_episodes(listing: Listing, way: int, shot: int, queries: int) -> None:
     EpisodeSampler(listing.labels, way, shot, queries, classes=listing.classes)
+
+
+def _check_validation(listing: Listing, way: int, shot: int, queries: int) -> None:
+    try:
+        _check_episodes(listing, way, shot, queries)
+    except ValueError as error:
+        raise ValueError(f"validation: {error} (validation_shots, validation_queries)") from error

@@ -12,7 +12,7 @@ from triptych.training.feasible import check_pretrain_data
 from triptych.training.run import Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at
 from triptych.training.settings import METHOD, PretrainSettings
-from triptych.training.stages import start_pretraining
+from triptych.training.stages import PretrainStage, start_pretraining
 from triptych.training.validation import observe_levels, validate_class_means
 
 __all__ = ["pretrain"]
@@ -49,6 +49,8 @@ def pretrain(
     epoch_steps = len(stage.train) // settings.batch
     total = settings.epochs * epoch_steps
     with Run(Path(out), settings, stage.context, total, stage.modules, optimizer, resume) as run:
+        if run.owes_validation:
+            _validate(run, stage, settings)
         while run.step < total:
             epoch, position = divmod(run.step, epoch_steps)
             pixels, labels = _batch(stage.train, epoch, position, model.preprocess.side, settings)
@@ -66,11 +68,17 @@ def pretrain(
 
             run.advance(loss.item(), accuracy, learning_rate)
             if run.step % (epoch_steps * settings.validate_every) == 0 or run.step == total:
-                figures = validate_class_means(model, stage.val, stage.precision)
-                observe_levels(model, stage.train, settings.seed)
-                run.validated(model, sum(figures.values()) / len(figures), figures)
+                run.save_before_validation(settings.validation_episodes, settings.validation_shots)
+                _validate(run, stage, settings)
             run.save_if_due()
     return Path(out) / "best.safetensors"
+
+
+def _validate(run: Run, stage: PretrainStage, settings: PretrainSettings) -> None:
+    episodes, shots, queries = settings.validation_episodes, settings.validation_shots, settings.validation_queries
+    figures = validate_class_means(stage.model, stage.val, stage.precision, episodes, shots, queries)
+    observe_levels(stage.model, stage.train, settings.seed)
+    run.validated(stage.model, sum(figures.values()) / len(figures), figures)
 
 
 def _batch(

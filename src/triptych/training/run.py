@@ -4,7 +4,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,7 @@ class Run:
         self.steps = steps
         self.step = 0
         self.best = -math.inf
+        self.owes_validation = False
         recipe = {name: value for name, value in asdict(settings).items() if name != "device"}  # it may go on elsewhere
         self._identity = json.loads(json.dumps({**recipe, **context}))
         self._defaults = json.loads(json.dumps({one.name: one.default for one in fields(settings)}))
@@ -91,6 +92,7 @@ class Run:
         self._checkpoint_seconds = settings.checkpoint_seconds
         self._checkpoint = folder / "checkpoint.pt"
         self._loss = self._accuracy = math.nan
+        self._told = False
         if self._checkpoint.exists():
             if not resume:
                 raise ValueError(
@@ -128,8 +130,19 @@ class Run:
         if self.step % 25 == 0:  # odd, so that two shots that take turns are both seen
             self.log({"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate})
 
+    def save_before_validation(self, episodes: int, shots: Sequence[int]) -> None:
+        """Save, so that a kill in the validation, which may take long, costs no step; it is made up for then."""
+        self.owes_validation = True
+        self._save()
+        shown = " and ".join(f"{shot}-shot" for shot in shots)
+        self._bar.update(self._task, status=f"validating on {episodes} episodes, {shown}")
+        if not self._told:
+            _CONSOLE.print(f"step {self.step}/{self.steps}: saved; validating on {episodes} episodes, {shown}")
+        self._told = True
+
     def validated(self, method: Method, score: float, figures: Mapping[str, float]) -> None:
         """Log a validation, keep the model if it is the best so far, and save."""
+        self.owes_validation = False
         self.log({f"validation/{name}": value for name, value in figures.items()})
         if score > self.best:
             self.best = score
@@ -155,6 +168,7 @@ class Run:
             "identity": self._identity,
             "step": self.step,
             "best": self.best,
+            "owes_validation": self.owes_validation,
             "optimizer": self._optimizer.state_dict(),
             "modules": {name: module.state_dict() for name, module in self._modules.items()},
         }
@@ -168,12 +182,14 @@ class Run:
             state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
             identity = self._of_today(state["identity"])
         except Exception as error:  # torch.load raises many kinds
-            raise ValueError(f"{self._checkpoint}: damaged checkpoint ({error}); remove it to start anew") from error
+            # Without PyTorch's own words, which advise to run the file.
+            reason = type(error).__name__
+            raise ValueError(f"{self._checkpoint}: damaged checkpoint ({reason}); remove it to start anew") from error
         changed = [key for key in self._identity if identity.get(key) != self._identity[key]]
         if changed:
             differences = ", ".join(f"{key} {identity.get(key)!r} -> {self._identity[key]!r}" for key in changed)
             raise ValueError(f"{self.folder}: this run was started differently ({differences}); resume it as it was")
-        self.step, self.best = state["step"], state["best"]
+        self.step, self.best, self.owes_validation = state["step"], state["best"], state.get("owes_validation", False)
         for name, module in self._modules.items():
             module.load_state_dict(state["modules"][name])
         self._optimizer.load_state_dict(state["optimizer"])

@@ -73,6 +73,11 @@ class PretrainSettings(RunSettings):
     )
     jitter: float = setting(0.0, "Strength of the colour jitter; 0 is off.", number(0, 1))
     validate_every: int = setting(1, "Epochs between two validations; the last epoch has one too.", whole(1))
+    validation_episodes: int = setting(500, "Episodes of each validation shot.", whole(1))
+    validation_shots: tuple[int, ...] = setting(
+        (1, 5), "Shot of validation; the mean accuracy of several picks the epoch.", _SHOTS, option="validation_shot"
+    )
+    validation_queries: int = setting(15, "Query images of each class in a validation episode.", whole(1))
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,7 @@ class TrainSettings(RunSettings):
     validation_shots: tuple[int, ...] = setting(
         (1,), "Shot of validation; the mean accuracy of several picks the model.", _SHOTS, option="validation_shot"
     )
+    validation_queries: int = setting(15, "Query images of each class in a validation episode.", whole(1))
 
     def __post_init__(self) -> None:
         super().__post_init__()

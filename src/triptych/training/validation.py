@@ -1,5 +1,7 @@
 """What a model in training is worth: the figures that pick the epoch, or the step."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -13,9 +15,7 @@ from triptych.training.balance import balance_levels
 from triptych.training.closed_form import learn_closed_form
 from triptych.training.settings import TrainSettings
 
-__all__ = ["CLASS_MEAN_SHOTS", "Validation", "observe_levels", "validate_class_means"]
-
-CLASS_MEAN_SHOTS = (1, 5)  # of the validation of pre-training
+__all__ = ["Validation", "observe_levels", "validate_class_means"]
 
 _SEED = 1
 
@@ -39,7 +39,8 @@ class Validation:
     ) -> None:
         way = model.fusion.way or min(5, len(val.classes))
         self.samplers = [
-            EpisodeSampler(val.labels, way, shot, seed=_SEED, classes=val.classes) for shot in settings.validation_shots
+            EpisodeSampler(val.labels, way, shot, settings.validation_queries, _SEED, val.classes)
+            for shot in settings.validation_shots
         ]
         self.train, self.val, self.settings, self.precision = train, val, settings, precision
         self.closed_form = settings.plda_images > 0 and model.learns_closed_form(len(train.classes))
@@ -57,7 +58,8 @@ class Validation:
             model = learn_closed_form(model, self.train, settings.plda_images, self.precision)
         if settings.balance_episodes and isinstance(model.fusion, LevelFusion):
             shots, episodes = settings.validation_shots, settings.balance_episodes
-            model = balance_levels(model, self.val, shots, episodes, precision=self.precision)
+            queries = settings.validation_queries
+            model = balance_levels(model, self.val, shots, episodes, precision=self.precision, queries=queries)
         return model
 
     def _figures(self, model: Method) -> dict[str, float]:
@@ -85,16 +87,21 @@ def observe_levels(model: Method, store: ImageStore, seed: int, episodes: int = 
 
 @torch.inference_mode()
 def validate_class_means(
-    model: Method, store: ImageStore, precision: str = "auto", episodes: int = 500
+    model: Method,
+    store: ImageStore,
+    precision: str = "auto",
+    episodes: int = 500,
+    shots: Sequence[int] = (1, 5),
+    queries: int = 15,
 ) -> dict[str, float]:
-    """5-way 1- and 5-shot accuracy of the nearest class mean (cosine of pooled maps) on seeded episodes."""
+    """5-way accuracy of the nearest class mean (cosine of pooled maps) on seeded episodes, for each shot."""
     model.eval()
     with in_precision(precision, store.images.device.type):
         encoded = encode_images(model, store.images)
     pooled = functional.normalize(encoded.maps.float().mean(dim=(2, 3)), dim=1)
     figures = {}
-    for shot in CLASS_MEAN_SHOTS:
-        sampler = EpisodeSampler(store.labels, min(5, len(store.classes)), shot, classes=store.classes)
+    for shot in shots:
+        sampler = EpisodeSampler(store.labels, min(5, len(store.classes)), shot, queries, classes=store.classes)
         correct = []
         for number in range(episodes):
             episode = sampler[number]
