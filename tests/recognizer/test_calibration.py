@@ -34,7 +34,7 @@ def test_temperature_of_many_is_hardly_held_back() -> None:
     assert _temperature(logits, torch.tensor([0, 1] * 500)) < 1 / 2
 
 
-@pytest.mark.parametrize(("rate", "expected"), [(0.05, 4.0), (0.1, 9.0), (0.001, 0.0), (0.999, 98.0)])
+@pytest.mark.parametrize(("rate", "expected"), [(0.05, 4.0), (0.1, 9.0), (0.29, 28.0), (0.001, 0.0), (0.999, 98.0)])
 def test_threshold_is_the_conformal_quantile(rate: float, expected: float) -> None:
     calibration = Calibration(1.0, 1.0, tuple(float(i) for i in range(99)), (), 1.0, 0.0, 0.0)
     assert calibration.threshold(rate) == expected

@@ -21,6 +21,7 @@ from triptych.data.inputs import LabelledPhotos
 from triptych.evaluation import Accuracy, Episode, versions
 from triptych.interop import chosen_method
 from triptych.methods import Method, weights_hash
+from triptych.recognizer.knowledge import check_inductive
 from triptych.similarity import in_precision
 from triptych.system.devices import usable_device
 from triptych.system.memory import keep_freed_memory
@@ -81,7 +82,7 @@ def compare(
         ``comparison_page`` makes a page of it.
 
     Raises:
-        ValueError: no photos of two classes of which one has a second photo.
+        ValueError: no photos of two classes of which one has a second photo, or a transductive method.
 
     Examples:
         >>> import numpy as np
@@ -97,6 +98,7 @@ def compare(
     started = time.perf_counter()
     keep_freed_memory()
     model = chosen_method(method, backbone).eval().to(usable_device(device))
+    check_inductive(model)
     with in_precision(settings.precision, next(model.parameters()).device.type):
         collection = collect(model, photos, labels, seed=settings.seed, split=split)
         measured = _measured(model, collection, _sampler(collection, settings), settings.repeats)

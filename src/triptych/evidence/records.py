@@ -65,8 +65,8 @@ class ClassEvidence:
         similarities: level -> similarity before fusion.
         contributions: level -> what it adds to the logit, less its mean over all classes: above zero speaks for
             the class, below against it.
-        matches: the pixel level's matches, k for each descriptor of the photo, k being the method's ``pixel_k``. The
-            first name the evidence best: see ``triptych.evidence.naming``.
+        matches: the pixel level's matches, one for each descriptor of the photo in the default method, the level's k
+            in others. The first name the evidence best: see ``triptych.evidence.naming``.
         parts: the part level's matches, the strongest margin first; ``part_k`` for each channel.
         thumbnails: the class's photos as small JPEGs, or b"" where none are kept.
         losses: (rows, columns) what the class's logit above the mean of all classes loses without each patch, by all

@@ -23,7 +23,7 @@ from triptych.similarity import bdc_vectors, inner_products, minus_squared_dista
 __all__ = ["DeepBDC", "DeepBDCConfig"]
 
 _COMPARISONS = {"product": inner_products, "distance": minus_squared_distances}
-_POSITIONS = 25  # of the authors' maps, whose number sets the scale before training
+_POSITIONS = 25  # of ResNet-12's maps of 5 x 5; sets the scale before training. The authors' maps have 10 x 10
 
 
 @dataclass(frozen=True)

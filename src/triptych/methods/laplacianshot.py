@@ -29,7 +29,7 @@ class LaplacianShotConfig(SimpleShotConfig):
 
     Attributes:
         weight: how much the neighbours count, the paper's lambda.
-        neighbours: of each query.
+        neighbours: of each query, itself not counted; the authors' code counts it, and has one more.
         steps: updates of the assignments.
 
     >>> from triptych.methods import LaplacianShotConfig

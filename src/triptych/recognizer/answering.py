@@ -221,8 +221,6 @@ def _least_known(known: Knowledge, unknown: Any, false_alarm: float) -> float:
         raise ValueError("unknown is empty; expected what to call a photo of none of the classes")
     if unknown in known.support:
         raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
-    if not number(0, 1).holds(false_alarm):
-        raise ValueError(f"false_alarm must be between 0 and 1, got {false_alarm!r:.80}")
     return known.threshold(false_alarm)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from math import floor
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from triptych.methods import Encoded, Method
 from triptych.recognizer.leave_one_out import LeftOut, leave_one_out, most_left_out
 from triptych.recognizer.unknowns import known_features, known_score, learn_known_weights
 from triptych.support import Support, restored
+from triptych.system.settings import number
 
 __all__ = [
     "TEMPERATURES",
@@ -36,6 +38,7 @@ _SEARCHED = (-4.0, 4.0)  # of the temperature's logarithm
 # Chosen on groceries, birds and signs; see _temperature_ratio and usual_temperature.
 _LEARNING = 1.3
 _UNTAUGHT = 1.4
+_ROUNDING = 1e-9  # 100 * 0.29 is a little below 29
 TEMPERATURES = (1e-3, 1e3)  # beyond what is searched; a file may hold none below or above
 
 
@@ -77,9 +80,9 @@ class Calibration:
         Raises:
             ValueError: a rate that is not between 0 and 1.
         """
-        if not 0 < false_alarm < 1:
-            raise ValueError(f"false_alarm must be between 0 and 1, got {false_alarm}")
-        rank = max(1, int(false_alarm * (len(self.known) + 1)))
+        if not number(0, 1).holds(false_alarm) or false_alarm in (0, 1):
+            raise ValueError(f"false_alarm must be between 0 and 1, got {false_alarm!r:.80}")
+        rank = max(1, floor(false_alarm * (len(self.known) + 1) + _ROUNDING))
         return self.known[min(rank, len(self.known)) - 1]
 
 

@@ -17,7 +17,7 @@ from triptych.interop import chosen_method
 from triptych.methods import Method
 from triptych.recognizer.answering import Answering, whole_setting
 from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
-from triptych.recognizer.knowledge import Knowledge, fits, of_any_width
+from triptych.recognizer.knowledge import Knowledge, check_inductive, fits, of_any_width
 from triptych.recognizer.notebook import notebook_html
 from triptych.recognizer.threads import one_at_a_time
 from triptych.support import Support, grow, reduced_to, without
@@ -115,8 +115,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         views = whole_setting("views", self.views, MOST_VIEWS)
         components = None if self.components is None else whole_setting("components", self.components)
         method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
-        if method.transductive:
-            raise ValueError(f"method {method.name!r} looks at all queries together; a Recognizer answers one by one")
+        check_inductive(method)
         read = track(read_class_photos(photos, names, method.preprocess), "learning", total=len(photos))
         if components is not None:
             decoded = list(read)

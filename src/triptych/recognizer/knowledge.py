@@ -28,7 +28,17 @@ from triptych.recognizer.unknowns import known_features, known_score
 from triptych.support import Support, encode
 from triptych.system.wording import counted
 
-__all__ = ["Knowledge", "fits", "of_any_width", "ordered"]
+__all__ = ["Knowledge", "check_inductive", "fits", "of_any_width", "ordered"]
+
+
+def check_inductive(method: Method) -> None:
+    """Refuse a method whose scores of a photo depend on what else is asked.
+
+    Raises:
+        ValueError: it is transductive.
+    """
+    if method.transductive:
+        raise ValueError(f"method {method.name!r} looks at all queries together; a Recognizer answers one by one")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +58,9 @@ class Knowledge:
     dtype: np.dtype | None
     learnt: Learnt
     calibrate: bool
+
+    def __post_init__(self) -> None:
+        check_inductive(self.method)
 
     @classmethod
     def learn(

@@ -82,7 +82,8 @@ def fit_cosine_classifier(
 
     Rows of :math:`\hat W` and the :math:`\hat x_i` have unit length. The classifier of Baseline++: Chen, Liu, Kira,
     Wang and Huang, ICLR 2019. The paper starts from random weights and draws batches; here descent
-    starts from the class means and sees all photos, so that the result is always the same. Steps are in float64. No
+    starts from the class means and sees all photos, so that the result is always the same. The scale is 10 by
+    default; the authors' is 2 for up to 200 classes. Steps are in float64. No
     gradient flows through the fit.
 
     >>> import torch
