@@ -4,7 +4,7 @@ python benchmarks/peers.py PHOTOS_DIR --adaptshot OTHER_ENV/bin/python --cache C
     --json benchmarks/results/peers.json
 
 In each split some classes are known and the others unknown; all contenders learn from the same photos and are asked
-about the same others, drawn as `unknown.py` does. What a contender costs is measured on the first split by a process of
+about the same others. What a contender costs is measured on the first split by a process of
 its own, as a user meets it: paths in, answers out, in processor time. adaptshot 0.3.0 is run by the Python of an
 environment that has it (`pip install adaptshot==0.3.0`); without one its row is left out. What was measured is kept in
 CACHE_DIR, so that a run can be stopped and goes on, and several runs can share the splits. Empty it when the code has
@@ -29,8 +29,8 @@ import torch
 from adaptshot_peer import installed_bytes, peak_memory
 from heads import HEADS
 from machine import machine
+from peer_splits import Draw, draw
 from sklearn.metrics import roc_auc_score
-from unknown import Draw, draw
 
 import triptych
 from triptych import Recognizer, load_method
@@ -38,7 +38,9 @@ from triptych.comparison.baselines import pooled
 from triptych.data import list_folder, read_photos
 from triptych.evaluation import Accuracy, versions
 from triptych.methods import Encoded, Method, weights_hash
-from triptych.recognizer.calibration import calibration_error, known_score, learn
+from triptych.recognizer.calibration import calibration_error
+from triptych.recognizer.knowledge import Knowledge
+from triptych.recognizer.unknowns import known_features, known_score, usual_known_weights
 from triptych.similarity import class_members
 from triptych.support import encode, support_of
 from triptych.system.files import write_whole
@@ -56,12 +58,17 @@ def recognised(method: Method, support: Encoded, labels: np.ndarray, asked: Enco
     """What a ``Recognizer`` answers, from encoded photos."""
     members = class_members(torch.from_numpy(labels), len(labels))
     classes = [support_of(method, support[mine]) for mine in members]
-    learnt = learn(method, classes)
-    levels = method.compare(asked.float(), method.adapt([one.summary for one in classes]))
-    logits = learnt.fusion(levels).double()
-    temperature = 1.0 if learnt.calibration is None else learnt.calibration.temperature
-    probabilities = (logits / temperature).softmax(1).numpy()
-    return probabilities.argmax(1), probabilities.max(1), known_score(logits).numpy()
+    learnt = Knowledge.learn(method, dict(enumerate(classes)), None, calibrate=True)
+    levels = method.compare(asked.float(), learnt.classes)
+    probabilities = learnt.probabilities(learnt.logits(levels))
+    features = known_features(learnt.fusion.contributions(levels), method.absolute_levels)
+    calibrated = learnt.learnt.calibration
+    weights = (
+        usual_known_weights(len(levels), len(method.absolute_levels))
+        if calibrated is None
+        else torch.tensor(calibrated.known_weights, dtype=torch.float64)
+    )
+    return probabilities.argmax(1), probabilities.max(1), known_score(features, weights).numpy()
 
 
 def headed(name: str, support: Encoded, labels: np.ndarray, asked: Encoded) -> Forecast:

@@ -267,7 +267,7 @@ def test_covering_the_named_patches_costs_more_than_others(shared: Path) -> None
 
     classes = sorted(path for path in (shared / "data" / "grocery").iterdir() if path.is_dir())[:40:5]
     photos = [sorted(folder.iterdir()) for folder in classes]
-    recognizer = Recognizer(calibrate=False).fit(
+    recognizer = Recognizer("mml-efficientnet-lite0", calibrate=False).fit(
         [path for mine in photos for path in mine[:5]], [folder.name for folder in classes for _ in range(5)]
     )
     rng = np.random.default_rng(0)
