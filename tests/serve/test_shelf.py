@@ -99,6 +99,39 @@ def test_undo_ends(shelf: Shelf) -> None:
         shelf.undo()
 
 
+def test_twenty_changes_can_be_undone(shelf: Shelf) -> None:
+    names = [f"plum {number}" for number in range(21)]
+    for name in names:
+        shelf.change(lambda index, name=name: index.with_class(name))
+    assert shelf.undoable == 20
+    with pytest.raises(ChangedMeanwhile):
+        shelf.undo(0)
+    for _ in range(20):
+        shelf.undo()
+    assert shelf.index.classes == ("apple", "pear", "plum 0")
+    assert shelf.undoable == 0
+
+
+def test_a_photo_that_was_not_learnt_is_kept(shelves: Shelves, data: Path, method_file: str) -> None:
+    shelf = shelves.create("fruit")
+    for label in ("apple", "pear"):
+        shelf.change(lambda index, label=label: index.with_class(label))
+    filled(shelf)
+    staged, whole = shelf.stage(png(0, 9)), png(0, 9).data
+    staged.place.write_bytes(whole[:100])  # the disk cannot read all of it now
+    shelf.add("apple", [staged])
+    assert settled(shelf).lost == (staged.id,)
+    shelves.stop()
+    assert files(shelf) == {staged.id}
+    (shelf.folder.path / "photos" / staged.id).write_bytes(whole)
+    again = Shelves(data, method_file, "cpu")
+    learnt = settled(again.get(shelf.id))
+    again.stop()
+    assert learnt.lost == ()
+    assert staged.id in learnt.support["apple"].ids
+    assert files(shelf) == set()
+
+
 def test_without_photos_kept_a_removal_is_for_good(shelves: Shelves) -> None:
     shelf = shelves.create("fruit")
     for label in ("apple", "pear"):
@@ -214,6 +247,15 @@ def test_a_file_that_is_none_leaves_nothing_behind(shelves: Shelves, data: Path,
     with pytest.raises(ValueError, match=r"x\.triptych"):
         shelves.load(tmp_path / "x.triptych")
     assert len(shelves) == 0
+    assert {place.name for place in data.iterdir()} == {".shelves.lock"}
+
+
+def test_what_a_crash_left_is_removed(shelves: Shelves, data: Path, method_file: str) -> None:
+    shelves.stop()
+    (data / ".new-0123.triptych").write_bytes(b"half of an upload")
+    (data / ".gone-0123").mkdir()
+    (data / ".gone-0123" / "shelf.json").write_bytes(b"{}")
+    Shelves(data, method_file, "cpu").stop()
     assert {place.name for place in data.iterdir()} == {".shelves.lock"}
 
 
