@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from registry import small_method_of
 from shelved import filled, png, put, settled
 
 from triptych import ImageError, Recognizer
@@ -113,7 +114,7 @@ def test_twenty_changes_can_be_undone(shelf: Shelf) -> None:
 
 
 def test_a_photo_that_was_not_learnt_is_kept(shelves: Shelves, data: Path, method_file: str) -> None:
-    shelf = shelves.create("fruit")
+    shelf = shelves.create("fruit", keep_photos=False)
     for label in ("apple", "pear"):
         shelf.change(lambda index, label=label: index.with_class(label))
     filled(shelf)
@@ -133,7 +134,7 @@ def test_a_photo_that_was_not_learnt_is_kept(shelves: Shelves, data: Path, metho
 
 
 def test_without_photos_kept_a_removal_is_for_good(shelves: Shelves) -> None:
-    shelf = shelves.create("fruit")
+    shelf = shelves.create("fruit", keep_photos=False)
     for label in ("apple", "pear"):
         shelf.change(lambda index, label=label: index.with_class(label))
     filled(shelf)
@@ -143,7 +144,7 @@ def test_without_photos_kept_a_removal_is_for_good(shelves: Shelves) -> None:
 
 
 def test_a_removed_photo_can_be_added_again_at_once(shelves: Shelves) -> None:
-    shelf = shelves.create("fruit")
+    shelf = shelves.create("fruit", keep_photos=False)
     for label in ("apple", "pear"):
         shelf.change(lambda index, label=label: index.with_class(label))
     filled(shelf)
@@ -228,6 +229,34 @@ def test_findings_name_the_photo_in_the_wrong_class(shelf: Shelf) -> None:
     assert found.left_out == 11
     assert wrong in {one.photo for one in found.suspects if one.label == "apple" and one.answer == "pear"}
     assert sum(pair.count for pair in found.confused) == found.left_out - found.right
+
+
+def test_findings_have_the_probabilities_of_photos_left_out() -> None:
+    photos = [png(kind, number) for kind, number in ((0, 0), (0, 1), (1, 9), (1, 0), (1, 1), (1, 2))]
+    recognizer = Recognizer(small_method_of("matching-context-conv64f")).fit(photos, np.repeat(["apple", "pear"], 3))
+    known, found = recognizer.knowledge_, findings(recognizer)
+    assert found is not None
+    assert known.learnt.calibration is not None
+    left_out, temperature = known.learnt.left_out, known.learnt.calibration.left_out_temperature
+    assert temperature != known.temperature
+    own = (known.logits(left_out.levels) / temperature).softmax(1).gather(1, left_out.truth[:, None])[:, 0]
+    place = left_out.photos.index(found.suspects[0].photo)
+    assert found.suspects[0].own == pytest.approx(float(own[place]))
+
+
+def test_trouble_ends_with_the_state_that_had_it(shelves: Shelves) -> None:
+    bad = [shelves.create(name) for name in ("apples", "pears")]
+    for shelf in bad:
+        shelf.change(lambda index: index.with_class("apple"))
+        staged = shelf.stage(png(0, 0))
+        staged.place.unlink()
+        staged.place.mkdir()  # no file can be read there
+        shelf.add("apple", [staged])
+    shelves.stop()
+    assert all(shelves.trouble(shelf.id) for shelf in bad)
+    bad[0].change(lambda index: index.without_class("apple"))
+    shelves.delete(bad[1].id)
+    assert [shelves.trouble(shelf.id) for shelf in bad] == [None, None]
 
 
 def test_a_file_becomes_a_shelf(shelves: Shelves, tmp_path: Path, method_file: str) -> None:

@@ -236,7 +236,7 @@ class Shelf:
             self._tell(_assembled(before, index.revision, support, lost))
 
     def calibrate(self) -> None:
-        """Leave photos out, and save. A change meanwhile makes it vain; then nothing happens."""
+        """Leave photos out, and save. If the shelf changes meanwhile, the result is dropped."""
         with self._saving:
             learnt = self.learnt
             if learnt.recognizer is None or learnt.revision != self._index.revision:

@@ -107,7 +107,7 @@ class Shelves:
                     del self._awake[other]
             return shelf
 
-    def create(self, name: str, keep_photos: bool = False) -> Shelf:
+    def create(self, name: str, keep_photos: bool = True) -> Shelf:
         """A new shelf without classes.
 
         Raises:
@@ -149,6 +149,7 @@ class Shelves:
             gone = self.folder / f"{_GONE}{id}"
             shelf.folder.path.rename(gone)
             del self._shelves[id], self._awake[id]
+            self._learner.forget(id)
         shutil.rmtree(gone, ignore_errors=True)
 
     def trouble(self, id: str) -> str | None:
