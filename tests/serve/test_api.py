@@ -164,6 +164,20 @@ def test_a_state_that_is_yet_to_come_is_not_waited_for(client: Client, fruit: st
         assert failure(call).kind == "no-such-revision"
 
 
+def test_settled_without_a_revision_waits_for_the_present_one(client: Client, fruit: str) -> None:
+    client.add_photos(fruit, "apple", [png(0, number) for number in range(10, 16)])
+    state = client.state(fruit, settled=True, seconds=30)
+    assert state["settled"]
+    assert (state["revision"], state["left_out"]) == (client.shelf(fruit)["revision"], 12)
+    assert 0 <= state["ece"] <= 1
+
+
+def test_photos_are_kept_unless_somebody_says_not_to(client: Client) -> None:
+    assert client.create_shelf("fruit")["keep_photos"]
+    assert client.ask("POST", "/v1/shelves", {"name": "plums"}).json["keep_photos"]
+    assert not client.create_shelf("figs", keep_photos=False)["keep_photos"]
+
+
 def test_a_shelf_that_is_gone_takes_no_photo(client: Client, fruit: str, service: Running) -> None:
     shelf = service.shelves.get(fruit)
     client.delete_shelf(fruit)

@@ -45,6 +45,7 @@ def test_a_page_of_another_site_cannot_send(service: Running, fruit: str) -> Non
     for headers in (
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://localhost:1"},
         {"Sec_Fetch_Site": "cross-site"},
         {"Sec_Fetch_Site": "same-site"},
@@ -88,6 +89,13 @@ def test_others_need_the_token(data: Path, method_file: str) -> None:
             assert status(service.host, Cookie=cookie.split(";")[0]) == 200
             with pytest.raises(ServiceError, match="not the token"):
                 client.ask("POST", "/v1/session", {"token": "x"})
+
+
+def test_without_a_token_no_cookie_is_kept(client: Client) -> None:
+    for token in ("x", "€uro"):
+        reply = client.ask("POST", "/v1/session", {"token": token})
+        assert reply.status == 204
+        assert "set-cookie" not in reply.headers
 
 
 def test_to_let_others_ask_needs_a_token() -> None:
@@ -148,6 +156,15 @@ def test_uploads_are_bounded(data: Path, method_file: str) -> None:
             assert (caught.value.status, caught.value.kind) == found
         assert client.ask("GET", "/metrics").data.count(b"triptych_upload_bytes 0") == 1
         assert list((data / id / "incoming").iterdir()) == []
+
+
+def test_a_class_called_like_an_upload_is_bounded(client: Client, fruit: str) -> None:
+    for name in ("x/photos", "predict"):
+        client.create_class(fruit, name)
+        large = b'{"name": "y"' + b" " * 200_000 + b"}"
+        path = f"/v1/shelves/{fruit}/classes/{name}"
+        assert _failure(client, "PATCH", path, large, {}) == (413, "too-large")
+        assert _failure(client, "PATCH", path, _unannounced(large), {}) == (411, "no-length")
 
 
 def test_memory_for_uploads_is_bounded(data: Path, method_file: str) -> None:

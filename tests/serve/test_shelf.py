@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from registry import small_method_of
 from shelved import filled, png, put, settled
 
 from triptych import ImageError, Recognizer
@@ -99,8 +100,41 @@ def test_undo_ends(shelf: Shelf) -> None:
         shelf.undo()
 
 
+def test_twenty_changes_can_be_undone(shelf: Shelf) -> None:
+    names = [f"plum {number}" for number in range(21)]
+    for name in names:
+        shelf.change(lambda index, name=name: index.with_class(name))
+    assert shelf.undoable == 20
+    with pytest.raises(ChangedMeanwhile):
+        shelf.undo(0)
+    for _ in range(20):
+        shelf.undo()
+    assert shelf.index.classes == ("apple", "pear", "plum 0")
+    assert shelf.undoable == 0
+
+
+def test_a_photo_that_was_not_learnt_is_kept(shelves: Shelves, data: Path, method_file: str) -> None:
+    shelf = shelves.create("fruit", keep_photos=False)
+    for label in ("apple", "pear"):
+        shelf.change(lambda index, label=label: index.with_class(label))
+    filled(shelf)
+    staged, whole = shelf.stage(png(0, 9)), png(0, 9).data
+    staged.place.write_bytes(whole[:100])  # the disk cannot read all of it now
+    shelf.add("apple", [staged])
+    assert settled(shelf).lost == (staged.id,)
+    shelves.stop()
+    assert files(shelf) == {staged.id}
+    (shelf.folder.path / "photos" / staged.id).write_bytes(whole)
+    again = Shelves(data, method_file, "cpu")
+    learnt = settled(again.get(shelf.id))
+    again.stop()
+    assert learnt.lost == ()
+    assert staged.id in learnt.support["apple"].ids
+    assert files(shelf) == set()
+
+
 def test_without_photos_kept_a_removal_is_for_good(shelves: Shelves) -> None:
-    shelf = shelves.create("fruit")
+    shelf = shelves.create("fruit", keep_photos=False)
     for label in ("apple", "pear"):
         shelf.change(lambda index, label=label: index.with_class(label))
     filled(shelf)
@@ -110,7 +144,7 @@ def test_without_photos_kept_a_removal_is_for_good(shelves: Shelves) -> None:
 
 
 def test_a_removed_photo_can_be_added_again_at_once(shelves: Shelves) -> None:
-    shelf = shelves.create("fruit")
+    shelf = shelves.create("fruit", keep_photos=False)
     for label in ("apple", "pear"):
         shelf.change(lambda index, label=label: index.with_class(label))
     filled(shelf)
@@ -197,6 +231,34 @@ def test_findings_name_the_photo_in_the_wrong_class(shelf: Shelf) -> None:
     assert sum(pair.count for pair in found.confused) == found.left_out - found.right
 
 
+def test_findings_have_the_probabilities_of_photos_left_out() -> None:
+    photos = [png(kind, number) for kind, number in ((0, 0), (0, 1), (1, 9), (1, 0), (1, 1), (1, 2))]
+    recognizer = Recognizer(small_method_of("matching-context-conv64f")).fit(photos, np.repeat(["apple", "pear"], 3))
+    known, found = recognizer.knowledge_, findings(recognizer)
+    assert found is not None
+    assert known.learnt.calibration is not None
+    left_out, temperature = known.learnt.left_out, known.learnt.calibration.left_out_temperature
+    assert temperature != known.temperature
+    own = (known.logits(left_out.levels) / temperature).softmax(1).gather(1, left_out.truth[:, None])[:, 0]
+    place = left_out.photos.index(found.suspects[0].photo)
+    assert found.suspects[0].own == pytest.approx(float(own[place]))
+
+
+def test_trouble_ends_with_the_state_that_had_it(shelves: Shelves) -> None:
+    bad = [shelves.create(name) for name in ("apples", "pears")]
+    for shelf in bad:
+        shelf.change(lambda index: index.with_class("apple"))
+        staged = shelf.stage(png(0, 0))
+        staged.place.unlink()
+        staged.place.mkdir()  # no file can be read there
+        shelf.add("apple", [staged])
+    shelves.stop()
+    assert all(shelves.trouble(shelf.id) for shelf in bad)
+    bad[0].change(lambda index: index.without_class("apple"))
+    shelves.delete(bad[1].id)
+    assert [shelves.trouble(shelf.id) for shelf in bad] == [None, None]
+
+
 def test_a_file_becomes_a_shelf(shelves: Shelves, tmp_path: Path, method_file: str) -> None:
     photos = [png(kind, number) for kind in range(2) for number in range(2)]
     Recognizer(method_file).fit(photos, [7, 7, 8, 8]).save(tmp_path / "numbers.triptych")
@@ -214,6 +276,15 @@ def test_a_file_that_is_none_leaves_nothing_behind(shelves: Shelves, data: Path,
     with pytest.raises(ValueError, match=r"x\.triptych"):
         shelves.load(tmp_path / "x.triptych")
     assert len(shelves) == 0
+    assert {place.name for place in data.iterdir()} == {".shelves.lock"}
+
+
+def test_what_a_crash_left_is_removed(shelves: Shelves, data: Path, method_file: str) -> None:
+    shelves.stop()
+    (data / ".new-0123.triptych").write_bytes(b"half of an upload")
+    (data / ".gone-0123").mkdir()
+    (data / ".gone-0123" / "shelf.json").write_bytes(b"{}")
+    Shelves(data, method_file, "cpu").stop()
     assert {place.name for place in data.iterdir()} == {".shelves.lock"}
 
 

@@ -1,6 +1,7 @@
 """The page in a browser, as a person uses it. ``make test-web`` runs this."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,47 @@ def test_teach_ask_and_see_why(page: Any, files: Path) -> None:
     lines = saved.value.path().read_text().splitlines()
     assert lines[0] == "image,label,probability,none_of_these,in_support,error,p_apple,p_pear"
     assert len(lines) == 3
+
+
+def test_photos_of_one_name_are_not_confused(page: Any, files: Path) -> None:
+    page.fill("#class-name", "apple")
+    page.press("#class-name", "Enter")
+    field = page.get_by_label("add photos to apple")
+    for kind in range(2):
+        data = (files / f"{kind}-0.png").read_bytes()
+        field.set_input_files([{"name": "photo.png", "mimeType": "image/png", "buffer": data}])
+        api.expect(photos_of(page, "apple")).to_have_count(kind + 1, timeout=LONG)
+    addresses = photos_of(page, "apple").evaluate_all("all => all.map((one) => one.src)")
+    assert len(set(addresses)) == 2
+    api.expect(photos_of(page, "apple").first).to_have_attribute("src", re.compile("thumbnail"), timeout=LONG)
+    api.expect(photos_of(page, "apple").last).to_have_attribute("src", re.compile("thumbnail"), timeout=LONG)
+
+
+def test_photos_go_to_the_shelf_that_they_were_meant_for(page: Any, files: Path, service: Running) -> None:
+    shelves = [service.shelves.create(name) for name in ("first", "other")]
+    for shelf in shelves:
+        shelf.change(lambda index: index.with_class("apple"))
+    first = shelves[0].id
+    photos = sorted(files.glob("*.png"))
+    chosen = [
+        {"name": f"{number}.png", "mimeType": "image/png", "buffer": one.read_bytes()}
+        for number, one in enumerate(photos)
+    ]
+    page.goto(f"{service.address}/#{first}")
+    page.reload()  # now both can be chosen
+    held: list[Any] = []
+    page.route("**/photos", lambda route: held.append(route))
+    page.get_by_label("add photos to apple").set_input_files(chosen)  # in two uploads
+    page.wait_for_function("document.getElementById('status').textContent.startsWith('Adding photo 1')")
+    page.select_option("#shelf", label="other")
+    page.wait_for_url(lambda url: not url.endswith(first))
+    page.unroute("**/photos")
+    counts = [len(service.shelves.get(first).index.photos)]
+    while counts[-1] < len(chosen) and len(counts) < 100:
+        page.wait_for_timeout(50)
+        counts.append(len(service.shelves.get(first).index.photos))
+    assert counts[-1] == len(chosen)
+    assert not page.url.endswith(first)
 
 
 def test_what_was_taught_is_there_after_a_reload(page: Any, files: Path) -> None:

@@ -71,6 +71,18 @@ def test_the_umask_decides_who_may_read(tmp_path, mask):
     assert stat.S_IMODE((tmp_path / "result").stat().st_mode) == 0o666 & ~mask
 
 
+def test_the_folder_is_on_the_disk_when_it_returns(tmp_path, monkeypatch):
+    real, brought = os.fsync, []
+
+    def fsync(descriptor):
+        brought.append((os.fstat(descriptor).st_ino, (tmp_path / "file").exists()))
+        real(descriptor)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    write_whole(tmp_path / "file", b"whole")
+    assert brought == [((tmp_path / "file").stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+
+
 def test_a_full_disk_keeps_the_old_file_and_leaves_no_part(tmp_path):
     path = tmp_path / "result"
     path.write_bytes(b"old")

@@ -7,6 +7,7 @@ from triptych.evidence.formats import FORMATS
 from triptych.evidence.lettering import lettering
 from triptych.evidence.page import Drawable, Page
 from triptych.evidence.rows import TITLE, draw_headings, draw_legend, draw_row, title_of
+from triptych.system.extras import extra
 
 __all__ = ["draw_explanation"]
 
@@ -42,11 +43,9 @@ def draw_explanation(explanation: Drawable, ending: str = ".png") -> bytes:
     """
     if ending not in FORMATS:
         raise ValueError(f"a picture ends in {', '.join(FORMATS)}, got {ending!r}")
-    try:
+    with extra("plot", "drawing needs matplotlib"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise RuntimeError("drawing needs matplotlib: pip install 'triptych[plot]'") from error
     _warn_of_boxes([str(evidence.label) for evidence in explanation.classes])
     figure = Figure(dpi=_DPI, facecolor="white")
     figure.set_layout_engine("none")

@@ -95,7 +95,7 @@ class Client:
         """All shelves: id, name, number of classes and photos, revision."""
         return self.ask("GET", "/v1/shelves").json["shelves"]
 
-    def create_shelf(self, name: str, keep_photos: bool = False) -> dict[str, Any]:
+    def create_shelf(self, name: str, keep_photos: bool = True) -> dict[str, Any]:
         """Make a shelf without classes."""
         return self.ask("POST", "/v1/shelves", {"name": name, "keep_photos": keep_photos}).json
 

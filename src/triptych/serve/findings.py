@@ -78,7 +78,8 @@ def findings(recognizer: Recognizer) -> Findings | None:
     left_out, calibration = known.learnt.left_out, known.learnt.calibration
     if calibration is None:
         return None
-    probabilities = known.probabilities(known.logits(left_out.levels))
+    logits = known.logits(left_out.levels) / calibration.left_out_temperature
+    probabilities = logits.softmax(1).cpu().numpy()
     truth, answers = left_out.truth.cpu().numpy(), probabilities.argmax(1)
     return Findings(
         left_out=len(truth),

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from triptych.serve.index import ID, Index
-from triptych.system.files import read_plain, write_whole
+from triptych.system.files import read_plain, sync_folder, write_whole
 
 __all__ = ["ShelfFolder"]
 
@@ -42,7 +42,7 @@ class ShelfFolder:
         self.path.mkdir()
         self.open_folders()
         self.write_index(index)
-        _sync(self.path.parent)
+        sync_folder(self.path.parent)
 
     def open_folders(self) -> None:
         """Make the folders for photos, and forget photos that nobody has been told of."""
@@ -65,7 +65,6 @@ class ShelfFolder:
     def write_index(self, index: Index) -> None:
         """Replace the index, whole or not at all; after it, a crash loses nothing of it."""
         write_whole(self.index_file, index.to_bytes())
-        _sync(self.path)
 
     def stage(self, data: bytes) -> Path:
         """Write a photo that is not on the shelf yet, down to the disk.
@@ -89,7 +88,7 @@ class ShelfFolder:
         for photo, place in staged.items():
             os.replace(place, self._place(photo))
         if staged:
-            _sync(self._photos)
+            sync_folder(self._photos)
 
     def drop(self, staged: Iterable[Path]) -> None:
         """Forget staged photos; those that were taken are not there any more."""
@@ -114,22 +113,7 @@ class ShelfFolder:
                 with suppress(OSError):
                     place.unlink()
 
-    def bytes_used(self) -> int:
-        """Of all files."""
-        places = [self.index_file, self.recognizer_file, *self._photos.iterdir()]
-        return sum(place.stat().st_size for place in places if place.is_file())
-
     def _place(self, photo: str) -> Path:
         if not ID.fullmatch(photo):
             raise ValueError(f"{photo!r:.80} is no id of a photo; expected 32 hexadecimal digits")
         return self._photos / photo
-
-
-def _sync(folder: Path) -> None:
-    """Bring a folder's entries to the disk, where the system can."""
-    with suppress(OSError):  # Windows opens no folder
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

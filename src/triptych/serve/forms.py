@@ -58,7 +58,7 @@ class NewShelf(BaseModel):
 
     model_config = _example(name="fruit", keep_photos=True)
     name: str = Field(max_length=LONGEST_NAME)
-    keep_photos: bool = Field(False, description="Whether the photos' files stay beside what is learnt from them.")
+    keep_photos: bool = Field(True, description="Whether the photos' files stay beside what is learnt from them.")
 
 
 class ShelfChange(BaseModel):
@@ -275,7 +275,7 @@ class State(BaseModel):
     lost: list[str] = Field(description="Ids of photos whose files are gone or damaged.")
     left_out: int = Field(description="Photos that were left out and recognised by the others.")
     right: int
-    off: float | None = Field(description="By how much probabilities are off on average, 0 to 1.")
+    ece: float | None = Field(description="By how much probabilities are off on average, 0 to 1.")
     confused: list[dict[str, Any]] = Field(description="label, answer, count; the most often confused first.")
     suspects: list[dict[str, Any]] = Field(description="photo, label, answer, own, probability; the clearest first.")
 
@@ -292,7 +292,7 @@ class State(BaseModel):
             lost=list(learnt.lost),
             left_out=0 if found is None else found.left_out,
             right=0 if found is None else found.right,
-            off=None if found is None else found.ece,
+            ece=None if found is None else found.ece,
             confused=[] if found is None else [vars(one) for one in found.confused],
             suspects=[] if found is None else [vars(one) for one in found.suspects],
         )

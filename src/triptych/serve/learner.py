@@ -25,8 +25,13 @@ class Learner:
         self._fast = _Worker("triptych-learn", self._doing(Shelf.learn, self._slow.put))
 
     def put(self, shelf: Shelf) -> None:
-        """A shelf that has changed."""
+        """A shelf that has changed; what was wrong with an earlier state of it is forgotten."""
+        self.forget(shelf.id)
         self._fast.put(shelf)
+
+    def forget(self, id: str) -> None:
+        """Tell no trouble of a shelf any more."""
+        self.trouble.pop(id, None)
 
     def stop(self) -> None:
         """Finish what has been put, and end."""

@@ -39,7 +39,8 @@ def learnt_from(
             continue
         fresh = [photo for photo in ids if photo not in pool]
         read = list(_read(method, index, fresh, photo_file))
-        lost += [photo for photo in fresh if photo not in {one.id for one in read}]
+        there = {one.id for one in read}
+        lost += [photo for photo in fresh if photo not in there]
         parts = list(_parts([pool[photo] for photo in ids if photo in pool]))
         parts += grow(method, ((label, photo) for photo in read), {}, views, thumbnails=True).values()
         if parts:
@@ -50,9 +51,8 @@ def learnt_from(
 def _read(
     method: Method, index: Index, photos: list[str], photo_file: Callable[[str], bytes | None]
 ) -> Iterator[Photo]:
-    sources = ((photo, photo_file(photo)) for photo in photos)
-    there = [(photo, NamedBytes(data, index.photos[photo].name)) for photo, data in sources if data]
-    for (photo, _), read in zip(there, read_photos([one for _, one in there], method.preprocess), strict=True):
+    sources = (NamedBytes(photo_file(photo) or b"", index.photos[photo].name) for photo in photos)  # a few at a time
+    for photo, read in zip(photos, read_photos(sources, method.preprocess), strict=True):
         if isinstance(read, Photo):
             yield replace(read, id=photo)  # that under which the shelf knows it
 

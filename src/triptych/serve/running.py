@@ -9,6 +9,7 @@ from types import FrameType
 
 from triptych.serve.settings import LOOPBACK, Settings
 from triptych.serve.shelves import opened
+from triptych.system.extras import extra
 from triptych.weights import DEFAULT
 
 __all__ = ["LEAST_TOKEN", "check_token", "serve"]
@@ -49,12 +50,10 @@ def serve(
         OSError: the address is taken.
     """
     check_token(host, token, hosts)
-    try:
+    with extra("serve", "the service needs FastAPI and uvicorn"):
         import uvicorn
 
         from triptych.serve.app import create_app
-    except ImportError as error:
-        raise RuntimeError(f"the service needs FastAPI and uvicorn ({error}): pip install 'triptych[serve]'") from error
     with closing(_listening(host, port)) as listener, opened(data, method, device) as shelves, _ending():
         shelves.warm()
         shown = "" if file is None else f"#{shelves.load(file).id}"

@@ -147,10 +147,14 @@ class Shelf:
         with self._turn:
             if not self._history:
                 raise ValueError("there is nothing to undo")
-            before = self._history[-1]
-            index = self._changing(lambda now: before.after(now.revision), revision)
-            for _ in range(min(2, len(self._history))):  # what was undone, and the undoing
-                self._history.pop()
+            before = self._history.pop()  # first, so that the undoing pushes no older step out
+            try:
+                index = self._changing(lambda now: before.after(now.revision), revision)
+            except BaseException:
+                self._history.append(before)
+                raise
+            if self._history:
+                self._history.pop()  # the undoing
             return index
 
     def stage(self, photo: NamedBytes) -> Staged:
@@ -232,7 +236,7 @@ class Shelf:
             self._tell(_assembled(before, index.revision, support, lost))
 
     def calibrate(self) -> None:
-        """Leave photos out, and save. A change meanwhile makes it vain; then nothing happens."""
+        """Leave photos out, and save. If the shelf changes meanwhile, the result is dropped."""
         with self._saving:
             learnt = self.learnt
             if learnt.recognizer is None or learnt.revision != self._index.revision:
@@ -352,10 +356,12 @@ class Shelf:
 
     def _tidy(self) -> None:
         """Remove files of photos that nobody can ask for, or that must not be kept once they are learnt."""
-        index = self._index
+        index, learnt = self._index, self._learnt
+        if learnt is not None and not index.keep_photos and self._saved == index.revision == learnt.revision:
+            self.folder.keep_only(learnt.lost)
+            return
         states = [index, *self._history] if index.keep_photos else [index]
-        learnt = not index.keep_photos and self._saved == index.revision
-        self.folder.keep_only(set() if learnt else {photo for state in states for photo in state.photos})
+        self.folder.keep_only({photo for state in states for photo in state.photos})
 
     def _tell(self, learnt: Learnt) -> None:
         with self._news:

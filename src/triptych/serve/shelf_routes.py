@@ -76,8 +76,9 @@ def shelf_routes(service: Service) -> APIRouter:
     @routes.get("")
     async def list_shelves() -> ShelfList:
         """All shelves, by name."""
+        shelves = await service.on_disk(lambda: list(service.shelves))
         damaged = [Damaged(id=id, detail=why) for id, why in service.shelves.damaged.items()]
-        return ShelfList(shelves=[_line(shelf) for shelf in service.shelves], damaged=damaged)
+        return ShelfList(shelves=[_line(shelf) for shelf in shelves], damaged=damaged)
 
     @routes.post("", status_code=201)
     async def create_shelf(form: NewShelf, response: Response) -> ShelfForm:
@@ -152,6 +153,8 @@ def shelf_routes(service: Service) -> APIRouter:
     ) -> State:
         """What is learnt of a shelf: accuracy with each photo left out, confused classes, photos to look at."""
         shelf = await service.shelf(id)
+        if settled and revision is None:
+            revision = shelf.index.revision
         learnt = await service.learnt(shelf, revision, settled, seconds)
         found = await service.on_disk(lambda: None if learnt.recognizer is None else findings(learnt.recognizer))
         return State.of(shelf, learnt, found, service.shelves.trouble(id))

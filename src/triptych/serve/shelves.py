@@ -5,7 +5,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from threading import Lock, RLock
@@ -77,7 +77,7 @@ class Shelves:
         self.damaged: dict[str, str] = {}
         for place in sorted(folder.iterdir()):
             if place.name.startswith((_NEW, _GONE)):
-                shutil.rmtree(place, ignore_errors=True)
+                _remove(place)
             elif _ID.fullmatch(place.name) and place.is_dir():
                 self._found(place)
 
@@ -107,7 +107,7 @@ class Shelves:
                     del self._awake[other]
             return shelf
 
-    def create(self, name: str, keep_photos: bool = False) -> Shelf:
+    def create(self, name: str, keep_photos: bool = True) -> Shelf:
         """A new shelf without classes.
 
         Raises:
@@ -149,6 +149,7 @@ class Shelves:
             gone = self.folder / f"{_GONE}{id}"
             shelf.folder.path.rename(gone)
             del self._shelves[id], self._awake[id]
+            self._learner.forget(id)
         shutil.rmtree(gone, ignore_errors=True)
 
     def trouble(self, id: str) -> str | None:
@@ -198,6 +199,15 @@ class Shelves:
             if name not in self._methods:
                 self._methods[name] = load_method(name, self._device)
             return self._methods[name]
+
+
+def _remove(place: Path) -> None:
+    """A folder, or an uploaded file; what cannot be removed now is tried again at the next start."""
+    if place.is_dir():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            place.unlink()
 
 
 def _index_of(recognizer: Recognizer, name: str, method: str, source: str) -> Index:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from triptych.similarity.common import at_least_float32, without_autocast
+from triptych.system.extras import extra
 
 __all__ = ["earth_movers_similarity", "transported"]
 
@@ -87,8 +88,6 @@ def _shares(products: Float[Tensor, "Q M"]) -> Float[Tensor, "Q M"]:
 
 
 def _pot() -> Any:
-    try:
+    with extra("emd", "DeepEMD needs POT"):
         import ot
-    except ImportError as error:
-        raise RuntimeError(f"DeepEMD needs POT ({error}): pip install 'triptych[emd]'") from error
     return ot

@@ -29,6 +29,7 @@ __all__ = [
     "read_packed",
     "read_plain",
     "remove_abandoned",
+    "sync_folder",
     "turn_to_write",
     "unpack",
     "write_whole",
@@ -167,6 +168,8 @@ def _check_format(content: Any, format: str, name: str) -> None:
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write beside the place, flush to the disk, and move there: a reader or a crash never sees half a file.
 
+    After it, a crash loses nothing of it.
+
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; the message names the file.
 
@@ -213,6 +216,22 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's entries to the disk, where the system can.
+
+    >>> from pathlib import Path
+    >>> from triptych.system.files import sync_folder
+    >>> sync_folder(Path())
+    """
+    with suppress(OSError):  # Windows opens no folder
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -40,7 +40,7 @@ function form(files) {
 
 export const session = (token) => ask("POST", "v1/session", { json: { token } });
 export const listShelves = () => ask("GET", "v1/shelves");
-export const createShelf = (name) => ask("POST", "v1/shelves", { json: { name, keep_photos: false } });
+export const createShelf = (name) => ask("POST", "v1/shelves", { json: { name, keep_photos: true } });
 export const getShelf = (id) => ask("GET", of(id));
 export const changeShelf = (id, change) => ask("PATCH", of(id), { json: change });
 export const deleteShelf = (id, revision) => ask("DELETE", of(id), { revision });

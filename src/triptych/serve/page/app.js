@@ -3,7 +3,7 @@
 import * as answers from "./answers.js";
 import * as api from "./api.js";
 import { hasCamera, openCamera } from "./camera.js";
-import { forget, remember, showClasses } from "./classes.js";
+import { forget, remember, showClasses, showThumbnails } from "./classes.js";
 import { askFor, byId, confirmed, counted } from "./dom.js";
 import { chosenFolders, pasted, takesDrops } from "./files.js";
 import { showTrust } from "./trust.js";
@@ -43,6 +43,7 @@ async function watch() {
   if (filled < 2) {
     say(`Give it photos of ${filled ? "one more class" : "two classes"}.`);
     showTrust(shelf, { left_out: 0, lost: [], confused: [], suspects: [] }, act);
+    if (filled) await watchOne(mine, id, revision);
     return;
   }
   say("Learning");
@@ -53,9 +54,20 @@ async function watch() {
         state = await api.state(id, revision, settled);
       }
       if (mine !== watching) return;
+      showThumbnails(id);
       say(state.trouble ? "Not learnt" : settled ? "Ready" : "Ready; still calibrating");
       showTrust(shelf, state, act);
     }
+  } catch (error) {
+    if (mine === watching) complain(error);
+  }
+}
+
+// With one class only its thumbnails are waited for.
+async function watchOne(mine, id, revision) {
+  try {
+    await api.state(id, revision, false);
+    if (mine === watching) showThumbnails(id);
   } catch (error) {
     if (mine === watching) complain(error);
   }
@@ -78,14 +90,20 @@ async function change(edit) {
 
 async function add(label, files) {
   await started;
+  await addTo(shelf.id, label, files);
+}
+
+// Another shelf may be opened meanwhile: the photos go where they were meant to.
+async function addTo(id, label, files, fresh = false) {
   complain(null);
   const refused = [];
   try {
+    if (fresh) await api.createClass(id, label);
     for (let at = 0; at < files.length; at += FEW) {
       say(`Adding photo ${at + 1} of ${files.length} to ${label}`);
       const part = files.slice(at, at + FEW);
-      remember(label, part);
-      const told = await api.addPhotos(shelf.id, label, part);
+      const told = await api.addPhotos(id, label, part);
+      if (shelf.id === id) remember(told.added, part);
       refused.push(...told.refused.map((one) => one.problem.detail));
       refused.push(...Object.values(told.elsewhere).map((other) => `A photo is in ${other} already and stays there.`));
     }
@@ -93,14 +111,16 @@ async function add(label, files) {
     refused.push(error.message);
   }
   if (refused.length) complain(new api.Problem(422, "refused", refused.join(" ")));
-  await open(shelf.id, true);
+  if (shelf.id === id) await open(id, true);
 }
 
 async function addFolders(folders) {
   await started;
+  const { id } = shelf;
+  const known = new Set(shelf.classes.map((one) => one.name));
   for (const [name, files] of folders) {
-    if (!shelf.classes.some((one) => one.name === name)) await change(() => api.createClass(shelf.id, name));
-    await add(name, files);
+    await addTo(id, name, files, !known.has(name));
+    known.add(name);
   }
 }
 
@@ -127,6 +147,7 @@ function paste(event, label) {
 async function open(id, same = false) {
   try {
     const found = await api.getShelf(id);
+    if (same && shelf.id !== id) return;
     if (!same) {
       forget();
       answers.clear();

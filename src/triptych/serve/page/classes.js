@@ -6,20 +6,45 @@ import { askFor, byId, confirmed, counted, dialog, make } from "./dom.js";
 import { takesDrops } from "./files.js";
 
 const cards = new Map(); // photo -> its element, so that pictures are not fetched again
-const local = new Map(); // name and class -> address of a photo that this page has sent, until it has a thumbnail
+const local = new Map(); // photo -> address of one that this page has sent, until it has a thumbnail
 
 export function showClasses(shelf, act) {
   const known = new Set(shelf.classes.flatMap((one) => one.photos.map((photo) => photo.id)));
-  for (const id of cards.keys()) if (!known.has(id)) cards.delete(id);
+  for (const id of cards.keys()) {
+    if (known.has(id)) continue;
+    cards.delete(id);
+    release(id);
+  }
   byId("classes").replaceChildren(...shelf.classes.map((one, number) => group(shelf, one, number, act)));
 }
 
 export function forget() {
   cards.clear();
+  for (const id of [...local.keys()]) release(id);
 }
 
-export function remember(label, files) {
-  for (const file of files) local.set(`${label}\n${file.name}`, URL.createObjectURL(file));
+// Photos that were added, in their order. If some were not, nobody knows which are which: then thumbnails are waited for.
+export function remember(ids, files) {
+  if (ids.length !== files.length) return;
+  for (const [number, id] of ids.entries()) {
+    release(id);
+    local.set(id, URL.createObjectURL(files[number]));
+  }
+}
+
+// What is learnt has thumbnails, also those that were asked for too early.
+export function showThumbnails(shelf) {
+  for (const [id, item] of cards) {
+    const image = item.querySelector("img");
+    if (!local.has(id) && !(image.complete && !image.naturalWidth)) continue;
+    image.src = api.thumbnail(shelf, id);
+    release(id);
+  }
+}
+
+function release(id) {
+  if (local.has(id)) URL.revokeObjectURL(local.get(id));
+  local.delete(id);
 }
 
 function group(shelf, one, number, act) {
@@ -43,6 +68,7 @@ function group(shelf, one, number, act) {
   section.addEventListener("dragover", (event) => event.dataTransfer.types.includes("text/triptych") && event.preventDefault());
   section.addEventListener("drop", (event) => {
     const photo = event.dataTransfer.getData("text/triptych");
+    if (photo) event.preventDefault();
     if (photo && !one.photos.some((mine) => mine.id === photo)) act.change((revision) => api.movePhoto(shelf.id, photo, one.name, revision));
   });
   return section;
@@ -52,7 +78,7 @@ function card(shelf, one, photo, act) {
   const key = `${one.name}\n${photo.name}`;
   const found = cards.get(photo.id);
   if (found?.dataset.key === key) return found;
-  const image = make("img", { alt: `${one.name}: ${photo.name}`, loading: "lazy", width: 112, height: 112, src: local.get(key) ?? api.thumbnail(shelf.id, photo.id) });
+  const image = make("img", { alt: `${one.name}: ${photo.name}`, loading: "lazy", draggable: false, width: 112, height: 112, src: local.get(photo.id) ?? api.thumbnail(shelf.id, photo.id) });
   const button = make("button", { type: "button", draggable: true, onclick: () => open(shelf.id, photo, image.src, act) }, make("figure", { className: "photo" }, image));
   button.addEventListener("dragstart", (event) => event.dataTransfer.setData("text/triptych", photo.id));
   const item = make("li", {}, button);

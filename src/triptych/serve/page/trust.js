@@ -12,7 +12,7 @@ export function showTrust(shelf, state, act) {
     parts.push(make("p", {}, "Give at least two classes two photos each. Then each is left out in turn and recognised by the others."));
   } else {
     const share = Math.round((1000 * state.right) / state.left_out) / 10;
-    const off = Math.round(100 * state.off);
+    const off = Math.round(100 * state.ece);
     parts.push(make("p", {}, `Of ${state.left_out} of its own photos, each left out and recognised by the others, ${share}% were right. Its probabilities are off by ${off ? counted(off, "point") : "less than a point"} on average.`));
   }
   if (state.confused.length) parts.push(make("h3", {}, "Often confused"), make("ul", { className: "lines" }, state.confused.map(pair)));
