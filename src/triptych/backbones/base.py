@@ -34,7 +34,7 @@ class Backbone(nn.Module, ABC):
 
     def last_of(self, before: Float[Tensor, "B _ H W"]) -> Float[Tensor, "B C H W"]:
         """The last map of ``taps`` from the one before it, where ``last_follows``: one of them is enough to keep."""
-        raise NotImplementedError(f"the last map of {type(self).__name__} does not follow from the one before it")
+        raise TypeError(f"the last map of {type(self).__name__} does not follow from the one before it")
 
 
 def initialise(network: nn.Module, negative_slope: float) -> None:
