@@ -402,3 +402,37 @@ def test_peers_of_a_folder(tmp_path: Path) -> None:
     assert list(found["costs"]) == list(found["summary"]["2"])
     assert all(one["memory_bytes"] > 1e8 and one["installed_bytes"] > 1e8 for one in found["costs"].values())
     assert "| Triptych |" in table
+
+
+@pytest.mark.slow
+def test_the_table_of_methods_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    import methods
+
+    data, photos = tmp_path / "data", class_folders(tmp_path / "photos", classes=3, each=5)
+    class_folders(data / "train", classes=10, each=9)
+    class_folders(data / "val", classes=5, each=20, first=10)
+    class_folders(data / "test", classes=5, each=20, first=15)
+    names = [
+        "meta-baseline-conv64f",
+        "simpleshot-conv64f",
+        "relation-efficientnet-lite0",
+        "protonet-efficientnet-lite0",
+    ]
+    few = ["--steps", "1", "--episodes", "3", "--photo-episodes", "3"]
+    where = ["--out", str(tmp_path / "out"), "--report", str(tmp_path / "report")]
+    monkeypatch.setattr("sys.argv", ["methods.py", str(data), "--photos", str(photos), *where, *few, "--only", *names])
+    methods.main()
+    files = sorted((tmp_path / "out" / "rows").iterdir())
+    assert len(files) == 3, "a method with a module to train is no row over a frozen network"
+    told, written = capsys.readouterr().out, [file.stat().st_mtime_ns for file in files]
+    methods.main()
+    assert [file.stat().st_mtime_ns for file in files] == written
+    assert capsys.readouterr().out in told
+    assert (tmp_path / "report.png").stat().st_size > 1000
+    rows = {row["method"]: row for row in json.loads((tmp_path / "report.json").read_text())["rows"]}
+    assert rows["meta-baseline-conv64f"]["training"] == "1 steps"
+    assert rows["simpleshot-conv64f"]["training"] == "none beyond the start"
+    for row in rows.values():
+        assert all(0 <= shot["accuracy"]["mean"] <= 1 and shot["ms_a_query"] > 0 for shot in row["shots"].values())
