@@ -17,7 +17,7 @@ from torch import Tensor
 from triptych.methods import Encoded
 from triptych.methods.salience import PIXEL_LEVELS, VECTOR_LEVELS, salient_of
 from triptych.methods.salient import SalientConfig, SalientMML
-from triptych.recognizer.leave_one_out import LeftOut
+from triptych.recognizer.leaving_out import LeftOut
 
 __all__ = ["Analysis", "FolderScores", "Learnt"]
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from triptych.methods import Encoded, SalientConfig, SalientMML
-from triptych.recognizer.leave_one_out import leave_one_out
+from triptych.recognizer.leaving_out import leave_one_out
 from triptych.similarity import class_members
 from triptych.support import Support, support_of
 

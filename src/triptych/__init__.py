@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from triptych.system.lazy import imported_when_used
 
 if TYPE_CHECKING:
-    from triptych.data.errors import ImageError
+    from triptych.data import ImageError
     from triptych.interop import load_method
     from triptych.methods import save_method
     from triptych.recognizer import Recognizer
@@ -18,8 +18,8 @@ __version__ = "0.1.0"
 __getattr__ = imported_when_used(
     __name__,
     {
-        "ImageError": "triptych.data.errors",
-        "Recognizer": "triptych.recognizer.estimator",
+        "ImageError": "triptych.data",
+        "Recognizer": "triptych.recognizer",
         "load_method": "triptych.interop",
         "save_method": "triptych.methods",
     },

@@ -13,7 +13,7 @@ from triptych.comparison.contest import FUSED, contest, lacking
 from triptych.evaluation import Episode, EpisodeSampler
 from triptych.methods import MML, Encoded, MMLConfig
 from triptych.recognizer.calibration import fusion_from
-from triptych.recognizer.leave_one_out import leave_one_out
+from triptych.recognizer.leaving_out import leave_one_out
 from triptych.support import support_of
 
 

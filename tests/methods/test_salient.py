@@ -13,7 +13,7 @@ from triptych import Recognizer, load_method
 from triptych.backbones import Backbone
 from triptych.data import list_folder
 from triptych.methods import ONE_LAYER, SalientConfig, SalientMML, method_from_bytes, method_to_bytes, weights_hash
-from triptych.recognizer.leave_one_out import _Summaries, _Whole, leave_one_out
+from triptych.recognizer.leaving_out import _Summaries, _Whole, leave_one_out
 from triptych.similarity import fit_lda, lda_to_classes, salient_similarity
 from triptych.weights.packages import WEIGHT_PACKAGES
 

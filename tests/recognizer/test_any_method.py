@@ -19,7 +19,7 @@ from triptych.comparison.contest import FUSED
 from triptych.evaluation import EvaluateSettings, evaluate
 from triptych.methods import METHODS, Method, Preprocessing, build_method, save_method
 from triptych.recognizer.answering import _read_one
-from triptych.recognizer.leave_one_out import leave_one_out
+from triptych.recognizer.leaving_out import leave_one_out
 
 IMAGES = [photo(kind, number) for kind in range(3) for number in range(3)]
 LABELS = ["a"] * 3 + ["b"] * 3 + ["c"] * 3

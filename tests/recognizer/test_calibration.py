@@ -14,7 +14,7 @@ from triptych.recognizer.calibration import (
     refuse_endless,
     usual_temperature,
 )
-from triptych.recognizer.leave_one_out import LeftOut, even_shares
+from triptych.recognizer.leaving_out import LeftOut, even_shares
 
 
 def test_temperature_finds_the_scale_of_the_logits() -> None:

@@ -13,7 +13,7 @@ from toys import small_method
 from triptych import Recognizer
 from triptych.methods import MML, Encoded, Summary
 from triptych.recognizer.answering import _read_one
-from triptych.recognizer.leave_one_out import _shares, leave_one_out, most_left_out
+from triptych.recognizer.leaving_out import _shares, leave_one_out, most_left_out
 from triptych.support import Support
 
 Counted = Callable[[Callable[[], Any]], int]

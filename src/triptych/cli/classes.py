@@ -198,7 +198,7 @@ def _wanted(label: str | None, photos: list[Path], source: Path | None, split: s
 
 def _files(photos: list[Path]) -> list[Path]:
     """The photos, and those in the folders among them."""
-    from triptych.data.folders import files_below
+    from triptych.data import files_below
 
     found = []
     for path in photos:

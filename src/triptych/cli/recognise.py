@@ -44,7 +44,7 @@ def demo(
 ) -> None:
     """Recognise the shipped sample photos and write a page with the answers."""
     check_output(out, PAGE, [Path(method)], overwrite=True)
-    from triptych.reports.demo_page import demo as run_demo
+    from triptych.reports import demo as run_demo
 
     result = run_demo(out, shot, method)
     if as_json:
@@ -110,8 +110,7 @@ def sort(
 ) -> None:
     """Copy photos into folders by what they are recognised as; nothing is overwritten."""
     share = _share(unknown, false_alarm)
-    from triptych.folders.predict import beside_photos
-    from triptych.folders.sort import sort_photos
+    from triptych.folders import beside_photos, sort_photos
     from triptych.recognizer import Recognizer
     from triptych.system.devices import usable_device
 
@@ -150,7 +149,7 @@ def _check_table(out: Path, images: list[Path], recognizer: Path, overwrite: boo
 
 def _photos(images: list[Path]) -> list[Path]:
     """The photos, and those in the folders among them."""
-    from triptych.folders.predict import photos_below
+    from triptych.folders import photos_below
 
     found: list[Path] = []
     for path in images:
@@ -198,7 +197,7 @@ def _predict_folder(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    from triptych.folders.predict import beside_photos, predict_folder
+    from triptych.folders import beside_photos, predict_folder
 
     summary = predict_folder(model, folder, out, unknown, false_alarm, overwrite, coverage)
     if as_json:

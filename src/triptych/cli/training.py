@@ -10,7 +10,7 @@ from triptych.cli.app import app
 from triptych.cli.options import Changes, Data, Resume, RunFolder, as_typed, options_from
 from triptych.cli.terminal import say
 from triptych.system.outputs import check_run_folder
-from triptych.training.settings import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
+from triptych.training import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
 
 __all__ = ["pretrain", "train"]
 

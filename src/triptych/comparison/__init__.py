@@ -6,8 +6,17 @@ from triptych.comparison.settings import CompareSettings
 from triptych.system.lazy import imported_when_used
 
 if TYPE_CHECKING:
+    from triptych.comparison.baselines import BASELINES
+    from triptych.comparison.contest import FUSED
     from triptych.comparison.record import compare
 
-__all__ = ["CompareSettings", "compare"]
+__all__ = ["BASELINES", "FUSED", "CompareSettings", "compare"]
 
-__getattr__ = imported_when_used(__name__, {"compare": "triptych.comparison.record"})
+__getattr__ = imported_when_used(
+    __name__,
+    {
+        "BASELINES": "triptych.comparison.baselines",
+        "FUSED": "triptych.comparison.contest",
+        "compare": "triptych.comparison.record",
+    },
+)

@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from triptych.data.grammar import labelled
-from triptych.data.inputs import LabelledPhotos
-from triptych.data.photos import Photo, Unreadable, left_out_warning, read_photos
-from triptych.data.same import appearance, copies
+from triptych.data import LabelledPhotos, Photo, Unreadable, appearance, copies, labelled, left_out_warning, read_photos
 from triptych.methods import Encoded, Method
-from triptych.recognizer.leave_one_out import even_shares
+from triptych.recognizer import even_shares
 from triptych.support import encode, thumbnail
 from triptych.system.progress import track
 from triptych.system.wording import counted

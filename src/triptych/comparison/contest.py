@@ -11,8 +11,7 @@ from triptych.comparison.baselines import baseline_answers
 from triptych.evaluation import Episode
 from triptych.fusion import LevelFusion
 from triptych.methods import Encoded, Method
-from triptych.recognizer.calibration import fusion_from
-from triptych.recognizer.leave_one_out import leave_one_out
+from triptych.recognizer import fusion_from, leave_one_out
 from triptych.similarity import class_members
 from triptych.support import Support, support_of
 

@@ -17,11 +17,11 @@ from triptych.comparison.contest import FUSED, contest
 from triptych.comparison.settings import CompareSettings
 from triptych.comparison.splits import SplitSampler, usable_shots
 from triptych.comparison.suspects import Doubts, left_out
-from triptych.data.inputs import LabelledPhotos
+from triptych.data import LabelledPhotos
 from triptych.evaluation import Accuracy, Episode, versions
 from triptych.interop import chosen_method
 from triptych.methods import Method, weights_hash
-from triptych.recognizer.knowledge import check_inductive
+from triptych.recognizer import check_inductive
 from triptych.similarity import in_precision
 from triptych.system.devices import usable_device
 from triptych.system.memory import keep_freed_memory

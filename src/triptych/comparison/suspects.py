@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 
 from triptych.fusion import Fusion, refitted
 from triptych.methods import Encoded, Method
-from triptych.recognizer.leave_one_out import leave_one_out
+from triptych.recognizer import leave_one_out
 from triptych.support import Support
 
 __all__ = ["Doubts", "left_out"]

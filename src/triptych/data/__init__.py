@@ -2,13 +2,16 @@
 
 from triptych.data.augment import centre_crop, colour_jitter, normalise, random_crop_flip, resize
 from triptych.data.errors import ImageError, NotAnImageError
-from triptych.data.folders import list_folder
+from triptych.data.files import is_image
+from triptych.data.folders import files_below, list_folder, walk, warn_of_unread
 from triptych.data.grammar import labelled, list_images
 from triptych.data.images import ImageSource, NamedBytes, read_image, squash
+from triptych.data.inputs import LabelledPhotos, as_photos, check_label, photo_stream
 from triptych.data.limits import Limits
 from triptych.data.listing import SPLITS, Listing
-from triptych.data.photos import Photo, Unreadable, read_class_photos, read_photos
+from triptych.data.photos import Photo, Unreadable, left_out_warning, read_class_photos, read_photos
 from triptych.data.preprocessing import Preprocessing
+from triptych.data.same import appearance, copies
 from triptych.data.store import ImageStore, cache_folder, open_store
 
 __all__ = [
@@ -16,6 +19,7 @@ __all__ = [
     "ImageError",
     "ImageSource",
     "ImageStore",
+    "LabelledPhotos",
     "Limits",
     "Listing",
     "NamedBytes",
@@ -23,18 +27,28 @@ __all__ = [
     "Photo",
     "Preprocessing",
     "Unreadable",
+    "appearance",
+    "as_photos",
     "cache_folder",
     "centre_crop",
+    "check_label",
     "colour_jitter",
+    "copies",
+    "files_below",
+    "is_image",
     "labelled",
+    "left_out_warning",
     "list_folder",
     "list_images",
     "normalise",
     "open_store",
+    "photo_stream",
     "random_crop_flip",
     "read_class_photos",
     "read_image",
     "read_photos",
     "resize",
     "squash",
+    "walk",
+    "warn_of_unread",
 ]

@@ -12,8 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from triptych.data.files import is_image
-from triptych.data.folders import walk, warn_of_unread
+from triptych.data import is_image, walk, warn_of_unread
 from triptych.folders.tables import SET, WRITERS, Row
 from triptych.recognizer import QUERY_BATCH, Answer, Recognizer, plain_label
 from triptych.system.files import as_path, turn_to_write, writing_whole

@@ -21,6 +21,7 @@ from triptych.methods.files import (
 from triptych.methods.frn import FRN, FRNConfig
 from triptych.methods.laplacianshot import LaplacianShot, LaplacianShotConfig
 from triptych.methods.later import LaterMML, LaterMMLConfig
+from triptych.methods.legacy import renamed_settings
 from triptych.methods.logistic import LogisticConfig, LogisticRegression
 from triptych.methods.matching import ContextConfig, ContextualMatchingNetwork, MatchingConfig, MatchingNetwork
 from triptych.methods.meta_baseline import MetaBaseline, MetaBaselineConfig
@@ -86,6 +87,7 @@ __all__ = [
     "method_to_bytes",
     "packaged_method",
     "read_method",
+    "renamed_settings",
     "save_method",
     "weights_hash",
 ]

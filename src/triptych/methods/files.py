@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from triptych.backbones import Backbone, check_weights, pretrained_efficientnet_lite
 from triptych.methods.base import Method
-from triptych.methods.legacy import renamed, upgraded
+from triptych.methods.legacy import renamed_settings, upgraded
 from triptych.methods.types import METHOD_TYPES
 from triptych.system.files import pack, read_packed, unpack, write_whole
 from triptych.system.wording import printable
@@ -134,7 +134,7 @@ def _built(
             f"{name}: its method is {content.get('method')!r}; expected one of {', '.join(sorted(METHOD_TYPES))}"
         )
     try:
-        config = kind.config_type.from_dict(renamed(content.get("config")))
+        config = kind.config_type.from_dict(renamed_settings(content.get("config")))
         if config.architecture is not None:
             network = {key.removeprefix(_NETWORK): value for key, value in state.items() if key.startswith(_NETWORK)}
             check_weights(config.architecture, network)

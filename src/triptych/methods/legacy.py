@@ -7,18 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["renamed", "upgraded"]
+__all__ = ["renamed_settings", "upgraded"]
 
 _PREPROCESSING = ("side", "mean", "std")
 _PLDA = ("origin", "axes", "between")
 _NAMES = {"base_classes": "plda_classes"}  # before -> now
 
 
-def renamed(config: Any) -> Any:
+def renamed_settings(config: Any) -> Any:
     """A configuration of a file with the names that its settings have now.
 
-    >>> from triptych.methods.legacy import renamed
-    >>> renamed({"base_classes": 64, "pixel_k": 1})
+    >>> from triptych.methods.legacy import renamed_settings
+    >>> renamed_settings({"base_classes": 64, "pixel_k": 1})
     {'plda_classes': 64, 'pixel_k': 1}
     """
     return {_NAMES.get(name, name): value for name, value in config.items()} if isinstance(config, Mapping) else config

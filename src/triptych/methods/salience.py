@@ -7,8 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from triptych.methods.encoded import Encoded
-from triptych.similarity import salient_descriptors, salient_moments
-from triptych.similarity.salient import SalientDescriptors, kept_moments
+from triptych.similarity import SalientDescriptors, kept_moments, salient_descriptors, salient_moments
 
 __all__ = [
     "KEPT_VECTOR_LEVELS",

@@ -31,9 +31,15 @@ from triptych.methods.salience import (
     in_bytes,
     salient_of,
 )
-from triptych.similarity import nearest_similarity, salient_pool, salient_to_classes
-from triptych.similarity.salient import SalientDescriptors, kept_weights
-from triptych.similarity.stacked import Stack, stack_pools
+from triptych.similarity import (
+    SalientDescriptors,
+    Stack,
+    kept_weights,
+    nearest_similarity,
+    salient_pool,
+    salient_to_classes,
+    stack_pools,
+)
 from triptych.system.settings import optional, whole
 
 __all__ = ["SalientConfig", "SalientMML"]

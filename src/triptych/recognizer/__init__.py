@@ -2,9 +2,25 @@
 
 from triptych.recognizer.answering import QUERY_BATCH, Answer
 from triptych.recognizer.assembly import assembled
+from triptych.recognizer.calibration import Calibration, fusion_from
 from triptych.recognizer.changes import changing
 from triptych.recognizer.estimator import Recognizer
 from triptych.recognizer.file import plain_label
+from triptych.recognizer.knowledge import check_inductive
+from triptych.recognizer.leaving_out import even_shares, leave_one_out
 from triptych.recognizer.sets import fewest_left_out
 
-__all__ = ["QUERY_BATCH", "Answer", "Recognizer", "assembled", "changing", "fewest_left_out", "plain_label"]
+__all__ = [
+    "QUERY_BATCH",
+    "Answer",
+    "Calibration",
+    "Recognizer",
+    "assembled",
+    "changing",
+    "check_inductive",
+    "even_shares",
+    "fewest_left_out",
+    "fusion_from",
+    "leave_one_out",
+    "plain_label",
+]

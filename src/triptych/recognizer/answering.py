@@ -11,9 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from triptych.data.images import ImageError, ImageSource
-from triptych.data.inputs import photo_stream
-from triptych.data.photos import Photo, Unreadable, read_photos
+from triptych.data import ImageError, ImageSource, Photo, Unreadable, photo_stream, read_photos
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
 from triptych.recognizer.calibration import Calibration, refuse_endless

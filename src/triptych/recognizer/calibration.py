@@ -13,7 +13,7 @@ from torch import Tensor
 
 from triptych.fusion import Fusion, LevelFusion, refitted
 from triptych.methods import Encoded, Method
-from triptych.recognizer.leave_one_out import LeftOut, leave_one_out, most_left_out
+from triptych.recognizer.leaving_out import LeftOut, leave_one_out, most_left_out
 from triptych.recognizer.unknowns import known_features, known_score, learn_known_weights
 from triptych.support import Support, restored
 from triptych.system.settings import number

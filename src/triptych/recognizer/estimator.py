@@ -9,10 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from triptych.data.grammar import labelled
-from triptych.data.images import ImageSource
-from triptych.data.inputs import LabelledPhotos, as_photos, check_label
-from triptych.data.photos import read_class_photos
+from triptych.data import ImageSource, LabelledPhotos, as_photos, check_label, labelled, read_class_photos
 from triptych.interop import chosen_method
 from triptych.methods import Method
 from triptych.recognizer.answering import Answering, whole_setting

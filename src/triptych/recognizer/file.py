@@ -18,7 +18,7 @@ from triptych.fusion import Fusion, LevelFusion
 from triptych.methods import Encoded, Method, method_from_bytes, method_to_bytes
 from triptych.recognizer.calibration import TEMPERATURES, Calibration, Learnt
 from triptych.recognizer.knowledge import Knowledge, of_any_width, ordered
-from triptych.recognizer.leave_one_out import LeftOut
+from triptych.recognizer.leaving_out import LeftOut
 from triptych.support import Support, summarised
 from triptych.system.devices import usable_device
 from triptych.system.files import check_packed, pack, read_packed, unpack, write_whole

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from triptych.data.photos import Photo
+from triptych.data import Photo
 from triptych.fusion import Fusion
 from triptych.methods import Method, Summary
 from triptych.recognizer.calibration import (
@@ -22,7 +22,7 @@ from triptych.recognizer.calibration import (
     untaught,
     usual_temperature,
 )
-from triptych.recognizer.leave_one_out import LeftOut
+from triptych.recognizer.leaving_out import LeftOut
 from triptych.recognizer.sets import fewest_left_out, masses_above, set_threshold
 from triptych.recognizer.unknowns import known_features, known_score
 from triptych.support import Support, encode

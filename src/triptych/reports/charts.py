@@ -4,8 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from triptych.comparison.baselines import BASELINES
-from triptych.comparison.contest import FUSED
+from triptych.comparison import BASELINES, FUSED
 from triptych.system.palette import COLOURS, marker_of
 
 __all__ = ["confusion_table", "contender_title", "learning_curve", "series_of"]

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from triptych.comparison.baselines import BASELINES
-from triptych.comparison.contest import FUSED
+from triptych.comparison import BASELINES, FUSED
 from triptych.reports.charts import confusion_table, learning_curve, series_of
 from triptych.reports.kit import render
 from triptych.reports.words import percent

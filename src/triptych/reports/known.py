@@ -3,8 +3,7 @@
 import base64
 from typing import Any
 
-from triptych.recognizer import Recognizer, plain_label
-from triptych.recognizer.calibration import Calibration
+from triptych.recognizer import Calibration, Recognizer, plain_label
 from triptych.reports.kit import render
 from triptych.reports.words import trust
 from triptych.support import Support

@@ -41,6 +41,8 @@ from triptych.similarity.pooled import global_class, global_similarity, global_t
 from triptych.similarity.salient import (
     SalientDescriptors,
     SalientPool,
+    kept_moments,
+    kept_weights,
     salient_descriptors,
     salient_moments,
     salient_pool,
@@ -48,6 +50,7 @@ from triptych.similarity.salient import (
     salient_to_classes,
 )
 from triptych.similarity.search import Search, current_search, in_precision, search_dtype, searching
+from triptych.similarity.stacked import Stack, stack_pools
 from triptych.similarity.transport import earth_movers_similarity, transported
 from triptych.similarity.vectors import centred_units, cosines, minus_squared_distances, pooled_vectors
 
@@ -63,6 +66,7 @@ __all__ = [
     "SalientDescriptors",
     "SalientPool",
     "Search",
+    "Stack",
     "attention_to_classes",
     "bdc_vectors",
     "centred_units",
@@ -88,6 +92,8 @@ __all__ = [
     "image_gaussians",
     "in_precision",
     "inner_products",
+    "kept_moments",
+    "kept_weights",
     "laplacian_assignments",
     "lda_to_classes",
     "left_out_lda",
@@ -115,6 +121,7 @@ __all__ = [
     "searching",
     "self_correlation",
     "split_classes",
+    "stack_pools",
     "transported",
     "without_autocast",
 ]

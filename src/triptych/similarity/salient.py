@@ -206,7 +206,7 @@ def kept_weights(
     As in ``salient_descriptors`` the ``keep`` longest have weights, by default all.
 
     >>> import torch
-    >>> from triptych.similarity.salient import kept_weights
+    >>> from triptych.similarity import kept_weights
     >>> kept_weights(torch.tensor([3.0, 1.0]), torch.tensor([[1.0, 1.0], [0.0, 1.0]]), power=1.0)
     tensor([[0.7500, 0.2500],
             [0.0000, 1.0000]])
@@ -225,7 +225,7 @@ def kept_moments(
     """``salient_moments`` of an image whose descriptors are shortened to these shares; P sets of shares at once.
 
     >>> import torch
-    >>> from triptych.similarity.salient import kept_moments
+    >>> from triptych.similarity import kept_moments
     >>> kept_moments(torch.tensor([[3.0], [1.0]]), torch.tensor([[1.0, 1.0], [0.0, 1.0]]))[0]
     tensor([[2.5000],
             [1.0000]])

@@ -24,7 +24,7 @@ class Stack(NamedTuple):
         pools: (n, J, D).
 
     >>> import torch
-    >>> from triptych.similarity.stacked import stack_pools
+    >>> from triptych.similarity import stack_pools
     >>> [stack.numbers.tolist() for stack in stack_pools([torch.zeros(2, 4), torch.zeros(3, 4), torch.ones(2, 4)])]
     [[0, 2], [1]]
     """
@@ -34,7 +34,13 @@ class Stack(NamedTuple):
 
 
 def stack_pools(pools: Sequence[Float[Tensor, "_ D"]]) -> list[Stack]:
-    """The pools of all classes, those of the same size together. A pool of a size of its own is not copied."""
+    """The pools of all classes, those of the same size together. A pool of a size of its own is not copied.
+
+    >>> import torch
+    >>> from triptych.similarity import stack_pools
+    >>> [tuple(stack.pools.shape) for stack in stack_pools([torch.zeros(2, 4), torch.zeros(3, 4), torch.ones(2, 4)])]
+    [(2, 2, 4), (1, 3, 4)]
+    """
     by_size: dict[int, list[int]] = {}
     for number, pool in enumerate(pools):
         by_size.setdefault(len(pool), []).append(number)

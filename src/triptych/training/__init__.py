@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from triptych.system.lazy import imported_when_used
-from triptych.training.settings import PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
+from triptych.training.settings import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
 
 if TYPE_CHECKING:
     from triptych.training.balance import balance_levels
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from triptych.training.run import TrainingError
 
 __all__ = [
+    "METHOD",
     "PRESETS",
     "Preset",
     "PretrainSettings",

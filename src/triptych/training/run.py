@@ -15,8 +15,7 @@ from rich.console import Console
 from torch import nn
 from torch.optim import Optimizer
 
-from triptych.methods import Method, save_method
-from triptych.methods.legacy import renamed
+from triptych.methods import Method, renamed_settings, save_method
 from triptych.system.devices import usable_device
 from triptych.system.extras import extra
 from triptych.system.files import write_whole
@@ -197,7 +196,7 @@ class Run:
     def _of_today(self, identity: Mapping[str, Any]) -> dict[str, Any]:
         """The identity of a run that an earlier triptych began; settings that came later have their defaults."""
         named = {_NAMES.get(name, name): value for name, value in identity.items()}
-        return {**self._defaults, **named, "method": renamed(named.get("method"))}
+        return {**self._defaults, **named, "method": renamed_settings(named.get("method"))}
 
     def _status(self) -> str:
         best = "" if self.best == -math.inf else f", best validation {self.best:.3f}"

@@ -35,7 +35,7 @@ class LeftOut:
         classes: (N,) the ids of all photos of each class.
 
     >>> import torch
-    >>> from triptych.recognizer.leave_one_out import LeftOut
+    >>> from triptych.recognizer.leaving_out import LeftOut
     >>> classes = (("p", "q"), ("r",))
     >>> left_out = LeftOut({"pixel": torch.tensor([[3.0, 1.0]])}, torch.tensor([0]), ("p",), classes)
     >>> left_out.pairs()
@@ -188,7 +188,7 @@ def even_shares(counts: Sequence[int], limit: int) -> list[int]:
 
     With more classes than ``limit``, one of some of them, chosen at random but always the same.
 
-    >>> from triptych.recognizer.leave_one_out import even_shares
+    >>> from triptych.recognizer.leaving_out import even_shares
     >>> even_shares([1, 9, 9], limit=7)
     [1, 3, 3]
     """
