@@ -17,7 +17,7 @@ from triptych.data import Photo, read_photos
 from triptych.methods import Encoded
 from triptych.methods.salient import SalientMML
 from triptych.recognizer.calibration import Learnt as Knows
-from triptych.recognizer.calibration import learn_from, untaught
+from triptych.recognizer.calibration import learn_from, uncalibrated
 from triptych.support import encode, support_of
 from triptych.system.progress import track
 
@@ -157,4 +157,4 @@ def knows(photos: Photos, learnt: Learnt) -> Knows:
         return learn_from(photos.scores.method, left_out)
     method = photos.scores.method
     members = [learnt.photos[learnt.labels == n] for n in range(learnt.way)]
-    return untaught(method, [support_of(method, photos.clean[mine]) for mine in members])
+    return uncalibrated(method, [support_of(method, photos.clean[mine]) for mine in members])

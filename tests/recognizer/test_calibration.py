@@ -11,7 +11,7 @@ from triptych.recognizer.calibration import (
     _temperature,
     calibration_error,
     learn_from,
-    refuse_endless,
+    refuse_not_finite,
     usual_temperature,
 )
 from triptych.recognizer.leaving_out import LeftOut, even_shares
@@ -154,6 +154,6 @@ def test_without_left_out_photos_only_an_untrained_fusion_is_held_back() -> None
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_scores_that_are_no_numbers_are_refused(value: float) -> None:
-    refuse_endless(torch.zeros(2, 3))
+    refuse_not_finite(torch.zeros(2, 3))
     with pytest.raises(ValueError, match="scores that are not finite numbers; expected another method"):
-        refuse_endless(torch.tensor([[0.0, value]]))
+        refuse_not_finite(torch.tensor([[0.0, value]]))

@@ -14,7 +14,7 @@ from torch import Tensor
 from triptych.data import ImageError, ImageSource, Photo, Unreadable, photo_stream, read_photos
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
-from triptych.recognizer.calibration import Calibration, refuse_endless
+from triptych.recognizer.calibration import Calibration, refuse_not_finite
 from triptych.recognizer.knowledge import Knowledge
 from triptych.recognizer.sets import prediction_sets
 from triptych.system.settings import number, whole
@@ -195,7 +195,7 @@ class Answering(ABC):
         pixels = _read_one(known, image).pixels
         supports, fusion, temperature = known.supports, known.fusion, known.temperature
         why = explain(known.method, fusion, pixels, known.order, supports, top, temperature, known.classes)
-        refuse_endless(torch.tensor([evidence.probability for evidence in why.classes]))
+        refuse_not_finite(torch.tensor([evidence.probability for evidence in why.classes]))
         return why
 
     def knows(self, image: ImageSource) -> bool:

@@ -26,8 +26,8 @@ __all__ = [
     "fusion_from",
     "learn",
     "learn_from",
-    "refuse_endless",
-    "untaught",
+    "refuse_not_finite",
+    "uncalibrated",
     "usual_temperature",
 ]
 
@@ -37,7 +37,7 @@ _PRIOR_WIDTH = float(np.log(2.0))
 _SEARCHED = (-4.0, 4.0)  # of the temperature's logarithm
 # Chosen on groceries, birds and signs; see _temperature_ratio and usual_temperature.
 _LEARNING = 1.3
-_UNTAUGHT = 1.4
+_USUAL_TEMPERATURE = 1.4
 _ROUNDING = 1e-9  # 100 * 0.29 is a little below 29
 TEMPERATURES = (1e-3, 1e3)  # beyond what is searched; a file may hold none below or above
 
@@ -113,7 +113,7 @@ def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = 
     _check_fusion(method, len(supports))
     left_out = leave_one_out(method, supports, before)
     for scores in left_out.levels.values():
-        refuse_endless(scores)
+        refuse_not_finite(scores)
     if not len(left_out.truth):
         return Learnt(fusion_from(method, supports, left_out), None, left_out)
     return learn_from(method, left_out)
@@ -129,17 +129,17 @@ def learn_from(method: Method, left_out: LeftOut) -> Learnt:
 def _check_fusion(method: Method, way: int) -> None:
     """Refuse, before any photo is compared, a fusion that makes no numbers of plain ones."""
     plain = torch.eye(way, device=next(method.parameters()).device)
-    refuse_endless(method.fuse(dict.fromkeys(method.level_names, plain)))
+    refuse_not_finite(method.fuse(dict.fromkeys(method.level_names, plain)))
 
 
-def refuse_endless(scores: Tensor) -> None:
+def refuse_not_finite(scores: Tensor) -> None:
     """Raise a ValueError where scores are not finite."""
     if not scores.isfinite().all():
         raise ValueError("the method's weights give scores that are not finite numbers; expected another method")
 
 
 @torch.no_grad()
-def untaught(method: Method, supports: Sequence[Support]) -> Learnt:
+def uncalibrated(method: Method, supports: Sequence[Support]) -> Learnt:
     """The same without leaving a photo out: the fusion of training, or equal weights if it was never trained."""
     _check_fusion(method, len(supports))
     nothing = leave_one_out(method, supports, most=0)
@@ -149,7 +149,7 @@ def untaught(method: Method, supports: Sequence[Support]) -> Learnt:
 def _calibrated(method: Method, fusion: Fusion, left_out: LeftOut) -> Calibration:
     truth, contributions = left_out.truth, fusion.contributions(left_out.levels)
     logits = fusion(left_out.levels).double()
-    refuse_endless(logits)  # where a level tells nothing apart, its spread is none
+    refuse_not_finite(logits)  # where a level tells nothing apart, its spread is none
     temperature = _temperature(logits, truth)
     raw, tempered = (_probabilities(logits / divisor) for divisor in (1.0, temperature))
     absolute = method.absolute_levels
@@ -188,7 +188,7 @@ def usual_temperature(method: Method) -> float:
     >>> usual_temperature(packaged_method("mml-conv64f"))
     1.0
     """
-    return 1.0 if method.fusion.trained else _UNTAUGHT
+    return 1.0 if method.fusion.trained else _USUAL_TEMPERATURE
 
 
 @torch.no_grad()
@@ -208,7 +208,7 @@ def fusion_from(
         assert isinstance(fusion, LevelFusion)
         fusion, levels = fusion.restricted(names), {name: levels[name] for name in names}
     if not fusion.trained and not len(left_out.truth):
-        return _fusion_of_strangers(method, supports, fusion)
+        return _fusion_without_left_out(method, supports, fusion)
     return refitted(fusion, levels, left_out.truth, _trust(method, left_out))
 
 
@@ -229,7 +229,7 @@ def _shots(left_out: LeftOut) -> Int64[Tensor, " R"]:
     return torch.tensor([len(ids) for ids in left_out.classes], device=left_out.truth.device)[left_out.truth]
 
 
-def _fusion_of_strangers(method: Method, supports: Sequence[Support], untrained: Fusion) -> LevelFusion:
+def _fusion_without_left_out(method: Method, supports: Sequence[Support], untrained: Fusion) -> LevelFusion:
     """The untrained fusion with the spread of single photos' similarities to the classes that are not theirs.
 
     Of two classes only one is not a photo's own, and one number has no spread; then its own class counts too.

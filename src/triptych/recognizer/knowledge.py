@@ -18,8 +18,8 @@ from triptych.recognizer.calibration import (
     Calibration,
     Learnt,
     learn,
-    refuse_endless,
-    untaught,
+    refuse_not_finite,
+    uncalibrated,
     usual_temperature,
 )
 from triptych.recognizer.leaving_out import LeftOut
@@ -73,7 +73,7 @@ class Knowledge:
     ) -> Self:
         """Learn from the photos; ``before`` as in ``leave_one_out``."""
         supports = [support[label] for label in ordered(support)]
-        learnt = learn(method, supports, before) if calibrate else untaught(method, supports)
+        learnt = learn(method, supports, before) if calibrate else uncalibrated(method, supports)
         return cls(method, support, dtype, learnt, calibrate)
 
     @cached_property
@@ -128,7 +128,7 @@ class Knowledge:
             ValueError: the method's weights give scores that are not finite.
         """
         scores = self.fusion(levels).double()
-        refuse_endless(scores)
+        refuse_not_finite(scores)
         return scores
 
     def probabilities(self, logits: Float[Tensor, "Q N"]) -> Float[np.ndarray, "Q N"]:
