@@ -153,7 +153,7 @@ def test_only_the_longest_patches_are_compared_and_evidence_names_their_places(r
 
 @pytest.mark.parametrize("patches", [0, -1])
 def test_numbers_of_patches_are_checked(patches: int) -> None:
-    with pytest.raises(ValueError, match="query_patches must be a whole number of at least 1, or None; got"):
+    with pytest.raises(ValueError, match="query_patches must be a whole number of at least 1, or None, got"):
         SalientConfig(query_patches=patches)
 
 
@@ -264,9 +264,9 @@ def test_a_level_without_its_layer_is_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"levels": ("pixel", "part")}, "levels are .*; expected different ones of global, distribution, pixel"),
-        ({"levels": ("pixel", "pixel")}, "expected different ones"),
-        ({"levels": ()}, "expected different ones"),
+        ({"levels": ("pixel", "part")}, "levels must be some of global, distribution, pixel"),
+        ({"levels": ("pixel", "pixel")}, "each once"),
+        ({"levels": ()}, "each once"),
         ({"components": 8}, "expected levels of the deepest alone: global, distribution, pixel$"),
     ],
 )

@@ -19,6 +19,7 @@ from triptych.methods.classifiers import labelled_vectors
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.similarity import cosines, fit_cosine_classifier, pooled_vectors
+from triptych.system.settings import number, whole
 
 __all__ = ["BaselinePlusPlus", "BaselinePlusPlusConfig"]
 
@@ -38,7 +39,7 @@ class BaselinePlusPlusConfig(MethodConfig):
     >>> from triptych.methods import BaselinePlusPlusConfig
     >>> BaselinePlusPlusConfig(scale=0.0)
     Traceback (most recent call last):
-    ValueError: scale must be above 0, got 0.0
+    ValueError: scale must be a number above 0, got 0.0
     """
 
     scale: float = 10.0
@@ -47,11 +48,7 @@ class BaselinePlusPlusConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("scale", "rate"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if not 0 <= self.steps <= _MOST_STEPS:
-            raise ValueError(f"steps must be 0 to {_MOST_STEPS}, got {self.steps}")
+        self.check(scale=number(0, above=True), rate=number(0, above=True), steps=whole(0, _MOST_STEPS))
 
 
 class BaselinePlusPlus(Method):

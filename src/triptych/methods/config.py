@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from triptych.data import Preprocessing
+from triptych.system.settings import Check, optional, whole
 
 __all__ = ["MethodConfig"]
 
@@ -31,8 +32,16 @@ class MethodConfig:
     components: int | None = None
 
     def __post_init__(self) -> None:
-        if self.components is not None and not 1 <= self.components <= _MOST_COMPONENTS:
-            raise ValueError(f"components must be 1 to {_MOST_COMPONENTS}, got {self.components}")
+        self.check(components=optional(whole(1, _MOST_COMPONENTS)))
+
+    def check(self, **checks: Check) -> None:
+        """Ask of settings, by their names, that they are what they may be.
+
+        Raises:
+            ValueError: one is not.
+        """
+        for name, check in checks.items():
+            check.ask(name, getattr(self, name))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""

@@ -19,6 +19,7 @@ from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.similarity import bdc_vectors, inner_products, minus_squared_distances
+from triptych.system.settings import one_of, optional, whole
 
 __all__ = ["DeepBDC", "DeepBDCConfig"]
 
@@ -38,7 +39,7 @@ class DeepBDCConfig(MethodConfig):
     >>> from triptych.methods import DeepBDCConfig
     >>> DeepBDCConfig(comparison="angle")
     Traceback (most recent call last):
-    ValueError: unknown comparison 'angle'; expected one of product, distance
+    ValueError: comparison must be one of product, distance, got 'angle'
     """
 
     reduced: int | None = None
@@ -46,12 +47,9 @@ class DeepBDCConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.reduced is not None and not 2 <= self.reduced <= 1 << 10:
-            raise ValueError(f"reduced must be 2 to {1 << 10} channels, got {self.reduced}")
+        self.check(reduced=optional(whole(2, 1 << 10)), comparison=one_of(*_COMPARISONS))
         if self.reduced is not None and self.components is not None:
             raise ValueError("a layer reduces the channels already; leave out reduced or components")
-        if self.comparison not in _COMPARISONS:
-            raise ValueError(f"unknown comparison {self.comparison!r}; expected one of {', '.join(_COMPARISONS)}")
 
 
 class DeepBDC(Method):

@@ -20,6 +20,7 @@ from triptych.methods.config import MethodConfig
 from triptych.methods.crops import crops_of, pyramid_boxes, random_boxes
 from triptych.methods.encoded import Encoded
 from triptych.similarity import earth_movers_similarity
+from triptych.system.settings import each, number, one_of, whole
 
 __all__ = ["DeepEMD", "DeepEMDConfig"]
 
@@ -45,7 +46,7 @@ class DeepEMDConfig(MethodConfig):
     >>> from triptych.methods import DeepEMDConfig
     >>> DeepEMDConfig(form="patches")
     Traceback (most recent call last):
-    ValueError: unknown form 'patches'; expected one of fcn, grid, sampling
+    ValueError: form must be one of fcn, grid, sampling, got 'patches'
     """
 
     form: str = "fcn"
@@ -57,18 +58,16 @@ class DeepEMDConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.form not in _FORMS:
-            raise ValueError(f"unknown form {self.form!r}; expected one of {', '.join(_FORMS)}")
-        if not 1 <= self.grid <= _MOST_GRID:
-            raise ValueError(f"grid must be 1 to {_MOST_GRID}, got {self.grid}")
-        if not self.pyramid or min(self.pyramid) < 1 or sum(side**2 for side in self.pyramid) > _MOST_CROPS:
+        self.check(
+            form=one_of(*_FORMS),
+            grid=whole(1, _MOST_GRID),
+            pyramid=each(whole(1), fewest=1),
+            crops=whole(1, _MOST_CROPS),
+            seed=whole(0, (1 << 63) - 1),
+            temperature=number(0, above=True),
+        )
+        if sum(side**2 for side in self.pyramid) > _MOST_CROPS:
             raise ValueError(f"pyramid must have 1 to {_MOST_CROPS} cells in all, got {self.pyramid}")
-        if not 1 <= self.crops <= _MOST_CROPS:
-            raise ValueError(f"crops must be 1 to {_MOST_CROPS}, got {self.crops}")
-        if not 0 <= self.seed < 1 << 63:
-            raise ValueError(f"seed must be 0 or more, got {self.seed}")
-        if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"temperature must be above 0, got {self.temperature}")
 
 
 class DeepEMD(Method):

@@ -18,6 +18,7 @@ from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.similarity import minus_squared_distances, pooled_vectors, without_autocast
+from triptych.system.settings import number
 
 __all__ = ["FEAT", "FEATConfig", "SetTransformer"]
 
@@ -33,7 +34,7 @@ class FEATConfig(MethodConfig):
     >>> from triptych.methods import FEATConfig
     >>> FEATConfig(temperature=0.0)
     Traceback (most recent call last):
-    ValueError: temperature must be above 0, got 0.0
+    ValueError: temperature must be a number above 0, got 0.0
     """
 
     temperature: float = 64.0
@@ -41,10 +42,9 @@ class FEATConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"temperature must be above 0, got {self.temperature}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be 0 to below 1, got {self.dropout}")
+        self.check(temperature=number(0, above=True), dropout=number(0, 1))
+        if self.dropout == 1:
+            raise ValueError("dropout must be below 1: at 1 nothing is left to learn from")
 
 
 class FEAT(Method):

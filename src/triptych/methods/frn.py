@@ -18,6 +18,7 @@ from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.similarity import without_autocast
+from triptych.system.settings import number
 
 __all__ = ["FRN", "FRNConfig", "reconstruction_matrix"]
 
@@ -34,15 +35,14 @@ class FRNConfig(MethodConfig):
     >>> from triptych.methods import FRNConfig
     >>> FRNConfig(scale=0.0)
     Traceback (most recent call last):
-    ValueError: scale must be above 0, got 0.0
+    ValueError: scale must be a number above 0, got 0.0
     """
 
     scale: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.scale < float("inf"):
-            raise ValueError(f"scale must be above 0, got {self.scale}")
+        self.check(scale=number(0, above=True))
 
 
 class FRN(Method):

@@ -17,6 +17,7 @@ from triptych.methods.base import Summary
 from triptych.methods.encoded import Encoded
 from triptych.methods.simpleshot import SimpleShot, SimpleShotConfig
 from triptych.similarity import laplacian_assignments, nearest_neighbours
+from triptych.system.settings import number, whole
 
 __all__ = ["LaplacianShot", "LaplacianShotConfig"]
 
@@ -35,7 +36,7 @@ class LaplacianShotConfig(SimpleShotConfig):
     >>> from triptych.methods import LaplacianShotConfig
     >>> LaplacianShotConfig(neighbours=0)
     Traceback (most recent call last):
-    ValueError: neighbours must be 1 to 1000, got 0
+    ValueError: neighbours must be a whole number from 1 to 1000, got 0
     """
 
     weight: float = 1.0
@@ -44,11 +45,7 @@ class LaplacianShotConfig(SimpleShotConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.weight < float("inf"):
-            raise ValueError(f"weight must be 0 or more, got {self.weight}")
-        for name in ("neighbours", "steps"):
-            if not 1 <= getattr(self, name) <= _MOST_STEPS:
-                raise ValueError(f"{name} must be 1 to {_MOST_STEPS}, got {getattr(self, name)}")
+        self.check(weight=number(0), neighbours=whole(1, _MOST_STEPS), steps=whole(1, _MOST_STEPS))
 
 
 class LaplacianShot(SimpleShot):

@@ -28,6 +28,7 @@ from triptych.similarity import (
     pixel_to_classes,
     without_autocast,
 )
+from triptych.system.settings import one_of
 
 __all__ = ["LaterMML", "LaterMMLConfig", "PartGraph"]
 
@@ -48,15 +49,14 @@ class LaterMMLConfig(MethodConfig):
     >>> from triptych.methods import LaterMMLConfig
     >>> LaterMMLConfig(edges="all")
     Traceback (most recent call last):
-    ValueError: unknown edges 'all'; expected one of none, class
+    ValueError: edges must be one of none, class, got 'all'
     """
 
     edges: str = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.edges not in _EDGES:
-            raise ValueError(f"unknown edges {self.edges!r}; expected one of {', '.join(_EDGES)}")
+        self.check(edges=one_of(*_EDGES))
 
 
 class LaterMML(Method):

@@ -20,6 +20,7 @@ from triptych.methods.classifiers import labelled_vectors
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.similarity import LinearScores, fit_logistic_regression, linear_to_classes, pooled_vectors
+from triptych.system.settings import number
 
 __all__ = ["LogisticConfig", "LogisticRegression"]
 
@@ -36,15 +37,14 @@ class LogisticConfig(MethodConfig):
     >>> from triptych.methods import LogisticConfig
     >>> LogisticConfig(strength=0.0)
     Traceback (most recent call last):
-    ValueError: strength must be above 0, got 0.0
+    ValueError: strength must be a number above 0, got 0.0
     """
 
     strength: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.strength < float("inf"):
-            raise ValueError(f"strength must be above 0, got {self.strength}")
+        self.check(strength=number(0, above=True))
 
 
 class LogisticRegression(Method):

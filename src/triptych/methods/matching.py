@@ -20,6 +20,7 @@ from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.similarity import attention_to_classes, pooled_vectors, without_autocast
+from triptych.system.settings import whole
 
 __all__ = ["ContextConfig", "ContextualMatchingNetwork", "MatchingConfig", "MatchingNetwork"]
 
@@ -42,15 +43,14 @@ class ContextConfig(MatchingConfig):
     >>> from triptych.methods import ContextConfig
     >>> ContextConfig(steps=0)
     Traceback (most recent call last):
-    ValueError: steps must be 1 to 64, got 0
+    ValueError: steps must be a whole number from 1 to 64, got 0
     """
 
     steps: int = 5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.steps <= _MOST_STEPS:
-            raise ValueError(f"steps must be 1 to {_MOST_STEPS}, got {self.steps}")
+        self.check(steps=whole(1, _MOST_STEPS))
 
 
 class MatchingNetwork(Method):

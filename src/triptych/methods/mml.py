@@ -15,6 +15,7 @@ from triptych.methods.encoded import Encoded
 from triptych.methods.encoding import BATCH
 from triptych.methods.levels import DistributionLevel, GlobalLevel, Level, PartLevel, PixelLevel, PLDALevel
 from triptych.similarity import DISTANCES, PLDA, SHRINKAGES, fit_plda, gaussian_vectors
+from triptych.system.settings import one_of, optional, some_of, whole
 
 __all__ = ["LEVELS", "MML", "MMLConfig"]
 
@@ -45,7 +46,7 @@ class MMLConfig(MethodConfig):
     'conv64f'
     >>> MMLConfig(distance="euclid")
     Traceback (most recent call last):
-    ValueError: unknown distance 'euclid'; expected one of wasserstein, kl, kl_reverse, log_kl, bures
+    ValueError: distance must be one of wasserstein, kl, kl_reverse, log_kl, bures, got 'euclid'
     """
 
     levels: tuple[str, ...] = LEVELS
@@ -59,17 +60,15 @@ class MMLConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.levels or len(set(self.levels)) < len(self.levels) or not set(self.levels) <= set(_KNOWN):
-            raise ValueError(f"unknown levels {self.levels}; expected some of {', '.join(_KNOWN)}, each once")
-        for name, k in (("pixel_k", self.pixel_k), ("part_k", self.part_k)):
-            if k < 1:
-                raise ValueError(f"{name} must be at least 1, got {k}")
-        if self.distance not in DISTANCES:
-            raise ValueError(f"unknown distance {self.distance!r}; expected one of {', '.join(DISTANCES)}")
-        if self.shrinkage not in SHRINKAGES:
-            raise ValueError(f"unknown shrinkage {self.shrinkage!r}; expected one of {', '.join(SHRINKAGES)}")
-        if self.slots is not None and not 1 <= self.slots <= _MOST_SLOTS:
-            raise ValueError(f"slots must be 1 to {_MOST_SLOTS}, got {self.slots}")
+        self.check(
+            levels=some_of(*_KNOWN),
+            pixel_k=whole(1),
+            part_k=whole(1),
+            distance=one_of(*DISTANCES),
+            shrinkage=one_of(*SHRINKAGES),
+            slots=optional(whole(1, _MOST_SLOTS)),
+            plda_classes=optional(whole(2, _MOST_PLDA_CLASSES)),
+        )
         self._check_plda()
 
     def _check_plda(self) -> None:
@@ -78,11 +77,7 @@ class MMLConfig(MethodConfig):
                 f"levels {self.levels} with plda_classes {self.plda_classes}; "
                 "expected both plda and plda_classes, or neither"
             )
-        if self.plda_classes is None:
-            return
-        if not 2 <= self.plda_classes <= _MOST_PLDA_CLASSES:
-            raise ValueError(f"plda_classes must be 2 to {_MOST_PLDA_CLASSES}, got {self.plda_classes}")
-        if self.slots is not None or self.components is not None:
+        if self.plda_classes is not None and (self.slots is not None or self.components is not None):
             raise ValueError("the level plda works neither with slots nor with components; leave one of them out")
 
 

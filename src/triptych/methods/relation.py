@@ -17,6 +17,7 @@ from triptych.fusion import Levels, SumFusion
 from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
+from triptych.system.settings import whole
 
 __all__ = ["RelationConfig", "RelationNetwork"]
 
@@ -35,7 +36,7 @@ class RelationConfig(MethodConfig):
     >>> from triptych.methods import RelationConfig
     >>> RelationConfig(hidden=0)
     Traceback (most recent call last):
-    ValueError: hidden must be 1 to 4096, got 0
+    ValueError: hidden must be a whole number from 1 to 4096, got 0
     """
 
     filters: int = 64
@@ -43,9 +44,7 @@ class RelationConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("filters", "hidden"):
-            if not 1 <= getattr(self, name) <= _LARGEST:
-                raise ValueError(f"{name} must be 1 to {_LARGEST}, got {getattr(self, name)}")
+        self.check(filters=whole(1, _LARGEST), hidden=whole(1, _LARGEST))
 
 
 class RelationNetwork(Method):

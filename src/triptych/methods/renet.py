@@ -19,6 +19,7 @@ from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.similarity import cross_correlation, matching_attention, self_correlation, without_autocast
+from triptych.system.settings import number, whole
 
 __all__ = ["RENet", "RENetConfig"]
 
@@ -41,7 +42,7 @@ class RENetConfig(MethodConfig):
     >>> from triptych.methods import RENetConfig
     >>> RENetConfig(grid=0)
     Traceback (most recent call last):
-    ValueError: grid must be 1 to 32, got 0
+    ValueError: grid must be a whole number from 1 to 32, got 0
     """
 
     grid: int = 5
@@ -50,11 +51,11 @@ class RENetConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.grid <= _MOST_GRID:
-            raise ValueError(f"grid must be 1 to {_MOST_GRID}, got {self.grid}")
-        for name in ("temperature", "attention_temperature"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        self.check(
+            grid=whole(1, _MOST_GRID),
+            temperature=number(0, above=True),
+            attention_temperature=number(0, above=True),
+        )
 
 
 class RENet(Method):

@@ -31,8 +31,8 @@ from triptych.methods.salience import (
     in_bytes,
     salient_of,
 )
+from triptych.methods.salient_left_out import left_out_patches
 from triptych.similarity import (
-    SalientDescriptors,
     Stack,
     kept_weights,
     nearest_similarity,
@@ -40,12 +40,11 @@ from triptych.similarity import (
     salient_to_classes,
     stack_pools,
 )
-from triptych.system.settings import optional, whole
+from triptych.system.settings import number, optional, some_of, whole
 
 __all__ = ["SalientConfig", "SalientMML"]
 
 _LEFT_OUT_WORK = 50  # of leaving one photo out of the discriminant analyses, for each channel and photo
-_LEFT_OUT_AT_ONCE = 8  # photos that are compared at once
 # Level -> its share of the logits before any photo was left out; chosen on groceries, birds and signs.
 _SHARES = {"global": 0.75, "distribution": 0.75, "pixel": 0.75, "pixel-last": 0.75, "pixel-16": 0.3}
 
@@ -63,7 +62,7 @@ class SalientConfig(MethodConfig):
     >>> from triptych.methods import SalientConfig
     >>> SalientConfig(ridge=0.0)
     Traceback (most recent call last):
-    ValueError: ridge must be above 0, got 0.0
+    ValueError: ridge must be a number above 0, got 0.0
     """
 
     backbone: str = "efficientnet-lite0"
@@ -74,13 +73,12 @@ class SalientConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("query_patches", "support_patches"):
-            if not optional(whole(1)).holds(getattr(self, name)):
-                raise ValueError(f"{name} must be a whole number of at least 1, or None; got {getattr(self, name)!r}")
-        if not 0 < self.ridge < float("inf"):
-            raise ValueError(f"ridge must be above 0, got {self.ridge}")
-        if not self.levels or len(set(self.levels)) < len(self.levels) or not set(self.levels) <= set(_SHARES):
-            raise ValueError(f"levels are {self.levels}; expected different ones of {', '.join(_SHARES)}")
+        self.check(
+            ridge=number(0, above=True),
+            query_patches=optional(whole(1)),
+            support_patches=optional(whole(1)),
+            levels=some_of(*_SHARES),
+        )
         if self.components is not None and not set(self.levels) <= set(ONE_LAYER):
             raise ValueError(
                 "layers are not reduced to principal components where several are compared; "
@@ -222,36 +220,18 @@ class SalientMML(Method):
     ) -> Iterator[dict[str, Float[Tensor, " N"]]]:
         """Without another summary or search for what stays the same; see ``left_out_scores``."""
         queries = list(photos)
-        ridge, names = self.config.ridge, self._vector_levels
+        ridge, names, levels = self.config.ridge, self._vector_levels, self._pixel_levels
         vectors = [
             left_out_scores(
                 [one[level] for one in classes], asked, list(map(VECTOR_LEVELS[level], queries)), views, ridge
             )
             for level in names
         ]
-        patches = self._left_out_patches(classes, asked, queries, views)
+        pools = {level: [one[level].by_photo(views) for one in classes] for level in levels}  # (K, V * T, C)
+        patches = left_out_patches(pools, asked, queries, self.config.query_patches)
         for *ours, near in zip(*vectors, patches, strict=True):
             scores = {**dict(zip(names, ours, strict=True)), **near}
             yield {level: scores[level].float() for level in self.level_names}
-
-    def _left_out_patches(
-        self, classes: Sequence[Summary], asked: Sequence[tuple[int, int]], queries: Sequence[Encoded], views: int
-    ) -> Iterator[dict[str, Float[Tensor, " N"]]]:
-        levels = self._pixel_levels
-        pools = {level: [one[level].by_photo(views) for one in classes] for level in levels}  # (K, V * T, C)
-        usual = {level: stack_pools([_all_but(one, len(one) - 1) for one in own]) for level, own in pools.items()}
-        for first in range(0, len(queries), _LEFT_OUT_AT_ONCE):
-            part = Encoded.join(queries[first : first + _LEFT_OUT_AT_ONCE])
-            rows = {level: salient_of(part, level, self.config.query_patches) for level in levels}
-            scores = {level: salient_to_classes(rows[level], usual[level]) for level in levels}
-            for number, (own, photo) in enumerate(asked[first : first + len(part)]):
-                for level in levels:
-                    if photo >= len(pools[level][own]) - 1:
-                        continue  # what is usual: the last one of each class is left out
-                    query = SalientDescriptors(*(one[number : number + 1] for one in rows[level]))
-                    rest = stack_pools([_all_but(pools[level][own], photo)])
-                    scores[level][number, own] = salient_to_classes(query, rest)[0, 0]
-                yield {level: scores[level][number] for level in levels}
 
     def pair_work(self, encoded: Encoded) -> int:
         """Patches of each layer, and a share of the discriminant analyses."""
@@ -303,11 +283,3 @@ def _matching(level: str, patches: int | None) -> Matching:
         return salient_of(encoded, level).units[0] * weights(encoded)[:, None]
 
     return Matching("patch", rows, lambda pool: pool.descriptors, 1, weights, lambda pool: pool.positions.flatten())
-
-
-def _all_but(photos: Float[Tensor, "K T C"], photo: int) -> Float[Tensor, "_ C"]:
-    """The pool of a class without this photo; a single photo stays."""
-    if len(photos) == 1:
-        return photos[0]
-    rest = photos[:photo] if photo == len(photos) - 1 else torch.cat([photos[:photo], photos[photo + 1 :]])
-    return rest.flatten(0, 1)

@@ -21,6 +21,7 @@ __all__ = [
     "one_of",
     "optional",
     "setting",
+    "some_of",
     "whole",
 ]
 
@@ -97,7 +98,7 @@ def whole(least: int, most: int | None = None) -> Check:
     return Check(words, lambda value: _is_whole(value) and least <= value and (most is None or value <= most))
 
 
-def number(least: float, most: float, above: bool = False) -> Check:
+def number(least: float, most: float = math.inf, above: bool = False) -> Check:
     """A finite number; ``above`` leaves the least one out.
 
     >>> from triptych.system.settings import number
@@ -105,8 +106,13 @@ def number(least: float, most: float, above: bool = False) -> Check:
     [True, True, False, False, False, False]
     >>> number(0, 1, above=True).expected
     'a number above 0 and at most 1'
+    >>> number(0).expected
+    'a number of at least 0'
     """
-    words = f"a number above {least:g} and at most {most:g}" if above else f"a number from {least:g} to {most:g}"
+    if most == math.inf:
+        words = f"a number above {least:g}" if above else f"a number of at least {least:g}"
+    else:
+        words = f"a number above {least:g} and at most {most:g}" if above else f"a number from {least:g} to {most:g}"
     return Check(
         words, lambda value: _is_number(value) and (least < value if above else least <= value) and value <= most
     )
@@ -115,6 +121,23 @@ def number(least: float, most: float, above: bool = False) -> Check:
 def one_of(*names: str) -> Check:
     """One of some words."""
     return Check(f"one of {', '.join(names)}", lambda value: value in names)
+
+
+def some_of(*names: str) -> Check:
+    """A tuple of some words, each once.
+
+    >>> from triptych.system.settings import some_of
+    >>> [some_of("pixel", "part").holds(value) for value in (("part",), (), ("part", "part"), ("smell",), "part")]
+    [True, False, False, False, False]
+    """
+    return Check(
+        f"some of {', '.join(names)}, each once",
+        lambda values: (
+            isinstance(values, tuple | list)
+            and all(value in names for value in values)
+            and 0 < len(values) == len(set(values))
+        ),
+    )
 
 
 def optional(check: Check) -> Check:
