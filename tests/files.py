@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors.torch import load, save
 
 from triptych.methods.files import _checksum
-from triptych.system.files import pack, unpack
+from triptych.system.packed import pack, unpack
 
 __all__ = ["forge", "rewrite"]
 

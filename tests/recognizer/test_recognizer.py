@@ -28,7 +28,7 @@ from triptych.data import Preprocessing, read_photos
 from triptych.fusion import LevelFusion
 from triptych.methods import METHODS, WEIGHTS, build_method, method_to_bytes
 from triptych.recognizer.file import _checksum
-from triptych.system.files import pack, unpack
+from triptych.system.packed import pack, unpack
 from triptych.weights import DEFAULT
 
 SHOTS = {"a": 3, "b": 1, "c": 2}

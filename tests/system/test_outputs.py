@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from photos import class_folders, photo
 
-from triptych.system.files import pack, write_whole
+from triptych.system.files import write_whole
 from triptych.system.outputs import PAGE, PICTURE, RECOGNIZER, RECORD, TABLE, Kind, check_output, check_run_folder
+from triptych.system.packed import pack
 
 WRITTEN = {
     ".triptych": (RECOGNIZER, pack({}, "triptych-recognizer", 4, {})),

@@ -12,7 +12,8 @@ from triptych.backbones import Backbone, check_weights, pretrained_efficientnet_
 from triptych.methods.base import Method
 from triptych.methods.legacy import renamed_settings, upgraded
 from triptych.methods.types import METHOD_TYPES
-from triptych.system.files import pack, read_packed, unpack, write_whole
+from triptych.system.files import write_whole
+from triptych.system.packed import pack, read_packed, unpack
 from triptych.system.wording import printable
 from triptych.weights.packages import WEIGHT_PACKAGES, WeightPackage
 

@@ -21,7 +21,8 @@ from triptych.recognizer.knowledge import Knowledge, of_any_width, ordered
 from triptych.recognizer.leaving_out import LeftOut
 from triptych.support import Support, summarised
 from triptych.system.devices import usable_device
-from triptych.system.files import check_packed, pack, read_packed, unpack, write_whole
+from triptych.system.files import write_whole
+from triptych.system.packed import check_packed, pack, read_packed, unpack
 
 __all__ = ["Settings", "check_file", "fingerprint", "plain_label", "read_file", "write_file"]
 

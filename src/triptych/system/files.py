@@ -1,43 +1,32 @@
-"""Files of tensors and text that never run code, and writing a file whole or not at all."""
+"""Reading plain files alone, and writing a file whole or not at all."""
 
 import errno
-import json
 import os
 import secrets
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
-
-from triptych.system.memory import machine_memory
 
 __all__ = [
     "as_path",
-    "check_packed",
     "copy_new",
-    "pack",
     "part_beside",
-    "read_packed",
+    "plain_path",
     "read_plain",
     "remove_abandoned",
     "sync_folder",
     "turn_to_write",
-    "unpack",
     "write_whole",
     "writing_whole",
 ]
 
-_KEY = "triptych"
-_LONGEST_HEADER = 100_000_000  # of safetensors' own
 _SHORT = 2.0  # seconds to wait without a word
 _ABANDONED = 3600.0  # seconds after which nobody is writing a part any more
 
@@ -58,50 +47,6 @@ def as_path(value: Any) -> Path:
     return Path(value)
 
 
-def pack(tensors: Mapping[str, Tensor], format: str, version: int, content: Mapping[str, Any]) -> bytes:
-    """Tensors and JSON content as the bytes of a .safetensors file; the same input gives the same bytes."""
-    # One entry, as safetensors writes several in random order.
-    header = json.dumps({"format": format, "version": version, **content}, sort_keys=True)
-    return save(dict(tensors), {_KEY: header})
-
-
-def unpack(data: bytes, format: str, version: int, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What ``pack`` wrote; ``name`` is what errors call it.
-
-    Raises:
-        ValueError: the bytes are truncated or damaged, of another format, or of a later version than ``version``.
-    """
-    try:
-        tensors = load(data)
-        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
-        content = json.loads(metadata.get(_KEY, "{}"))
-    except (SafetensorError, KeyError, ValueError, RecursionError) as error:  # KeyError: a type of numbers of another
-        raise ValueError(f"{name}: truncated, damaged or not a {format} file ({error})") from error
-    _check_format(content, format, name)
-    if not isinstance(content.get("version"), int) or content["version"] > version:
-        raise ValueError(f"{name}: written by a newer triptych; update with pip install -U triptych")
-    return tensors, content
-
-
-def read_packed(path: str | os.PathLike[str], format: str) -> bytes:
-    """All of a file that ``pack`` wrote; its beginning is looked at before the rest is read.
-
-    A pipe or a device is not opened: reading it could wait for ever, or never end.
-
-    Raises:
-        ValueError: the file is not as long as its header says, of another format, or larger than memory.
-        OSError: missing, not readable, or no plain file.
-
-    >>> from triptych.system.files import read_packed
-    >>> read_packed("/dev/null", "triptych-method")
-    Traceback (most recent call last):
-    OSError: [Errno 22] no plain file: '/dev/null'
-    """
-    with _open_packed(path, format) as file:
-        file.seek(0)
-        return file.read()
-
-
 def read_plain(path: str | os.PathLike[str]) -> bytes:
     """All of a file. A pipe or a device is not opened: reading it could wait for ever, or never end.
 
@@ -113,56 +58,23 @@ def read_plain(path: str | os.PathLike[str]) -> bytes:
     Traceback (most recent call last):
     OSError: [Errno 22] no plain file: '/dev/null'
     """
-    return _plain(path).read_bytes()
+    return plain_path(path).read_bytes()
 
 
-def _plain(path: str | os.PathLike[str]) -> Path:
+def plain_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a file that can be read to its end: no pipe and no device.
+
+    Raises:
+        OSError: it is one of these.
+
+    >>> from triptych.system.files import plain_path
+    >>> plain_path("README.md").name
+    'README.md'
+    """
     path = as_path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
         raise OSError(errno.EINVAL, "no plain file", str(path))
     return path
-
-
-def check_packed(path: str | os.PathLike[str], format: str) -> None:
-    """Look at the beginning of a file as ``read_packed`` does, and raise what it raises."""
-    _open_packed(path, format).close()
-
-
-def _open_packed(path: str | os.PathLike[str], format: str) -> BinaryIO:
-    path = _plain(path)
-    with ExitStack() as held:
-        file = held.enter_context(path.open("rb"))
-        size = os.fstat(file.fileno()).st_size
-        _check_header(file, size, format, str(path))
-        memory = machine_memory()
-        if memory is not None and size > memory / 2:  # it is held twice while it is read
-            raise ValueError(
-                f"{path}: {size / 1e9:.1f} GB, more than half of the memory of this machine; expected a smaller file"
-            )
-        held.pop_all()
-        return file
-
-
-def _check_header(file: BinaryIO, size: int, format: str, name: str) -> None:
-    """Refuse, by its first bytes, what is no file of tensors, is cut short, or is of another format."""
-    length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > min(size - 8, _LONGEST_HEADER):
-        raise ValueError(f"{name}: truncated, damaged or not a {format} file")
-    try:
-        header = json.loads(file.read(length))
-        content = json.loads((header.pop("__metadata__", None) or {}).get(_KEY, "{}"))
-        ends = [one["data_offsets"][1] for one in header.values()]
-        whole = all(isinstance(end, int) for end in ends) and 8 + length + max(ends, default=0) == size
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError, RecursionError):
-        whole, content = False, None
-    if not whole:
-        raise ValueError(f"{name}: truncated, damaged or not a {format} file")
-    _check_format(content, format, name)
-
-
-def _check_format(content: Any, format: str, name: str) -> None:
-    if not isinstance(content, dict) or content.get("format") != format:
-        raise ValueError(f"{name}: not a {format} file; expected one written by triptych")
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
