@@ -19,7 +19,8 @@ from PIL import Image
 from toys import small_method
 
 from triptych import Recognizer
-from triptych.folders.predict import photos_below, predict_folder
+from triptych.folders.photos import photos_below
+from triptych.folders.predict import predict_folder
 from triptych.recognizer import QUERY_BATCH
 from triptych.system.files import turn_to_write
 

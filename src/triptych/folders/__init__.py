@@ -1,6 +1,7 @@
 """Whole folders of photos: recognised into a table, or sorted into folders."""
 
-from triptych.folders.predict import BatchSummary, beside_photos, photos_below, predict_folder
+from triptych.folders.photos import beside_photos, photos_below
+from triptych.folders.predict import BatchSummary, predict_folder
 from triptych.folders.sort import SortSummary, sort_photos
 
 __all__ = ["BatchSummary", "SortSummary", "beside_photos", "photos_below", "predict_folder", "sort_photos"]

@@ -12,7 +12,7 @@ from itertools import count
 from os import PathLike
 from pathlib import Path
 
-from triptych.folders.predict import photos_below
+from triptych.folders.photos import photos_below
 from triptych.recognizer import Recognizer
 from triptych.system.files import as_path, copy_new, part_beside, remove_abandoned
 from triptych.system.progress import track
@@ -92,14 +92,10 @@ def sort_photos(
     folder, out = as_path(folder), as_path(out)
     if folder.resolve() == out.resolve():
         raise ValueError(f"{out}: expected another folder than the one whose photos are sorted")
-    labels = [str(label) for label in recognizer.support_]
-    if unknown in labels:
-        raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
+    names = _places(recognizer, out, unknown)
     found = photos_below(folder, without=[out])
     asked = found.names
     answers = recognizer.answers([folder / name for name in asked], unknown, false_alarm)
-    names = folder_names(labels if unknown is None else [*labels, unknown], taken=[UNREADABLE])
-    _refuse_files([out, *out.parents, *(out / name for name in (*names.values(), UNREADABLE))])
     sorted_into: Counter[str] = Counter()
     made: set[Path] = set()
     repeated, unreadable = 0, {}
@@ -168,6 +164,16 @@ def _opens(photo: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _places(recognizer: Recognizer, out: Path, unknown: str | None) -> dict[str, str]:
+    """Label -> the name of its folder in ``out``."""
+    labels = [str(label) for label in recognizer.support_]
+    if unknown in labels:
+        raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
+    names = folder_names(labels if unknown is None else [*labels, unknown], taken=[UNREADABLE])
+    _refuse_files([out, *out.parents, *(out / name for name in (*names.values(), UNREADABLE))])
+    return names
 
 
 def _refuse_files(folders: Iterable[Path]) -> None:

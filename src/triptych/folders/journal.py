@@ -1,0 +1,125 @@
+"""Answers to the photos of a folder on their way into a table: a line each, so that a killed run goes on from there."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from triptych.folders.tables import SET, Row
+from triptych.recognizer import QUERY_BATCH, Answer, Recognizer, plain_label
+from triptych.system.wording import printable
+
+__all__ = ["appending", "header_of", "journal_rows", "record_answers", "resume"]
+
+
+def header_of(
+    recognizer: Recognizer, photos: Sequence[str], unknown: Any, false_alarm: float, coverage: float | None
+) -> Row:
+    """What the answers depend on."""
+    listing = hashlib.blake2b(digest_size=16)
+    for name in photos:
+        listing.update(os.fsencode(name) + b"\0")
+    return {
+        "format": "triptych-answers",
+        "version": 1,
+        "recognizer": recognizer.fingerprint(),
+        "photos": len(photos),
+        "listing": listing.hexdigest(),
+        "unknown": None if unknown is None else plain_label(unknown),
+        "false_alarm": None if unknown is None else false_alarm,
+        "coverage": coverage,
+    }
+
+
+@contextmanager
+def appending(journal: Path) -> Iterator[BinaryIO]:
+    """A journal, which is made if it does not exist.
+
+    Raises:
+        OSError: it cannot be written; the message names it.
+    """
+    try:
+        with journal.open("a+b") as file:
+            yield file
+    except OSError as error:
+        raise OSError(f"{journal}: cannot be written ({error.strerror or error})") from error
+
+
+def resume(file: BinaryIO, header: Row, photos: Sequence[str], journal: Path) -> int:
+    """How many photos a journal answers already; what a kill has torn is cut off.
+
+    Only whole batches count, so that the rest is compared in the batches of an uninterrupted run: the same bits.
+
+    Raises:
+        ValueError: its header is not ``header``.
+    """
+    expected = json.dumps(header).encode() + b"\n"
+    file.seek(0)
+    first = file.readline(len(expected))
+    if first != expected:
+        if not expected.startswith(first):
+            raise ValueError(
+                f"{journal}: holds answers of another recogniser, folder or setting; remove it to start anew, "
+                "or name another file for the answers"
+            )
+        file.truncate(0)
+        file.write(expected)
+        return 0
+    done = whole = 0
+    place = end = len(expected)
+    for line, name in zip(file, photos, strict=False):
+        if _image(line) != _text(name):
+            break
+        done, place = done + 1, place + len(line)
+        if done % QUERY_BATCH == 0 or done == len(photos):
+            whole, end = done, place
+    file.truncate(end)
+    return whole
+
+
+def _image(line: bytes) -> str | None:
+    """What a line of a journal answers; None if it is torn."""
+    try:
+        return json.loads(line)["image"] if line.endswith(b"\n") else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def record_answers(
+    file: BinaryIO, answers: Iterator[Answer], folder: Path, photos: Sequence[str], coverage: float | None
+) -> None:
+    """Append the answers, a batch at a time."""
+    named = zip(photos, answers, strict=True)
+    while batch := list(islice(named, QUERY_BATCH)):
+        file.write("".join(json.dumps(_row(name, answer, folder, coverage)) + "\n" for name, answer in batch).encode())
+        file.flush()
+
+
+def _row(name: str, answer: Answer, folder: Path, coverage: float | None) -> Row:
+    read = answer.error is None
+    sets = {} if coverage is None else {SET: None if not read else list(map(plain_label, answer.prediction_set or ()))}
+    return {
+        "image": _text(name),
+        "label": plain_label(answer.label) if read else None,
+        "probability": answer.probability if read else None,
+        "in_support": answer.in_support if read else None,
+        "error": None if answer.error is None else _text(answer.error.removeprefix(f"{printable(folder / name)}: ")),
+        **sets,
+    }
+
+
+def _text(name: str) -> str:
+    """The name of a file, which may be any bytes, as text."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def journal_rows(journal: Path) -> Iterator[Row]:
+    """The rows of a journal that is complete."""
+    with journal.open("rb") as file:
+        file.readline()  # the header
+        for line in file:
+            yield json.loads(line)
