@@ -176,8 +176,6 @@ def measure(folder: Path, shot: int, photos: int, share: float, supports: int, s
         sure.append(why.classes[0].probability)
         if number < supports:
             of_support.append(support_falls(recognizer, why, count, learnt, rng))
-    certain = [one for one, probability in zip(covers, sure, strict=True) if probability >= 0.8]
-    names = ("random", "moved", "centre")
     return {
         "classes": len(recognizer.classes_),
         "shot": shot,
@@ -187,6 +185,20 @@ def measure(folder: Path, shot: int, photos: int, share: float, supports: int, s
         "method": recognizer.method,
         "weights": weights_hash(recognizer.method_),
         "levels": {level: recognizer.fusion_.logit_scale(level) for level in recognizer.method_.level_names},
+        **named_better(covers, curves, sure),
+        "matched patches of the photos learnt from": compared(of_support, ["random"]),
+        "named by random weights": compared(of_random, ["random"]),
+        "rank correlation of the maps, trained and random weights": float(np.mean(likeness)),
+        "on the border": dict(zip(("named", "matched"), np.mean(border, 0).tolist(), strict=True)),
+        "cells on the border": on_border(central(why.grid), why.grid),
+    }
+
+
+def named_better(covers: list[Scores], curves: list[dict[str, float]], sure: list[float]) -> dict[str, Any]:
+    """How much more the answer rests on the named patches than on others."""
+    certain = [one for one, probability in zip(covers, sure, strict=True) if probability >= 0.8]
+    names = ("random", "moved", "centre")
+    return {
         "named against": compared(covers, names),
         "named against, answers of 80% or more": {"photos": len(certain), **compared(certain, names)},
         "areas": {name: float(np.mean([one[name] for one in curves])) for name in curves[0]},
@@ -194,11 +206,6 @@ def measure(folder: Path, shot: int, photos: int, share: float, supports: int, s
             "deletion": float(np.mean([one["deletion, named"] < one["deletion, random"] for one in curves])),
             "insertion": float(np.mean([one["insertion, named"] > one["insertion, random"] for one in curves])),
         },
-        "matched patches of the photos learnt from": compared(of_support, ["random"]),
-        "named by random weights": compared(of_random, ["random"]),
-        "rank correlation of the maps, trained and random weights": float(np.mean(likeness)),
-        "on the border": dict(zip(("named", "matched"), np.mean(border, 0).tolist(), strict=True)),
-        "cells on the border": on_border(central(why.grid), why.grid),
     }
 
 

@@ -73,20 +73,10 @@ def measure(
             plain.run(sampler[number], plain_watch)
         ours.run(sampler[number], our_watch)
         ours.stages(sampler[number], our_watch)
-    stages = our_watch.summary()
-    whole = stages["whole"]["median"]
+    limits = {kind: ceilings[f"{'bf16' if bf16 else 'fp32'} {kind}"] for kind in ("product", "square")}
     row: dict[str, Any] = {
         **asdict(task),
-        "seconds": stages,
-        "episodes_per_second": 1 / whole,
-        "pixel_gflops": flops / stages["pixel"]["median"] / 1e9,
-        "pixel_share_of_product": flops
-        / stages["pixel"]["median"]
-        / ceilings["bf16 product" if bf16 else "fp32 product"],
-        "pixel_share_of_square": flops / stages["pixel"]["median"] / ceilings["bf16 square" if bf16 else "fp32 square"],
-        "part_and_distribution_share": (stages["part"]["median"] + stages["distribution"]["median"]) / whole,
-        "data_share": stages["data"]["median"] / whole,
-        "times_the_backbone": whole / stages["backbone"]["median"],
+        **shares(our_watch.summary(), flops, limits),
         "peak_bytes": peak_memory(task, bf16, plain=False, device=store.images.device),
     }
     if plain is None:
@@ -97,6 +87,21 @@ def measure(
         row["plain_peak_bytes"] = peak_memory(task, bf16, plain=True, device=store.images.device)
         row["memory_ratio"] = row["plain_peak_bytes"] / row["peak_bytes"]
     return row
+
+
+def shares(stages: dict[str, Any], flops: float, ceilings: dict[str, float]) -> dict[str, Any]:
+    """The seconds of each stage, and what they are of the whole and of what the processor can do."""
+    median = {name: stage["median"] for name, stage in stages.items()}
+    whole, rate = median["whole"], flops / median["pixel"]
+    return {
+        "seconds": stages,
+        "episodes_per_second": 1 / whole,
+        "pixel_gflops": rate / 1e9,
+        **{f"pixel_share_of_{kind}": rate / ceiling for kind, ceiling in ceilings.items()},
+        "part_and_distribution_share": (median["part"] + median["distribution"]) / whole,
+        "data_share": median["data"] / whole,
+        "times_the_backbone": whole / median["backbone"],
+    }
 
 
 def paired_ratio(plain: list[float], ours: list[float]) -> float:

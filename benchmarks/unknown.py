@@ -146,7 +146,7 @@ def run(
         progress(found)
 
 
-def main() -> None:
+def asked_for() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="+", help="folders of class folders")
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 2, 5])
@@ -154,7 +154,11 @@ def main() -> None:
     parser.add_argument("--classes", type=int, help="drawn of each folder, half of which are known; by default all")
     parser.add_argument("--cache", type=Path, help="a folder that keeps encoded photos")
     parser.add_argument("--json", type=Path, help="results of other folders in it are kept")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = asked_for()
     start = time.perf_counter()
     method = load_method("mml-efficientnet-lite0")
     result = json.loads(given.json.read_text()) if given.json and given.json.exists() else {"folders": {}, "data": {}}

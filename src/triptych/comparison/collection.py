@@ -80,16 +80,11 @@ def collect(
     sources, given, _ = labelled(images, labels, split)
     drawn = _drawn(given, most, seed)
     read = track(read_photos([sources[i] for i in drawn], method.preprocess), "encoding", total=len(drawn))
-    unreadable: list[Unreadable] = []
-    others: list[Unreadable] = []
-    photos, names = [], []
-    for i, photo in zip(drawn, read, strict=True):
-        if isinstance(photo, Unreadable):
-            (unreadable if photo.is_image else others).append(photo)
-        else:
-            photos.append(_Encoded.of(method, photo))
-            names.append(given[i])
-    if others:
+    all_read = [photo if isinstance(photo, Unreadable) else _Encoded.of(method, photo) for photo in read]
+    photos = [photo for photo in all_read if isinstance(photo, _Encoded)]
+    names = [given[i] for i, photo in zip(drawn, all_read, strict=True) if isinstance(photo, _Encoded)]
+    refused = [photo for photo in all_read if isinstance(photo, Unreadable)]
+    if others := [photo for photo in refused if not photo.is_image]:
         warnings.warn(left_out_warning(others), stacklevel=2)
     groups = copies(np.stack([photo.appearance for photo in photos])) if photos else np.empty(0, np.int64)
     kept, repeated, contested = _counted_once(photos, names, groups)
@@ -97,7 +92,7 @@ def collect(
         [photos[i] for i in kept],
         [names[i] for i in kept],
         dict.fromkeys(given),
-        unreadable=tuple(photo.error for photo in unreadable),
+        unreadable=tuple(photo.error for photo in refused if photo.is_image),
         repeated=tuple((photos[i].name, photos[j].name) for i, j in repeated),
         contested=tuple(tuple((str(names[i]), photos[i].name) for i in group) for group in contested),
         unread=len(given) - len(drawn),

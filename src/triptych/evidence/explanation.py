@@ -1,7 +1,7 @@
 """Evidence: each level's share of an answer, the patches that match, and the parts that match."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from os import PathLike
@@ -15,8 +15,8 @@ from triptych.evidence.compared import compared_units, part_matches, patch_match
 from triptych.evidence.drawing import draw_explanation
 from triptych.evidence.naming import Named, named_by_loss
 from triptych.evidence.records import ClassEvidence
-from triptych.fusion import Fusion, Levels
-from triptych.methods import Method, Summary
+from triptych.fusion import Fusion
+from triptych.methods import Encoded, Method, Summary
 from triptych.support import Support, encode
 from triptych.system.files import as_path, write_whole
 from triptych.system.outputs import PICTURE
@@ -137,48 +137,60 @@ def explain(
         raise ValueError(f"top must be at least 1, got {top}")
     query = encode(method, pixels[None])
     adapted = method.adapt([support.summary for support in supports]) if classes is None else classes
-    levels = method.compare(query, adapted)
-    contributions = {level: part / temperature for level, part in fusion.contributions(levels).items()}
-    probabilities = (fusion(levels)[0].double() / temperature).softmax(0)
-    compared = compared_units(method, query, supports)
-    maps = query.maps[0]
-    grid = (maps.shape[1], maps.shape[2])
-    without = method.without_patches(query, adapted)
-    patches, parts = compared.get("patch"), compared.get("channel")
-
-    def evidence_for(n: int) -> ClassEvidence:
-        named = None if without is None else _named(without, fusion, n, grid, temperature, query.device)
-        return ClassEvidence(
-            label=labels[n],
-            probability=float(probabilities[n]),
-            similarities={level: float(scores[0, n]) for level, scores in levels.items()},
-            contributions={level: float(part[0, n] - part[0].mean()) for level, part in contributions.items()},
-            matches=[] if patches is None else patch_matches(patches, n, grid, len(pixels), named),
-            parts=[] if parts is None else part_matches(parts, n),
-            thumbnails=supports[n].thumbnails,
-            losses=None if named is None else named.losses,
+    compared = _Compared(method, fusion, temperature, query, adapted)
+    ranks = compared.probabilities.argsort(descending=True, stable=True)[:top].tolist()
+    units = compared_units(method, query, supports)
+    patches, parts = units.get("patch"), units.get("channel")
+    evidence = []
+    for n in ranks:
+        named = compared.named(n)
+        evidence.append(
+            ClassEvidence(
+                label=labels[n],
+                **compared.numbers(n),
+                matches=[] if patches is None else patch_matches(patches, n, compared.grid, len(pixels), named),
+                parts=[] if parts is None else part_matches(parts, n),
+                thumbnails=supports[n].thumbnails,
+                losses=None if named is None else named.losses,
+            )
         )
-
-    ranks = probabilities.argsort(descending=True, stable=True)[:top].tolist()
     matching = tuple(level for level, one in method.matchings().items() if one.unit == "patch")
-    return Explanation(pixels, grid, [evidence_for(n) for n in ranks], maps.float().cpu().numpy(), matching)
+    return Explanation(pixels, compared.grid, evidence, query.maps[0].float().cpu().numpy(), matching)
 
 
-def _named(
-    without: Callable[[Tensor], Levels],
-    fusion: Fusion,
-    n: int,
-    grid: tuple[int, int],
-    temperature: float,
-    device: torch.device,
-) -> Named:
-    """The patches on which the logit of class n, less the mean of all classes, rests."""
+class _Compared:
+    """A photo compared with the classes."""
 
-    def score(kept: Tensor) -> Tensor:
-        logits = fusion(without(kept)).double() / temperature
-        return logits[:, n] - logits.mean(1)
+    def __init__(
+        self, method: Method, fusion: Fusion, temperature: float, query: Encoded, classes: Sequence[Summary]
+    ) -> None:
+        self.fusion, self.temperature = fusion, temperature
+        self.levels = method.compare(query, classes)
+        self.contributions = {level: part / temperature for level, part in fusion.contributions(self.levels).items()}
+        self.probabilities = (fusion(self.levels)[0].double() / temperature).softmax(0)
+        self.grid = (query.maps.shape[2], query.maps.shape[3])
+        self.without = method.without_patches(query, classes)
+        self.device = query.device
 
-    return named_by_loss(score, grid, device)
+    def numbers(self, n: int) -> dict[str, Any]:
+        """How probable class n is, how similar, and what each level adds to its logit."""
+        return {
+            "probability": float(self.probabilities[n]),
+            "similarities": {level: float(scores[0, n]) for level, scores in self.levels.items()},
+            "contributions": {level: float(part[0, n] - part[0].mean()) for level, part in self.contributions.items()},
+        }
+
+    def named(self, n: int) -> Named | None:
+        """The patches on which the logit of class n, less the mean of all, rests; None where a method cannot tell."""
+        without = self.without
+        if without is None:
+            return None
+
+        def score(kept: Tensor) -> Tensor:
+            logits = self.fusion(without(kept)).double() / self.temperature
+            return logits[:, n] - logits.mean(1)
+
+        return named_by_loss(score, self.grid, self.device)
 
 
 def _plain(label: Any) -> Any:
