@@ -1,6 +1,7 @@
 """The baseline that speed is measured against computes the same scores, and the benchmark runs."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -436,3 +437,11 @@ def test_the_table_of_methods_goes_on_where_it_stopped(
     assert rows["simpleshot-conv64f"]["training"] == "none beyond the start"
     for row in rows.values():
         assert all(0 <= shot["accuracy"]["mean"] <= 1 and shot["ms_a_query"] > 0 for shot in row["shots"].values())
+
+
+def test_every_entry_of_the_log_is_in_its_index() -> None:
+    before, index, entries = re.split(r"^## (?:Index|Speed)\n", (BENCHMARKS / "LOG.md").read_text(), flags=re.MULTILINE)
+    headings = re.findall(r"^### (.*)$", entries, re.MULTILINE)
+    anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    assert sorted(re.findall(r"\]\(#([^)]*)\)", index)) == sorted(anchors)
+    assert before.count("\n") <= 50  # what was learnt, on one screen

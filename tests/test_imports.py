@@ -12,7 +12,7 @@ import pytest
 import triptych
 
 SOURCE = Path(triptych.__file__).parent
-# From the top down; docs/design.md says what each is for.
+# From the top down; CONTRIBUTING.md says what each is for.
 ROOMS = (
     "cli",
     "serve",

@@ -1,6 +1,6 @@
 """The contract of a method, for every registered one."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from registry import small_method_of as small
 from torch import Tensor
 
 from triptych.backbones import Backbone, build_backbone
-from triptych.methods import METHODS, ONE_LAYER, Encoded, Method, MMLConfig, SalientConfig, build_method
+from triptych.methods import METHODS, ONE_LAYER, Encoded, Method, MethodConfig, MMLConfig, SalientConfig, build_method
 
 SHOTS = [[1, 1], [3, 1, 2], [5, 1, 1, 5, 2], [1, 2] * 10]
 
@@ -246,3 +246,12 @@ def test_encoded_images_are_one_thing() -> None:
         Encoded({"maps": torch.zeros(2, 1), "codes": torch.zeros(3, 1)})
     with pytest.raises(ValueError, match="above 65504"):
         Encoded({"maps": torch.full((1, 1, 1, 1), 1e6)}).to_keep()
+
+
+@pytest.mark.parametrize("kind", sorted({type(config) for config in METHODS.values()}, key=lambda kind: kind.__name__))
+def test_numbers_of_a_configuration_out_of_bounds_are_refused(kind: type[MethodConfig]) -> None:
+    wrong: dict[Any, list[Any]] = {int: [True, -1], int | None: [True, -1], float: [float("nan"), -1.0]}
+    for field in fields(kind):
+        for value in wrong.get(field.type, []):
+            with pytest.raises(ValueError, match=f"^{field.name} must be "):
+                kind(**{field.name: value})

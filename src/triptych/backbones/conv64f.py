@@ -72,7 +72,7 @@ class _Layer(nn.Sequential):
 
 
 def _fixed_norm(convolution: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """``norm(convolution(x))`` in one pass: fixed statistics are a scale and a shift, which the weights take along."""
+    """``norm(convolution(x))`` in one pass: BatchNorm's fixed scale and shift are folded into the weights."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()

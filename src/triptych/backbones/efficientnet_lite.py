@@ -153,7 +153,7 @@ class _Convolution(nn.Module):
         return functional.relu6(x, inplace=True) if self.activation else x
 
     def _folded(self, x: Tensor) -> Tensor:
-        """The same in one pass over the memory, which is what limits it; weights changed through ``.data`` are missed.
+        """The same in one pass over the memory, which limits the speed. Changes through ``.data`` are not noticed.
 
         PyTorch's own operation for its compiler does convolution and activation at once.
         """
@@ -170,7 +170,7 @@ class _Convolution(nn.Module):
 
 
 class _Fold:
-    """The weights of a convolution with those of the BatchNorm after it, and which these were."""
+    """A BatchNorm folded into the convolution before it, and the tensors that this was made of."""
 
     def __init__(self, layer: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
         self._made_of = _weights_of(layer, norm)
@@ -181,7 +181,7 @@ class _Fold:
         self.bias = shift - mean * scale
 
     def holds(self, layer: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
-        """Whether the weights are still the same."""
+        """Whether it is still what these layers give: none of their tensors was replaced or changed."""
         now = _weights_of(layer, norm)
         return all(a is b and a._version == v for a, b, v in zip(now, self._made_of, self._versions, strict=True))
 

@@ -57,7 +57,7 @@ def open_photo(path: str | PathLike[str], name: str | None = None) -> BufferedIO
 
 
 def is_image(path: str | PathLike[str]) -> bool:
-    """Whether a file is an image by its first bytes, or may be one: what is empty, or cannot be read, may have been.
+    """Whether a file is an image by its first bytes. Empty and unreadable files count as images, to be reported.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -86,7 +86,7 @@ def refuse_format(found: str | None, name: str) -> None:
 
 
 def content_digest(path: str | PathLike[str]) -> bytes:
-    """A hash of a photo's bytes; of its size and beginning where it is no photo, of its name where it is locked."""
+    """A hash of a photo's bytes; of size and beginning where it is no photo, of its name where it cannot be read."""
     content = hashlib.blake2b(digest_size=16)
     try:
         with _open_plain(path, "") as file:

@@ -70,7 +70,7 @@ def image_format(head: bytes) -> str | None:
     if head[:2] in _PPM and head[2:3].isspace():
         return "PPM"
     if head[4:8] == b"ftyp":
-        return _of_brands(head)
+        return _format_by_brand(head)
     return "TGA" if _is_tga(head) else None
 
 
@@ -97,8 +97,8 @@ def open_format(file: BufferedIOBase, name: str) -> Image.Image:
     return opener(file)
 
 
-def _of_brands(head: bytes) -> str | None:
-    """Films have the same beginning; what it is, its brands say."""
+def _format_by_brand(head: bytes) -> str | None:
+    """AVIF, HEIC, or None for a film: all begin alike, and their brands tell them apart."""
     size = min(int.from_bytes(head[:4], "big"), len(head))
     brands = {head[8:12], *(head[start : start + 4] for start in range(16, size - 3, 4))}
     if brands & _AVIF_BRANDS:

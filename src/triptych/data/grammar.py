@@ -120,7 +120,7 @@ def _listed(source: str | PathLike[str], split: str | None, to_learn: bool) -> L
 
 
 def _refuse_split(root: Path, split: str | None) -> None:
-    """Who asks for a part of what is one whole must not get all of it."""
+    """Refuse a split of data that has none: all of the data would be the wrong answer."""
     if split is not None:
         raise ValueError(f"{printable(root)}: has no splits, and {split!r} is asked for; leave the split out")
 

@@ -51,7 +51,7 @@ def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device 
 
 
 def chosen_method(method: str | PathLike[str] | Method, backbone: str | PathLike[str] | None) -> Method:
-    """A method as ``load_method`` takes it, or one over a pretrained backbone; what is a method already stays it.
+    """The method that is named, the one over a pretrained backbone, or the method itself that is given.
 
     Raises:
         ValueError: both are given, or one cannot be had.

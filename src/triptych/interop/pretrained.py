@@ -188,7 +188,7 @@ def _explained(name: str) -> Iterator[None]:
 
 
 def _cached(name: str) -> bool:
-    """Whether the hub's cache has a model; true of what is no name of one, about which the library says more."""
+    """Whether the hub's cache has a model. True where the name is wrong: the library's own error says more."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

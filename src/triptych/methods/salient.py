@@ -51,7 +51,7 @@ _SHARES = {"global": 0.75, "distribution": 0.75, "pixel": 0.75, "pixel-last": 0.
 
 @dataclass(frozen=True)
 class SalientConfig(MethodConfig):
-    """What shapes it but its weights.
+    """Settings of a SalientMML.
 
     Attributes:
         ridge: of the discriminant analyses, whose vectors have unit length.
@@ -87,7 +87,7 @@ class SalientConfig(MethodConfig):
 
     @classmethod
     def from_dict(cls, values: Any) -> "SalientConfig":
-        """As of all methods; without numbers of patches it is of an earlier version, which compared all."""
+        """A configuration from JSON. An earlier version compared all patches, and wrote no numbers of them."""
         patches = {"query_patches": None, "support_patches": None}
         return super().from_dict({**patches, **values} if isinstance(values, Mapping) else values)
 
@@ -272,7 +272,7 @@ class SalientMML(Method):
 
 
 def _matching(level: str, patches: int | None) -> Matching:
-    """A patch that is not compared has no weight."""
+    """How a level matches patches; those that are not compared have no weight."""
 
     def weights(encoded: Encoded) -> Tensor:
         compared = salient_of(encoded, level, patches)

@@ -121,13 +121,13 @@ def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = 
 
 @torch.no_grad()
 def learn_from(method: Method, left_out: LeftOut) -> Learnt:
-    """The same from leave-one-out results that are there; of one photo at least."""
+    """What ``learn`` finds, from leave-one-out results of one photo at least."""
     fusion = refitted(method.fusion, left_out.levels, left_out.truth, _trust(method, left_out))
     return Learnt(fusion, _calibrated(method, fusion, left_out), left_out)
 
 
 def _check_fusion(method: Method, way: int) -> None:
-    """Refuse, before any photo is compared, a fusion that makes no numbers of plain ones."""
+    """Refuse, before any photo is compared, a fusion whose scores of plain numbers are not finite."""
     plain = torch.eye(way, device=next(method.parameters()).device)
     refuse_not_finite(method.fuse(dict.fromkeys(method.level_names, plain)))
 
@@ -140,7 +140,7 @@ def refuse_not_finite(scores: Tensor) -> None:
 
 @torch.no_grad()
 def uncalibrated(method: Method, supports: Sequence[Support]) -> Learnt:
-    """The same without leaving a photo out: the fusion of training, or equal weights if it was never trained."""
+    """What is known without leaving a photo out: the fusion of training, or equal weights if it was never trained."""
     _check_fusion(method, len(supports))
     nothing = leave_one_out(method, supports, most=0)
     return Learnt(fusion_from(method, supports, nothing), None, nothing)
@@ -181,7 +181,7 @@ def _temperature_ratio(method: Method, left_out: LeftOut) -> float:
 
 
 def usual_temperature(method: Method) -> float:
-    """Of the logits where no photo was left out: a fusion that training has calibrated needs none, another is too sure.
+    """The temperature where no photo was left out: 1 after training, which calibrates the fusion; else above 1.
 
     >>> from triptych.methods import packaged_method
     >>> from triptych.recognizer.calibration import usual_temperature

@@ -113,7 +113,7 @@ def _rows(
 
 
 def _first(method: Method, support: Support, panel: int | None) -> Summary:
-    """Of the photos that one left out is compared with, and one more to take the place of that photo."""
+    """The summary of the first ``panel`` photos, with which others are compared, and of one more as a substitute."""
     count = min(len(support), (len(support) if panel is None else panel) + 1)
     return (
         support.summary if count == len(support) and support.summary else picked(method, support, range(count)).summary
@@ -128,7 +128,7 @@ class _Summaries:
         self._made: dict[tuple[int, tuple[int, ...]], Summary] = {}
 
     def without(self, number: int, photo: int | None) -> Summary:
-        """Of a class without this photo, or without its last; a single photo stays."""
+        """The summary of a class without this photo, or without its last; a single photo stays."""
         support = self.supports[number]
         rest = [i for i in range(len(support)) if i != (len(support) - 1 if photo is None else photo)]
         kept = tuple(rest[: self.panel] or [0])

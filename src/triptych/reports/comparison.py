@@ -89,7 +89,7 @@ def _verdicts(record: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _conclusion(record: Mapping[str, Any], gap: Mapping[str, float]) -> tuple[str, str]:
     points = f"{100 * abs(gap['mean']):.1f} ± {100 * gap['ci95']:.1f} points"
-    if not _tells(record):
+    if not _conclusive(record):
         return "", f"Too few splits to tell ({_signed(gap)} points)."
     if abs(gap["mean"]) <= gap["ci95"]:
         return "", f"These splits show no difference ({_signed(gap)} points)."
@@ -100,7 +100,7 @@ def _signed(gap: Mapping[str, float]) -> str:
     return f"{100 * gap['mean']:+.1f}".replace("-", _MINUS) + f" ± {100 * gap['ci95']:.1f}"
 
 
-def _tells(record: Mapping[str, Any]) -> bool:
+def _conclusive(record: Mapping[str, Any]) -> bool:
     """Whether there are splits enough to draw a conclusion."""
     return bool(record["repeats"] >= _LEAST_REPEATS)
 
@@ -114,7 +114,7 @@ def _cells(record: Mapping[str, Any], name: str) -> list[dict[str, str]]:
         if name != FUSED:
             gap = figure["difference"]
             cell["note"] = _signed(gap)
-            if _tells(record) and abs(gap["mean"]) > gap["ci95"]:
+            if _conclusive(record) and abs(gap["mean"]) > gap["ci95"]:
                 cell["tone"] = "good" if gap["mean"] > 0 else "bad"
         cells.append(cell)
     return cells

@@ -179,7 +179,7 @@ class Run:
     def _load(self) -> None:
         try:
             state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
-            identity = self._of_today(state["identity"])
+            identity = self._with_todays_names(state["identity"])
         except Exception as error:  # torch.load raises many kinds
             # Without PyTorch's own words, which advise to run the file.
             reason = type(error).__name__
@@ -193,8 +193,8 @@ class Run:
             module.load_state_dict(state["modules"][name])
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def _of_today(self, identity: Mapping[str, Any]) -> dict[str, Any]:
-        """The identity of a run that an earlier triptych began; settings that came later have their defaults."""
+    def _with_todays_names(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+        """The identity of a run that an earlier version began; settings that came later have their defaults."""
         named = {_NAMES.get(name, name): value for name, value in identity.items()}
         return {**self._defaults, **named, "method": renamed_settings(named.get("method"))}
 
