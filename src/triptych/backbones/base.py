@@ -12,7 +12,7 @@ class Backbone(nn.Module, ABC):
     Attributes:
         channels: C, the number of channels of the feature map.
         tap_channels: channels of each map that ``taps`` gives; empty if they are too many for PLDA over the Gaussians
-        of all of them.
+            of all of them.
         last_follows: ``last_of`` gives the last map of ``taps`` from the one before it.
 
     >>> from triptych.backbones import Backbone, Conv64F

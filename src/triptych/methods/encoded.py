@@ -16,7 +16,7 @@ class Encoded:
 
     Attributes:
         tensors: name -> (B, ...). Most methods have the feature maps, ``maps`` (B, C, H, W); some keep more of an
-        image.
+            image.
 
     Raises:
         ValueError: no tensors, or tensors of different numbers of images.
