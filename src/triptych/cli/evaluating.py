@@ -16,7 +16,7 @@ __all__ = ["evaluate", "methods"]
 
 
 @app.command()
-@options_from(evaluate=EvaluateSettings)
+@options_from(config=True, evaluate=EvaluateSettings)
 def evaluate(
     data: Data,
     method: Method = DEFAULT,
@@ -24,6 +24,9 @@ def evaluate(
     changes: Changes,
     device: Device = "cpu",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the record to this .json file too.")] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option(help="Write the record, the settings and the environment to this folder.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -31,11 +34,16 @@ def evaluate(
     settings = EvaluateSettings(**changes["evaluate"])
     if out is not None:
         check_output(out, RECORD, [Path(data), Path(method)], overwrite)
+    from triptych.evaluation import check_evaluation_folder, write_evaluation_run
     from triptych.evaluation import evaluate as run_evaluation
     from triptych.interop import load_method
     from triptych.system.files import write_whole
 
+    if run_folder is not None:
+        check_evaluation_folder(run_folder, overwrite)
     record = run_evaluation(data, load_method(method, device), method, settings)
+    if run_folder is not None:
+        write_evaluation_run(run_folder, record, data, settings)
     if out is not None:
         write_whole(out, f"{json_text(record)}\n".encode())
     if as_json:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
+from triptych.cli.config import Config, config_parameter
 from triptych.system.settings import Check
 
 __all__ = [
@@ -118,12 +119,15 @@ class _Option:
         )
 
 
-def options_from(shared: type | None = None, /, **stages: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def options_from(
+    shared: type | None = None, /, *, config: bool = False, **stages: type
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command an option for each field of the settings of its stages; it gets what was set as ``changes``.
 
     The option is called as the field, or as its ``option`` says; its help, its type and its check are the field's. What
     the stages inherit from ``shared`` is one option of them all. Another name that two stages have gets the first one's
-    name in front there: ``--pretrain-jitter``. In the help, the options stand where ``changes`` does.
+    name in front there: ``--pretrain-jitter``. In the help, the options stand where ``changes`` does. With ``config``
+    the command takes them from a file too; see ``triptych.cli.config``.
     """
     options = list(_options(shared, stages))
     several = len(stages) > 1
@@ -131,7 +135,8 @@ def options_from(shared: type | None = None, /, **stages: type) -> Callable[[Cal
     def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
         def called(**given: Any) -> Any:
-            changes: Changes = {stage: {} for stage in stages}
+            file: Config = given.pop("config", None) or Config()
+            changes: Changes = {stage: dict(file.changes.get(stage, {})) for stage in stages}
             for option in options:
                 value = given.pop(option.name, None)
                 if value in (None, []):
@@ -144,6 +149,8 @@ def options_from(shared: type | None = None, /, **stages: type) -> Callable[[Cal
 
         own = inspect.signature(command, eval_str=True)
         wanted = [option.parameter(with_default=not several) for option in options]
+        if config:
+            wanted.insert(0, config_parameter(options, stages, own.parameters))
         parameters = [
             parameter
             for name, one in own.parameters.items()

@@ -25,7 +25,7 @@ _STAGES: dict[str, type] = {"pretrain": PretrainSettings, "train": TrainSettings
 
 
 @app.command()
-@options_from(pretrain=PretrainSettings)
+@options_from(config=True, pretrain=PretrainSettings)
 def pretrain(
     data: Data,
     out: RunFolder = None,
@@ -44,7 +44,7 @@ def pretrain(
 
 
 @app.command()
-@options_from(RunSettings, **_STAGES)
+@options_from(RunSettings, config=True, **_STAGES)
 def train(
     data: Data,
     out: RunFolder = None,

@@ -1,14 +1,15 @@
 """Episodic training: each step is a few tasks like those the method will be asked to solve."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from triptych.data import ImageStore, colour_jitter, random_crop_flip, resize
-from triptych.evaluation import Episode
+from triptych.evaluation import Episode, config_text
 from triptych.methods import Encoded, Method, MethodConfig, build_method
 from triptych.similarity import search_dtype, searching
 from triptych.training.feasible import check_train_data
@@ -54,16 +55,28 @@ def train(
     """
     settings = preset.train
     check_train_data(data, settings, build_method(method).fusion.way)
+    start = init
     if init is None and preset.pretrain is not None:
-        init = pretrain(data, Path(out) / "pretrain", method, preset.pretrain, resume)
-    stage = start_episodes(data, method, settings, init, keep_fusion)
-    _train_on_episodes(stage, Path(out), settings, resume)
+        start = pretrain(data, Path(out) / "pretrain", method, preset.pretrain, resume)
+    stage = start_episodes(data, method, settings, start, keep_fusion)
+    config = config_text(data, method, "train", _sections(preset, init, keep_fusion))
+    _train_on_episodes(stage, Path(out), settings, resume, config)
     return Path(out) / "best.safetensors"
 
 
-def _train_on_episodes(stage: EpisodicStage, out: Path, settings: TrainSettings, resume: bool) -> None:
+def _sections(preset: Preset, init: str | Path | None, keep_fusion: bool) -> dict[str, dict[str, Any]]:
+    """A recipe as ``triptych train --config`` takes it: every field is named, so the preset only says which stages."""
+    first = None if init is not None else preset.pretrain
+    own: dict[str, Any] = {"preset": "paper" if first is None else "fast"}
+    if init is not None:
+        own |= {"init": str(init), "keep_fusion": keep_fusion}
+    stages = {"train": {**own, **asdict(preset.train)}}
+    return stages if first is None else {**stages, "pretrain": asdict(first)}
+
+
+def _train_on_episodes(stage: EpisodicStage, out: Path, settings: TrainSettings, resume: bool, config: str) -> None:
     model, optimizer, per_step = stage.model, stage.optimizer, settings.episodes_per_step
-    with Run(out, settings, stage.context, settings.steps, stage.modules, optimizer, resume) as run:
+    with Run(out, settings, stage.context, settings.steps, stage.modules, optimizer, resume, config) as run:
         if run.owes_validation:
             run.validated(*stage.validation(cast(Method, stage.average.module)))
         while run.step < settings.steps:

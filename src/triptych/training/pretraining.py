@@ -1,5 +1,6 @@
 """Pre-training: the backbone learns to classify the training classes, pooled and at every position."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from triptych.data import ImageStore, colour_jitter, random_crop_flip, resize
+from triptych.evaluation import config_text
 from triptych.methods import MethodConfig
 from triptych.training.feasible import check_pretrain_data
 from triptych.training.run import Run
@@ -48,7 +50,8 @@ def pretrain(
     model, optimizer = stage.model, stage.optimizer
     epoch_steps = len(stage.train) // settings.batch
     total = settings.epochs * epoch_steps
-    with Run(Path(out), settings, stage.context, total, stage.modules, optimizer, resume) as run:
+    config = config_text(data, method, "pretrain", {"pretrain": asdict(settings)})
+    with Run(Path(out), settings, stage.context, total, stage.modules, optimizer, resume, config) as run:
         if run.owes_validation:
             _validate(run, stage, settings)
         while run.step < total:

@@ -15,8 +15,10 @@ from rich.console import Console
 from torch import nn
 from torch.optim import Optimizer
 
+from triptych.evaluation import CONFIG
 from triptych.methods import Method, renamed_settings, save_method
 from triptych.system.devices import usable_device
+from triptych.system.environment import record_environment
 from triptych.system.extras import extra
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
@@ -50,7 +52,10 @@ def start_fabric(precision: str, device: str = "auto") -> tuple[Fabric, str]:
 
 
 class Run:
-    """One stage's folder: ``checkpoint.pt``, ``settings.json``, ``best.safetensors``, TensorBoard logs.
+    """One stage's folder: ``checkpoint.pt``, ``best.safetensors``, logs, and what the run is.
+
+    ``settings.json`` holds what must be the same when it is resumed, ``config.yaml`` the settings as ``--config`` takes
+    them, ``environment.json`` what it was computed with.
 
     Every random draw of training is a function of the seed and the step, so the weights, the optimiser's state
     and the step are the whole state: a run killed at any moment and resumed ends with the same weights.
@@ -63,6 +68,7 @@ class Run:
         modules: what is saved beside the optimiser.
         optimizer: the optimiser.
         resume: continue the run that lies in the folder, if there is one.
+        config: the text of ``config.yaml``.
 
     Raises:
         ValueError: resuming with other settings or data, or starting where a run already lies.
@@ -77,6 +83,7 @@ class Run:
         modules: Mapping[str, nn.Module],
         optimizer: Optimizer,
         resume: bool,
+        config: str = "",
     ) -> None:
         self.folder = folder
         self.steps = steps
@@ -100,6 +107,8 @@ class Run:
             self._load()
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "settings.json", json.dumps(self._identity, indent=2).encode())
+        write_whole(folder / CONFIG, config.encode())
+        record_environment(folder, str(next(next(iter(modules.values())).parameters()).device), self.step)
 
     def __enter__(self) -> "Run":
         self._saved = self._started = time.monotonic()

@@ -1,0 +1,80 @@
+"""What a run's folder says of the run: its settings, such that they can be given back, and its environment."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from triptych.evaluation.settings import EvaluateSettings
+from triptych.methods import METHODS, MethodConfig
+from triptych.system.environment import ENVIRONMENT, record_environment
+from triptych.system.files import write_whole
+from triptych.system.yaml_files import yaml_text
+
+__all__ = ["CONFIG", "RECORD_FILE", "check_evaluation_folder", "config_text", "write_evaluation_run"]
+
+CONFIG = "config.yaml"
+RECORD_FILE = "record.json"
+
+_OURS = {CONFIG, RECORD_FILE, ENVIRONMENT}
+
+
+def config_text(data: Any, method: str | MethodConfig, command: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """The settings of a run as the YAML file that ``triptych COMMAND --config`` takes.
+
+    Args:
+        data: what was read.
+        method: a name, or a configuration, which has a name if it is a registered one.
+        command: "train", "pretrain" or "evaluate".
+        sections: stage -> its settings.
+
+    >>> from triptych.evaluation.run_folder import config_text
+    >>> print(config_text("photos", "dn4-conv64f", "train", {"train": {"way": 5}}), end="")
+    # Run again: triptych train --config FILE
+    method: dn4-conv64f
+    data: photos
+    train:
+      way: 5
+    """
+    name = method if isinstance(method, str) else next((one for one, it in METHODS.items() if it == method), None)
+    remark = f"Run again: triptych {command} --config FILE"
+    if name is None:
+        remark += "\nThe method is no registered one; its configuration is in settings.json or record.json."
+    places = list(map(str, data)) if isinstance(data, list | tuple) else str(data)
+    return yaml_text({**({} if name is None else {"method": name}), "data": places, **sections}, remark)
+
+
+def check_evaluation_folder(folder: Path, overwrite: bool = False) -> None:
+    """Refuse a folder that an evaluation must not fill.
+
+    Raises:
+        ValueError: it holds other things, or an evaluation while ``overwrite`` is false.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: a file; expected a folder for the run")
+    names = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
+    if others := [name for name in names if name not in _OURS]:
+        raise ValueError(f"{folder}: holds other things than an evaluation ({others[0]}); name a folder of its own")
+    if names and not overwrite:
+        raise ValueError(f"{folder}: an evaluation already lies here; replace it with --overwrite, or name another")
+
+
+def write_evaluation_run(folder: Path, record: Mapping[str, Any], data: Any, settings: EvaluateSettings) -> None:
+    """Write the folder of an evaluation: ``record.json``, ``config.yaml`` and ``environment.json``.
+
+    Args:
+        folder: made where it is missing.
+        record: of ``evaluate``.
+        data: what was evaluated on.
+        settings: which episodes, and how.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ENVIRONMENT).unlink(missing_ok=True)  # of an evaluation that is replaced
+    record_environment(folder, str(record["device"]))
+    text = config_text(data, str(record["method"]), "evaluate", {"evaluate": asdict(settings)})
+    write_whole(folder / CONFIG, text.encode())
+    write_whole(folder / RECORD_FILE, f"{json.dumps(record, indent=2)}\n".encode())

@@ -1,0 +1,122 @@
+"""Settings in YAML files: read with a loader that makes nothing but text, numbers, lists and mappings."""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from triptych.system.files import read_plain
+from triptych.system.wording import printable
+
+__all__ = ["nearest", "read_yaml", "yaml_text"]
+
+_LARGEST = 1 << 20  # bytes; settings are a page
+_FLOAT = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values alone: no aliases, which can make a small file endless, and no key twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="an alias (*name)", problem_mark=self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            name = getattr(key, "value", None)
+            if isinstance(name, str) and name in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {name!r} twice", problem_mark=key.start_mark)
+            seen.add(name if isinstance(name, str) else id(key))
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around text that the loader would take for a number."""
+
+
+for _one in (_Loader, _Dumper):  # YAML 1.1 takes 1e-3 for text
+    _one.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _one.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"(?:{_FLOAT})$"), list("-+0123456789."))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds. It never runs code.
+
+    Raises:
+        ValueError: it is no YAML, holds no mapping by names, or more than settings take; the message names the line.
+        OSError: missing or not readable.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from triptych.system.yaml_files import read_yaml
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "x.yaml")
+    ...     _ = path.write_text("train: {learning-rate: 1e-3, shots: [1, 5]}")
+    ...     read_yaml(path)
+    {'train': {'learning-rate': 0.001, 'shots': [1, 5]}}
+    """
+    name = printable(path)
+    if path.is_file() and path.stat().st_size > _LARGEST:
+        raise ValueError(f"{name}: {path.stat().st_size / 1e6:.1f} MB; expected a YAML file of settings")
+    data = read_plain(path)
+    try:
+        found = yaml.load(data.decode(), _Loader)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"{name}: no YAML file of settings ({_told(error)})") from error
+    found = {} if found is None else found
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise ValueError(f"{name}: expected settings by name, such as way: 5; got {type(found).__name__}")
+    return found
+
+
+def yaml_text(values: Mapping[str, Any], remark: str) -> str:
+    """YAML of plain values in the given order, below a remark.
+
+    >>> from triptych.system.yaml_files import yaml_text
+    >>> print(yaml_text({"seed": 0, "train": {"shots": (1, 5), "rate": 1e-3}}, "An example."), end="")
+    # An example.
+    seed: 0
+    train:
+      shots: [1, 5]
+      rate: 0.001
+    """
+    remarks = "".join(f"# {line}\n" for line in remark.splitlines())
+    # Scalars and lists in one line each, which is how people write them.
+    return remarks + "".join(_lines(values, ""))
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """The known name that is most like another, or all of them, for a message.
+
+    >>> from triptych.system.yaml_files import nearest
+    >>> nearest("learning-rat", ["learning-rate", "way"]), nearest("xyz", ["way", "shot"])
+    ("did you mean 'learning-rate'?", 'expected some of shot, way')
+    """
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"expected some of {', '.join(sorted(known))}"
+
+
+def _lines(values: Mapping[str, Any], indent: str) -> list[str]:
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{name}:\n", *_lines(value, f"{indent}  ")]
+        else:
+            plain = list(value) if isinstance(value, tuple) else value
+            text = yaml.dump(plain, Dumper=_Dumper, default_flow_style=True, width=10**9, allow_unicode=True)
+            lines.append(f"{indent}{name}: {text.removesuffix('...' + chr(10)).strip()}\n")
+    return lines
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

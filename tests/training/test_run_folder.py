@@ -1,0 +1,44 @@
+"""What a run's folder says of the run."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from photos import split_folders
+
+from triptych.evaluation import config_text
+from triptych.methods import METHODS, Preprocessing
+from triptych.system.yaml_files import read_yaml
+from triptych.training import Preset, PretrainSettings, TrainSettings, train
+
+METHOD = replace(METHODS["dn4-conv64f"], preprocessing=Preprocessing(side=32))
+QUICK = {"sides": (16,), "validation_episodes": 1, "validation_shots": (1,), "validation_queries": 1, "precision": "32"}
+SHORT = Preset(
+    PretrainSettings(epochs=1, batch=24, **QUICK),
+    TrainSettings(steps=1, episodes_per_step=1, way=2, queries=1, freeze_norm_after=None, store_side=None, **QUICK),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return split_folders(tmp_path_factory.mktemp("data"))
+
+
+def test_settings_environment_and_seed(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "run", METHOD, SHORT)
+    config = read_yaml(tmp_path / "run" / "config.yaml")
+    assert config["data"] == str(data)
+    assert "method" not in config  # which has no name
+    assert "no registered one" in (tmp_path / "run" / "config.yaml").read_text()
+    assert config["train"] == {"preset": "fast", **json.loads(json.dumps(asdict(SHORT.train)))}
+    assert config["pretrain"] == json.loads(json.dumps(asdict(SHORT.pretrain)))
+    assert read_yaml(tmp_path / "run" / "pretrain" / "config.yaml")["pretrain"] == config["pretrain"]
+    train(data, tmp_path / "run", METHOD, SHORT, resume=True)
+    starts = json.loads((tmp_path / "run" / "environment.json").read_text())["starts"]
+    assert [start["step"] for start in starts] == [0, 1]
+    assert {"processor", "threads", "git", "versions", "device", "command"} <= starts[0].keys()
+
+
+def test_a_registered_configuration_has_its_name() -> None:
+    assert "method: dn4-conv64f\n" in config_text("x", METHODS["dn4-conv64f"], "train", {})
