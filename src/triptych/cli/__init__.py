@@ -4,7 +4,18 @@ Heavy modules are imported where they are used, so that help and usage errors co
 """
 
 # each adds its commands to the application
-from triptych.cli import classes, comparing, evaluating, evidence, recognise, serving, training
+from triptych.cli import classes, comparing, episodes, evaluating, evidence, recognise, serving, training
 from triptych.cli.app import app, main
 
-__all__ = ["app", "classes", "comparing", "evaluating", "evidence", "main", "recognise", "serving", "training"]
+__all__ = [
+    "app",
+    "classes",
+    "comparing",
+    "episodes",
+    "evaluating",
+    "evidence",
+    "main",
+    "recognise",
+    "serving",
+    "training",
+]

@@ -27,6 +27,9 @@ def evaluate(
     run_folder: Annotated[
         Path | None, typer.Option(help="Write the record, the settings and the environment to this folder.")
     ] = None,
+    episodes_file: Annotated[
+        Path | None, typer.Option(help="Just the episodes of this file, which triptych episodes writes.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -34,21 +37,22 @@ def evaluate(
     settings = EvaluateSettings(**changes["evaluate"])
     if out is not None:
         check_output(out, RECORD, [Path(data), Path(method)], overwrite)
-    from triptych.evaluation import check_evaluation_folder, write_evaluation_run
+    from triptych.evaluation import check_evaluation_folder, read_episodes, write_evaluation_run
     from triptych.evaluation import evaluate as run_evaluation
     from triptych.interop import load_method
     from triptych.system.files import write_whole
 
     if run_folder is not None:
         check_evaluation_folder(run_folder, overwrite)
-    record = run_evaluation(data, load_method(method, device), method, settings)
+    episodes = None if episodes_file is None else read_episodes(episodes_file)
+    record = run_evaluation(data, load_method(method, device), method, settings, episodes)
     if run_folder is not None:
         write_evaluation_run(run_folder, record, data, settings)
     if out is not None:
         write_whole(out, f"{json_text(record)}\n".encode())
     if as_json:
         return print_json(record)
-    task = f"{settings.way}-way {settings.shot}-shot, {settings.episodes} episodes, seed {settings.seed}"
+    task = "{way}-way {shot}-shot, {episodes} episodes, seed {seed}".format_map(record)
     say(f"{task}: accuracy in %")
     for line in _table(record["levels"]):
         say(line)

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from triptych.evaluation.settings import EvaluateSettings
+from triptych.evaluation.settings import EpisodeSettings, EvaluateSettings
 from triptych.system.lazy import imported_when_used
 
 if TYPE_CHECKING:
     from triptych.evaluation.ablation import per_level
     from triptych.evaluation.accuracy import Accuracy
+    from triptych.evaluation.episode_files import EpisodeFile, read_episodes, write_episodes
     from triptych.evaluation.episodes import Episode, EpisodeSampler
     from triptych.evaluation.evaluating import evaluate, evaluate_store, versions
     from triptych.evaluation.run_folder import CONFIG, check_evaluation_folder, config_text, write_evaluation_run
@@ -16,14 +17,18 @@ __all__ = [
     "CONFIG",
     "Accuracy",
     "Episode",
+    "EpisodeFile",
     "EpisodeSampler",
+    "EpisodeSettings",
     "EvaluateSettings",
     "check_evaluation_folder",
     "config_text",
     "evaluate",
     "evaluate_store",
     "per_level",
+    "read_episodes",
     "versions",
+    "write_episodes",
     "write_evaluation_run",
 ]
 
@@ -33,13 +38,16 @@ __getattr__ = imported_when_used(
         "CONFIG": "triptych.evaluation.run_folder",
         "Accuracy": "triptych.evaluation.accuracy",
         "Episode": "triptych.evaluation.episodes",
+        "EpisodeFile": "triptych.evaluation.episode_files",
         "EpisodeSampler": "triptych.evaluation.episodes",
         "check_evaluation_folder": "triptych.evaluation.run_folder",
         "config_text": "triptych.evaluation.run_folder",
         "evaluate": "triptych.evaluation.evaluating",
         "evaluate_store": "triptych.evaluation.evaluating",
         "per_level": "triptych.evaluation.ablation",
+        "read_episodes": "triptych.evaluation.episode_files",
         "versions": "triptych.evaluation.evaluating",
+        "write_episodes": "triptych.evaluation.episode_files",
         "write_evaluation_run": "triptych.evaluation.run_folder",
     },
 )

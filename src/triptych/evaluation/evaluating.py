@@ -16,6 +16,7 @@ from triptych import __version__
 from triptych.data import ImageStore, open_store
 from triptych.evaluation.ablation import per_level
 from triptych.evaluation.accuracy import Accuracy
+from triptych.evaluation.episode_files import EpisodeFile
 from triptych.evaluation.episodes import Episode, EpisodeSampler
 from triptych.evaluation.settings import EvaluateSettings
 from triptych.methods import Encoded, Method, encode_images, weights_hash
@@ -32,21 +33,23 @@ def evaluate(
     method: Method,
     name: str,
     settings: EvaluateSettings = EvaluateSettings(),  # noqa: B008 (frozen)
+    episodes: EpisodeFile | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a method on seeded episodes of a split.
+    """Evaluate a method on seeded episodes of a split, or on those of a file.
 
     Args:
         data: a data set; see ``open_store``.
         method: what is evaluated; ``name`` is how the record calls it.
         name: the method's name or path.
         settings: which episodes, and how.
+        episodes: of ``read_episodes``, in place of those of the settings.
 
     Returns:
         A JSON-serialisable record: accuracy and interval of the fused answer, of each level alone and of subsets of
         them, with the paired difference to all levels; and all that is needed to rerun the figure exactly.
 
     Raises:
-        ValueError: bad data or settings, or the same file twice in the split.
+        ValueError: bad data or settings, the same file twice in the split, or episodes of other data.
 
     >>> from importlib import resources
     >>> from triptych import load_method
@@ -60,11 +63,13 @@ def evaluate(
     started = time.perf_counter()
     keep_freed_memory()
     device = next(method.parameters()).device
+    settings = replace(settings, precision=resolve_precision(settings.precision, device.type))
+    if episodes is not None:
+        settings = episodes.settings_for(settings)
     store = open_store(data, settings.split, method.preprocess).to(device)
     _refuse_duplicates(store)
-    sampler = EpisodeSampler(store.labels, settings.way, settings.shot, settings.queries, settings.seed, store.classes)
-    settings = replace(settings, precision=resolve_precision(settings.precision, device.type))
-    accuracies = evaluate_store(method, store, sampler, settings.episodes, settings.precision, settings.flips)
+    tasks = _sampler(store, settings) if episodes is None else episodes.tasks_of(store)
+    accuracies = evaluate_store(method, store, tasks, settings.episodes, settings.precision, settings.flips)
     return {
         **_figures(accuracies, fused=" + ".join(method.level_names)),
         "method": name,
@@ -73,6 +78,7 @@ def evaluate(
         "data": str(data),
         "data_fingerprint": store.fingerprint,
         **asdict(settings),
+        **({} if episodes is None else {"episodes_file": {"name": episodes.name, "sha256": episodes.sha256}}),
         "device": str(device),
         "threads": torch.get_num_threads(),
         "seconds": round(time.perf_counter() - started, 1),
@@ -84,7 +90,7 @@ def evaluate(
 def evaluate_store(
     method: Method,
     store: ImageStore,
-    sampler: EpisodeSampler,
+    sampler: EpisodeSampler | Sequence[Episode],
     episodes: int,
     precision: str = "auto",
     flips: bool = False,
@@ -95,12 +101,13 @@ def evaluate_store(
     indexes what is encoded.
     """
     method.eval()
-    drawn, place = _drawn(sampler, episodes)
+    drawn, place = _drawn(sampler, episodes, len(store))
     found: dict[str, list[float]] = {}
     with in_precision(precision, store.images.device.type), progress_bar() as bar:
         pixels = store[drawn]
         views = [encode_images(method, one) for one in ([pixels, pixels.flip(2)] if flips else [pixels])]
-        task = bar.add_task(f"{sampler.way}-way {sampler.shot}-shot", total=episodes, status="")
+        told = f"{sampler.way}-way {sampler.shot}-shot" if isinstance(sampler, EpisodeSampler) else "episodes"
+        task = bar.add_task(told, total=episodes, status="")
         for number in range(episodes):
             episode = sampler[number].at(place)
             levels = _compare_views(method, views, episode)
@@ -121,10 +128,14 @@ def versions() -> dict[str, str]:
     }
 
 
-def _drawn(sampler: EpisodeSampler, episodes: int) -> tuple[np.ndarray, np.ndarray]:
+def _sampler(store: ImageStore, settings: EvaluateSettings) -> EpisodeSampler:
+    return EpisodeSampler(store.labels, settings.way, settings.shot, settings.queries, settings.seed, store.classes)
+
+
+def _drawn(sampler: EpisodeSampler | Sequence[Episode], episodes: int, images: int) -> tuple[np.ndarray, np.ndarray]:
     """The images that the episodes draw, and for each image of the store its place among them."""
     drawn = np.unique(np.concatenate([sampler[number].images for number in range(episodes)]))
-    place = np.full(len(sampler.labels), -1, dtype=np.int64)
+    place = np.full(images, -1, dtype=np.int64)
     place[drawn] = np.arange(len(drawn))
     return drawn, place
 

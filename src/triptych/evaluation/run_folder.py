@@ -75,6 +75,9 @@ def write_evaluation_run(folder: Path, record: Mapping[str, Any], data: Any, set
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ENVIRONMENT).unlink(missing_ok=True)  # of an evaluation that is replaced
     record_environment(folder, str(record["device"]))
-    text = config_text(data, str(record["method"]), "evaluate", {"evaluate": asdict(settings)})
+    asked = asdict(settings)
+    if "episodes_file" in record:
+        asked["episodes_file"] = record["episodes_file"]["name"]
+    text = config_text(data, str(record["method"]), "evaluate", {"evaluate": asked})
     write_whole(folder / CONFIG, text.encode())
     write_whole(folder / RECORD_FILE, f"{json.dumps(record, indent=2)}\n".encode())

@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from triptych.system.precision import PRECISION_HELP, PRECISIONS
 from triptych.system.settings import FLAG, LARGEST_SEED, NAME, check_settings, one_of, setting, whole
 
-__all__ = ["EvaluateSettings"]
+__all__ = ["EpisodeSettings", "EvaluateSettings"]
 
 
 @dataclass(frozen=True)
-class EvaluateSettings:
-    """Which episodes, and how they are computed.
+class EpisodeSettings:
+    """Which episodes.
 
-    >>> from triptych.evaluation import EvaluateSettings
-    >>> EvaluateSettings(precision="fp8")
-    Traceback (most recent call last):
-    ValueError: precision must be one of auto, 32, bf16-search, bf16, got 'fp8'
+    >>> from triptych.evaluation import EpisodeSettings
+    >>> EpisodeSettings(way=10).shot
+    1
     """
 
     split: str = setting("test", "train, val or test, where the data has splits.", NAME)
@@ -24,8 +23,20 @@ class EvaluateSettings:
     queries: int = setting(15, "Query images of each class.", whole(1))
     episodes: int = setting(2000, "How many.", whole(1, 1_000_000))
     seed: int = setting(0, "Of what is drawn at random.", whole(0, LARGEST_SEED))
-    precision: str = setting("auto", PRECISION_HELP, one_of(*PRECISIONS))
-    flips: bool = setting(False, "Use mirror images too; published figures do not.", FLAG)
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+@dataclass(frozen=True)
+class EvaluateSettings(EpisodeSettings):
+    """Which episodes, and how they are computed.
+
+    >>> from triptych.evaluation import EvaluateSettings
+    >>> EvaluateSettings(precision="fp8")
+    Traceback (most recent call last):
+    ValueError: precision must be one of auto, 32, bf16-search, bf16, got 'fp8'
+    """
+
+    precision: str = setting("auto", PRECISION_HELP, one_of(*PRECISIONS))
+    flips: bool = setting(False, "Use mirror images too; published figures do not.", FLAG)

@@ -1,0 +1,214 @@
+"""Episode files: the episodes of a seed written down, so that others can rerun just those.
+
+A file is JSON. Images are numbered by their place in ``images``, which is the order in which the data set is listed::
+
+    {"format": "triptych-episodes", "version": 1,
+     "split": "test", "way": 5, "shot": 1, "queries": 15, "seed": 0,
+     "data_fingerprint": "...", "classes": [...],
+     "images": ["plum/1.jpg", ...],
+     "episodes": [{"classes": [3, 0, ...], "support": [[17], ...], "query": [[4, 9, ...], ...]}, ...]}
+
+``support`` and ``query`` have one list for each class of the episode. ``data_fingerprint`` is a hash of the images'
+bytes, their order, their labels and the names of the classes; where the data lies does not count.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from triptych.data import ImageStore, Preprocessing, open_store
+from triptych.evaluation.episodes import Episode, EpisodeSampler
+from triptych.evaluation.settings import EpisodeSettings, EvaluateSettings
+from triptych.system.files import read_plain, writing_whole
+from triptych.system.wording import counted, printable
+
+__all__ = ["EpisodeFile", "read_episodes", "write_episodes"]
+
+_FORMAT, _VERSION = "triptych-episodes", 1
+_SIDE = 32  # decoded at, to learn which photos can be read
+_ASKED = ("way", "shot", "queries", "seed")
+
+
+@dataclass(frozen=True)
+class EpisodeFile:
+    """Episodes that a file holds; ``evaluate`` takes them in place of those of a seed.
+
+    Attributes:
+        name: how messages call it.
+        sha256: of the file.
+        settings: that the episodes were drawn with.
+        fingerprint: of the data that they are of.
+        classes: names of the classes.
+        images: names of the images, by number.
+        episodes: the tasks.
+    """
+
+    name: str
+    sha256: str
+    settings: EpisodeSettings
+    fingerprint: str
+    classes: tuple[str, ...]
+    images: tuple[str, ...]
+    episodes: tuple[Episode, ...]
+
+    def settings_for(self, settings: EvaluateSettings) -> EvaluateSettings:
+        """The settings of an evaluation of these episodes.
+
+        Raises:
+            ValueError: they ask for other episodes.
+        """
+        for one in fields(EpisodeSettings):
+            own, asked = getattr(self.settings, one.name), getattr(settings, one.name)
+            if asked not in (own, one.default):
+                raise ValueError(f"{self.name}: its {one.name} is {own!r}, and {asked!r} is asked for; leave that out")
+        return replace(settings, **asdict(self.settings))
+
+    def tasks_of(self, store: ImageStore) -> tuple[Episode, ...]:
+        """The episodes as tasks of a store.
+
+        Raises:
+            ValueError: other data, or photos that cannot be read here; and episodes that no data has.
+        """
+        if store.fingerprint != self.fingerprint:
+            raise ValueError(
+                f"{self.name}: its episodes are of other data: fingerprint {self.fingerprint:.12}... of "
+                f"{counted(len(self.images), 'image')} of {len(self.classes)} classes, got {store.fingerprint:.12}... "
+                f"of {counted(len(store), 'image')} of {len(store.classes)} classes"
+            )
+        if len(store) != len(self.images):
+            raise ValueError(
+                f"{self.name}: {len(self.images)} images could be read where it was written, here {len(store)} can"
+            )
+        for number, episode in enumerate(self.episodes):
+            _check_episode(episode, store.labels, f"{self.name}: episode {number}")
+        return self.episodes
+
+
+def write_episodes(
+    data: str | Path,
+    path: str | Path,
+    settings: EpisodeSettings = EpisodeSettings(),  # noqa: B008 (frozen)
+) -> dict[str, Any]:
+    """Write the episodes that ``evaluate`` draws with the same settings to a file.
+
+    Args:
+        data: a data set; see ``open_store``.
+        path: the file.
+        settings: which episodes.
+
+    Returns:
+        What the file says of itself, without images and episodes.
+
+    Raises:
+        ValueError: bad data or settings.
+        OSError: the file cannot be written.
+
+    >>> import tempfile
+    >>> from importlib import resources
+    >>> from triptych.evaluation import EpisodeSettings, read_episodes, write_episodes
+    >>> settings = EpisodeSettings(way=2, queries=2, episodes=3)
+    >>> with tempfile.TemporaryDirectory() as out, resources.as_file(resources.files("triptych.samples")) as photos:
+    ...     _ = write_episodes(photos, f"{out}/episodes.json", settings)
+    ...     file = read_episodes(f"{out}/episodes.json")
+    >>> len(file.episodes), file.images[0]
+    (3, 'Avocado/Avocado_001.jpg')
+    """
+    store = open_store(data, settings.split, Preprocessing(side=_SIDE))
+    sampler = EpisodeSampler(store.labels, settings.way, settings.shot, settings.queries, settings.seed, store.classes)
+    head = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "split": settings.split,
+        **{name: getattr(settings, name) for name in _ASKED},
+        "data_fingerprint": store.fingerprint,
+    }
+    with writing_whole(path) as file:  # bit by bit: a million episodes are a gigabyte
+        file.write(f"{json.dumps(head)[:-1]},\n".encode())
+        file.write(f' "classes": {json.dumps(store.classes)},\n'.encode())
+        images = ",\n  ".join(map(json.dumps, _without_common_folder(store.names)))
+        file.write(f' "images": [\n  {images}],\n "episodes": ['.encode())
+        for number in range(settings.episodes):
+            row = json.dumps(_row(sampler[number], store.labels))
+            file.write(f"{',' if number else ''}\n  {row}".encode())
+        file.write(b"]}\n")
+    return {**head, "episodes": settings.episodes, "classes": len(store.classes), "images": len(store)}
+
+
+def read_episodes(path: str | Path) -> EpisodeFile:
+    """The episodes of a file that ``write_episodes`` wrote, or somebody else in the same format.
+
+    Raises:
+        ValueError: it is no such file, or damaged.
+        OSError: missing or not readable.
+    """
+    name = printable(path)
+    data = read_plain(path)
+    try:
+        content = json.loads(data)
+        if content.get("format") != _FORMAT:
+            raise ValueError(f"its format is {content.get('format')!r:.40}")
+        if content["version"] != _VERSION:
+            raise ValueError(f"its version is {content['version']!r:.40}; update triptych")
+        episodes = tuple(map(_episode, content["episodes"]))
+        asked = {key: content[key] for key in (*_ASKED, "split")}
+        settings = EpisodeSettings(**asked, episodes=len(episodes))
+        classes, images = (tuple(map(str, content[key])) for key in ("classes", "images"))
+        fingerprint = str(content["data_fingerprint"])
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        told = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{name}: damaged or not a file of episodes ({told:.200})") from error
+    return EpisodeFile(name, hashlib.sha256(data).hexdigest(), settings, fingerprint, classes, images, episodes)
+
+
+def _row(episode: Episode, labels: np.ndarray) -> dict[str, Any]:
+    """An episode as the file has it."""
+    support, query = (
+        [images[truth == one].tolist() for one in range(int(truth.max()) + 1)]
+        for images, truth in ((episode.support, episode.support_labels), (episode.query, episode.query_labels))
+    )
+    return {"classes": [int(labels[images[0]]) for images in support], "support": support, "query": query}
+
+
+def _episode(row: Any) -> Episode:
+    groups = [row["support"], row["query"]]
+    if not all(isinstance(one, list) and one for group in groups for one in [group, *group]):
+        raise ValueError("an episode without images of a class")
+    if len(groups[0]) != len(groups[1]) or len(groups[0]) < 2:
+        raise ValueError("an episode whose support and query are not of the same two classes or more")
+    numbers = [number for group in groups for one in group for number in one]
+    if not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
+        raise ValueError("an image that is no number of one")
+    images, labels = zip(*map(_flat, groups), strict=True)
+    return Episode(images[0], labels[0], images[1], labels[1])
+
+
+def _flat(group: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    images = np.array([number for one in group for number in one], dtype=np.int64)
+    return images, np.repeat(np.arange(len(group)), [len(one) for one in group])
+
+
+def _check_episode(episode: Episode, labels: np.ndarray, name: str) -> None:
+    """Refuse an episode whose images are not of its classes, or that asks about what it shows."""
+    images = episode.images
+    if images.max() >= len(labels):
+        raise ValueError(f"{name} has image {images.max()}; expected numbers below {len(labels)}")
+    if len(np.unique(images)) != len(images):
+        raise ValueError(f"{name} has an image twice; expected each in the support or the query, once")
+    numbers = np.concatenate([episode.support_labels, episode.query_labels])
+    pairs = np.unique(np.stack([numbers, labels[images]]), axis=1)
+    way = int(numbers.max()) + 1
+    if pairs.shape[1] != way or len(np.unique(pairs[1])) != way:
+        raise ValueError(f"{name} has images that are not of its classes")
+
+
+def _without_common_folder(names: Sequence[str]) -> list[str]:
+    """Names below the folder that all of them lie in: where the data lies here is nobody else's concern."""
+    folder = names[0].rpartition("/")[0]
+    while folder and not all(name.startswith(f"{folder}/") for name in names):
+        folder = folder.rpartition("/")[0]
+    return [name[len(folder) + 1 :] if folder else name for name in names]

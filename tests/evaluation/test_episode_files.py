@@ -1,0 +1,146 @@
+"""Episode files: the same result as the seed, on the same data alone."""
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import Command
+from photos import class_folders, photo
+from toys import small_method
+
+from triptych.data import Preprocessing, open_store
+from triptych.evaluation import (
+    EpisodeSampler,
+    EpisodeSettings,
+    EvaluateSettings,
+    evaluate,
+    read_episodes,
+    write_episodes,
+)
+
+ASKED = {"way": 3, "shot": 2, "queries": 2, "episodes": 4, "seed": 9}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return class_folders(tmp_path_factory.mktemp("data"), classes=4, each=5)
+
+
+@pytest.fixture
+def file(data: Path, tmp_path: Path) -> Path:
+    write_episodes(data, tmp_path / "episodes.json", EpisodeSettings(**ASKED))
+    return tmp_path / "episodes.json"
+
+
+def test_the_episodes_of_a_file_are_those_of_the_seed(data: Path, file: Path) -> None:
+    store = open_store(data, None, Preprocessing(side=32))
+    sampler = EpisodeSampler(store.labels, way=3, shot=2, queries=2, seed=9)
+    found = read_episodes(file)
+    assert len(found.episodes) == 4
+    for number, episode in enumerate(found.tasks_of(store)):
+        for name in ("support", "support_labels", "query", "query_labels"):
+            np.testing.assert_array_equal(getattr(episode, name), getattr(sampler[number], name))
+    content = json.loads(file.read_text())
+    first = content["episodes"][0]
+    named = [content["images"][image] for image in first["support"][0]]
+    assert all(name.startswith(f"{content['classes'][first['classes'][0]]}/") for name in named)
+
+
+def test_an_evaluation_is_the_same_wherever_the_data_lies(data: Path, file: Path, tmp_path: Path) -> None:
+    by_seed = evaluate(data, small_method(), "small", EvaluateSettings(**ASKED))
+    moved = shutil.copytree(data, tmp_path / "elsewhere")
+    by_file = evaluate(moved, small_method(), "small", episodes=read_episodes(file))
+    assert by_file["levels"] == by_seed["levels"]
+    assert {name: by_file[name] for name in ASKED} == ASKED
+    assert len(by_file["episodes_file"]["sha256"]) == 64
+
+
+def test_other_data_is_refused_in_one_sentence(data: Path, file: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(data, tmp_path / "other")
+    photo(0, 99).save(other / "class0" / "0.png")
+    with pytest.raises(ValueError, match=r"its episodes are of other data: fingerprint .* of 20 images of 4 classes"):
+        evaluate(other, small_method(), "small", episodes=read_episodes(file))
+
+
+def test_photos_that_cannot_be_read_are_in_no_episode(data: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(data, tmp_path / "broken")
+    (broken / "class1" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    asked = ASKED | {"shot": 1}
+    with pytest.warns(UserWarning, match="skipped 1 unreadable photo"):
+        write_episodes(broken, tmp_path / "e.json", EpisodeSettings(**asked))
+    with warnings.catch_warnings(action="ignore"):
+        by_file = evaluate(broken, small_method(), "small", episodes=read_episodes(tmp_path / "e.json"))
+        by_seed = evaluate(broken, small_method(), "small", EvaluateSettings(**asked))
+    assert by_file["levels"] == by_seed["levels"]
+    assert "class1/0.png" not in json.loads((tmp_path / "e.json").read_text())["images"]
+
+
+def test_settings_that_ask_for_other_episodes_are_refused(data: Path, file: Path) -> None:
+    with pytest.raises(ValueError, match="its way is 3, and 4 is asked for; leave that out"):
+        evaluate(data, small_method(), "small", EvaluateSettings(way=4), read_episodes(file))
+
+
+def rewritten(file: Path, **changes: object) -> Path:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    return file
+
+
+def one_episode(support: list, query: list) -> list[dict]:
+    return [{"classes": [0, 1], "support": support, "query": query}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "else"}, "its format is 'else'"),
+        ({"version": 2}, "its version is 2; update triptych"),
+        ({"way": 1}, "way must be a whole number of at least 2, got 1"),
+        ({"images": None}, "not a file of episodes"),
+        ({"episodes": []}, "episodes must be a whole number from 1"),
+        ({"episodes": one_episode([[0], []], [[1], [6]])}, "without images of a class"),
+        ({"episodes": one_episode([[0]], [[1]])}, "not of the same two classes or more"),
+        ({"episodes": one_episode([[0], [5]], [[1], [True]])}, "an image that is no number"),
+        ({"episodes": one_episode([[0], [5]], [[1], [-1]])}, "an image that is no number"),
+        ({"episodes": [5]}, "not a file of episodes"),
+    ],
+)
+def test_a_file_with_something_wrong_is_refused(file: Path, changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_episodes(rewritten(file, **changes))
+
+
+@pytest.mark.parametrize(
+    ("episodes", "message"),
+    [
+        (one_episode([[0], [5]], [[1], [20]]), "episode 0 has image 20; expected numbers below 20"),
+        (one_episode([[0], [5]], [[0], [6]]), "episode 0 has an image twice"),
+        (one_episode([[0], [5]], [[1], [2]]), "not of its classes"),
+        (one_episode([[0], [1]], [[2], [3]]), "not of its classes"),
+    ],
+)
+def test_episodes_that_would_flatter_are_refused(data: Path, file: Path, episodes: list, message: str) -> None:
+    found = read_episodes(rewritten(file, episodes=episodes))
+    with pytest.raises(ValueError, match=message):
+        found.tasks_of(open_store(data, None, Preprocessing(side=32)))
+
+
+def test_episodes_of_unequal_shots_are_evaluated(data: Path, file: Path) -> None:
+    found = read_episodes(rewritten(file, episodes=one_episode([[0, 1], [5]], [[2], [6, 7]])))
+    assert 0 <= evaluate(data, small_method(), "small", episodes=found)["accuracy"] <= 1
+
+
+def test_the_commands(command: Command, data: Path, tmp_path: Path) -> None:
+    file, asked = tmp_path / "e.json", ("--way", 2, "--queries", 2, "--episodes", 3, "--seed", 4)
+    told = command("episodes", data, "--out", file, *asked)
+    assert (told.code, told.out) == (0, f"{file}: 3 episodes, 2-way 1-shot, of 20 images\n"), told.err
+    assert "exists already; replace it with --overwrite" in command("episodes", data, "--out", file, *asked).err
+    assert command("episodes", data, "--out", file, *asked, "--overwrite", "--json").json["episodes"] == 3
+    by_file = command("evaluate", data, "--episodes-file", file, "--json")
+    assert by_file.code == 0, by_file.err
+    assert by_file.json["levels"] == command("evaluate", data, *asked, "--json").json["levels"]
+    assert "2-way 1-shot, 3 episodes, seed 4" in command("evaluate", data, "--episodes-file", file).out
+    ended = command("evaluate", data, "--episodes-file", data / "class0" / "0.png")
+    assert (ended.code, "not a file of episodes" in ended.err) == (2, True)
