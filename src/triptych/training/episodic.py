@@ -13,6 +13,7 @@ from triptych.evaluation import Episode, config_text
 from triptych.methods import Encoded, Method, MethodConfig, build_method
 from triptych.similarity import search_dtype, searching
 from triptych.training.feasible import check_train_data
+from triptych.training.loggers import check_loggers
 from triptych.training.pretraining import pretrain
 from triptych.training.run import Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
@@ -52,8 +53,10 @@ def train(
     Raises:
         ValueError: bad data, settings or folder.
         TrainingError: the loss is no longer finite.
+        RuntimeError: a logger's library is missing.
     """
     settings = preset.train
+    check_loggers(settings.loggers)
     check_train_data(data, settings, build_method(method).fusion.way)
     start = init
     if init is None and preset.pretrain is not None:

@@ -11,6 +11,7 @@ from triptych.data import ImageStore, colour_jitter, random_crop_flip, resize
 from triptych.evaluation import config_text
 from triptych.methods import MethodConfig
 from triptych.training.feasible import check_pretrain_data
+from triptych.training.loggers import check_loggers
 from triptych.training.run import Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at
 from triptych.training.settings import METHOD, PretrainSettings
@@ -44,7 +45,9 @@ def pretrain(
     Raises:
         ValueError: bad data, settings or folder.
         TrainingError: the loss is no longer finite.
+        RuntimeError: a logger's library is missing.
     """
+    check_loggers(settings.loggers)
     check_pretrain_data(data, settings)
     stage = start_pretraining(data, method, settings)
     model, optimizer = stage.model, stage.optimizer

@@ -19,16 +19,17 @@ from triptych.evaluation import CONFIG
 from triptych.methods import Method, renamed_settings, save_method
 from triptych.system.devices import usable_device
 from triptych.system.environment import record_environment
-from triptych.system.extras import extra
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
 from triptych.system.precision import resolve_precision
 from triptych.system.progress import progress_bar
+from triptych.training.loggers import start_loggers
 from triptych.training.settings import RunSettings
 
 __all__ = ["Run", "TrainingError", "start_fabric"]
 
 _CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+_FREE = ("device", "loggers")  # settings that may change when a run goes on
 _NAMES = {"base_images": "plda_images", "base_loss": "plda_loss"}  # of settings: before -> now
 
 
@@ -90,11 +91,12 @@ class Run:
         self.step = 0
         self.best = -math.inf
         self.owes_validation = False
-        recipe = {name: value for name, value in asdict(settings).items() if name != "device"}  # it may go on elsewhere
+        recipe = {name: value for name, value in asdict(settings).items() if name not in _FREE}
         self._identity = json.loads(json.dumps({**recipe, **context}))
         self._defaults = json.loads(json.dumps({one.name: one.default for one in fields(settings)}))
         self._modules = modules
         self._optimizer = optimizer
+        self._settings = settings
         self._checkpoint_seconds = settings.checkpoint_seconds
         self._checkpoint = folder / "checkpoint.pt"
         self._loss = self._accuracy = math.nan
@@ -112,7 +114,7 @@ class Run:
 
     def __enter__(self) -> "Run":
         self._saved = self._started = time.monotonic()
-        self._writer = _tensorboard(self.folder)
+        self._loggers = start_loggers(self._settings.loggers, self.folder, self._identity, self.step)
         self._bar = progress_bar()
         self._task = self._bar.add_task(self.folder.name, total=self.steps, completed=self.step, status="")
         self._bar.start()
@@ -120,8 +122,7 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
-        if self._writer is not None:
-            self._writer.close()
+        self._loggers.close()
 
     def advance(self, loss: float, accuracy: float, learning_rate: float) -> None:
         """Count a step; refuse a diverged one."""
@@ -161,10 +162,8 @@ class Run:
         self._save()
 
     def log(self, figures: Mapping[str, float]) -> None:
-        """To TensorBoard."""
-        if self._writer is not None:
-            for name, value in figures.items():
-                self._writer.add_scalar(name, value, self.step)
+        """To the loggers."""
+        self._loggers.log(figures, self.step)
 
     def save_if_due(self) -> None:
         """Write the checkpoint when it is time; the last thing of a step, after its validation."""
@@ -210,13 +209,3 @@ class Run:
     def _status(self) -> str:
         best = "" if self.best == -math.inf else f", best validation {self.best:.3f}"
         return f"loss {self._loss:.3f}, accuracy {self._accuracy:.3f}{best}"
-
-
-def _tensorboard(folder: Path) -> Any:
-    try:
-        with extra("train", "no logs: they need TensorBoard"):
-            from torch.utils.tensorboard import SummaryWriter
-    except RuntimeError as error:
-        _CONSOLE.print(str(error))
-        return None
-    return SummaryWriter(str(folder))

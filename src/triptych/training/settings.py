@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from triptych.system.precision import PRECISIONS
 from triptych.system.settings import LARGEST_SEED, NAME, check_settings, each, number, one_of, optional, setting, whole
 
-__all__ = ["METHOD", "PRESETS", "Preset", "PretrainSettings", "RunSettings", "TrainSettings"]
+__all__ = ["LOGGER_NAMES", "METHOD", "PRESETS", "Preset", "PretrainSettings", "RunSettings", "TrainSettings"]
 
 METHOD = "mml-conv64f"  # what is trained unless told otherwise
+LOGGER_NAMES = ("csv", "tensorboard", "wandb", "mlflow", "none")
 
 _SIDE = whole(16, 1024)
 _SHOTS = each(whole(1), fewest=1)
@@ -31,6 +32,12 @@ class RunSettings:
     device: str = setting("auto", "Where to compute: cpu, cuda, or auto for the fastest there is.", NAME)
     checkpoint_seconds: float = setting(120.0, "Seconds between two savings of the run.", number(0, 1e9))
     seed: int = setting(0, "Of weights, order and augmentation.", whole(0, LARGEST_SEED))
+    loggers: tuple[str, ...] = setting(
+        ("csv", "tensorboard"),
+        f"Where figures are logged; several are: {', '.join(LOGGER_NAMES)}. Default: csv and tensorboard.",
+        each(one_of(*LOGGER_NAMES)),
+        option="logger",
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
