@@ -4,7 +4,7 @@ Heavy modules are imported where they are used, so that help and usage errors co
 """
 
 # each adds its commands to the application
-from triptych.cli import classes, comparing, episodes, evaluating, evidence, recognise, serving, training
+from triptych.cli import classes, comparing, episodes, evaluating, evidence, recognise, serving, sharing, training
 from triptych.cli.app import app, main
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "main",
     "recognise",
     "serving",
+    "sharing",
     "training",
 ]

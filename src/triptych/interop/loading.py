@@ -6,6 +6,7 @@ import torch
 
 from triptych.interop.pretrained import pretrained_method
 from triptych.interop.published import import_checkpoint
+from triptych.interop.sharing import pull_method
 from triptych.methods import WEIGHTS, Method, packaged_method, read_method
 from triptych.system.devices import usable_device
 from triptych.system.files import as_path
@@ -19,7 +20,8 @@ def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device 
 
     Args:
         name: a registered name ("mml-efficientnet-lite0", "mml-conv64f"), a .safetensors file written by
-            ``save_method``, or a checkpoint published by the authors of MML, ADM or DN4 (.pth.tar).
+            ``save_method``, a run's folder or one that was pushed to, ``hf:OWNER/NAME``, or a checkpoint published by
+            the authors of MML, ADM or DN4 (.pth.tar).
         device: where its weights go.
 
     Returns:
@@ -38,6 +40,8 @@ def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device 
     path = as_path(name)
     if str(name) in WEIGHTS:
         method = packaged_method(str(name))
+    elif str(name).startswith("hf:") or path.is_dir():
+        method = pull_method(name)
     elif not path.is_file():
         raise ValueError(
             f"{name}: no such file or registered weights; expected {', '.join(WEIGHTS)}, a .safetensors file or a "

@@ -6,7 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["EPISODES", "PAGE", "PICTURE", "RECOGNIZER", "RECORD", "TABLE", "Kind", "check_output", "check_run_folder"]
+__all__ = [
+    "CARD",
+    "EPISODES",
+    "METHOD",
+    "PAGE",
+    "PICTURE",
+    "RECOGNIZER",
+    "RECORD",
+    "TABLE",
+    "Kind",
+    "check_output",
+    "check_run_folder",
+]
 
 _ENDS = 1 << 16  # bytes at the beginning and the end of a file that are searched for the mark
 
@@ -52,6 +64,8 @@ _HTML = b"<!doctype html"
 PAGE = Kind("page", {".html": _HTML, ".htm": _HTML})
 PICTURE = Kind("picture", {".png": b"\x89png\r\n\x1a\n", ".svg": b"<?xml", ".pdf": b"%pdf-", ".html": _HTML})
 RECOGNIZER = Kind("recogniser", {".triptych": b'{"__metadata__":{"triptych"'})
+METHOD = Kind("method", {".safetensors": b'{"__metadata__":{"triptych"'}, b"triptych-method", False)
+CARD = Kind("model card", {".md": b"---"}, b"library_name: triptych", False)
 RECORD = Kind("record", {".json": b"{"})
 EPISODES = Kind("file of episodes", {".json": b'{"format": "triptych-episodes"'}, b"triptych-episodes")
 TABLE = Kind(  # what a killed run leaves behind must lie beside it

@@ -1,0 +1,71 @@
+"""Commands that give a method to others, and take one from them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from triptych.cli.app import app
+from triptych.cli.options import Overwrite
+from triptych.cli.terminal import say
+from triptych.system.files import read_plain
+from triptych.system.outputs import METHOD, check_output
+
+__all__ = ["pull", "push"]
+
+Place = Annotated[str, typer.Argument(help="A folder, or hf:OWNER/NAME on the Hugging Face hub.", metavar="PLACE")]
+
+
+@app.command()
+def push(
+    method: Annotated[
+        str, typer.Argument(help="A .safetensors file, a run's folder, or a name that triptych methods lists.")
+    ],
+    place: Place,
+    licence: Annotated[str | None, typer.Option(help="Of the weights, as the hub calls it, such as mit.")] = None,
+    record: Annotated[
+        list[Path] | None, typer.Option(help="What evaluate wrote with --out, for the card; several are.")
+    ] = None,
+    card: Annotated[Path | None, typer.Option(help="Your own card in place of the one that is made.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="If the repository is new: for you alone.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Share a method with its card: to a folder, or to the Hugging Face hub."""
+    from triptych.interop import check_push, load_method, model_card, push_method, training_of
+
+    check_push(place, overwrite)
+    records = [_record(path) for path in record or []]
+    loaded = load_method(method)
+    if card is not None:
+        text = read_plain(card).decode()
+    else:
+        run = Path(method) if Path(method).is_dir() else Path(method).parent
+        training = training_of(run) if Path(method).exists() else {}
+        text = model_card(loaded, Path(place.removeprefix("hf:")).name, licence, training, records)
+    say(push_method(loaded, place, text, overwrite, private))
+
+
+@app.command()
+def pull(
+    place: Place,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Fetch a method that was pushed, and write it to a file."""
+    check_output(out, METHOD, overwrite=overwrite)
+    from triptych.interop import pull_method
+    from triptych.methods import save_method
+
+    save_method(pull_method(place), out)
+    say(str(out))
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(read_plain(path))
+        if not {"accuracy", "ci95", "weights_sha256", "data", "episodes"} <= content.keys():
+            raise ValueError("something is missing")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: not a record that triptych evaluate wrote ({error})") from error
+    return content

@@ -1,0 +1,121 @@
+"""Model cards: what a method is, how it was trained and what it reaches, for those who are given its file."""
+
+import json
+from collections.abc import Iterable, Mapping
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
+
+from triptych import __version__
+from triptych.methods import Method, weights_hash
+from triptych.system.environment import ENVIRONMENT
+from triptych.system.wording import printable
+from triptych.system.yaml_files import yaml_text
+
+__all__ = ["model_card", "training_of"]
+
+_RUN = ("config.yaml", ENVIRONMENT)
+
+
+def model_card(
+    method: Method,
+    name: str,
+    licence: str | None = None,
+    training: Mapping[str, str] | None = None,
+    records: Iterable[Mapping[str, Any]] = (),
+) -> str:
+    """The card of a method, in the form of the Hugging Face hub: front matter in YAML, then Markdown.
+
+    Args:
+        method: what it is of.
+        name: its title.
+        licence: the hub's name of it, such as "mit"; None says that none is stated.
+        training: of ``training_of``.
+        records: what ``evaluate`` returned for it.
+
+    Raises:
+        ValueError: a record is of other weights.
+
+    >>> from triptych.interop import model_card
+    >>> from triptych.methods import build_method
+    >>> model_card(build_method("dn4-conv64f"), "my-dn4", licence="mit").splitlines()[1:4]
+    ['library_name: triptych', 'pipeline_tag: image-classification', 'license: mit']
+    """
+    front = {
+        "library_name": "triptych",
+        "pipeline_tag": "image-classification",
+        **({} if licence is None else {"license": licence}),
+        "tags": ["few-shot-learning", "triptych", method.name],
+    }
+    parts = [
+        f"---\n{yaml_text(front, '')}---\n",
+        f"# {printable(name)}\n",
+        f"{cleandoc(type(method).__doc__ or '').splitlines()[0]}\n",
+        _what(method, licence),
+        _use(name),
+        _accuracy(method, list(records)),
+        _training(training or {}),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def training_of(folder: Path) -> dict[str, str]:
+    """What a run's folder says of the training of its method: file name -> text; empty for another folder.
+
+    >>> from pathlib import Path
+    >>> from triptych.interop.cards import training_of
+    >>> training_of(Path("/proc"))
+    {}
+    """
+    return {name: (folder / name).read_text(encoding="utf-8") for name in _RUN if (folder / name).is_file()}
+
+
+def _what(method: Method, licence: str | None) -> str:
+    preprocess = method.config.preprocessing
+    rows = {
+        "method": method.name,
+        "network": method.config.backbone,
+        "levels": ", ".join(method.level_names),
+        "parameters": f"{sum(parameter.numel() for parameter in method.parameters()):,}",
+        "images": f"{preprocess.side} x {preprocess.side} pixels, fit by {preprocess.fit!r}",
+        "licence": licence or "not stated by the owner",
+        "SHA-256 of the weights": f"`{weights_hash(method)}`",
+        "written by": f"triptych {__version__}",
+    }
+    return "".join(["| | |\n|---|---|\n", *(f"| {name} | {value} |\n" for name, value in rows.items())])
+
+
+def _use(name: str) -> str:
+    return (
+        "## Use\n\n```python\nfrom triptych import Recognizer, load_method\n\n"
+        f'method = load_method("method.safetensors")  # or "hf:OWNER/{printable(name)}"\n'
+        'recognizer = Recognizer(method=method).fit("PHOTOS_DIR")\n```\n\n'
+        "The file holds numbers and a configuration; loading it runs no code.\n"
+    )
+
+
+def _accuracy(method: Method, records: list[Mapping[str, Any]]) -> str:
+    if not records:
+        return ""
+    lines = ["## Accuracy\n\n", "| data | split | task | episodes, seed | accuracy in % |\n|---|---|---|---|---|\n"]
+    for record in records:
+        if record.get("weights_sha256") != weights_hash(method):
+            raise ValueError(f"the record of {record.get('data')!r} is of other weights; evaluate this method")
+        data = printable(Path(str(record["data"])).name)
+        figure = f"{100 * record['accuracy']:.2f} ± {100 * record['ci95']:.2f}"
+        task = f"{record['way']}-way {record['shot']}-shot"
+        lines.append(f"| {data} | {record['split']} | {task} | {record['episodes']}, {record['seed']} | {figure} |\n")
+    return "".join(lines)
+
+
+def _training(files: Mapping[str, str]) -> str:
+    parts = []
+    if settings := files.get("config.yaml"):
+        parts.append(f"## Training\n\n```yaml\n{settings.strip()}\n```\n")
+    if environment := files.get(ENVIRONMENT):
+        start = json.loads(environment)["starts"][-1]
+        commit = (start["git"].get("triptych") or start["git"].get("working_folder") or {}).get("commit")
+        versions = ", ".join(f"{name} {version}" for name, version in start["versions"].items())
+        told = f"{start['device']}, {start['processor']}; {versions}"
+        parts.append(f"\nComputed with {told}{'' if commit is None else f'; git commit {commit}'}.\n")
+    return "".join(parts)

@@ -1,0 +1,171 @@
+"""Push and pull: the same method comes back, from a folder and from a hub that answers on this machine."""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from commands import Command
+from photos import class_folders
+from toys import small_method
+
+from triptych import load_method, save_method
+from triptych.evaluation import EvaluateSettings, evaluate
+from triptych.interop import model_card, pull_method, push_method
+from triptych.interop.sharing import CARD_FILE, METHOD_FILE
+from triptych.methods import method_to_bytes, weights_hash
+from triptych.system.yaml_files import read_yaml
+
+
+def same(one: object, other: object) -> bool:
+    return method_to_bytes(one) == method_to_bytes(other)
+
+
+def front_matter(card: str, place: Path) -> dict:
+    (place / "front.yaml").write_text(card.split("---\n")[1])
+    return read_yaml(place / "front.yaml")
+
+
+def test_what_is_pushed_to_a_folder_comes_back(tmp_path: Path) -> None:
+    card = model_card(small_method(), "small", licence="mit")
+    assert push_method(small_method(), tmp_path / "pushed", card) == str(tmp_path / "pushed")
+    assert {path.name for path in (tmp_path / "pushed").iterdir()} == {METHOD_FILE, CARD_FILE}
+    assert same(pull_method(tmp_path / "pushed"), small_method())
+    assert same(load_method(tmp_path / "pushed"), small_method())
+    with pytest.raises(ValueError, match="exists already; replace it with --overwrite"):
+        push_method(small_method(), tmp_path / "pushed", card)
+    push_method(small_method(), tmp_path / "pushed", card, overwrite=True)
+
+
+def test_somebody_s_own_readme_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / CARD_FILE).write_text("# My thesis")
+    with pytest.raises(ValueError, match="is no model card that triptych wrote"):
+        push_method(small_method(), tmp_path, "---\n", overwrite=True)
+    assert not (tmp_path / METHOD_FILE).exists()
+    with pytest.raises(ValueError, match="hf:OWNER/NAME is the hub"):
+        push_method(small_method(), tmp_path / "no" / "such", "---\n")
+
+
+def test_a_pickle_under_the_method_s_name_is_refused(tmp_path: Path) -> None:
+    torch.save({"x": 1}, tmp_path / METHOD_FILE)
+    with pytest.raises(ValueError, match="not a triptych-method file"):
+        pull_method(tmp_path)
+    with pytest.raises(ValueError, match=r"expected a folder with best\.safetensors \(of a run\) or method"):
+        load_method(tmp_path.parent / tmp_path.name / "..")
+
+
+def test_the_card_says_what_the_method_is(tmp_path: Path) -> None:
+    data = class_folders(tmp_path / "data", classes=3, each=4)
+    record = evaluate(data, small_method(), "small", EvaluateSettings(way=2, queries=2, episodes=2))
+    card = model_card(small_method(), "small", "mit", {"config.yaml": "train:\n  steps: 7\n"}, [record])
+    found = front_matter(card, tmp_path)
+    assert (found["library_name"], found["license"]) == ("triptych", "mit")
+    assert weights_hash(small_method()) in card
+    assert f"| data | test | 2-way 1-shot | 2, 0 | {100 * record['accuracy']:.2f} ± " in card
+    assert "  steps: 7" in card
+    assert "license" not in front_matter(model_card(small_method(), "small"), tmp_path)
+    with pytest.raises(ValueError, match="is of other weights"):
+        model_card(load_method("mml-conv64f"), "other", records=[record | {"weights_sha256": "0"}])
+
+
+def test_the_commands(command: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    save_method(small_method(), run / "best.safetensors")
+    (run / "config.yaml").write_text("train:\n  steps: 7\n")
+    told = command("push", run, tmp_path / "pushed", "--licence", "mit")
+    assert (told.code, told.out) == (0, f"{tmp_path / 'pushed'}\n"), told.err
+    assert "  steps: 7" in (tmp_path / "pushed" / CARD_FILE).read_text()
+    assert command("push", run, tmp_path / "pushed").code == 2
+    assert command("pull", tmp_path / "pushed", "-o", tmp_path / "x.safetensors").code == 0
+    assert (tmp_path / "x.safetensors").read_bytes() == (run / "best.safetensors").read_bytes()
+    assert "exists already" in command("pull", tmp_path / "pushed", "-o", tmp_path / "x.safetensors").err
+    (tmp_path / "r.json").write_text("[]")
+    ended = command("push", run, tmp_path / "other", "--record", tmp_path / "r.json")
+    assert (ended.code, "not a record that triptych evaluate wrote" in ended.err) == (2, True)
+    assert not (tmp_path / "other").exists()
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the hub's HTTP interface as its client asks for here."""
+
+    files: dict[str, bytes]
+
+    def log_message(self, *_: object) -> None: ...
+
+    def _answer(self, body: object, status: int = 200, **headers: str) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def _file(self) -> None:
+        owner_and_name, _, name = self.path.partition("/resolve/main/")
+        if owner_and_name != "/me/small":
+            return self._answer({}, 404, X_Error_Code="RepoNotFound")
+        if name not in self.files:
+            return self._answer({}, 404, X_Error_Code="EntryNotFound")
+        return self._answer(self.files[name], ETag=f'"{name}1"', X_Repo_Commit="c" * 40)
+
+    do_GET = do_HEAD = lambda self: self._file() if "resolve" in self.path else self._answer({})  # noqa: N815
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        address = f"http://{self.headers['Host']}/me/small"
+        if self.path.endswith("/repos/create"):
+            return self._answer({"url": address})
+        if self.path.endswith("/validate-yaml"):
+            return self._answer({"errors": [], "warnings": []})
+        if "/preupload/" in self.path:
+            asked = json.loads(body)["files"]
+            modes = [{"path": one["path"], "uploadMode": "regular", "shouldIgnore": False} for one in asked]
+            return self._answer({"files": modes})
+        assert "/commit/" in self.path, self.path
+        for line in map(json.loads, body.splitlines()):
+            if line["key"] == "file":
+                self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+        return self._answer({"commitUrl": f"{address}/commit/{'c' * 40}", "commitOid": "c" * 40, "success": True})
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
+    """The files of a hub with one repository, me/small, which the real client talks to."""
+    constants = pytest.importorskip("huggingface_hub.constants", reason="needs the extra hub")
+    files: dict[str, bytes] = {}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OneHub", (Hub,), {"files": files}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("huggingface_hub.hf_api.get_token", lambda: "t")
+    yield files
+    server.shutdown()
+    server.server_close()
+
+
+def test_what_is_pushed_to_a_hub_comes_back(hub: dict[str, bytes]) -> None:
+    push_method(small_method(), "hf:me/small", model_card(small_method(), "small"))
+    assert set(hub) == {METHOD_FILE, CARD_FILE}
+    assert hub[METHOD_FILE] == method_to_bytes(small_method())
+    assert same(load_method("hf:me/small"), small_method())
+
+
+def test_what_a_hub_lacks_is_one_line(hub: dict[str, bytes]) -> None:
+    with pytest.raises(ValueError, match=r"hf:me/small: holds no method\.safetensors"):
+        pull_method("hf:me/small")
+    with pytest.raises(ValueError, match="hf:me/other: no such repository"):
+        pull_method("hf:me/other")
+    with pytest.raises(ValueError, match="expected hf:OWNER/NAME"):
+        pull_method("hf:me/other/more")
