@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Changes, Data, Device, Method, Overwrite, options_from
+from triptych.cli.options import AsJson, Changes, Device, Method, Overwrite, options_from
 from triptych.cli.terminal import json_text, print_json, say
 from triptych.evaluation import EvaluateSettings
 from triptych.system.outputs import RECORD, check_output
@@ -15,10 +15,18 @@ from triptych.weights import DEFAULT
 __all__ = ["evaluate", "methods"]
 
 
+DataSets = Annotated[
+    list[str],
+    typer.Argument(
+        help="One data set, or several for a cross-domain table; see triptych train --help.", metavar="DATA..."
+    ),
+]
+
+
 @app.command()
 @options_from(config=True, evaluate=EvaluateSettings)
 def evaluate(
-    data: Data,
+    data: DataSets,
     method: Method = DEFAULT,
     *,
     changes: Changes,
@@ -35,28 +43,43 @@ def evaluate(
 ) -> None:
     """Measure accuracy over episodes, with its 95% interval, and that of each level and pair."""
     settings = EvaluateSettings(**changes["evaluate"])
+    if len(data) > 1 and episodes_file is not None:
+        raise ValueError(f"{episodes_file}: its episodes are of one data set, and {len(data)} are given; give one")
     if out is not None:
-        check_output(out, RECORD, [Path(data), Path(method)], overwrite)
-    from triptych.evaluation import check_evaluation_folder, read_episodes, write_evaluation_run
-    from triptych.evaluation import evaluate as run_evaluation
-    from triptych.interop import load_method
+        check_output(out, RECORD, [*map(Path, data), Path(method)], overwrite)
+    from triptych.evaluation import check_evaluation_folder, domain_table, write_evaluation_run
     from triptych.system.files import write_whole
 
     if run_folder is not None:
         check_evaluation_folder(run_folder, overwrite)
-    episodes = None if episodes_file is None else read_episodes(episodes_file)
-    record = run_evaluation(data, load_method(method, device), method, settings, episodes)
+    record = _measured(data, method, device, settings, episodes_file)
+    table = domain_table(record) if len(data) > 1 else None
     if run_folder is not None:
-        write_evaluation_run(run_folder, record, data, settings)
+        write_evaluation_run(run_folder, record, data if table else data[0], settings, table)
     if out is not None:
         write_whole(out, f"{json_text(record)}\n".encode())
     if as_json:
         return print_json(record)
-    task = "{way}-way {shot}-shot, {episodes} episodes, seed {seed}".format_map(record)
-    say(f"{task}: accuracy in %")
-    for line in _table(record["levels"]):
+    first = record["domains"][0] if table else record
+    say("{way}-way {shot}-shot, {episodes} episodes, seed {seed}: accuracy in %".format_map(first))
+    for line in table.splitlines() if table else _table(record["levels"]):
         say(line)
     return None
+
+
+def _measured(
+    data: list[str], method: str, device: str, settings: EvaluateSettings, episodes_file: Path | None
+) -> dict[str, Any]:
+    """The record of one data set, or of several."""
+    from triptych.evaluation import evaluate as run_evaluation
+    from triptych.evaluation import evaluate_domains, read_episodes
+    from triptych.interop import load_method
+
+    episodes = None if episodes_file is None else read_episodes(episodes_file)
+    loaded = load_method(method, device)
+    if len(data) > 1:
+        return evaluate_domains(data, loaded, method, settings)
+    return run_evaluation(data[0], loaded, method, settings, episodes)
 
 
 @app.command()

@@ -47,7 +47,11 @@ def checked(check: Check) -> Callable[..., Any]:
 
 
 Method = Annotated[
-    str, typer.Option(help="Weights that triptych methods lists, a .safetensors file, or a published checkpoint.")
+    str,
+    typer.Option(
+        help="Weights that triptych methods lists, a .safetensors file, a run's folder, hf:OWNER/NAME, or a published "
+        "checkpoint."
+    ),
 ]
 Backbone = Annotated[
     str | None, typer.Option(help="A transformers vision model to use instead: its name on the hub, or its folder.")

@@ -8,6 +8,7 @@ from triptych.system.lazy import imported_when_used
 if TYPE_CHECKING:
     from triptych.evaluation.ablation import per_level
     from triptych.evaluation.accuracy import Accuracy
+    from triptych.evaluation.domains import domain_table, evaluate_domains
     from triptych.evaluation.episode_files import EpisodeFile, read_episodes, write_episodes
     from triptych.evaluation.episodes import Episode, EpisodeSampler
     from triptych.evaluation.evaluating import evaluate, evaluate_store, versions
@@ -23,7 +24,9 @@ __all__ = [
     "EvaluateSettings",
     "check_evaluation_folder",
     "config_text",
+    "domain_table",
     "evaluate",
+    "evaluate_domains",
     "evaluate_store",
     "per_level",
     "read_episodes",
@@ -42,7 +45,9 @@ __getattr__ = imported_when_used(
         "EpisodeSampler": "triptych.evaluation.episodes",
         "check_evaluation_folder": "triptych.evaluation.run_folder",
         "config_text": "triptych.evaluation.run_folder",
+        "domain_table": "triptych.evaluation.domains",
         "evaluate": "triptych.evaluation.evaluating",
+        "evaluate_domains": "triptych.evaluation.domains",
         "evaluate_store": "triptych.evaluation.evaluating",
         "per_level": "triptych.evaluation.ablation",
         "read_episodes": "triptych.evaluation.episode_files",

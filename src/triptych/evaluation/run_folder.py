@@ -17,7 +17,8 @@ __all__ = ["CONFIG", "RECORD_FILE", "check_evaluation_folder", "config_text", "w
 CONFIG = "config.yaml"
 RECORD_FILE = "record.json"
 
-_OURS = {CONFIG, RECORD_FILE, ENVIRONMENT}
+_TABLE_FILE = "table.md"
+_OURS = {CONFIG, RECORD_FILE, ENVIRONMENT, _TABLE_FILE}
 
 
 def config_text(data: Any, method: str | MethodConfig, command: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
@@ -60,19 +61,25 @@ def check_evaluation_folder(folder: Path, overwrite: bool = False) -> None:
         raise ValueError(f"{folder}: an evaluation already lies here; replace it with --overwrite, or name another")
 
 
-def write_evaluation_run(folder: Path, record: Mapping[str, Any], data: Any, settings: EvaluateSettings) -> None:
+def write_evaluation_run(
+    folder: Path, record: Mapping[str, Any], data: Any, settings: EvaluateSettings, table: str | None = None
+) -> None:
     """Write the folder of an evaluation: ``record.json``, ``config.yaml`` and ``environment.json``.
 
     Args:
         folder: made where it is missing.
-        record: of ``evaluate``.
+        record: of ``evaluate`` or ``evaluate_domains``.
         data: what was evaluated on.
         settings: which episodes, and how.
+        table: written to ``table.md``.
 
     Raises:
         OSError: it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / _TABLE_FILE).unlink(missing_ok=True)
+    if table is not None:
+        write_whole(folder / _TABLE_FILE, f"{table}\n".encode())
     (folder / ENVIRONMENT).unlink(missing_ok=True)  # of an evaluation that is replaced
     record_environment(folder, str(record["device"]))
     asked = asdict(settings)

@@ -1,0 +1,91 @@
+"""Cross-domain evaluation: one method on several data sets, by the same settings and seed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from triptych.data import list_images
+from triptych.evaluation.episodes import EpisodeSampler
+from triptych.evaluation.evaluating import evaluate
+from triptych.evaluation.settings import EvaluateSettings
+from triptych.methods import Method, weights_hash
+from triptych.system.wording import printable
+
+__all__ = ["domain_table", "evaluate_domains"]
+
+
+def evaluate_domains(
+    datasets: Sequence[str | Path],
+    method: Method,
+    name: str,
+    settings: EvaluateSettings = EvaluateSettings(),  # noqa: B008 (frozen)
+) -> dict[str, Any]:
+    """Evaluate a method on several data sets, such as others than it was trained on.
+
+    All data sets are looked at before the first is evaluated, so that a mistake in the last one costs nothing.
+
+    Args:
+        datasets: see ``open_store``.
+        method: what is evaluated.
+        name: the method's name or path.
+        settings: which episodes of each, and how.
+
+    Returns:
+        A JSON-serialisable record, with that of ``evaluate`` for each data set under "domains".
+
+    Raises:
+        ValueError: bad data or settings, or the same data set twice.
+
+    >>> from importlib import resources
+    >>> from triptych import load_method
+    >>> from triptych.evaluation import EvaluateSettings, domain_table, evaluate_domains
+    >>> settings = EvaluateSettings(way=2, queries=2, episodes=2)
+    >>> with resources.as_file(resources.files("triptych.samples")) as folder:
+    ...     record = evaluate_domains([folder], load_method("mml-conv64f"), "mml-conv64f", settings)
+    >>> domain_table(record).splitlines()[0]
+    '| data | classes | images | all levels | distribution | pixel | part | plda |'
+    """
+    names = list(map(str, datasets))
+    if twice := [one for one in names if names.count(one) > 1]:
+        raise ValueError(f"{printable(twice[0])}: named twice; expected each data set once")
+    sizes = [_size(one, settings) for one in datasets]
+    records = [evaluate(one, method, name, settings) for one in datasets]
+    return {
+        "method": name,
+        "weights_sha256": weights_hash(method),
+        **asdict(settings),
+        "device": records[0]["device"],
+        "domains": [size | record for size, record in zip(sizes, records, strict=True)],
+    }
+
+
+def domain_table(record: Mapping[str, Any]) -> str:
+    """The accuracies of a record of ``evaluate_domains`` as a Markdown table, in % with 95% intervals."""
+    domains = record["domains"]
+    levels = [level for level in domains[0]["levels"] if " + " not in level]
+    shown = levels if len(levels) > 1 else []
+    lines = [
+        f"| data | classes | images | {' | '.join(['all levels', *shown])} |",
+        f"|{'---|' * (4 + len(shown))}",
+    ]
+    for one in domains:
+        figures = [one["levels"][level] for level in shown]
+        cells = [_percent(one["accuracy"], one["ci95"]), *(_percent(it["mean"], it["ci95"]) for it in figures)]
+        name = printable(one["data"]).replace("|", "\\|")
+        lines.append(f"| {' | '.join([name, str(one['classes']), str(one['images']), *cells])} |")
+    return "\n".join(lines)
+
+
+def _size(data: str | Path, settings: EvaluateSettings) -> dict[str, int]:
+    """How much there is of a data set, which must be enough for the episodes."""
+    listing = list_images(data, settings.split)
+    try:
+        EpisodeSampler(listing.labels, settings.way, settings.shot, settings.queries, classes=listing.classes)
+    except ValueError as error:
+        raise ValueError(f"{printable(data)}: {error}") from error
+    return {"classes": len(listing.classes), "images": len(listing.labels)}
+
+
+def _percent(mean: float, ci95: float) -> str:
+    return f"{100 * mean:.2f} ± {100 * ci95:.2f}"
