@@ -4,7 +4,18 @@ Heavy modules are imported where they are used, so that help and usage errors co
 """
 
 # each adds its commands to the application
-from triptych.cli import classes, comparing, episodes, evaluating, evidence, recognise, serving, sharing, training
+from triptych.cli import (
+    classes,
+    comparing,
+    episodes,
+    evaluating,
+    evidence,
+    recognise,
+    serving,
+    sharing,
+    splits,
+    training,
+)
 from triptych.cli.app import app, main
 
 __all__ = [
@@ -18,5 +29,6 @@ __all__ = [
     "recognise",
     "serving",
     "sharing",
+    "splits",
     "training",
 ]

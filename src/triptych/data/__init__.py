@@ -7,6 +7,7 @@ from triptych.data.folders import files_below, list_folder, walk, warn_of_unread
 from triptych.data.grammar import labelled, list_images
 from triptych.data.images import ImageSource, NamedBytes, read_image, squash
 from triptych.data.inputs import LabelledPhotos, as_photos, check_label, photo_stream
+from triptych.data.known import KNOWN_DATA, KnownData, check_known, count_splits
 from triptych.data.limits import Limits
 from triptych.data.listing import SPLITS, Listing
 from triptych.data.photos import Photo, Unreadable, left_out_warning, read_class_photos, read_photos
@@ -15,11 +16,13 @@ from triptych.data.same import appearance, copies
 from triptych.data.store import ImageStore, cache_folder, open_store
 
 __all__ = [
+    "KNOWN_DATA",
     "SPLITS",
     "ImageError",
     "ImageSource",
     "ImageStore",
     "LabelledPhotos",
+    "KnownData",
     "Limits",
     "Listing",
     "NamedBytes",
@@ -36,6 +39,8 @@ __all__ = [
     "copies",
     "files_below",
     "is_image",
+    "check_known",
+    "count_splits",
     "labelled",
     "left_out_warning",
     "list_folder",

@@ -5,12 +5,14 @@
 - a folder with ``images/`` and tables: ``train.csv``, ``val.csv`` and ``test.csv``, or a single one of any name;
 - a CSV file with the columns path (or image, or filename; relative to the file) and label;
 - a Parquet file with the columns image and label, or a folder of such files, whose names begin with their split;
+- tieredImageNet, CUB-200-2011, Stanford Dogs, Stanford Cars, CIFAR-FS and FC100 as they are shipped; see
+  ``triptych.data.layouts`` and ``triptych.data.pickled``;
 - ``hf:NAME``, a data set of the Hugging Face hub;
 - a list or an array of photos with labels, or a pandas frame of both.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,16 @@ from triptych.data.inputs import (
     frame_columns,
     is_frame,
 )
+from triptych.data.layouts import (
+    class_lists,
+    image_folder,
+    list_cars,
+    list_class_list,
+    list_table_of_folder,
+    whole_folder,
+)
 from triptych.data.listing import SPLITS, Listing, choose_split, listing_of, split_of
+from triptych.data.pickled import list_pickled, pickled_splits
 from triptych.data.tables import list_csv, list_parquet
 from triptych.system.wording import printable
 
@@ -139,9 +150,12 @@ def _listed_file(path: Path) -> Listing:
 
 
 def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
-    if (root / "images").is_dir() and (tables := sorted(root.glob("*.csv"))):
-        table = _of_split(root, tables, split, to_learn)[0]
-        return list_csv(table, root / "images")
+    if (images := image_folder(root)) and (tables := sorted(root.glob("*.csv"))):
+        return list_table_of_folder(_of_split(root, tables, split, to_learn)[0], images)
+    if parts := pickled_splits(root):
+        return list_pickled(choose_split(parts, split, printable(root), _names(parts), to_learn))
+    if lists := class_lists(root):
+        return list_class_list(choose_split(lists, split, printable(root), _names(lists), to_learn), root / "data")
     if files := sorted(path for path in root.glob("*.parquet") if path.is_file()):
         named = any(split_of(path.name, prefix=True) for path in files)
         if named or not any(path.is_dir() for path in root.iterdir()):
@@ -152,11 +166,18 @@ def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
         return list_folder(choose_split(splits, split, printable(root), told, to_learn, instead), to_learn)
     if to_learn:
         _refuse_split(root, split)
+    whole = whole_folder(root)
+    cars = None if whole else list_cars(root)
     if split in {"train", "val"}:
-        raise ValueError(
-            f"{printable(root)}: no {split}/ folder; training needs train/ and val/, each with one sub-folder per class"
-        )
-    return list_folder(root, to_learn)
+        why = f"no {split}/ folder; training needs train/ and val/, each with one sub-folder per class"
+        if whole or cars:
+            why = "has no few-shot split; put train.csv, val.csv and test.csv (filename,label) into it"
+        raise ValueError(f"{printable(root)}: {why}")
+    return cars or list_folder(whole or root, to_learn)
+
+
+def _names(parts: Mapping[str, Path]) -> list[str]:
+    return [path.name for path in parts.values()]
 
 
 def _of_split(root: Path, files: list[Path], split: str | None, to_learn: bool) -> list[Path]:

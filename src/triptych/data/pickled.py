@@ -1,0 +1,122 @@
+"""Few-shot data sets that are shipped as pickles, read by an unpickler that makes numbers, text and arrays alone.
+
+- tieredImageNet as Ren et al. ship it: ``train_images_png.pkl`` (encoded images) or ``train_images.npz``, beside
+  ``train_labels.pkl``, and so for val and test.
+- FC100 and CIFAR-FS as distributed with MetaOptNet (Lee et al., CVPR 2019): ``FC100_train.pickle`` holds data and
+  labels.
+"""
+
+import pickle
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from triptych.data.images import ImageSource
+from triptych.data.listing import SPLITS, Listing, listing_of
+from triptych.system.wording import printable
+
+__all__ = ["list_pickled", "pickled_splits"]
+
+_ARRAYS = re.compile(r"(FC100|CIFAR_FS)_(train|val|test)\.pickle")
+_MULTIARRAY, _NUMERIC = "numpy._core.multiarray", "numpy._core.numeric"
+# What arrays are made of. Nothing else is looked up, so nothing else can be called.
+_ALLOWED = {
+    (_MULTIARRAY, "_reconstruct"),
+    (_MULTIARRAY, "scalar"),
+    (_NUMERIC, "_frombuffer"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),  # bytes in the old protocols
+}
+
+
+def pickled_splits(root: Path) -> dict[str, Path]:
+    """The splits of such a data set, and the file of images of each; empty for another folder.
+
+    >>> from pathlib import Path
+    >>> from triptych.data.pickled import pickled_splits
+    >>> pickled_splits(Path("/proc"))
+    {}
+    """
+    found: dict[str, Path] = {}
+    for split in SPLITS:
+        for name in (f"{split}_images_png.pkl", f"{split}_images.npz"):
+            if (root / name).is_file() and (root / f"{split}_labels.pkl").is_file():
+                found.setdefault(split, root / name)
+    for path in sorted(root.glob("*.pickle")):
+        if match := _ARRAYS.fullmatch(path.name):
+            found.setdefault(match[2], path)
+    return found
+
+
+def list_pickled(file: Path) -> Listing:
+    """List the images of a split, which are held in memory.
+
+    Args:
+        file: of ``pickled_splits``.
+
+    Raises:
+        ValueError: it is damaged, holds more than numbers and text, or images and labels do not go together.
+    """
+    name = printable(file)
+    try:
+        images, labels, class_names = _read_arrays(file) if _ARRAYS.fullmatch(file.name) else _read_tiered(file)
+        if len(images) != len(labels) or not len(images):
+            raise ValueError(f"{len(images)} images and {len(labels)} labels")
+        classes = [_class_name(int(label), class_names) for label in labels]
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged pickle raises whatever its bytes happen to ask for
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"{name}: damaged, or holds more than numbers and text, which is not run ({told:.200}); expected images "
+            "and labels as the data set's authors ship them"
+        ) from error
+    return listing_of(images, [f"{name}:{row}" for row in range(len(images))], classes)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Makes numbers, text, lists, dictionaries and NumPy arrays."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        module = module.replace("numpy.core.", "numpy._core.")
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {printable(module)}.{printable(name)}")
+        return getattr(import_module(module), name)
+
+
+def _unpickled(file: BinaryIO) -> Any:
+    return _PlainUnpickler(file, encoding="latin1").load()  # Python 2 wrote some of them
+
+
+def _load(path: Path) -> Any:
+    with path.open("rb") as file:
+        return _unpickled(file)
+
+
+def _read_arrays(path: Path) -> tuple[list[ImageSource], Any, list[str] | None]:
+    content = _load(path)
+    data = np.asarray(content["data"])
+    if data.dtype != np.uint8 or data.ndim != 4 or data.shape[3] != 3:
+        raise ValueError(f"data of shape {data.shape} and type {data.dtype}; expected (B, h, w, 3) of bytes")
+    return list(data), content["labels"], None
+
+
+def _read_tiered(path: Path) -> tuple[list[ImageSource], Any, list[str] | None]:
+    content = _load(path.with_name(f"{path.name.split('_')[0]}_labels.pkl"))
+    labels = content["label_specific"] if "label_specific" in content else content["labels"]
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            images: list[ImageSource] = list(arrays["images"])
+    else:
+        images = [one if isinstance(one, bytes) else np.asarray(one, np.uint8).tobytes() for one in _load(path)]
+    names = content.get("label_specific_str")
+    return images, labels, None if names is None else list(map(str, names))
+
+
+def _class_name(label: int, names: list[str] | None) -> str:
+    """With the number in front: two classes of ImageNet may have one name."""
+    return f"{label:03d}" if names is None else f"{label:03d}.{names[label]}"

@@ -1,0 +1,269 @@
+"""Data sets as their authors ship them, on look-alikes of a few small images."""
+
+import io
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import Command
+from photos import class_folders, photo
+from PIL import Image
+
+from triptych.data import (
+    KNOWN_DATA,
+    KnownData,
+    Preprocessing,
+    check_known,
+    count_splits,
+    labelled,
+    list_images,
+    open_store,
+)
+
+SPLITS = {"train": range(3), "val": range(3, 5), "test": range(5, 7)}
+EACH = 3
+
+
+def save(path: Path, kind: int, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    photo(kind, number, side=20).save(path)
+
+
+def table(path: Path, rows: list[tuple[str, str]]) -> None:
+    path.write_text("filename,label\n" + "".join(f"{name},{label}\n" for name, label in rows))
+
+
+def birds(root: Path) -> Path:
+    """CUB-200-2011 with the tables of DN4's or FEAT's authors, which name files alone."""
+    for split, kinds in SPLITS.items():
+        names = [(f"Bird_{kind:04d}_{n}.jpg", f"{kind:03d}.Bird", kind, n) for kind in kinds for n in range(EACH)]
+        for name, label, kind, n in names:
+            save(root / "images" / label / name, kind, n)
+        table(root / f"{split}.csv", [(name, label) for name, label, _, _ in names])
+    for name in ("images.txt", "classes.txt"):
+        (root / name).write_text("")
+    (root / "parts").mkdir()
+    return root
+
+
+def dogs(root: Path) -> Path:
+    for split, kinds in SPLITS.items():
+        names = [(f"n{kind:03d}_{n}.jpg", f"n{kind:03d}-dog", kind, n) for kind in kinds for n in range(EACH)]
+        for name, label, kind, n in names:
+            save(root / "Images" / label / name, kind, n)
+        table(root / f"{split}.csv", [(name, label) for name, label, _, _ in names])
+    (root / "Annotation" / "n000-dog").mkdir(parents=True)
+    return root
+
+
+def cars(root: Path) -> Path:
+    """All images in one folder, numbered; labels in MATLAB's format, and the split's tables beside it."""
+    from scipy.io import savemat
+
+    rows = [(f"{kind * EACH + n + 1:06d}.jpg", kind, n) for kind in range(7) for n in range(EACH)]
+    for name, kind, n in rows:
+        save(root / "car_ims" / name, kind, n)
+    annotations = np.zeros(len(rows), dtype=[("relative_im_path", "O"), ("class", "O"), ("test", "O")])
+    for row, (name, kind, _) in enumerate(rows):
+        annotations[row] = (f"car_ims/{name}", kind + 1, 0)
+    names = np.array([f"Car {kind}" for kind in range(7)], dtype=object)
+    savemat(root / "cars_annos.mat", {"annotations": annotations, "class_names": names})
+    for split, kinds in SPLITS.items():
+        table(root / f"{split}.csv", [(name, str(kind + 1)) for name, kind, _ in rows if kind in kinds])
+    return root
+
+
+def cifar_fs(root: Path) -> Path:
+    (root / "splits" / "bertinetto").mkdir(parents=True)
+    for split, kinds in SPLITS.items():
+        for kind in kinds:
+            for n in range(EACH):
+                save(root / "data" / f"class{kind}" / f"{n}.png", kind, n)
+        (root / "splits" / "bertinetto" / f"{split}.txt").write_text("".join(f"class{kind}\n" for kind in kinds))
+    return root
+
+
+def arrays(split: str) -> tuple[np.ndarray, list[int]]:
+    pairs = [(kind, n) for kind in SPLITS[split] for n in range(EACH)]
+    return np.stack([np.asarray(photo(kind, n, side=20)) for kind, n in pairs]), [kind for kind, _ in pairs]
+
+
+def fc100(root: Path) -> Path:
+    root.mkdir()
+    for split in SPLITS:
+        data, labels = arrays(split)
+        content = {"data": data, "labels": labels}
+        (root / f"FC100_{split}.pickle").write_bytes(pickle.dumps(content, protocol=2))
+    return root
+
+
+def tiered(root: Path, npz: bool = False) -> Path:
+    """Encoded images as OpenCV's arrays; each split numbers its classes from 0, and two of them have one name."""
+    root.mkdir()
+    for split in SPLITS:
+        data, labels = arrays(split)
+        encoded = []
+        for image in data:
+            buffer = io.BytesIO()
+            Image.fromarray(image).save(buffer, "png")
+            encoded.append(np.frombuffer(buffer.getvalue(), np.uint8)[:, None])
+        specific = np.array(labels) - min(labels)
+        content = {"label_specific": specific, "label_specific_str": ["crane"] * 3, "label_general": specific * 0}
+        (root / f"{split}_labels.pkl").write_bytes(pickle.dumps(content, protocol=2))
+        if npz:
+            np.savez(root / f"{split}_images.npz", images=data)
+        else:
+            (root / f"{split}_images_png.pkl").write_bytes(pickle.dumps(encoded))
+    return root
+
+
+LAYOUTS: dict[str, Callable[[Path], Path]] = {
+    "cub": birds,
+    "dogs": dogs,
+    "cars": cars,
+    "cifar-fs": cifar_fs,
+    "fc100": fc100,
+    "tieredimagenet": tiered,
+    "tieredimagenet, npz": lambda root: tiered(root, npz=True),
+}
+SMALL = KnownData({"train": 3, "val": 2, "test": 2}, {"train": 9, "val": 6, "test": 6}, 21, "a look-alike")
+
+
+@pytest.fixture(params=LAYOUTS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return LAYOUTS[request.param](tmp_path / "data")
+
+
+def test_the_splits_are_read_and_are_what_they_should_be(place: Path) -> None:
+    found = check_known(place, "small", {"small": SMALL})
+    assert found == count_splits(place)
+    assert all(one["smallest_class"] == one["largest_class"] == EACH for one in found.values())
+    store = open_store(place, "val", Preprocessing(side=20))
+    assert len(store) == 6
+    assert np.bincount(store.labels).tolist() == [3, 3]
+    pixels = {photo(kind, n, side=20).tobytes() for kind in SPLITS["val"] for n in range(EACH)}
+    if store.names[0].endswith(".jpg"):  # which lose a little
+        return
+    assert {image.numpy().tobytes() for image in store.images} == pixels
+
+
+def test_none_of_the_splits_is_taken_by_chance(place: Path) -> None:
+    with pytest.raises(ValueError, match="choose one"):
+        labelled(place)
+    assert len(labelled(place, split="train")[0]) == 9
+    assert list_images(place).classes == list_images(place, "test").classes
+
+
+@pytest.mark.parametrize(("layout", "classes"), [(birds, "000.Bird"), (dogs, "n000-dog"), (cars, "001.Car 0")])
+def test_without_a_few_shot_split_a_data_set_is_one_whole(
+    layout: Callable[[Path], Path], classes: str, tmp_path: Path
+) -> None:
+    place = layout(tmp_path / "data")
+    for split in SPLITS:
+        (place / f"{split}.csv").unlink()
+    listing = list_images(place)
+    assert (len(listing.classes), len(listing.labels)) == (7, 21)
+    assert listing.classes[0] == classes
+    with pytest.raises(ValueError, match=r"no few-shot split; put train\.csv, val\.csv and test\.csv"):
+        list_images(place, "train")
+
+
+def test_other_counts_are_told_with_their_source(tmp_path: Path) -> None:
+    place = birds(tmp_path / "data")
+    with pytest.raises(ValueError, match=r"train has 3 classes, expected 130 \(Wah et al\., 2011; the split of DN4"):
+        check_known(place, "cub")
+    (place / "images" / "000.Bird" / "Bird_0000_0.jpg").unlink()
+    rows = (place / "train.csv").read_text().splitlines()
+    (place / "train.csv").write_text("\n".join(rows[:1] + rows[2:]))
+    with pytest.raises(ValueError, match=r"train has 8 images, expected 9 \(a look-alike\)"):
+        check_known(place, "small", {"small": SMALL})
+    with pytest.raises(ValueError, match="20 images in all, expected 21"):
+        check_known(place, "small", {"small": KnownData(SMALL.classes, {}, 21, "a look-alike")})
+
+
+def test_a_class_in_two_splits_is_told(tmp_path: Path) -> None:
+    place = cifar_fs(tmp_path / "data")
+    (place / "splits" / "bertinetto" / "test.txt").write_text("class5\nclass0\n")
+    with pytest.raises(ValueError, match=r"test shares 1 classes with train \(class0\)"):
+        check_known(place, "small", {"small": SMALL})
+
+
+def test_the_known_data_sets_add_up() -> None:
+    for name, known in KNOWN_DATA.items():
+        assert set(known.classes) == {"train", "val", "test"}
+        assert not known.images or sum(known.images.values()) == known.total, name
+    assert sum(KNOWN_DATA["cub"].classes.values()) == sum(KNOWN_DATA["cub-100"].classes.values()) == 200
+    assert sum(KNOWN_DATA["dogs"].classes.values()) == 120
+    assert sum(KNOWN_DATA["cars"].classes.values()) == 196
+
+
+class Evil:
+    def __reduce__(self) -> tuple:
+        return (print, ("it ran",))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        Evil(),
+        {"data": Evil(), "labels": [0]},
+        {"data": np.array([Evil()], dtype=object), "labels": [0]},
+        {"data": np.zeros((2, 4, 4, 3)), "labels": [0, 1]},
+        {"data": np.zeros((2, 4, 4, 3), np.uint8), "labels": [0]},
+        {"data": np.zeros((1, 4, 4, 3), np.uint8), "labels": ["x"]},
+        [1, 2],
+    ],
+)
+def test_a_pickle_that_holds_anything_else_is_refused_and_not_run(
+    content: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in SPLITS:
+        (tmp_path / f"FC100_{split}.pickle").write_bytes(pickle.dumps(content))
+    with pytest.raises(ValueError, match=r"FC100_test\.pickle: damaged, or holds more than numbers and text"):
+        list_images(tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_pickle_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    place = fc100(tmp_path / "data")
+    (place / "FC100_test.pickle").write_bytes((place / "FC100_test.pickle").read_bytes()[:500])
+    with pytest.raises(ValueError, match="damaged"):
+        list_images(place)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("", "expected each class once, got 0 lines"),
+        ("class5\nclass5", "each class once"),
+        ("x", "without photos .*: x"),
+    ],
+)
+def test_wrong_lists_of_classes_are_refused(tmp_path: Path, lines: str, message: str) -> None:
+    place = cifar_fs(tmp_path / "data")
+    (place / "splits" / "bertinetto" / "test.txt").write_text(lines)
+    with pytest.raises(ValueError, match=message):
+        list_images(place)
+    (place / "splits" / "own").mkdir()
+    (place / "splits" / "own" / "train.txt").write_text("")
+    with pytest.raises(ValueError, match=r"several splits \(bertinetto, own\)"):
+        list_images(place)
+
+
+def test_class_folders_of_such_names_are_still_classes(tmp_path: Path) -> None:
+    class_folders(tmp_path, classes=2, each=2)
+    (tmp_path / "class0").rename(tmp_path / "data")
+    (tmp_path / "class1").rename(tmp_path / "images")
+    assert list_images(tmp_path).classes == ("data", "images")
+
+
+def test_the_command(command: Command, tmp_path: Path) -> None:
+    place = cifar_fs(tmp_path / "data")
+    told = command("splits", place)
+    assert (told.code, told.out.splitlines()[0]) == (0, "train: 3 classes, 9 images, 3 to 3 in a class"), told.err
+    refused = command("splits", place, "--expect", "cifar-fs", "--json")
+    assert (refused.code, refused.out) == (2, "")
+    assert "train has 3 classes, expected 64 (Bertinetto et al., ICLR 2019)" in refused.err
+    assert command("splits", class_folders(tmp_path / "plain", 2, 3), "--json").json["all"]["classes"] == 2

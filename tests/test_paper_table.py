@@ -1,0 +1,69 @@
+"""The command for the paper's table: checks first, trains each method for each shot, measures nothing twice."""
+
+from pathlib import Path
+
+import pytest
+from photos import class_folders
+
+from triptych.data import KnownData
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+KNOWN = {
+    "birds": KnownData({"train": 5, "val": 5, "test": 5}, {"train": 100, "val": 100, "test": 100}, 300, "a look-alike"),
+    "dogs": KnownData({"train": 1, "val": 1, "test": 1}, {}, 3, "a look-alike"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for number, split in enumerate(("train", "val", "test")):
+        class_folders(tmp_path / "data" / "birds" / split, classes=5, each=20, first=5 * number)
+    return tmp_path / "data"
+
+
+@pytest.mark.slow
+def test_the_table_is_measured_once(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from paper_table import Plan, table
+
+    plan = Plan(root, tmp_path / "out", steps=1, episodes=2, known=KNOWN)
+    first = table(plan, ["dn4-conv64f"], tmp_path / "report" / "table")
+    assert capsys.readouterr().out.splitlines() == ["dn4-conv64f on birds, 1-shot", "dn4-conv64f on birds, 5-shot"]
+    assert first.splitlines()[0] == "| method | birds, 1-shot | birds, 5-shot |"
+    assert first.splitlines()[2].count(" ± ") == 2
+    assert table(plan, ["dn4-conv64f"], None) == first
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "report" / "table.md").read_text().strip() == first
+    assert (tmp_path / "out" / "runs" / "birds" / "dn4-conv64f-5-shot" / "config.yaml").is_file()
+
+
+def test_data_is_checked_before_anything_is_trained(root: Path, tmp_path: Path) -> None:
+    from paper_table import Plan, table
+
+    class_folders(root / "dogs" / "train", classes=2, each=1)
+    for split in ("val", "test"):
+        class_folders(root / "dogs" / split, classes=1, each=1)
+    with pytest.raises(ValueError, match="dogs: train has 2 classes, expected 1"):
+        table(Plan(root, tmp_path / "out", known=KNOWN), ["dn4-conv64f"], None)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match="none of birds, dogs is in it"):
+        table(Plan(tmp_path, tmp_path / "out", known=KNOWN), ["dn4-conv64f"], None)
+
+
+def test_the_paper_s_recipe_is_trained_for_each_shot(tmp_path: Path) -> None:
+    from paper_table import PAPER, Plan
+
+    from triptych.methods import METHODS
+
+    assert set(PAPER) <= set(METHODS)
+    plan = Plan(tmp_path, tmp_path)
+    assert [plan.recipe(shot).train.shots for shot in (1, 5)] == [(1,), (5,)]
+    assert plan.recipe(1).train.steps * plan.recipe(1).train.episodes_per_step == 500_000
+    assert plan.run("cub", "dn4-conv64f", 1) != plan.run("cub", "dn4-conv64f", 5)
+    fast = Plan(tmp_path, tmp_path, preset="fast")
+    assert fast.run("cub", "dn4-conv64f", 1) == fast.run("cub", "dn4-conv64f", 5)
+    assert fast.recipe(1) == fast.recipe(5)
