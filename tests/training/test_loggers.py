@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from triptych.training import RunSettings
-from triptych.training.loggers import LOGGERS, CSVLogger, Logger, Loggers, check_loggers, start_loggers
+from triptych.training.logger import Logger, LogStart
+from triptych.training.loggers import LOGGERS, CSVLogger, Loggers, check_loggers, start_loggers
 from triptych.training.settings import LOGGER_NAMES
 
 SETTINGS = {"seed": 3, "shots": [1, 5], "method": {"backbone": "conv64f", "levels": ["pixel"]}}
@@ -133,8 +134,6 @@ def test_a_logger_that_fails_is_left_out_and_the_others_go_on(tmp_path: Path) ->
 
         def close(self) -> None:
             raise AssertionError("it was left out")
-
-    from triptych.training.loggers import LogStart
 
     loggers = Loggers({"failing": Failing(None), "csv": CSVLogger(LogStart(tmp_path, {}, 0))})
     with pytest.warns(UserWarning, match="logger failing failed and is left out"):

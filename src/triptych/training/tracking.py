@@ -1,0 +1,102 @@
+"""Loggers of Weights & Biases and of MLflow, which send nothing unless the environment says so."""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from triptych.system.extras import extra
+from triptych.training.logger import Logger, LogStart
+
+__all__ = ["MLflowLogger", "WandbLogger"]
+
+_PROJECT = "triptych"
+_LONGEST = 500  # characters of a parameter that MLflow takes
+
+
+class WandbLogger(Logger):
+    """A run of Weights & Biases, offline unless ``WANDB_MODE`` is online: ``wandb sync`` sends it later."""
+
+    needs = ("wandb", "wandb")
+
+    def __init__(self, start: LogStart) -> None:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # asked at import; nothing is sent unasked
+        with extra("wandb", "logging to Weights & Biases needs wandb"):
+            import wandb
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", _PROJECT),
+            dir=str(start.folder),
+            name=start.folder.name,
+            id=start.known("wandb") or start.remember("wandb", secrets.token_hex(4)),
+            resume="allow",
+            mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
+            config=dict(start.settings),
+            settings=wandb.Settings(console="off", silent=True, disable_code=True, x_disable_stats=True),
+        )
+
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        """Add the figures of a step."""
+        self._run.log(dict(figures), step=step)
+
+    def close(self) -> None:
+        """Finish the run."""
+        self._run.finish()
+
+
+class MLflowLogger(Logger):
+    """A run of MLflow, in ``mlflow/`` of the run's folder unless ``MLFLOW_TRACKING_URI`` names another place."""
+
+    needs = ("mlflow", "mlflow")
+
+    def __init__(self, start: LogStart) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # asked at import; nothing is sent unasked
+        with extra("mlflow", "logging to MLflow needs mlflow-skinny"):
+            import mlflow
+        place = os.environ.get("MLFLOW_TRACKING_URI") or (start.folder.absolute() / "mlflow").as_uri()
+        with _file_store():
+            self._client = mlflow.MlflowClient(tracking_uri=place)
+            self._metric = mlflow.entities.Metric
+            name = os.environ.get("MLFLOW_EXPERIMENT_NAME", _PROJECT)
+            known = self._client.get_experiment_by_name(name)
+            experiment = known.experiment_id if known else self._client.create_experiment(name)
+            self._run = start.known("mlflow") or self._created(experiment, start)
+
+    def _created(self, experiment: str, start: LogStart) -> str:
+        run = self._client.create_run(experiment, run_name=start.folder.name)
+        for key, value in _flat(start.settings).items():
+            self._client.log_param(run.info.run_id, key, str(value)[:_LONGEST])
+        return start.remember("mlflow", run.info.run_id)
+
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        """Add the figures of a step; MLflow takes no plus sign in a name."""
+        now = int(time.time() * 1000)
+        metrics = [self._metric(name.replace("+", "and"), float(value), now, step) for name, value in figures.items()]
+        self._client.log_batch(self._run, metrics=metrics)
+
+    def close(self) -> None:
+        """Mark the run as finished."""
+        self._client.set_terminated(self._run)
+
+
+def _flat(settings: Mapping[str, Any], front: str = "") -> dict[str, Any]:
+    """Settings whose sections are part of the names."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{front}{name}.") if isinstance(value, Mapping) else {f"{front}{name}": value}
+    return found
+
+
+@contextmanager
+def _file_store() -> Iterator[None]:
+    """MLflow's small package has no data base; it writes plain files where this variable allows it."""
+    before = os.environ.get("MLFLOW_ALLOW_FILE_STORE")
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MLFLOW_ALLOW_FILE_STORE"]
+        else:
+            os.environ["MLFLOW_ALLOW_FILE_STORE"] = before
