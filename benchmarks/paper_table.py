@@ -44,6 +44,7 @@ class Plan:
         out: the folder of runs and rows.
         preset: "paper" or "fast".
         steps: of training; None for the preset's.
+        validation_episodes: of each validation; None for the preset's.
         episodes: of the test split.
         seed: of all that is drawn.
         known: what the data sets should hold.
@@ -53,6 +54,7 @@ class Plan:
     out: Path
     preset: str = "paper"
     steps: int | None = None
+    validation_episodes: int | None = None
     episodes: int = 2000
     seed: int = 0
     known: Mapping[str, KnownData] = field(default_factory=lambda: KNOWN_DATA)
@@ -65,6 +67,8 @@ class Plan:
             changes |= {"shots": (shot,), "validation_shots": (shot,)}
         if self.steps is not None:
             changes |= {"steps": self.steps, "validate_every": min(chosen.train.validate_every, self.steps)}
+        if self.validation_episodes is not None:
+            changes["validation_episodes"] = self.validation_episodes
         first = None if chosen.pretrain is None else replace(chosen.pretrain, seed=self.seed)
         return Preset(first, replace(chosen.train, **changes))
 
@@ -144,13 +148,15 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=list(KNOWN_DATA), choices=list(KNOWN_DATA), help="these alone")
     parser.add_argument("--preset", choices=list(PRESETS), default="paper")
     parser.add_argument("--steps", type=int, help="of training; by default the preset's")
+    parser.add_argument("--validation-episodes", type=int, help="of each validation; by default the preset's")
     parser.add_argument("--episodes", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/paper-table"))
     parser.add_argument("--report", type=Path, help="where to write .json and .md")
     given = parser.parse_args()
     known = {name: KNOWN_DATA[name] for name in given.data}
-    plan = Plan(given.root, given.out, given.preset, given.steps, given.episodes, given.seed, known)
+    settings = (given.preset, given.steps, given.validation_episodes, given.episodes, given.seed)
+    plan = Plan(given.root, given.out, *settings, known)
     print(table(plan, given.methods, given.report))
 
 

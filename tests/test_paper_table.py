@@ -1,11 +1,13 @@
 """The command for the paper's table: checks first, trains each method for each shot, measures nothing twice."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from photos import class_folders
 
 from triptych.data import KnownData
+from triptych.training import PRESETS, Preset
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 KNOWN = {
@@ -27,10 +29,15 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_table_is_measured_once(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_is_measured_once(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from paper_table import Plan, table
 
-    plan = Plan(root, tmp_path / "out", steps=1, episodes=2, known=KNOWN)
+    small = {"episodes_per_step": 1, "way": 2, "queries": 1, "sides": (24,), "validation_queries": 1, "precision": "32"}
+    paper = PRESETS["paper"].train
+    monkeypatch.setitem(PRESETS, "paper", Preset(None, replace(paper, store_side=None, **small)))
+    plan = Plan(root, tmp_path / "out", steps=1, validation_episodes=2, episodes=2, known=KNOWN)
     first = table(plan, ["dn4-conv64f"], tmp_path / "report" / "table")
     assert capsys.readouterr().out.splitlines() == ["dn4-conv64f on birds, 1-shot", "dn4-conv64f on birds, 5-shot"]
     assert first.splitlines()[0] == "| method | birds, 1-shot | birds, 5-shot |"
