@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from triptych.training.run import TrainingError
 
 __all__ = [
-    "METHOD",
     "LOGGERS",
+    "METHOD",
     "PRESETS",
     "LogStart",
     "Logger",
