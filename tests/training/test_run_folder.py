@@ -11,6 +11,7 @@ from triptych.evaluation import config_text
 from triptych.methods import METHODS, Preprocessing
 from triptych.system.yaml_files import read_yaml
 from triptych.training import Preset, PretrainSettings, TrainSettings, train
+from triptych.training.run import Run
 
 METHOD = replace(METHODS["dn4-conv64f"], preprocessing=Preprocessing(side=32))
 QUICK = {"sides": (16,), "validation_episodes": 1, "validation_shots": (1,), "validation_queries": 1, "precision": "32"}
@@ -42,3 +43,28 @@ def test_settings_environment_and_seed(data: Path, tmp_path: Path) -> None:
 
 def test_a_registered_configuration_has_its_name() -> None:
     assert "method: dn4-conv64f\n" in config_text("x", METHODS["dn4-conv64f"], "train", {})
+
+
+def test_a_killed_and_resumed_run_has_the_figures_of_a_whole_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Preset(None, replace(SHORT.train, steps=2, validate_every=1, checkpoint_seconds=0, loggers=("csv",)))
+    train(data, tmp_path / "whole", METHOD, recipe)
+    saved = Run.save_if_due
+
+    def kill(run: Run) -> None:
+        saved(run)
+        if run.step == 1:
+            run.log({"loss": 9.0})
+            run.step = 2
+            run.log({"loss": 9.0})  # of a step that no checkpoint has
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save_if_due", kill)
+        with pytest.raises(KeyboardInterrupt):
+            train(data, tmp_path / "killed", METHOD, recipe)
+    assert "\n2,loss" in (tmp_path / "killed" / "metrics.csv").read_text()
+    train(data, tmp_path / "killed", METHOD, recipe, resume=True)
+    whole, killed = ((tmp_path / name / "metrics.csv").read_text() for name in ("whole", "killed"))
+    assert killed.replace("1,loss,9.0\n", "") == whole
