@@ -212,6 +212,9 @@ def test_errors_are_problem_documents(client: Client, fruit: str) -> None:
         ("POST", f"/v1/shelves/{fruit}/predict", b'{"photos": [{"data": "*"}]}', 422),
         ("POST", f"/v1/shelves/{fruit}/predict", b'{"photos": []}', 422),
         ("GET", f"/v1/shelves/{fruit}/state?seconds=1e9", None, 422),
+        ("GET", f"/v1/shelves/{fruit}/state?second=1", None, 422),
+        ("POST", f"/v1/shelves/{fruit}/predict?falsealarm=0.1", b"x", 422),
+        ("GET", "/v1/shelves?page=2", None, 422),
     ]:
         connection = http.client.HTTPConnection(*host)
         connection.request(method, path, content, {"Content-Type": "application/json"} if content else {})
@@ -223,6 +226,13 @@ def test_errors_are_problem_documents(client: Client, fruit: str) -> None:
         assert problem["status"] == status
         assert problem["type"].startswith("urn:triptych:")
         assert problem["detail"]
+
+
+def test_a_parameter_that_is_none_is_named_with_those_that_are(client: Client, fruit: str) -> None:
+    failed = failure(client.ask, "POST", f"/v1/shelves/{fruit}/predict?falsealarm=0.1", png(0, 1).data)
+    assert (failed.status, failed.kind) == (422, "unknown-parameter")
+    assert "'falsealarm'" in str(failed)
+    assert "expected revision, false_alarm, coverage, file" in str(failed)
 
 
 def test_bytes_of_another_type_are_refused(client: Client, fruit: str) -> None:

@@ -13,64 +13,64 @@ from triptych.recognizer import Answer, Recognizer, fewest_left_out
 from triptych.reports import evidence_fragment
 from triptych.serve.batching import Busy, Question
 from triptych.serve.forms import Answered, Answers
+from triptych.serve.learnt import Learnt
 from triptych.serve.problems import Problem
 from triptych.serve.service import Service
-from triptych.serve.shelf import Learnt
-from triptych.serve.shelf_routes import PHOTOS
+from triptych.serve.shared_routes import PHOTOS, Given, too_few
 from triptych.serve.uploads import photos
 
-__all__ = ["answer_routes"]
+__all__ = ["routes"]
 
 _NOTHING = "\0none of these"  # no name of a class
 _SHOWN = 480  # side of the photo beside its evidence, at most
 Revision = Annotated[int | None, Query(ge=0, description="Wait until this state of the shelf is learnt.")]
 
 
-def answer_routes(service: Service) -> APIRouter:
-    """Routes that recognise photos."""
-    routes = APIRouter(prefix="/v1/shelves", tags=["answers"])
+routes = APIRouter(prefix="/v1/shelves", tags=["answers"])
 
-    @routes.post("/{id}/predict", openapi_extra=PHOTOS)
-    async def predict(
-        id: str,
-        request: Request,
-        revision: Revision = None,
-        false_alarm: Annotated[float, Query(gt=0, lt=1, description="Share of known photos called none.")] = 0.05,
-        coverage: Annotated[float, Query(gt=0, lt=1, description="How often a set shall hold the true class.")] = 0.9,
-        file: Annotated[str, Query(max_length=1000, description="Of a single photo: what its file is called.")] = "",
-    ) -> Answers:
-        """What photos are. One that cannot be read gets an answer that says so."""
-        learnt, recognizer = await _recognizer(service, id, revision)
-        nothing = None if recognizer.calibration_ is None else _NOTHING
-        sets = coverage if _has_sets(recognizer, coverage) else None
-        with service.room.holding() as held:
-            found = photos(request, service.settings, held, service.settings.questions)
-            questions = [Question(recognizer, photo, nothing, false_alarm, sets) async for photo in found]
-            answers = await _answers(service, questions)
-        labels = [str(label) for label in recognizer.knowledge_.order]
-        return Answers(
-            revision=learnt.revision,
-            calibrated=nothing is not None,
-            answers=[Answered.of(answer, labels, nothing, sets) for answer in answers],
-        )
 
-    @routes.post("/{id}/explain", openapi_extra=PHOTOS, response_class=JSONResponse)
-    async def explain(
-        id: str,
-        request: Request,
-        revision: Revision = None,
-        top: Annotated[int, Query(ge=1, le=10, description="How many of the most probable classes.")] = 3,
-        page: Annotated[bool, Query(description="Give a piece of HTML in place of JSON.")] = False,
-        file: Annotated[str, Query(max_length=1000, description="What the photo's file is called.")] = "",
-    ) -> Response:
-        """Why a photo is what it is: each level's share, and what matches where. One photo."""
-        _, recognizer = await _recognizer(service, id, revision)
-        with service.room.holding() as held:
-            [photo] = [one async for one in photos(request, service.settings, held, 1)]
-            async with service.evidence:
-                return await service.on_disk(lambda: _evidence(recognizer, photo, top, page))
+@routes.post("/{id}/predict", openapi_extra=PHOTOS)
+async def predict(
+    service: Given,
+    id: str,
+    request: Request,
+    revision: Revision = None,
+    false_alarm: Annotated[float, Query(gt=0, lt=1, description="Share of known photos called none.")] = 0.05,
+    coverage: Annotated[float, Query(gt=0, lt=1, description="How often a set shall hold the true class.")] = 0.9,
+    file: Annotated[str, Query(max_length=1000, description="Of a single photo: what its file is called.")] = "",
+) -> Answers:
+    """What photos are. One that cannot be read gets an answer that says so."""
+    learnt, recognizer = await _recognizer(service, id, revision)
+    nothing = None if recognizer.calibration_ is None else _NOTHING
+    sets = coverage if _has_sets(recognizer, coverage) else None
+    with service.room.holding() as held:
+        found = photos(request, service.settings, held, service.settings.questions)
+        questions = [Question(recognizer, photo, nothing, false_alarm, sets) async for photo in found]
+        answers = await _answers(service, questions)
+    labels = [str(label) for label in recognizer.knowledge_.order]
+    return Answers(
+        revision=learnt.revision,
+        calibrated=nothing is not None,
+        answers=[Answered.of(answer, labels, nothing, sets) for answer in answers],
+    )
 
-    return routes
+
+@routes.post("/{id}/explain", openapi_extra=PHOTOS, response_class=JSONResponse)
+async def explain(
+    service: Given,
+    id: str,
+    request: Request,
+    revision: Revision = None,
+    top: Annotated[int, Query(ge=1, le=10, description="How many of the most probable classes.")] = 3,
+    page: Annotated[bool, Query(description="Give a piece of HTML in place of JSON.")] = False,
+    file: Annotated[str, Query(max_length=1000, description="What the photo's file is called.")] = "",
+) -> Response:
+    """Why a photo is what it is: each level's share, and what matches where. One photo."""
+    _, recognizer = await _recognizer(service, id, revision)
+    with service.room.holding() as held:
+        [photo] = [one async for one in photos(request, service.settings, held, 1)]
+        async with service.evidence:
+            return await service.on_disk(lambda: _evidence(recognizer, photo, top, page))
 
 
 def _has_sets(recognizer: Recognizer, coverage: float) -> bool:
@@ -85,7 +85,7 @@ async def _recognizer(service: Service, id: str, revision: int | None) -> tuple[
     if learnt.recognizer is None and revision is None:  # nothing yet: then what comes is waited for
         learnt = await service.learnt(shelf, shelf.index.revision, seconds=service.settings.answer_seconds)
     if learnt.recognizer is None:
-        raise Problem(409, "too-few-classes", "expected photos in at least two classes; recognition is a choice")
+        raise too_few()
     return learnt, learnt.recognizer
 
 

@@ -10,10 +10,11 @@ from anyio import CapacityLimiter, to_thread
 
 from triptych.serve.batching import Batcher
 from triptych.serve.index import Index
+from triptych.serve.learnt import Learnt
 from triptych.serve.metrics import Metrics
 from triptych.serve.problems import Problem
 from triptych.serve.settings import Settings
-from triptych.serve.shelf import Learnt, Shelf
+from triptych.serve.shelf import Shelf
 from triptych.serve.shelves import Shelves
 from triptych.serve.uploads import Room
 
