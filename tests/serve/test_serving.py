@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,15 @@ def test_a_bound_that_is_none_is_refused(command: Command, data: Path) -> None:
     ended = command("serve", "--data", data, "--queue", "0")
     assert ended.code == 2
     assert "queue must be a whole number" in ended.err
+
+
+def test_an_answer_is_sent_at_once(client: Client) -> None:
+    took = []
+    for _ in range(20):
+        start = time.perf_counter()
+        client.ask("GET", "/healthz")
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.03  # a delayed packet waits 40 ms for the one before
 
 
 @pytest.mark.slow

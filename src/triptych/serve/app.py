@@ -61,7 +61,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.state.service = service
-    for one in (shelf_routes, photo_routes, answer_routes):
+    for one in (answer_routes, shelf_routes, photo_routes):  # what is asked most comes first
         app.include_router(one.routes, dependencies=[Depends(known_parameters)])
     app.include_router(service_routes.routes)
     app.include_router(page_routes.routes)

@@ -106,7 +106,8 @@ class Guard:
         async def received() -> Message:
             nonlocal owes
             try:
-                message = await asyncio.wait_for(receive(), self._silence if owes else None)
+                async with asyncio.timeout(self._silence if owes else None):
+                    message = await receive()
             except TimeoutError:
                 return {"type": "http.disconnect"}
             owes = message.get("more_body", False)

@@ -12,7 +12,7 @@ from triptych.serve.shelves import opened
 from triptych.system.extras import extra
 from triptych.weights import DEFAULT
 
-__all__ = ["LEAST_TOKEN", "check_token", "serve"]
+__all__ = ["LEAST_TOKEN", "check_token", "listening", "serve"]
 
 LEAST_TOKEN = 16  # characters
 _BACKLOG, _GRACE, _IDLE = 512, 60, 10  # connections that wait; seconds to finish in, and to keep a silent connection
@@ -54,7 +54,7 @@ def serve(
         import uvicorn
 
         from triptych.serve.app import create_app
-    with closing(_listening(host, port)) as listener, opened(data, method, device) as shelves, _ending():
+    with closing(listening(host, port)) as listener, opened(data, method, device) as shelves, _ending():
         shelves.warm()
         shown = "" if file is None else f"#{shelves.load(file).id}"
         config = uvicorn.Config(
@@ -91,13 +91,20 @@ def check_token(host: str, token: str | None, hosts: Collection[str] = ()) -> No
         raise ValueError(f"the token has {len(token)} characters; expected {LEAST_TOKEN} plain ones or more")
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens; its answers are sent at once.
+
+    Raises:
+        OSError: the address is taken, or none of this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
+        made = socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
     except OSError as error:
         why = error.strerror or error
         raise OSError(f"{host}:{port}: cannot listen ({why}); choose another --port or --host") from error
+    # asyncio switches Nagle's delay of 40 ms off only where it sees that the socket is of TCP.
+    return socket.socket(family, made.type, socket.IPPROTO_TCP, made.detach())
 
 
 @contextmanager

@@ -51,15 +51,19 @@ class Service:
         return await to_thread.run_sync(work, limiter=self.disk)
 
     async def shelf(self, id: str) -> Shelf:
-        """A shelf."""
-        return await self.on_disk(lambda: self.shelves.get(id))
+        """A shelf; without a thread where it is the one that was asked for last."""
+        last = self.shelves.last
+        return last if last is not None and last.id == id else await self.on_disk(lambda: self.shelves.get(id))
 
     async def learnt(self, shelf: Shelf, revision: int | None, settled: bool = False, seconds: float = 60) -> Learnt:
         """What is learnt of a state, which is waited for; None for what there is."""
+        known = shelf.in_memory
         if revision is None:
-            return await self.on_disk(lambda: shelf.learnt)
+            return known or await self.on_disk(lambda: shelf.learnt)
         if revision > shelf.index.revision:
             raise Problem(409, "no-such-revision", f"the shelf is at revision {shelf.index.revision}, not {revision}")
+        if known is not None and known.revision >= revision and not settled:
+            return known
         return await to_thread.run_sync(lambda: shelf.wait(revision, seconds, settled), limiter=self.waiting)
 
     def check_disk(self) -> None:

@@ -159,6 +159,11 @@ class Shelf:
         return found
 
     @property
+    def in_memory(self) -> Learnt | None:
+        """What was learnt until now; None where ``learnt`` would have to read it."""
+        return self._learnt
+
+    @property
     def settled(self) -> bool:
         """Whether all is learnt, calibrated and saved."""
         learnt = self._learnt
