@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from served import running
 from shelved import png
@@ -12,6 +13,7 @@ from triptych.data import NamedBytes
 from triptych.serve.batching import Batcher, Busy, Question
 from triptych.serve.client import Client, ServiceError
 from triptych.serve.settings import Settings
+from triptych.weights import DEFAULT
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,35 @@ def test_answers_are_those_of_each_photo_alone(recognizer: Recognizer) -> None:
     alone = list(recognizer.answers(photos))
     assert [(one.image, one.label) for one in found] == [(one.image, one.label) for one in alone]
     assert (batcher.answered, batcher.batches) == (20, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mml-conv64f", DEFAULT])
+def test_answers_of_one_pass_are_those_of_a_pass_each_but_for_rounding(name: str) -> None:
+    photos = [png(kind, number) for kind in range(2) for number in range(6)]
+    recognizer = Recognizer(name).fit([*photos[:2], *photos[6:8]], ["apple", "apple", "pear", "pear"])
+    batcher = Batcher(batch=12, gather=10, most=100)
+    questions = [ask(recognizer, one) for one in photos]
+    batcher.ask(questions)
+    together = np.stack([question.answer.result(60).probabilities for question in questions])
+    batcher.stop()
+    assert batcher.batches == 1
+    assert together == pytest.approx(recognizer.predict_proba(photos), abs=1e-5)
+
+
+def test_photos_of_a_batch_go_through_the_network_together(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, passes = recognizer.method_, []
+    encode = method.encode
+    monkeypatch.setattr(method, "encode", lambda images: passes.append(len(images)) or encode(images))
+    batcher = Batcher(batch=8, gather=10, most=100)
+    questions = [ask(recognizer, png(number % 2, number)) for number in range(8)]
+    batcher.ask(questions)
+    for question in questions:
+        question.answer.result(60)
+    batcher.stop()
+    assert passes == [4, 4]
 
 
 def test_a_photo_that_cannot_be_read_harms_no_other(recognizer: Recognizer) -> None:
