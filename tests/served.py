@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
-import uvicorn
-
 from triptych.serve import Shelves, opened
 from triptych.serve.app import create_app
-from triptych.serve.running import listening
+from triptych.serve.running import listening, server_of
 from triptych.serve.settings import Settings
 
 
@@ -32,7 +30,8 @@ def running(
 ) -> Iterator[Running]:
     """A service in a thread of this process."""
     with opened(data, method_file) as shelves, listening("127.0.0.1", 0) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(shelves, settings, token, hosts), log_level="critical"))
+        settings = settings or Settings()
+        server = server_of(create_app(shelves, settings, token, hosts), settings, "critical")
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

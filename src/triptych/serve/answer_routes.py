@@ -1,19 +1,20 @@
 """The API of answers and of why."""
 
 import asyncio
-import io
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from triptych.data import NamedBytes, read_image
+from triptych.data import NamedBytes
 from triptych.evidence import Explanation
 from triptych.recognizer import Answer, Recognizer, fewest_left_out
 from triptych.reports import evidence_fragment
 from triptych.serve.batching import Busy, Question
 from triptych.serve.forms import Answered, Answers
 from triptych.serve.learnt import Learnt
+from triptych.serve.pictures import jpeg, with_kept_photos
 from triptych.serve.problems import Problem
 from triptych.serve.service import Service
 from triptych.serve.shared_routes import PHOTOS, Given, too_few
@@ -22,7 +23,6 @@ from triptych.serve.uploads import photos
 __all__ = ["routes"]
 
 _NOTHING = "\0none of these"  # no name of a class
-_SHOWN = 480  # side of the photo beside its evidence, at most
 Revision = Annotated[int | None, Query(ge=0, description="Wait until this state of the shelf is learnt.")]
 
 
@@ -66,11 +66,12 @@ async def explain(
     file: Annotated[str, Query(max_length=1000, description="What the photo's file is called.")] = "",
 ) -> Response:
     """Why a photo is what it is: each level's share, and what matches where. One photo."""
+    shelf = await service.shelf(id)
     _, recognizer = await _recognizer(service, id, revision)
     with service.room.holding() as held:
         [photo] = [one async for one in photos(request, service.settings, held, 1)]
         async with service.evidence:
-            return await service.on_disk(lambda: _evidence(recognizer, photo, top, page))
+            return await service.on_disk(lambda: _evidence(recognizer, photo, top, page, shelf.folder.photo))
 
 
 def _has_sets(recognizer: Recognizer, coverage: float) -> bool:
@@ -103,10 +104,13 @@ async def _answers(service: Service, questions: list[Question]) -> list[Answer]:
             future.cancel()
 
 
-def _evidence(recognizer: Recognizer, photo: NamedBytes, top: int, page: bool) -> Response:
-    why, known = recognizer.explain(photo, top), recognizer.knows(photo)
+def _evidence(
+    recognizer: Recognizer, photo: NamedBytes, top: int, page: bool, photo_file: Callable[[str], bytes | None]
+) -> Response:
+    why = recognizer.explain(photo, top)
     if page:
-        return HTMLResponse(evidence_fragment(why, _jpeg(photo)))
+        return HTMLResponse(evidence_fragment(with_kept_photos(why, recognizer, photo_file), jpeg(photo)))
+    known = recognizer.knows(photo)
     content: dict[str, Any] = {"image": photo.name, "in_support": known, "heatmap": _heatmap(why), **why.summary()}
     return JSONResponse(content)
 
@@ -114,12 +118,3 @@ def _evidence(recognizer: Recognizer, photo: NamedBytes, top: int, page: bool) -
 def _heatmap(why: Explanation) -> list[list[float]]:
     """The margin of each patch for the answer, rows from the top."""
     return [[round(float(value), 4) for value in row] for row in why.heatmap()]
-
-
-def _jpeg(photo: NamedBytes) -> bytes:
-    """The photo as it is shown beside its evidence."""
-    image = read_image(photo, side=_SHOWN)
-    image.thumbnail((_SHOWN, _SHOWN))
-    encoded = io.BytesIO()
-    image.save(encoded, "JPEG", quality=85)
-    return encoded.getvalue()

@@ -4,10 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from triptych.data import ImageError
+from triptych.data import ImageError, NamedBytes
 from triptych.serve.changes import Staged
 from triptych.serve.forms import AddedPhotos, Move, ProblemDocument, Refused, ShelfForm
 from triptych.serve.index import Missing
+from triptych.serve.pictures import WHOLE, jpeg
 from triptych.serve.problems import Problem, problem_of
 from triptych.serve.service import Service, etag, revision_of
 from triptych.serve.shared_routes import PHOTOS, Given, IfMatch, changed
@@ -16,6 +17,7 @@ from triptych.serve.uploads import photos
 
 __all__ = ["routes"]
 
+_KEPT = {"Cache-Control": "private, max-age=86400"}  # an id is always the same photo
 routes = APIRouter(prefix="/v1/shelves", tags=["shelves"])
 
 
@@ -59,6 +61,21 @@ async def delete_photo(service: Given, id: str, photo: str, response: Response, 
     return await changed(service, id, lambda index: index.without_photos([photo]), if_match, response)
 
 
+@routes.get("/{id}/photos/{photo}", response_class=Response)
+async def kept_photo(service: Given, id: str, photo: str) -> Response:
+    """A photo whose file is kept, as a JPEG of at most 1600 pixels."""
+    shelf = await service.shelf(id)
+    name = shelf.index.photo(photo).name
+
+    def picture() -> bytes:
+        data = shelf.folder.photo(photo)
+        if data is None:
+            raise Missing(f"the file of photo {photo} is not kept; its thumbnail may be there")
+        return jpeg(NamedBytes(data, name), WHOLE)
+
+    return Response(await service.on_disk(picture), media_type="image/jpeg", headers=_KEPT)
+
+
 @routes.get("/{id}/photos/{photo}/thumbnail", response_class=Response)
 async def thumbnail(service: Given, id: str, photo: str) -> Response:
     """A photo as a small JPEG, once it is learnt."""
@@ -67,7 +84,7 @@ async def thumbnail(service: Given, id: str, photo: str) -> Response:
     kept = learnt.support.get(label)
     if kept is None or photo not in kept.ids or not (small := kept.thumbnails[kept.ids.index(photo)]):
         raise Missing(f"photo {photo} has no thumbnail yet")
-    return Response(small, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+    return Response(small, media_type="image/jpeg", headers=_KEPT)
 
 
 async def _staged(request: Request, service: Service, shelf: Shelf, staged: list[Staged]) -> list[Refused]:

@@ -6,16 +6,21 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from triptych.serve.settings import LOOPBACK, Settings
 from triptych.serve.shelves import opened
 from triptych.system.extras import extra
 from triptych.weights import DEFAULT
 
-__all__ = ["LEAST_TOKEN", "check_token", "listening", "serve"]
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+
+__all__ = ["LEAST_TOKEN", "check_token", "listening", "serve", "server_of"]
 
 LEAST_TOKEN = 16  # characters
-_BACKLOG, _GRACE, _IDLE = 512, 60, 10  # connections that wait; seconds to finish in, and to keep a silent connection
+_BACKLOG, _GRACE = 512, 60  # connections that wait; seconds to finish in
 
 
 def serve(
@@ -50,24 +55,36 @@ def serve(
         OSError: the address is taken.
     """
     check_token(host, token, hosts)
+    settings = settings or Settings()
     with extra("serve", "the service needs FastAPI and uvicorn"):
-        import uvicorn
-
         from triptych.serve.app import create_app
     with closing(listening(host, port)) as listener, opened(data, method, device) as shelves, _ending():
         shelves.warm()
         shown = "" if file is None else f"#{shelves.load(file).id}"
-        config = uvicorn.Config(
-            create_app(shelves, settings, token, hosts),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=_IDLE,
-            timeout_graceful_shutdown=_GRACE,
-        )
+        server = server_of(create_app(shelves, settings, token, hosts), settings)
         name = f"[{host}]" if ":" in host else host
         ready(f"http://{name}:{listener.getsockname()[1]}/{shown}")
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
+
+
+def server_of(app: "ASGIApp", settings: Settings, log_level: str = "warning") -> "uvicorn.Server":
+    """A server of an application within bounds."""
+    import uvicorn
+
+    from triptych.serve.connections import connections_within
+
+    config = uvicorn.Config(
+        app,
+        http=connections_within(settings),
+        ws="none",
+        log_level=log_level,
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=int(1000 * settings.head_kilobytes),
+        timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type] (any number will do)
+        timeout_graceful_shutdown=_GRACE,
+    )
+    return uvicorn.Server(config)
 
 
 def check_token(host: str, token: str | None, hosts: Collection[str] = ()) -> None:
