@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -245,3 +246,49 @@ def test_a_token_is_asked_for_once(browser: Any, data: Path, method_file: str) -
         api.expect(page.locator("#status")).to_contain_text("Give it photos", timeout=LONG)
         context.close()
         assert isinstance(service.shelves, Shelves)
+
+
+def sorted_photos(page: Any, title: str) -> Any:
+    return page.locator("#sorted section").filter(has=page.get_by_role("heading", name=title)).locator("li img")
+
+
+def test_a_folder_is_sorted_mended_and_taken_away(page: Any, files: Path, tmp_path: Path) -> None:
+    teach(page, files)
+    mixed = tmp_path / "mixed"
+    for number, kind in [(3, 0), (4, 0), (5, 1)]:
+        (mixed / str(kind)).mkdir(parents=True, exist_ok=True)
+        shutil.copy(files / f"{kind}-{number}.png", mixed / str(kind) / "same name.png")
+        shutil.copy(files / f"{kind}-{number}.png", mixed / f"{kind}-{number}.png")
+    (mixed / "broken.jpg").write_bytes(b"no photo")
+    (mixed / "notes.txt").write_text("no photo")
+    page.set_input_files("#sort-files", str(mixed))
+    api.expect(page.locator("#sort-zip")).to_be_enabled(timeout=LONG)
+    api.expect(page.locator("#sort-status")).to_contain_text("6 of 6 photos sorted")
+    counts = {title: sorted_photos(page, title).count() for title in ("apple", "pear", "Unsure")}
+    assert sum(counts.values()) == 5
+    keep_picture(page, "sorted")
+    title = next(title for title, count in counts.items() if count)
+    sorted_photos(page, title).first.click()  # by hand, into another class
+    name = page.locator("#dialog-title").text_content()
+    other = "pear" if title != "pear" else "apple"
+    page.locator("#sort-to").select_option(label=other)
+    page.get_by_role("button", name="Put it there").click()
+    api.expect(sorted_photos(page, other)).to_have_count(counts[other] + 1)
+    with page.expect_download() as saved:
+        page.locator("#sort-zip").click()
+    with zipfile.ZipFile(saved.value.path()) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        lines = archive.read("answers.csv").decode().splitlines()
+        moved = [one for one in names if one.startswith(f"{other}/") and one.endswith(name)]
+        assert moved
+        assert archive.read(moved[-1]) in {one.read_bytes() for one in files.glob("*.png")}
+    assert names[0] == "answers.csv"
+    assert {one.split("/")[0] for one in names[1:]} <= {"apple", "pear", "unsure", "cannot be read"}
+    assert [one for one in names if "broken" in one] == ["cannot be read/broken.jpg"]
+    assert len(names) == len(set(names)) == 7
+    assert lines[0].startswith("sorted,image,label,probability")
+    assert {line.split(",")[0] for line in lines[1:]} == set(names[1:])
+    with page.expect_download() as saved:
+        page.locator("#sort-csv").click()
+    assert saved.value.path().read_text().splitlines() == lines

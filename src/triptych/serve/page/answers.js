@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, make, sureness } from "./dom.js";
-import { field, save } from "./files.js";
+import { field, saveBlob } from "./files.js";
 
 const FEW = 8; // photos in one question
 const told = [];
@@ -68,12 +68,17 @@ function said(shelf, file, answer, complain) {
   ];
 }
 
-export function saveCsv() {
-  const labels = [...new Set(told.flatMap((answer) => Object.keys(answer.probabilities)))].sort();
-  const head = ["image", "label", "probability", "none_of_these", "in_support", "error", ...labels.map((label) => `p_${label}`)];
-  const rows = told.map((answer) => [
+// A table of answers; `more` is another column, with a value for each.
+export function answersAsCsv(answers, more, values) {
+  const labels = [...new Set(answers.flatMap((answer) => Object.keys(answer.probabilities)))].sort();
+  const extra = more === undefined ? [] : [more];
+  const head = [...extra, "image", "label", "probability", "none_of_these", "in_support", "error", ...labels.map((label) => `p_${label}`)];
+  const rows = answers.map((answer, number) => [
+    ...extra.map(() => values[number]),
     answer.image, answer.label, answer.probability, answer.none_of_these, answer.in_support, answer.error,
     ...labels.map((label) => answer.probabilities[label]),
   ]);
-  save("answers.csv", "text/csv", `${[head, ...rows].map((row) => row.map(field).join(",")).join("\r\n")}\r\n`);
+  return `${[head, ...rows].map((row) => row.map(field).join(",")).join("\r\n")}\r\n`;
 }
+
+export const saveCsv = () => saveBlob("answers.csv", new Blob([answersAsCsv(told)], { type: "text/csv" }));
