@@ -94,6 +94,8 @@ def test_teach_ask_and_see_why(page: Any, files: Path) -> None:
     page.get_by_role("button", name="Why?").first.click()
     api.expect(page.locator(".heat svg")).to_be_visible(timeout=LONG)
     assert page.locator(".levels").count() == 2
+    api.expect(page.locator(".why").first).to_contain_text(re.compile("lead over|speak", re.IGNORECASE))
+    api.expect(page.locator(".answer").first).to_contain_text(re.compile("sure"))
     api.expect(page.locator("#trust")).to_contain_text("Of 6 of its own photos")
     keep_picture(page, "answer")
     with page.expect_download() as saved:
@@ -101,6 +103,16 @@ def test_teach_ask_and_see_why(page: Any, files: Path) -> None:
     lines = saved.value.path().read_text().splitlines()
     assert lines[0] == "image,label,probability,none_of_these,in_support,error,p_apple,p_pear"
     assert len(lines) == 3
+
+
+def test_a_kept_photo_is_shown_as_it_came(page: Any, tmp_path: Path) -> None:
+    photo(0, 0, 400).save(tmp_path / "large.png")
+    page.fill("#class-name", "apple")
+    page.press("#class-name", "Enter")
+    page.get_by_label("add photos to apple").set_input_files(str(tmp_path / "large.png"))
+    api.expect(photos_of(page, "apple").first).to_have_attribute("src", re.compile("thumbnail"), timeout=LONG)
+    photos_of(page, "apple").first.click()
+    page.wait_for_function("document.querySelector('#dialog img').naturalWidth === 400")
 
 
 def test_photos_of_one_name_are_not_confused(page: Any, files: Path) -> None:
@@ -264,6 +276,7 @@ def test_a_folder_is_sorted_mended_and_taken_away(page: Any, files: Path, tmp_pa
     page.set_input_files("#sort-files", str(mixed))
     api.expect(page.locator("#sort-zip")).to_be_enabled(timeout=LONG)
     api.expect(page.locator("#sort-status")).to_contain_text("6 of 6 photos sorted")
+    api.expect(page.locator("#sort-stop")).to_be_hidden()
     counts = {title: sorted_photos(page, title).count() for title in ("apple", "pear", "Unsure")}
     assert sum(counts.values()) == 5
     keep_picture(page, "sorted")

@@ -1,7 +1,7 @@
 // Photos that were asked about, and what they are.
 
 import * as api from "./api.js";
-import { byId, make, sureness } from "./dom.js";
+import { byId, certainty, make, sureness } from "./dom.js";
 import { field, saveBlob } from "./files.js";
 
 const FEW = 8; // photos in one question
@@ -58,7 +58,7 @@ function said(shelf, file, answer, complain) {
       "div",
       {},
       make("h3", {}, make("bdi", {}, answer.none_of_these ? "None of these" : answer.label)),
-      make("p", {}, make("meter", { min: 0, max: 1, value: answer.probability, ariaLabel: `probability of ${answer.label}` }), ` ${sureness(answer.probability)}`, answer.none_of_these ? [" for ", make("bdi", {}, answer.label), ", which is the nearest"] : null),
+      make("p", {}, make("meter", { min: 0, max: 1, value: answer.probability, ariaLabel: `probability of ${answer.label}` }), ` ${sureness(answer.probability)}, ${certainty(answer.probability)}`, answer.none_of_these ? [" for ", make("bdi", {}, answer.label), ", which is the nearest"] : null),
       answer.set ? make("p", {}, `With ${sureness(answer.set.coverage)} one of: ${answer.set.labels.join(", ")}`) : null,
       make("p", { className: "lead" }, answer.image, others.length ? ` — next: ${others.map(([label, share]) => `${label} ${sureness(share)}`).join(", ")}` : ""),
       answer.in_support ? make("p", { className: "bad" }, "It is one of the photos learnt from: its answer proves nothing.") : null,
