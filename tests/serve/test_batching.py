@@ -90,17 +90,34 @@ def test_a_failure_is_told_and_the_next_is_answered(recognizer: Recognizer) -> N
 def test_the_queue_is_bounded_and_the_end_answers_what_waits(recognizer: Recognizer) -> None:
     batcher = Batcher(batch=100, gather=60, most=4)  # nothing is answered before the end
     questions = [ask(recognizer, png(0, number)) for number in range(4)]
-    batcher.ask(questions[:3])
-    with pytest.raises(Busy, match="3 photos wait already"):
-        batcher.ask([ask(recognizer, png(1, 0)), ask(recognizer, png(1, 1))])
-    batcher.ask(questions[3:])
-    gone = questions.pop()
-    assert gone.answer.cancel()
-    batcher.stop()
+    with batcher.awaited():
+        batcher.ask(questions[:3])
+        with pytest.raises(Busy, match="3 photos wait already"):
+            batcher.ask([ask(recognizer, png(1, 0)), ask(recognizer, png(1, 1))])
+        batcher.ask(questions[3:])
+        gone = questions.pop()
+        assert gone.answer.cancel()
+        batcher.stop()
     assert [question.answer.result(0).label for question in questions] == ["apple"] * 3
     assert batcher.answered == 3
     with pytest.raises(Busy, match="ending"):
         batcher.ask([ask(recognizer, png(0, 0))])
+
+
+def test_a_question_waits_only_while_others_are_on_their_way(recognizer: Recognizer) -> None:
+    batcher = Batcher(batch=2, gather=60, most=4)
+    alone = ask(recognizer, png(0, 9))
+    batcher.ask([alone])
+    alone.answer.result(30)
+    with batcher.awaited():
+        first = ask(recognizer, png(0, 9))
+        batcher.ask([first])
+        with pytest.raises(TimeoutError):
+            first.answer.result(0.2)
+        batcher.ask([ask(recognizer, png(1, 9))])
+        first.answer.result(30)
+    batcher.stop()
+    assert batcher.batches == 2
 
 
 def test_many_clients_each_get_their_answers_once(data: Path, method_file: str) -> None:

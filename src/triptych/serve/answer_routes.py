@@ -45,7 +45,8 @@ async def predict(
     sets = coverage if _has_sets(recognizer, coverage) else None
     with service.room.holding() as held:
         found = photos(request, service.settings, held, service.settings.questions)
-        questions = [Question(recognizer, photo, nothing, false_alarm, sets) async for photo in found]
+        with service.batcher.awaited():
+            questions = [Question(recognizer, photo, nothing, false_alarm, sets) async for photo in found]
         answers = await _answers(service, questions)
     labels = [str(label) for label in recognizer.knowledge_.order]
     return Answers(

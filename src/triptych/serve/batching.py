@@ -1,7 +1,8 @@
 """Questions of many clients, answered together: a bounded queue, and one thread that computes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from triptych.data import NamedBytes
@@ -51,18 +52,28 @@ class Batcher:
 
     Args:
         batch: how many at once, at most.
-        gather: seconds that the first one waits for others.
+        gather: seconds that the first one waits for others, if any are ``awaited``.
         most: questions that may wait.
     """
 
     def __init__(self, batch: int, gather: float, most: int) -> None:
         self.most = most
         self.batches = self.answered = 0
-        self._inbox = Inbox("triptych-answers", self._answer, batch, gather)
+        self._awaited = 0
+        self._inbox = Inbox("triptych-answers", self._answer, batch, gather, lambda: self._awaited > 0)
 
     def __len__(self) -> int:
         """How many questions wait."""
         return len(self._inbox)
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """While questions are on their way, those that are there wait for them a little."""
+        self._awaited += 1
+        try:
+            yield
+        finally:
+            self._awaited -= 1
 
     def ask(self, questions: Sequence[Question]) -> None:
         """Put questions in the queue, all of them or none.

@@ -17,7 +17,8 @@ class Inbox(Generic[_Item]):
         name: of the thread.
         work: what the thread does with some items; it catches its own errors.
         batch: how many it takes at once, at most.
-        gather: seconds that the first of fewer waits for others.
+        gather: seconds that the first of fewer waits for others, while ``more`` of them may come.
+        more: whether others may come soon.
 
     >>> from triptych.serve.inbox import Inbox
     >>> done = []
@@ -29,8 +30,15 @@ class Inbox(Generic[_Item]):
     ['a', 'b', 'c']
     """
 
-    def __init__(self, name: str, work: Callable[[list[_Item]], None], batch: int = 1, gather: float = 0.0) -> None:
-        self._work, self._batch, self._gather = work, batch, gather
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[list[_Item]], None],
+        batch: int = 1,
+        gather: float = 0.0,
+        more: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._work, self._batch, self._gather, self._more = work, batch, gather, more
         self._waiting: dict[_Item, None] = {}
         self._news, self._ending = Condition(), False
         self._thread = Thread(target=self._run, name=name, daemon=True)
@@ -76,7 +84,9 @@ class Inbox(Generic[_Item]):
         with self._news:
             self._news.wait_for(lambda: self._waiting or self._ending)
             until = time.monotonic() + self._gather
-            while len(self._waiting) < self._batch and not self._ending and (left := until - time.monotonic()) > 0:
+            while len(self._waiting) < self._batch and not self._ending and self._more():
+                if (left := until - time.monotonic()) <= 0:
+                    break
                 self._news.wait(left)
             taken = list(self._waiting)[: self._batch]
             for item in taken:
