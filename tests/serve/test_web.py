@@ -1,5 +1,6 @@
 """The page in a browser, as a person uses it. ``make test-web`` runs this."""
 
+import base64
 import os
 import re
 import shutil
@@ -21,13 +22,17 @@ WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 LONG = 60_000  # milliseconds
 
 
+# A camera that shows a picture of its own, and is allowed without a question.
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs Debian's chromium: make test-web installs it")
     with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *CAMERA])
         yield found
         found.close()
 
@@ -113,6 +118,44 @@ def test_a_kept_photo_is_shown_as_it_came(page: Any, tmp_path: Path) -> None:
     api.expect(photos_of(page, "apple").first).to_have_attribute("src", re.compile("thumbnail"), timeout=LONG)
     photos_of(page, "apple").first.click()
     page.wait_for_function("document.querySelector('#dialog img').naturalWidth === 400")
+
+
+def as_transfer(page: Any, files: Path, name: str) -> Any:
+    """A photo as a browser hands it over that is dropped or pasted."""
+    data = base64.b64encode((files / name).read_bytes()).decode()
+    return page.evaluate_handle(
+        """([data, name]) => {
+          const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], name, { type: "image/png" }));
+          return transfer;
+        }""",
+        [data, name],
+    )
+
+
+def test_photos_are_dropped_and_pasted(page: Any, files: Path) -> None:
+    teach(page, files)
+    section = page.locator("#classes section").filter(has=page.get_by_role("heading", name="pear"))
+    section.dispatch_event("drop", {"dataTransfer": as_transfer(page, files, "1-4.png")})
+    api.expect(photos_of(page, "pear")).to_have_count(4, timeout=LONG)
+    page.locator("#ask").dispatch_event("drop", {"dataTransfer": as_transfer(page, files, "0-4.png")})
+    api.expect(page.locator("#answers h3")).to_have_count(1, timeout=LONG)
+    paste = """(transfer) => document.body.dispatchEvent(
+      new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true }))"""
+    as_transfer(page, files, "0-5.png").evaluate(paste)
+    api.expect(page.locator("#answers h3")).to_have_count(2, timeout=LONG)
+
+
+def test_the_camera_shows_an_answer_and_takes_photos(page: Any, files: Path) -> None:
+    teach(page, files)
+    page.locator("#ask-camera").click()
+    api.expect(page.locator("#dialog [role=status]")).to_contain_text("%", timeout=LONG)
+    assert page.locator("#dialog video").evaluate("(video) => getComputedStyle(video).transform") == "none"
+    page.get_by_role("button", name="Take a photo", exact=True).click()
+    api.expect(page.locator("#answers h3")).to_have_count(1, timeout=LONG)
+    page.get_by_role("button", name="Close").click()
+    api.expect(page.locator("#dialog")).to_be_hidden()
 
 
 def test_photos_of_one_name_are_not_confused(page: Any, files: Path) -> None:
@@ -239,6 +282,8 @@ def test_axe_finds_no_serious_fault(page: Any, files: Path, colours: str) -> Non
     page.set_input_files("#ask-files", str(files / "0-5.png"))
     page.get_by_role("button", name="Why?").click(timeout=LONG)
     api.expect(page.locator(".heat svg")).to_be_visible(timeout=LONG)
+    page.set_input_files("#sort-files", str(files))
+    api.expect(page.locator("#sort-zip")).to_be_enabled(timeout=LONG)
     keep_picture(page, colours)
     page.evaluate(Path(axe).read_text())
     found = page.evaluate("axe.run()")["violations"]

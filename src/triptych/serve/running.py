@@ -81,7 +81,7 @@ def server_of(app: "ASGIApp", settings: Settings, log_level: str = "warning") ->
         access_log=False,
         server_header=False,
         h11_max_incomplete_event_size=int(1000 * settings.head_kilobytes),
-        timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type] (any number will do)
+        timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type]  # any number will do
         timeout_graceful_shutdown=_GRACE,
     )
     return uvicorn.Server(config)

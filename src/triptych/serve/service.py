@@ -59,7 +59,7 @@ class Service:
         """What is learnt of a state, which is waited for; None for what there is."""
         known = shelf.in_memory
         if revision is None:
-            return known or await self.on_disk(lambda: shelf.learnt)
+            return known if known is not None else await self.on_disk(lambda: shelf.learnt)
         if revision > shelf.index.revision:
             raise Problem(409, "no-such-revision", f"the shelf is at revision {shelf.index.revision}, not {revision}")
         if known is not None and known.revision >= revision and not settled:

@@ -168,14 +168,6 @@ def _loaded(service: Service, place: Path, name: str) -> Shelf:
     try:
         return service.shelves.load(place, name)
     except ValueError as error:
-        told = str(error).replace(str(place), "the file")
-        raise Problem(422, "unreadable-file", told) from error
-
-
-def _loaded(service: Service, place: Path, name: str) -> Shelf:
-    try:
-        return service.shelves.load(place, name)
-    except ValueError as error:
         raise Problem(422, "unreadable-file", str(error).replace(str(place), "the file")) from error
 
 
