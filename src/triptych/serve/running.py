@@ -32,7 +32,7 @@ def serve(
     hosts: Collection[str] = (),
     method: str = DEFAULT,
     device: str = "cpu",
-    settings: Settings | None = None,
+    settings: Settings = Settings(),  # noqa: B008 (frozen)
     ready: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serve the shelves of a data directory until the process is told to end.
@@ -55,15 +55,13 @@ def serve(
         OSError: the address is taken.
     """
     check_token(host, token, hosts)
-    settings = settings or Settings()
     with extra("serve", "the service needs FastAPI and uvicorn"):
         from triptych.serve.app import create_app
     with closing(listening(host, port)) as listener, opened(data, method, device) as shelves, _ending():
         shelves.warm()
         shown = "" if file is None else f"#{shelves.load(file).id}"
         server = server_of(create_app(shelves, settings, token, hosts), settings)
-        name = f"[{host}]" if ":" in host else host
-        ready(f"http://{name}:{listener.getsockname()[1]}/{shown}")
+        ready(f"{_address(host, listener)}/{shown}")
         server.run(sockets=[listener])
 
 
@@ -122,6 +120,10 @@ def listening(host: str, port: int) -> socket.socket:
         raise OSError(f"{host}:{port}: cannot listen ({why}); choose another --port or --host") from error
     # asyncio switches Nagle's delay of 40 ms off only where it sees that the socket is of TCP.
     return socket.socket(family, made.type, socket.IPPROTO_TCP, made.detach())
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
 @contextmanager
