@@ -7,7 +7,7 @@ from dataclasses import replace
 from triptych.data import ImageError, NamedBytes, read_image
 from triptych.evidence import ClassEvidence, Explanation
 from triptych.recognizer import Recognizer
-from triptych.reports.scene import matched
+from triptych.reports import matched
 
 __all__ = ["BESIDE_EVIDENCE", "WHOLE", "jpeg", "with_kept_photos"]
 
