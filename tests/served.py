@@ -8,7 +8,8 @@ from threading import Thread
 
 from triptych.serve import Shelves, opened
 from triptych.serve.app import create_app
-from triptych.serve.running import listening, server_of
+from triptych.serve.connections import server_of
+from triptych.serve.running import listening
 from triptych.serve.settings import Settings
 
 

@@ -5,23 +5,41 @@ import time
 from typing import Any, ClassVar
 
 import h11
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from triptych.serve.settings import Settings
 
-__all__ = ["Connection", "connections_within"]
+__all__ = ["Connection", "server_of"]
 
+_GRACE = 60  # seconds to finish in
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 
-def connections_within(settings: Settings) -> type["Connection"]:
-    """The connections of a service with these bounds."""
+def server_of(app: ASGIApp, settings: Settings, log_level: str = "warning") -> uvicorn.Server:
+    """A server of an application within bounds."""
+    config = uvicorn.Config(
+        app,
+        http=_within(settings),
+        ws="none",
+        log_level=log_level,
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=int(1000 * settings.head_kilobytes),
+        timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type]  # any number will do
+        timeout_graceful_shutdown=_GRACE,
+    )
+    return uvicorn.Server(config)
+
+
+def _within(settings: Settings) -> type["Connection"]:
     return type("BoundedConnection", (Connection,), {"settings": settings})
 
 
 class Connection(H11Protocol):
-    """See ``connections_within``, which gives it its bounds.
+    """A connection of ``server_of``, which gives it its bounds.
 
     The head of a request must come in time, and what is answered must be taken in time. With too many connections the
     one that has waited longest without asking is closed.

@@ -6,21 +6,16 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from triptych.serve.settings import LOOPBACK, Settings
 from triptych.serve.shelves import opened
 from triptych.system.extras import extra
 from triptych.weights import DEFAULT
 
-if TYPE_CHECKING:
-    import uvicorn
-    from starlette.types import ASGIApp
-
-__all__ = ["LEAST_TOKEN", "check_token", "listening", "serve", "server_of"]
+__all__ = ["LEAST_TOKEN", "check_token", "listening", "serve"]
 
 LEAST_TOKEN = 16  # characters
-_BACKLOG, _GRACE = 512, 60  # connections that wait; seconds to finish in
+_BACKLOG = 512  # connections that wait
 
 
 def serve(
@@ -56,33 +51,16 @@ def serve(
     """
     check_token(host, token, hosts)
     with extra("serve", "the service needs FastAPI and uvicorn"):
+        import uvicorn  # noqa: F401 (where it is missing, that is told here)
+
         from triptych.serve.app import create_app
+        from triptych.serve.connections import server_of
     with closing(listening(host, port)) as listener, opened(data, method, device) as shelves, _ending():
         shelves.warm()
         shown = "" if file is None else f"#{shelves.load(file).id}"
         server = server_of(create_app(shelves, settings, token, hosts), settings)
         ready(f"{_address(host, listener)}/{shown}")
         server.run(sockets=[listener])
-
-
-def server_of(app: "ASGIApp", settings: Settings, log_level: str = "warning") -> "uvicorn.Server":
-    """A server of an application within bounds."""
-    import uvicorn
-
-    from triptych.serve.connections import connections_within
-
-    config = uvicorn.Config(
-        app,
-        http=connections_within(settings),
-        ws="none",
-        log_level=log_level,
-        access_log=False,
-        server_header=False,
-        h11_max_incomplete_event_size=int(1000 * settings.head_kilobytes),
-        timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type]  # any number will do
-        timeout_graceful_shutdown=_GRACE,
-    )
-    return uvicorn.Server(config)
 
 
 def check_token(host: str, token: str | None, hosts: Collection[str] = ()) -> None:
