@@ -15,6 +15,8 @@ on a machine that does nothing else: clients and service share its cores.
 import argparse
 import base64
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -105,14 +107,16 @@ def service(file: Path, data: Path) -> Iterator[Target]:
 def peer(python: Path, file: Path) -> Iterator[Target]:
     """LitServe with the same recogniser, in an environment that has it."""
     script = Path(__file__).with_name("load_peer.py")
-    with subprocess.Popen([str(python), str(script), str(file)], stdout=subprocess.PIPE, text=True) as child:
+    command = [str(python), str(script), str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as child:
         assert child.stdout is not None
         port = next(line.split()[1] for line in child.stdout if line.startswith("port "))
         address = f"http://127.0.0.1:{port}"
         _wait_for(f"{address}/health")
-        yield Target(address, "/predict", child.pid)
-        child.terminate()
-        child.wait(60)
+        try:
+            yield Target(address, "/predict", child.pid)
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)  # its workers outlive its end
 
 
 def _wait_for(url: str, seconds: float = 180) -> None:
