@@ -1,36 +1,50 @@
 """How many photos a service answers, how fast, and whether any is lost: many clients at once, beside the network alone.
 
-    python benchmarks/load.py --seconds 300 --json benchmarks/results/load-cpu.json
+    python benchmarks/load.py --json benchmarks/results/load-cpu.json
 
-The service runs in a process of its own on this machine, as ``triptych serve`` starts it. Each client asks about one
-photo, waits for the answer, and asks again; the photo's name comes back with the answer, so that a lost one and one
-that went elsewhere are seen. The ceiling is what the recogniser answers in the service's batches without a service.
-Run it on a machine that does nothing else: clients and service share its cores.
+That is 5 minutes each with 1, 8 and 64 clients, 16 minutes in all; ``--seconds 30`` is a look. The service runs in a
+process of its own, as ``triptych serve`` starts it. Each client asks about one photo, waits for the answer, and asks
+again. The photo's name comes back with the answer, and the service's own count is compared with the clients': so a lost
+answer, one that went elsewhere, and one that was given twice are seen. The ceilings are measured before, on the same
+photos: what the network encodes in its best batches, and what the recogniser answers without a service.
+
+With ``--peer PYTHON`` LitServe serves the same recogniser to the same clients afterwards: see ``load_peer.py``. Run it
+on a machine that does nothing else: clients and service share its cores.
 """
 
 import argparse
+import base64
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
+import numpy as np
 import torch
+from asking import Asker, Target
 from machine import machine
 
 from triptych import Recognizer
-from triptych.data import NamedBytes, list_folder
-from triptych.serve.client import Client, ServiceError
+from triptych.data import NamedBytes, list_folder, read_photos
+from triptych.methods import encode_images
+from triptych.serve.client import Client
 from triptych.weights import DEFAULT
 
 _SAMPLES = Path(__file__).resolve().parents[1] / "src" / "triptych" / "samples"
 _SHOT, _BATCH = 5, 32
+_PASSES = (1, 2, 4, 8, 16, 32)  # photos in one pass of the network
+_SAMPLES_OF_MEMORY = 60
 
 
 def photos() -> tuple[list[tuple[NamedBytes, str]], list[NamedBytes]]:
@@ -48,98 +62,172 @@ def photos() -> tuple[list[tuple[NamedBytes, str]], list[NamedBytes]]:
     return known, asked
 
 
-def ceiling(recognizer: Recognizer, asked: list[NamedBytes], seconds: float) -> float:
-    """Photos a second that are answered in full batches, without a service."""
-    batch = (asked * _BATCH)[:_BATCH]
-    list(recognizer.answers(batch))
-    done, start = 0, time.perf_counter()
+@torch.no_grad()
+def ceilings(recognizer: Recognizer, asked: list[NamedBytes], seconds: float) -> dict[str, Any]:
+    """Photos a second without a service: of the network alone by photos in one pass, and of the recogniser."""
+    method, batch = recognizer.method_, (asked * _BATCH)[:_BATCH]
+    pixels = torch.from_numpy(np.stack([photo.pixels for photo in read_photos(batch, method.preprocess)]))
+    share = seconds / (len(_PASSES) + 1)
+    found = {size: _rate(lambda size=size: len(encode_images(method, pixels, size)), share) for size in _PASSES}
+    answers = _rate(lambda: len(list(recognizer.answers(batch, "none", 0.05))), share)
+    best = max(found, key=lambda size: found[size]["photos_per_second"])
+    return {
+        "network": {"photos_in_one_pass": best, **found[best]},
+        "network_by_photos_in_one_pass": {size: rate["photos_per_second"] for size, rate in found.items()},
+        "recogniser": answers,
+    }
+
+
+def _rate(work: Any, seconds: float) -> dict[str, float]:
+    """How many a second, and the processor time of each."""
+    work()
+    done, start, used = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
-        done += len(list(recognizer.answers(batch)))
-    return done / (time.perf_counter() - start)
+        done += work()
+    took, used = time.perf_counter() - start, time.process_time() - used
+    return {"photos_per_second": round(done / took, 2), "cpu_ms": round(1e3 * used / done, 2)}
 
 
 @contextmanager
-def served(file: Path, data: Path) -> Iterator[tuple[str, int]]:
-    """A service of a file: its address and process."""
+def service(file: Path, data: Path) -> Iterator[Target]:
+    """A service of a file, as the command starts it."""
     rates = ["--changes-per-second", "1000000", "--reads-per-second", "1000000"]
     command = [sys.executable, "-m", "triptych.cli", "serve", str(file), "--port", "0", "--data", str(data), *rates]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        yield child.stdout.readline().split()[2], child.pid
+        address = child.stdout.readline().split()[2].partition("/#")[0]
+        with Client(address) as client:
+            [shelf] = client.shelves()
+        yield Target(address, f"/v1/shelves/{shelf['id']}/predict", child.pid)
         child.terminate()
         assert child.wait(120) == 0
 
 
-def load(address: str, shelf: str, asked: list[NamedBytes], clients: int, seconds: float) -> dict[str, Any]:
-    """What so many clients see: photos a second, milliseconds, and how many had no answer of their own."""
+@contextmanager
+def peer(python: Path, file: Path) -> Iterator[Target]:
+    """LitServe with the same recogniser, in an environment that has it."""
+    script = Path(__file__).with_name("load_peer.py")
+    command = [str(python), str(script), str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as child:
+        assert child.stdout is not None
+        port = next(line.split()[1] for line in child.stdout if line.startswith("port "))
+        address = f"http://127.0.0.1:{port}"
+        _wait_for(f"{address}/health")
+        try:
+            yield Target(address, "/predict", child.pid)
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)  # its workers outlive its end
+
+
+def _wait_for(url: str, seconds: float = 180) -> None:
+    from urllib.request import urlopen
+
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with urlopen(url, timeout=5):
+                return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
+
+
+@dataclass
+class Memory:
+    """MB that a process and its children have in memory, over time."""
+
+    process: int
+    every: float
+
+    def __post_init__(self) -> None:
+        self.seen: list[int] = [self._now()]
+        self._over = Event()
+        self._thread = Thread(target=self._watch)
+        self._thread.start()
+
+    def end(self) -> list[int]:
+        """What was seen."""
+        self._over.set()
+        self._thread.join()
+        return [*self.seen, self._now()]
+
+    def _watch(self) -> None:
+        while not self._over.wait(self.every):
+            self.seen.append(self._now())
+
+    def _now(self) -> int:
+        sizes = [Path(f"/proc/{one}/status").read_text().partition("VmRSS:")[2].split() for one in tree(self.process)]
+        return round(sum(int(size[0]) for size in sizes if size) / 1e3)
+
+
+def tree(process: int) -> list[int]:
+    """A process and what it has started."""
+    children = Path(f"/proc/{process}/task/{process}/children")
+    found = [int(one) for one in children.read_text().split()]
+    return [process, *(one for child in found for one in tree(child))]
+
+
+def processor_seconds(process: int) -> float:
+    """Of a process and what it has started."""
+    ticks = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[11:13] for one in tree(process)]
+    return sum(int(one) for pair in ticks for one in pair) / 100
+
+
+def load(target: Target, asked: Sequence[NamedBytes], clients: int, seconds: float) -> dict[str, Any]:
+    """What so many clients see: photos a second, milliseconds, memory, and answers that are not theirs."""
+    bodies = [base64.b64encode(photo.data).decode() for photo in asked]
+    before, used = target.answered(), (processor_seconds(target.process), time.process_time())
+    memory = Memory(target.process, max(1.0, seconds / _SAMPLES_OF_MEMORY))
     end = time.perf_counter() + seconds
-
-    def ask_often(number: int) -> tuple[list[float], int, int]:
-        took, busy, wrong, turn = [], 0, 0, 0
-        with Client(address) as client:
-            while (start := time.perf_counter()) < end:
-                turn += 1
-                photo = NamedBytes(asked[(number + turn) % len(asked)].data, f"{number}-{turn}")
-                try:
-                    answers = client.predict(shelf, [photo])["answers"]
-                except ServiceError as error:
-                    if error.retry_after is None:
-                        raise
-                    busy += 1
-                    time.sleep(error.retry_after)
-                    continue
-                took.append(time.perf_counter() - start)
-                wrong += [answer["image"] for answer in answers] != [photo.name]
-        return took, busy, wrong
-
     with ThreadPoolExecutor(clients) as pool:
-        found = list(pool.map(ask_often, range(clients)))
-    took = sorted(1e3 * one for mine, _, _ in found for one in mine)
-    marks = statistics.quantiles(took, n=100, method="inclusive")
+        found = list(pool.map(lambda number: Asker(target, number).until(end, bodies), range(clients)))
+    seen = memory.end()
+    took = sorted(1e3 * one for mine in found for one in mine.took)
+    marks = statistics.quantiles(took, n=100, method="inclusive") if len(took) > 1 else took * 99
+    told = target.answered()
+    cpu = processor_seconds(target.process) - used[0], time.process_time() - used[1]
     return {
         "clients": clients,
         "answers": len(took),
         "photos_per_second": round(len(took) / seconds, 2),
-        "p50_ms": round(marks[49], 1),
-        "p95_ms": round(marks[94], 1),
-        "p99_ms": round(marks[98], 1),
-        "told_to_wait": sum(busy for _, busy, _ in found),
-        "wrong": sum(wrong for _, _, wrong in found),
+        **{f"p{mark}_ms": round(marks[mark - 1], 1) for mark in (50, 95, 99)},
+        "cpu_ms": dict(
+            zip(("server", "clients"), (round(1e3 * one / max(len(took), 1), 2) for one in cpu), strict=True)
+        ),
+        "told_to_wait": sum(mine.busy for mine in found),
+        "lost": sum(mine.lost for mine in found),
+        "of_another_photo": sum(mine.wrong for mine in found),
+        "twice": None if told is None or before is None else told - before - len(took),
+        "memory_mb": {"start": seen[0], "most": max(seen), "end": seen[-1], "over_time": seen},
     }
 
 
-def memory(process: int) -> float:
-    """MB that a process has in memory."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1e3
-
-
-def run(seconds: float, clients: list[int], method: str) -> dict[str, Any]:
+def run(seconds: float, clients: list[int], method: str, python: Path | None = None) -> dict[str, Any]:
     """The record."""
     known, asked = photos()
     recognizer = Recognizer(method).fit([photo for photo, _ in known], [label for _, label in known])
-    rows = []
+    record: dict[str, Any] = {"method": method, "seconds": seconds}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "samples.triptych")
         recognizer.save(file)
-        top = ceiling(recognizer, asked, min(seconds, 30))
-        with served(file, Path(folder, "data")) as (address, process):
-            with Client(address) as client:
-                shelf = client.shelves()[0]["id"]
-                client.predict(shelf, asked[:4])
-            for count in clients:
-                before = memory(process)
-                row = load(address, shelf, asked, count, seconds)
-                row |= {"share_of_ceiling": round(row["photos_per_second"] / top, 3)}
-                rows.append(row | {"mb_before": round(before), "mb_after": round(memory(process))})
-                print(json.dumps(rows[-1]), file=sys.stderr)
-    return {
-        "method": method,
-        "seconds": seconds,
-        "ceiling_photos_per_second": round(top, 2),
-        "rows": rows,
-        "machine": machine(torch.device("cpu")),
-    }
+        record["ceilings"] = top = ceilings(recognizer, asked, min(seconds, 60))
+        servers = {"triptych": service(file, Path(folder, "data"))}
+        if python is not None:
+            servers["litserve"] = peer(python, file)
+        for name, server in servers.items():
+            rows = record[name] = []
+            with server as target:
+                load(target, asked, 4, min(seconds, 2))  # the first answers are slower
+                for count in clients:
+                    row = load(target, asked, count, seconds)
+                    row["share_of_ceiling"] = {
+                        what: round(row["photos_per_second"] / top[what]["photos_per_second"], 3)
+                        for what in ("network", "recogniser")
+                    }
+                    rows.append(row)
+                    print(name, json.dumps(row), file=sys.stderr)
+    return {**record, "machine": machine(torch.device("cpu"))}
 
 
 def main() -> None:
@@ -148,9 +236,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300, help="for each number of clients")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--method", default=DEFAULT)
+    parser.add_argument("--peer", type=Path, metavar="PYTHON", help="of an environment with triptych and LitServe")
     parser.add_argument("--json", type=Path, help="write the record here")
     arguments = parser.parse_args()
-    text = json.dumps(run(arguments.seconds, arguments.clients, arguments.method), indent=1) + "\n"
+    text = json.dumps(run(arguments.seconds, arguments.clients, arguments.method, arguments.peer), indent=1) + "\n"
     if arguments.json is not None:
         arguments.json.write_text(text)
     print(text, end="")

@@ -1,16 +1,15 @@
 """A service in a thread of the tests' own process."""
 
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
-import uvicorn
-
 from triptych.serve import Shelves, opened
 from triptych.serve.app import create_app
+from triptych.serve.connections import server_of
+from triptych.serve.running import listening
 from triptych.serve.settings import Settings
 
 
@@ -31,8 +30,9 @@ def running(
     data: Path, method_file: str, settings: Settings | None = None, token: str | None = None, hosts: Sequence[str] = ()
 ) -> Iterator[Running]:
     """A service in a thread of this process."""
-    with opened(data, method_file) as shelves, socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(shelves, settings, token, hosts), log_level="critical"))
+    with opened(data, method_file) as shelves, listening("127.0.0.1", 0) as listener:
+        settings = settings or Settings()
+        server = server_of(create_app(shelves, settings, token, hosts), settings, "critical")
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -9,10 +9,10 @@ from triptych.data import NamedBytes
 from triptych.serve import Added, Learnt, Shelf
 
 
-def png(kind: int, number: int) -> NamedBytes:
+def png(kind: int, number: int, side: int = 24) -> NamedBytes:
     """A photo of class ``kind`` as a file."""
     encoded = io.BytesIO()
-    photo(kind, number, 24).save(encoded, "PNG")
+    photo(kind, number, side).save(encoded, "PNG")
     return NamedBytes(encoded.getvalue(), f"{kind}-{number}.png")
 
 

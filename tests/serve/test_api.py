@@ -2,10 +2,13 @@
 
 import base64
 import http.client
+import io
 import json
+import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from served import Running
 from shelved import png
 
@@ -47,7 +50,8 @@ def test_answers_are_those_of_the_recogniser(client: Client, fruit: str, tmp_pat
     photos = [png(kind, number) for kind in range(2) for number in range(5, 9)]
     told = client.predict(fruit, photos)["answers"]
     for answer, expected in zip(told, recognizer.answers(photos, "none", 0.05), strict=True):
-        assert list(answer["probabilities"].values()) == expected.probabilities.tolist()
+        found = list(answer["probabilities"].values())
+        assert found == pytest.approx(expected.probabilities.tolist(), abs=1e-5)  # several in one pass round otherwise
         assert answer["none_of_these"] == (expected.label == "none")
 
 
@@ -134,7 +138,10 @@ def test_why(client: Client, fruit: str) -> None:
     assert set(why["classes"][0]["contributions"]) == {"pixel", "part"}
     page = client.ask("POST", f"/v1/shelves/{fruit}/explain?page=true", png(0, 9).data, {"Content-Type": "image/png"})
     assert page.headers["content-type"].startswith("text/html")
-    assert "What each level adds" in page.data.decode()
+    text = page.data.decode()
+    assert "What each level adds" in text
+    assert re.search("Lead over pear: .* from matched patches|Hardly a lead over pear", text)
+    assert "matched patches</th>" in text
 
 
 def test_a_shelf_is_taken_away_and_brought_again(client: Client, fruit: str, tmp_path: Path) -> None:
@@ -156,6 +163,32 @@ def test_thumbnails(client: Client, fruit: str) -> None:
     reply = client.ask("GET", f"/v1/shelves/{fruit}/photos/{photo}/thumbnail")
     assert reply.data.startswith(b"\xff\xd8\xff")
     assert failure(client.ask, "GET", f"/v1/shelves/{fruit}/photos/{'0' * 32}/thumbnail").status == 404
+
+
+def widest(page: str) -> int:
+    """Of the pictures in a page."""
+    pictures = re.findall('base64,([^"]+)', page)
+    return max(Image.open(io.BytesIO(base64.b64decode(one))).width for one in pictures)
+
+
+def test_kept_photos_are_shown_and_stand_in_the_evidence(client: Client) -> None:
+    id = client.create_shelf("large")["id"]
+    for kind, label in enumerate(("apple", "pear")):
+        client.create_class(id, label)
+        client.add_photos(id, label, [png(kind, number, 300) for number in range(2)])
+    photo = client.shelf(id)["classes"][0]["photos"][0]["id"]
+    reply = client.ask("GET", f"/v1/shelves/{id}/photos/{photo}")
+    shown = Image.open(io.BytesIO(reply.data))
+    assert (reply.headers["content-type"], shown.format, shown.size) == ("image/jpeg", "JPEG", (300, 300))
+
+    def evidence() -> str:
+        client.state(id, settled=True, seconds=60)
+        return client.ask("POST", f"/v1/shelves/{id}/explain?page=true", png(0, 9).data).data.decode()
+
+    assert widest(evidence()) == 300
+    client.ask("PATCH", f"/v1/shelves/{id}", {"keep_photos": False})
+    assert widest(evidence()) < 300
+    assert failure(client.ask, "GET", f"/v1/shelves/{id}/photos/{photo}").status == 404
 
 
 def test_a_state_that_is_yet_to_come_is_not_waited_for(client: Client, fruit: str) -> None:
@@ -212,6 +245,9 @@ def test_errors_are_problem_documents(client: Client, fruit: str) -> None:
         ("POST", f"/v1/shelves/{fruit}/predict", b'{"photos": [{"data": "*"}]}', 422),
         ("POST", f"/v1/shelves/{fruit}/predict", b'{"photos": []}', 422),
         ("GET", f"/v1/shelves/{fruit}/state?seconds=1e9", None, 422),
+        ("GET", f"/v1/shelves/{fruit}/state?second=1", None, 422),
+        ("POST", f"/v1/shelves/{fruit}/predict?falsealarm=0.1", b"x", 422),
+        ("GET", "/v1/shelves?page=2", None, 422),
     ]:
         connection = http.client.HTTPConnection(*host)
         connection.request(method, path, content, {"Content-Type": "application/json"} if content else {})
@@ -223,6 +259,13 @@ def test_errors_are_problem_documents(client: Client, fruit: str) -> None:
         assert problem["status"] == status
         assert problem["type"].startswith("urn:triptych:")
         assert problem["detail"]
+
+
+def test_a_parameter_that_is_none_is_named_with_those_that_are(client: Client, fruit: str) -> None:
+    failed = failure(client.ask, "POST", f"/v1/shelves/{fruit}/predict?falsealarm=0.1", png(0, 1).data)
+    assert (failed.status, failed.kind) == (422, "unknown-parameter")
+    assert "'falsealarm'" in str(failed)
+    assert "expected revision, false_alarm, coverage, file" in str(failed)
 
 
 def test_bytes_of_another_type_are_refused(client: Client, fruit: str) -> None:

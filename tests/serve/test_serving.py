@@ -4,6 +4,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,15 @@ def test_a_bound_that_is_none_is_refused(command: Command, data: Path) -> None:
     assert "queue must be a whole number" in ended.err
 
 
+def test_an_answer_is_sent_at_once(client: Client) -> None:
+    took = []
+    for _ in range(20):
+        start = time.perf_counter()
+        client.ask("GET", "/healthz")
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.03  # a delayed packet waits 40 ms for the one before
+
+
 @pytest.mark.slow
 def test_it_serves_a_file_until_it_is_told_to_end(data: Path, tmp_path: Path, method_file: str) -> None:
     photos = [png(kind, number) for kind in range(2) for number in range(2)]
@@ -76,3 +87,24 @@ def test_it_serves_a_file_until_it_is_told_to_end(data: Path, tmp_path: Path, me
             child.send_signal(signal.SIGTERM)
             assert child.wait(60) == 0
             assert child.stderr.read() == ""
+
+
+@pytest.mark.slow
+def test_what_was_accepted_is_answered_before_the_end(data: Path, tmp_path: Path, method_file: str) -> None:
+    photos = [png(kind, number) for kind in range(2) for number in range(2)]
+    Recognizer(method_file).fit(photos, ["apple", "apple", "pear", "pear"]).save(tmp_path / "fruit.triptych")
+    options = ["--port", "0", "--data", data, "--gather-milliseconds", "0", "--batch", "1"]
+    command = [sys.executable, "-m", "triptych.cli", "serve", str(tmp_path / "fruit.triptych"), *map(str, options)]
+    many = [png(number % 2, number) for number in range(40)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        address = child.stdout.readline().split()[2]
+        with Client(address) as client, ThreadPoolExecutor(1) as pool:
+            [shelf] = client.shelves()
+            waiting = pool.submit(client.predict, shelf["id"], many)
+            with Client(address) as other:
+                while "triptych_queue_photos 0" in other.ask("GET", "/metrics").data.decode() and not waiting.done():
+                    time.sleep(0.001)
+            child.send_signal(signal.SIGTERM)
+            assert [one["image"] for one in waiting.result(60)["answers"]] == [one.name for one in many]
+        assert child.wait(60) == 0

@@ -1,8 +1,10 @@
 """The page in a browser, as a person uses it. ``make test-web`` runs this."""
 
+import base64
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,17 @@ WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 LONG = 60_000  # milliseconds
 
 
+# A camera that shows a picture of its own, and is allowed without a question.
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs Debian's chromium: make test-web installs it")
     with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *CAMERA])
         yield found
         found.close()
 
@@ -93,6 +99,8 @@ def test_teach_ask_and_see_why(page: Any, files: Path) -> None:
     page.get_by_role("button", name="Why?").first.click()
     api.expect(page.locator(".heat svg")).to_be_visible(timeout=LONG)
     assert page.locator(".levels").count() == 2
+    api.expect(page.locator(".why").first).to_contain_text(re.compile("lead over|speak", re.IGNORECASE))
+    api.expect(page.locator(".answer").first).to_contain_text(re.compile("sure"))
     api.expect(page.locator("#trust")).to_contain_text("Of 6 of its own photos")
     keep_picture(page, "answer")
     with page.expect_download() as saved:
@@ -100,6 +108,54 @@ def test_teach_ask_and_see_why(page: Any, files: Path) -> None:
     lines = saved.value.path().read_text().splitlines()
     assert lines[0] == "image,label,probability,none_of_these,in_support,error,p_apple,p_pear"
     assert len(lines) == 3
+
+
+def test_a_kept_photo_is_shown_as_it_came(page: Any, tmp_path: Path) -> None:
+    photo(0, 0, 400).save(tmp_path / "large.png")
+    page.fill("#class-name", "apple")
+    page.press("#class-name", "Enter")
+    page.get_by_label("add photos to apple").set_input_files(str(tmp_path / "large.png"))
+    api.expect(photos_of(page, "apple").first).to_have_attribute("src", re.compile("thumbnail"), timeout=LONG)
+    photos_of(page, "apple").first.click()
+    page.wait_for_function("document.querySelector('#dialog img').naturalWidth === 400")
+
+
+def as_transfer(page: Any, files: Path, name: str) -> Any:
+    """A photo as a browser hands it over that is dropped or pasted."""
+    data = base64.b64encode((files / name).read_bytes()).decode()
+    return page.evaluate_handle(
+        """([data, name]) => {
+          const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], name, { type: "image/png" }));
+          return transfer;
+        }""",
+        [data, name],
+    )
+
+
+def test_photos_are_dropped_and_pasted(page: Any, files: Path) -> None:
+    teach(page, files)
+    section = page.locator("#classes section").filter(has=page.get_by_role("heading", name="pear"))
+    section.dispatch_event("drop", {"dataTransfer": as_transfer(page, files, "1-4.png")})
+    api.expect(photos_of(page, "pear")).to_have_count(4, timeout=LONG)
+    page.locator("#ask").dispatch_event("drop", {"dataTransfer": as_transfer(page, files, "0-4.png")})
+    api.expect(page.locator("#answers h3")).to_have_count(1, timeout=LONG)
+    paste = """(transfer) => document.body.dispatchEvent(
+      new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true }))"""
+    as_transfer(page, files, "0-5.png").evaluate(paste)
+    api.expect(page.locator("#answers h3")).to_have_count(2, timeout=LONG)
+
+
+def test_the_camera_shows_an_answer_and_takes_photos(page: Any, files: Path) -> None:
+    teach(page, files)
+    page.locator("#ask-camera").click()
+    api.expect(page.locator("#dialog [role=status]")).to_contain_text("%", timeout=LONG)
+    assert page.locator("#dialog video").evaluate("(video) => getComputedStyle(video).transform") == "none"
+    page.get_by_role("button", name="Take a photo", exact=True).click()
+    api.expect(page.locator("#answers h3")).to_have_count(1, timeout=LONG)
+    page.get_by_role("button", name="Close").click()
+    api.expect(page.locator("#dialog")).to_be_hidden()
 
 
 def test_photos_of_one_name_are_not_confused(page: Any, files: Path) -> None:
@@ -226,6 +282,8 @@ def test_axe_finds_no_serious_fault(page: Any, files: Path, colours: str) -> Non
     page.set_input_files("#ask-files", str(files / "0-5.png"))
     page.get_by_role("button", name="Why?").click(timeout=LONG)
     api.expect(page.locator(".heat svg")).to_be_visible(timeout=LONG)
+    page.set_input_files("#sort-files", str(files))
+    api.expect(page.locator("#sort-zip")).to_be_enabled(timeout=LONG)
     keep_picture(page, colours)
     page.evaluate(Path(axe).read_text())
     found = page.evaluate("axe.run()")["violations"]
@@ -245,3 +303,50 @@ def test_a_token_is_asked_for_once(browser: Any, data: Path, method_file: str) -
         api.expect(page.locator("#status")).to_contain_text("Give it photos", timeout=LONG)
         context.close()
         assert isinstance(service.shelves, Shelves)
+
+
+def sorted_photos(page: Any, title: str) -> Any:
+    return page.locator("#sorted section").filter(has=page.get_by_role("heading", name=title)).locator("li img")
+
+
+def test_a_folder_is_sorted_mended_and_taken_away(page: Any, files: Path, tmp_path: Path) -> None:
+    teach(page, files)
+    mixed = tmp_path / "mixed"
+    for number, kind in [(3, 0), (4, 0), (5, 1)]:
+        (mixed / str(kind)).mkdir(parents=True, exist_ok=True)
+        shutil.copy(files / f"{kind}-{number}.png", mixed / str(kind) / "same name.png")
+        shutil.copy(files / f"{kind}-{number}.png", mixed / f"{kind}-{number}.png")
+    (mixed / "broken.jpg").write_bytes(b"no photo")
+    (mixed / "notes.txt").write_text("no photo")
+    page.set_input_files("#sort-files", str(mixed))
+    api.expect(page.locator("#sort-zip")).to_be_enabled(timeout=LONG)
+    api.expect(page.locator("#sort-status")).to_contain_text("6 of 6 photos sorted")
+    api.expect(page.locator("#sort-stop")).to_be_hidden()
+    counts = {title: sorted_photos(page, title).count() for title in ("apple", "pear", "Unsure")}
+    assert sum(counts.values()) == 5
+    keep_picture(page, "sorted")
+    title = next(title for title, count in counts.items() if count)
+    sorted_photos(page, title).first.click()  # by hand, into another class
+    name = page.locator("#dialog-title").text_content()
+    other = "pear" if title != "pear" else "apple"
+    page.locator("#sort-to").select_option(label=other)
+    page.get_by_role("button", name="Put it there").click()
+    api.expect(sorted_photos(page, other)).to_have_count(counts[other] + 1)
+    with page.expect_download() as saved:
+        page.locator("#sort-zip").click()
+    with zipfile.ZipFile(saved.value.path()) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        lines = archive.read("answers.csv").decode().splitlines()
+        moved = [one for one in names if one.startswith(f"{other}/") and one.endswith(name)]
+        assert moved
+        assert archive.read(moved[-1]) in {one.read_bytes() for one in files.glob("*.png")}
+    assert names[0] == "answers.csv"
+    assert {one.split("/")[0] for one in names[1:]} <= {"apple", "pear", "unsure", "cannot be read"}
+    assert [one for one in names if "broken" in one] == ["cannot be read/broken.jpg"]
+    assert len(names) == len(set(names)) == 7
+    assert lines[0].startswith("sorted,image,label,probability")
+    assert {line.split(",")[0] for line in lines[1:]} == set(names[1:])
+    with page.expect_download() as saved:
+        page.locator("#sort-csv").click()
+    assert saved.value.path().read_text().splitlines() == lines

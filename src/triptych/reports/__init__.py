@@ -5,6 +5,7 @@ from triptych.reports.demo_page import demo
 from triptych.reports.evidence import evidence_fragment
 from triptych.reports.kit import render, stylesheet
 from triptych.reports.known import describe_calibration, inventory, inventory_page
+from triptych.reports.scene import matched
 from triptych.reports.words import trust, where
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "evidence_fragment",
     "inventory",
     "inventory_page",
+    "matched",
     "render",
     "stylesheet",
     "trust",

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from triptych.evidence import ClassEvidence, Explanation
+from triptych.evidence import ClassEvidence, Explanation, lead_in_words
 from triptych.reports.kit import render
 from triptych.reports.pictures import picture
 from triptych.reports.scene import matched, scene
@@ -49,7 +49,8 @@ def evidence_fragment(why: Explanation, photo: bytes) -> str:
     labels = [str(evidence.label) for evidence in why.classes]
     key = hashlib.sha256(photo).hexdigest()[:12]  # a page may have several such pieces
     panels = evidence_for(why, photo, labels, {})
-    return render("evidence.html", {"panels": panels, "heat": heat(why, photo), "key": key})
+    lead = lead_in_words(why.lead(), why.patch_levels, labels[1]) if len(labels) > 1 else ""
+    return render("evidence.html", {"lead": lead, "panels": panels, "heat": heat(why, photo), "key": key})
 
 
 def heat(why: Explanation, photo: bytes) -> dict[str, Any] | None:

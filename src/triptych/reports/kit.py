@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from triptych.reports.words import percent, sureness
+from triptych.reports.words import level_in_words, percent, sureness
 from triptych.system.palette import COLOURS
 from triptych.system.wording import counted
 
@@ -83,5 +83,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {"stylesheet": Markup(stylesheet()), "policy": policy(), "colours": len(COLOURS)}
-    environment.filters |= {"percent": percent, "sureness": sureness, "counted": counted}
+    words = (level_in_words, percent, sureness, counted)
+    environment.filters |= {one.__name__: one for one in words}
     return environment

@@ -6,8 +6,10 @@ from triptych.serve.settings import Settings
 from triptych.system.lazy import imported_when_used
 
 if TYPE_CHECKING:
+    from triptych.serve.changes import Added, ChangedMeanwhile, Staged
     from triptych.serve.index import Index, Missing
-    from triptych.serve.shelf import Added, ChangedMeanwhile, Learnt, Shelf, Staged
+    from triptych.serve.learnt import Learnt
+    from triptych.serve.shelf import Shelf
     from triptych.serve.shelves import Shelves, opened
 
 __all__ = [
@@ -26,14 +28,14 @@ __all__ = [
 __getattr__ = imported_when_used(
     __name__,
     {
-        "Added": "triptych.serve.shelf",
-        "ChangedMeanwhile": "triptych.serve.shelf",
+        "Added": "triptych.serve.changes",
+        "ChangedMeanwhile": "triptych.serve.changes",
         "Index": "triptych.serve.index",
-        "Learnt": "triptych.serve.shelf",
+        "Learnt": "triptych.serve.learnt",
         "Missing": "triptych.serve.index",
         "Shelf": "triptych.serve.shelf",
         "Shelves": "triptych.serve.shelves",
-        "Staged": "triptych.serve.shelf",
+        "Staged": "triptych.serve.changes",
         "opened": "triptych.serve.shelves",
     },
 )

@@ -1,27 +1,24 @@
 """The application: routes, errors, and what stands before them."""
 
-import hmac
 import logging
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triptych import __version__
-from triptych.serve.answer_routes import answer_routes
-from triptych.serve.forms import ProblemDocument, Session
-from triptych.serve.guard import COOKIE, Guard
-from triptych.serve.page_routes import page_routes
+from triptych.serve import answer_routes, page_routes, photo_routes, service_routes, shelf_routes
+from triptych.serve.forms import ProblemDocument
+from triptych.serve.guard import Guard
 from triptych.serve.problems import Problem, problem_of, response
 from triptych.serve.service import Service
 from triptych.serve.settings import Settings
-from triptych.serve.shelf_routes import shelf_routes
+from triptych.serve.shared_routes import known_parameters
 from triptych.serve.shelves import Shelves
 
 __all__ = ["create_app"]
@@ -63,55 +60,12 @@ def create_app(
         app.add_exception_handler(kind, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
-    app.include_router(shelf_routes(service))
-    app.include_router(answer_routes(service))
-    app.include_router(page_routes())
-    _service_routes(app, service)
+    app.state.service = service
+    for one in (answer_routes, shelf_routes, photo_routes):  # what is asked most comes first
+        app.include_router(one.routes, dependencies=[Depends(known_parameters)])
+    app.include_router(service_routes.routes)
+    app.include_router(page_routes.routes)
     return Guard(_Counted(app, service), settings, token, hosts)
-
-
-def _service_routes(app: FastAPI, service: Service) -> None:
-    @app.get("/healthz", tags=["service"], response_class=PlainTextResponse)
-    async def healthz() -> str:
-        """Whether the process answers."""
-        return "ok"
-
-    @app.get("/readyz", tags=["service"], response_class=PlainTextResponse)
-    async def readyz() -> str:
-        """Whether there is room in the queue and on the disk."""
-        service.check_disk()
-        if len(service.batcher) >= service.settings.queue:
-            raise Problem(503, "busy", "the queue is full", {"Retry-After": "1"})
-        return "ready"
-
-    @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
-    async def metrics() -> str:
-        """Figures for Prometheus."""
-        return service.metrics.text(_gauges(service))
-
-    @app.post("/v1/session", tags=["service"], status_code=204)
-    async def session(form: Session, request: Request) -> Response:
-        """Keep the token as a cookie that scripts cannot read, so that the page can show pictures."""
-        answer = Response(status_code=204)
-        if service.token is None:
-            return answer
-        if not hmac.compare_digest(form.token.encode(), service.token.encode()):
-            raise Problem(401, "no-token", "this is not the token of the service")
-        answer.set_cookie(
-            COOKIE, form.token, httponly=True, samesite="strict", secure=request.url.scheme == "https", path="/"
-        )
-        return answer
-
-
-def _gauges(service: Service) -> dict[str, tuple[str, float]]:
-    batcher = service.batcher
-    return {
-        "queue_photos": ("Photos that wait for an answer.", len(batcher)),
-        "answered_photos_total": ("Photos that were answered.", batcher.answered),
-        "batches_total": ("Batches that they were answered in.", batcher.batches),
-        "upload_bytes": ("Bytes of uploads in memory.", service.room.taken),
-        "shelves": ("Shelves.", len(service.shelves)),
-    }
 
 
 class _Counted:

@@ -1,16 +1,20 @@
 """Questions of many clients, answered together: a bounded queue, and one thread that computes."""
 
-import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Condition, Thread
 
 from triptych.data import NamedBytes
 from triptych.recognizer import Answer, Recognizer
+from triptych.serve.inbox import Inbox
+from triptych.support import in_one_pass
 
 __all__ = ["Batcher", "Busy", "Question"]
+
+_ON_CPU = (
+    4  # photos in one pass: so few that a layer's maps stay in the cache; in passes of 32 each takes twice as long
+)
 
 
 class Busy(RuntimeError):  # noqa: N818 (it says what the service is)
@@ -48,21 +52,28 @@ class Batcher:
 
     Args:
         batch: how many at once, at most.
-        gather: seconds that the first one waits for others.
+        gather: seconds that the first one waits for others, if any are ``awaited``.
         most: questions that may wait.
     """
 
     def __init__(self, batch: int, gather: float, most: int) -> None:
-        self.batch, self.gather, self.most = batch, gather, most
+        self.most = most
         self.batches = self.answered = 0
-        self._waiting: deque[Question] = deque()
-        self._news, self._ending = Condition(), False
-        self._thread = Thread(target=self._run, name="triptych-answers", daemon=True)
-        self._thread.start()
+        self._awaited = 0
+        self._inbox = Inbox("triptych-answers", self._answer, batch, gather, lambda: self._awaited > 0)
 
     def __len__(self) -> int:
         """How many questions wait."""
-        return len(self._waiting)
+        return len(self._inbox)
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """While questions are on their way, those that are there wait for them a little."""
+        self._awaited += 1
+        try:
+            yield
+        finally:
+            self._awaited -= 1
 
     def ask(self, questions: Sequence[Question]) -> None:
         """Put questions in the queue, all of them or none.
@@ -70,47 +81,31 @@ class Batcher:
         Raises:
             Busy: there is no room for them, or the service is ending.
         """
-        with self._news:
-            if self._ending:
-                raise Busy("the service is ending; ask again in a moment")
-            if self._waiting and len(self._waiting) + len(questions) > self.most:
-                raise Busy(f"{len(self._waiting)} photos wait already; ask again in a moment")
-            self._waiting.extend(questions)
-            self._news.notify()
+        if not self._inbox.put(questions, self.most):
+            why = "the service is ending" if self._inbox.ending else f"{len(self)} photos wait already"
+            raise Busy(f"{why}; ask again in a moment")
 
     def stop(self) -> None:
         """Answer what waits, take nothing new, and end."""
-        with self._news:
-            self._ending = True
-            self._news.notify()
-        self._thread.join()
+        self._inbox.end()
 
-    def _run(self) -> None:
-        while batch := self._gathered():
-            self.batches += 1
-            groups: dict[tuple[int, str | None, float, float | None], list[Question]] = {}
-            for question in batch:
-                if question.answer.set_running_or_notify_cancel():  # else who asked has gone
-                    groups.setdefault(question.together, []).append(question)
-            for group in groups.values():
-                _answer(group)
-            self.answered += sum(map(len, groups.values()))
-
-    def _gathered(self) -> list[Question]:
-        """The next questions; none at the end."""
-        with self._news:
-            self._news.wait_for(lambda: self._waiting or self._ending)
-            until = time.monotonic() + self.gather
-            while len(self._waiting) < self.batch and not self._ending and (left := until - time.monotonic()) > 0:
-                self._news.wait(left)
-            return [self._waiting.popleft() for _ in range(min(self.batch, len(self._waiting)))]
+    def _answer(self, batch: list[Question]) -> None:
+        self.batches += 1
+        groups: dict[tuple[int, str | None, float, float | None], list[Question]] = {}
+        for question in batch:
+            if question.answer.set_running_or_notify_cancel():  # else who asked has gone
+                groups.setdefault(question.together, []).append(question)
+        for group in groups.values():
+            _answer(group)
+        self.answered += sum(map(len, groups.values()))
 
 
 def _answer(group: list[Question]) -> None:
     first = group[0]
     try:
         photos = [question.photo for question in group]
-        answers = list(first.recognizer.answers(photos, first.unknown, first.false_alarm, first.coverage))
+        with in_one_pass(_ON_CPU if first.recognizer.device == "cpu" else len(photos)):
+            answers = list(first.recognizer.answers(photos, first.unknown, first.false_alarm, first.coverage))
     except Exception as error:  # who asked gets it; the thread goes on
         for question in group:
             question.answer.set_exception(error)

@@ -5,9 +5,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from triptych.recognizer import Answer
+from triptych.serve.changes import Added
 from triptych.serve.findings import Findings
 from triptych.serve.index import LONGEST_NAME, Index
-from triptych.serve.shelf import Added, Learnt, Shelf
+from triptych.serve.learnt import Learnt
+from triptych.serve.shelf import Shelf
 
 __all__ = [
     "AddedPhotos",

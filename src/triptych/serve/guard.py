@@ -74,7 +74,7 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, token: str | None, hosts: Collection[str] = ()) -> None:
-        self._app, self._token, self._silence = app, token, settings.silence_seconds
+        self._app, self._token, self._settings = app, token, settings
         self._hosts = {name.lower() for name in hosts} | LOOPBACK
         rates = (settings.changes_per_second, settings.reads_per_second)
         self._changes, self._reads = (Buckets(rate, max(1.0, rate * _BURST)) for rate in rates)
@@ -100,13 +100,15 @@ class Guard:
         await self._app(scope, self._patient(receive), closed)
 
     def _patient(self, receive: Receive) -> Receive:
-        """A client that owes a part of its request and sends nothing for long has gone."""
-        owes = True
+        """A client that owes a part of its request and sends nothing for long, or never ends, has gone."""
+        owes, end = True, time.monotonic() + self._settings.upload_seconds
 
         async def received() -> Message:
             nonlocal owes
             try:
-                message = await asyncio.wait_for(receive(), self._silence if owes else None)
+                patience = min(self._settings.silence_seconds, max(end - time.monotonic(), 0.001))
+                async with asyncio.timeout(patience if owes else None):
+                    message = await receive()
             except TimeoutError:
                 return {"type": "http.disconnect"}
             owes = message.get("more_body", False)

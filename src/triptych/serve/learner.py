@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from threading import Condition, Thread
 
+from triptych.serve.inbox import Inbox
 from triptych.serve.shelf import Shelf
 
 __all__ = ["Learner"]
@@ -21,13 +21,13 @@ class Learner:
 
     def __init__(self) -> None:
         self.trouble: dict[str, str] = {}  # id of a shelf -> why it could not be learnt or saved
-        self._slow = _Worker("triptych-calibrate", self._doing(Shelf.calibrate))
-        self._fast = _Worker("triptych-learn", self._doing(Shelf.learn, self._slow.put))
+        self._slow = Inbox("triptych-calibrate", self._calibrate)
+        self._fast = Inbox("triptych-learn", self._learn)
 
     def put(self, shelf: Shelf) -> None:
         """A shelf that has changed; what was wrong with an earlier state of it is forgotten."""
         self.forget(shelf.id)
-        self._fast.put(shelf)
+        self._fast.put([shelf])
 
     def forget(self, id: str) -> None:
         """Tell no trouble of a shelf any more."""
@@ -35,50 +35,25 @@ class Learner:
 
     def stop(self) -> None:
         """Finish what has been put, and end."""
-        self._fast.stop()
-        self._slow.stop()
+        self._fast.end()
+        self._slow.end()
 
-    def _doing(self, work: Callable[[Shelf], None], after: Callable[[Shelf], None] | None = None) -> Callable:
-        def do(shelf: Shelf) -> None:
-            try:
-                work(shelf)
-            except Exception as error:  # the thread must go on for other shelves
-                self.trouble[shelf.id] = str(error) or type(error).__name__
-                _log.exception("shelf %s: not learnt", shelf.id)
-                return
-            self.trouble.pop(shelf.id, None)
-            if after is not None:
-                after(shelf)
+    def _learn(self, shelves: list[Shelf]) -> None:
+        for shelf in shelves:
+            if self._done(shelf, shelf.learn):
+                self._slow.put([shelf])
 
-        return do
+    def _calibrate(self, shelves: list[Shelf]) -> None:
+        for shelf in shelves:
+            self._done(shelf, shelf.calibrate)
 
-
-class _Worker:
-    """A thread that works on shelves, each once however often it was put meanwhile."""
-
-    def __init__(self, name: str, work: Callable[[Shelf], None]) -> None:
-        self._work = work
-        self._waiting: dict[str, Shelf] = {}
-        self._news, self._ending = Condition(), False
-        self._thread = Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def put(self, shelf: Shelf) -> None:
-        with self._news:
-            self._waiting[shelf.id] = shelf
-            self._news.notify()
-
-    def stop(self) -> None:
-        with self._news:
-            self._ending = True
-            self._news.notify()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            with self._news:
-                self._news.wait_for(lambda: self._waiting or self._ending)
-                if not self._waiting:
-                    return
-                shelf = self._waiting.pop(next(iter(self._waiting)))
-            self._work(shelf)
+    def _done(self, shelf: Shelf, work: Callable[[], None]) -> bool:
+        """Do something with a shelf; whether it could be done."""
+        try:
+            work()
+        except Exception as error:  # the thread must go on for other shelves
+            self.trouble[shelf.id] = str(error) or type(error).__name__
+            _log.exception("shelf %s: not learnt", shelf.id)
+            return False
+        self.trouble.pop(shelf.id, None)
+        return True

@@ -10,32 +10,31 @@ from fastapi import APIRouter, Header, Response
 from triptych.reports import render, stylesheet
 from triptych.serve.index import Missing
 
-__all__ = ["page_routes"]
+__all__ = ["routes"]
 
 _KINDS = {".js": "text/javascript", ".css": "text/css"}
 Seen = Annotated[str | None, Header(alias="if-none-match")]
 
 
-def page_routes() -> APIRouter:
-    """Routes of the page."""
-    routes = APIRouter(include_in_schema=False)
+routes = APIRouter(include_in_schema=False)
 
-    @routes.get("/")
-    async def page(seen: Seen = None) -> Response:
-        return _file(_page(), "text/html; charset=utf-8", seen)
 
-    @routes.get("/style.css")
-    async def style(seen: Seen = None) -> Response:
-        return _file(stylesheet().encode(), "text/css; charset=utf-8", seen)
+@routes.get("/")
+async def page(seen: Seen = None) -> Response:
+    return _file(_page(), "text/html; charset=utf-8", seen)
 
-    @routes.get("/page/{name}")
-    async def script(name: str, seen: Seen = None) -> Response:
-        files = _scripts()
-        if name not in files:
-            raise Missing(f"no file {name!r:.80} belongs to the page")
-        return _file(files[name], f"{_KINDS[name[name.rindex('.') :]]}; charset=utf-8", seen)
 
-    return routes
+@routes.get("/style.css")
+async def style(seen: Seen = None) -> Response:
+    return _file(stylesheet().encode(), "text/css; charset=utf-8", seen)
+
+
+@routes.get("/page/{name}")
+async def script(name: str, seen: Seen = None) -> Response:
+    files = _scripts()
+    if name not in files:
+        raise Missing(f"no file {name!r:.80} belongs to the page")
+    return _file(files[name], f"{_KINDS[name[name.rindex('.') :]]}; charset=utf-8", seen)
 
 
 def _file(content: bytes, kind: str, seen: str | None) -> Response:

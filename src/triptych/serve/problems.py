@@ -8,8 +8,8 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from triptych.data import ImageError, NotAnImageError
+from triptych.serve.changes import ChangedMeanwhile
 from triptych.serve.index import Missing
-from triptych.serve.shelf import ChangedMeanwhile
 
 __all__ = ["Problem", "problem_of", "response"]
 

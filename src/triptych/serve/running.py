@@ -12,10 +12,10 @@ from triptych.serve.shelves import opened
 from triptych.system.extras import extra
 from triptych.weights import DEFAULT
 
-__all__ = ["LEAST_TOKEN", "check_token", "serve"]
+__all__ = ["LEAST_TOKEN", "check_token", "listening", "serve"]
 
 LEAST_TOKEN = 16  # characters
-_BACKLOG, _GRACE, _IDLE = 512, 60, 10  # connections that wait; seconds to finish in, and to keep a silent connection
+_BACKLOG = 512  # connections that wait
 
 
 def serve(
@@ -27,7 +27,7 @@ def serve(
     hosts: Collection[str] = (),
     method: str = DEFAULT,
     device: str = "cpu",
-    settings: Settings | None = None,
+    settings: Settings = Settings(),  # noqa: B008 (frozen)
     ready: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serve the shelves of a data directory until the process is told to end.
@@ -51,23 +51,16 @@ def serve(
     """
     check_token(host, token, hosts)
     with extra("serve", "the service needs FastAPI and uvicorn"):
-        import uvicorn
+        import uvicorn  # noqa: F401 (where it is missing, that is told here)
 
         from triptych.serve.app import create_app
-    with closing(_listening(host, port)) as listener, opened(data, method, device) as shelves, _ending():
+        from triptych.serve.connections import server_of
+    with closing(listening(host, port)) as listener, opened(data, method, device) as shelves, _ending():
         shelves.warm()
         shown = "" if file is None else f"#{shelves.load(file).id}"
-        config = uvicorn.Config(
-            create_app(shelves, settings, token, hosts),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=_IDLE,
-            timeout_graceful_shutdown=_GRACE,
-        )
-        name = f"[{host}]" if ":" in host else host
-        ready(f"http://{name}:{listener.getsockname()[1]}/{shown}")
-        uvicorn.Server(config).run(sockets=[listener])
+        server = server_of(create_app(shelves, settings, token, hosts), settings)
+        ready(f"{_address(host, listener)}/{shown}")
+        server.run(sockets=[listener])
 
 
 def check_token(host: str, token: str | None, hosts: Collection[str] = ()) -> None:
@@ -91,13 +84,24 @@ def check_token(host: str, token: str | None, hosts: Collection[str] = ()) -> No
         raise ValueError(f"the token has {len(token)} characters; expected {LEAST_TOKEN} plain ones or more")
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens; its answers are sent at once.
+
+    Raises:
+        OSError: the address is taken, or none of this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
+        made = socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
     except OSError as error:
         why = error.strerror or error
         raise OSError(f"{host}:{port}: cannot listen ({why}); choose another --port or --host") from error
+    # asyncio switches Nagle's delay of 40 ms off only where it sees that the socket is of TCP.
+    return socket.socket(family, made.type, socket.IPPROTO_TCP, made.detach())
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
 @contextmanager

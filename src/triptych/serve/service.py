@@ -10,10 +10,11 @@ from anyio import CapacityLimiter, to_thread
 
 from triptych.serve.batching import Batcher
 from triptych.serve.index import Index
+from triptych.serve.learnt import Learnt
 from triptych.serve.metrics import Metrics
 from triptych.serve.problems import Problem
 from triptych.serve.settings import Settings
-from triptych.serve.shelf import Learnt, Shelf
+from triptych.serve.shelf import Shelf
 from triptych.serve.shelves import Shelves
 from triptych.serve.uploads import Room
 
@@ -50,15 +51,19 @@ class Service:
         return await to_thread.run_sync(work, limiter=self.disk)
 
     async def shelf(self, id: str) -> Shelf:
-        """A shelf."""
-        return await self.on_disk(lambda: self.shelves.get(id))
+        """A shelf; without a thread where it is the one that was asked for last."""
+        last = self.shelves.last
+        return last if last is not None and last.id == id else await self.on_disk(lambda: self.shelves.get(id))
 
     async def learnt(self, shelf: Shelf, revision: int | None, settled: bool = False, seconds: float = 60) -> Learnt:
         """What is learnt of a state, which is waited for; None for what there is."""
+        known = shelf.in_memory
         if revision is None:
-            return await self.on_disk(lambda: shelf.learnt)
+            return known if known is not None else await self.on_disk(lambda: shelf.learnt)
         if revision > shelf.index.revision:
             raise Problem(409, "no-such-revision", f"the shelf is at revision {shelf.index.revision}, not {revision}")
+        if known is not None and known.revision >= revision and not settled:
+            return known
         return await to_thread.run_sync(lambda: shelf.wait(revision, seconds, settled), limiter=self.waiting)
 
     def check_disk(self) -> None:

@@ -33,6 +33,14 @@ class Settings:
     gather_milliseconds: float = setting(4.0, "Longest wait of a photo for others, in milliseconds.", number(0, 10_000))
     answer_seconds: float = setting(60.0, "Longest wait for an answer, in seconds.", number(0, 86_400, above=True))
     silence_seconds: float = setting(20.0, "Longest silence of an upload, in seconds.", number(0, 86_400, above=True))
+    connections: int = setting(1000, "Most connections; with more the longest silent one is closed.", whole(1, _MANY))
+    head_kilobytes: float = setting(16.0, "Longest head of a request, in kB.", number(0, 1000, above=True))
+    head_seconds: float = setting(
+        10.0, "Longest wait for the head of a request, in seconds.", number(0, 86_400, above=True)
+    )
+    idle_seconds: float = setting(
+        10.0, "Longest silence between two requests, in seconds.", number(0, 86_400, above=True)
+    )
     upload_seconds: float = setting(600.0, "Longest upload, in seconds.", number(0, 86_400, above=True))
     changes_per_second: float = setting(50.0, "Most changes of a client, per second.", number(0, 1e6, above=True))
     reads_per_second: float = setting(500.0, "Most reads of a client, per second.", number(0, 1e6, above=True))

@@ -4,79 +4,20 @@ A change is told when it is on the disk; learning follows. What is asked meanwhi
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from threading import Condition, Lock
 
 from triptych.data import ImageError, NamedBytes, NotAnImageError, Unreadable, read_photos
 from triptych.methods import Method
-from triptych.recognizer import Recognizer, assembled
+from triptych.recognizer import Recognizer
+from triptych.serve.changes import Added, ChangedMeanwhile, Staged
 from triptych.serve.folder import ShelfFolder
 from triptych.serve.index import Index, Missing
-from triptych.serve.learning import learnt_from
-from triptych.support import Support
+from triptych.serve.learnt import Learnt, calibrated, learnt_anew, learnt_before
 
-__all__ = ["Added", "ChangedMeanwhile", "Learnt", "Shelf", "Staged"]
+__all__ = ["Shelf"]
 
 _STEPS = 20  # that can be undone
-
-
-class ChangedMeanwhile(ValueError):  # noqa: N818 (it says what happened)
-    """A change of a state that is no longer the shelf's."""
-
-
-@dataclass(frozen=True)
-class Staged:
-    """A photo that was read and is on the disk, but not on the shelf yet.
-
-    Attributes:
-        id: see ``triptych.data.same.pixel_id``.
-        name: of its file.
-        place: where it waits.
-    """
-
-    id: str
-    name: str
-    place: Path
-
-
-@dataclass(frozen=True)
-class Added:
-    """What became of photos that were added to a class.
-
-    Attributes:
-        added: ids of new photos.
-        already: ids of photos that were in this class.
-        elsewhere: id -> the class, of photos that are in another; they stay there.
-        index: the shelf afterwards.
-    """
-
-    added: tuple[str, ...]
-    already: tuple[str, ...]
-    elsewhere: Mapping[str, str]
-    index: Index
-
-
-@dataclass(frozen=True)
-class Learnt:
-    """What was learnt of one state of a shelf.
-
-    Attributes:
-        revision: of that state.
-        method: what encodes and compares.
-        support: label -> what is kept of the class.
-        recognizer: None with fewer than two classes that have photos.
-        calibrated: whether photos were left out; until then its probabilities are those of training.
-        lost: ids of photos that could not be learnt, as their files are gone or damaged.
-    """
-
-    revision: int
-    method: Method
-    support: Mapping[str, Support]
-    recognizer: Recognizer | None
-    calibrated: bool
-    lost: tuple[str, ...] = ()
 
 
 class Shelf:
@@ -218,6 +159,11 @@ class Shelf:
         return found
 
     @property
+    def in_memory(self) -> Learnt | None:
+        """What was learnt until now; None where ``learnt`` would have to read it."""
+        return self._learnt
+
+    @property
     def settled(self) -> bool:
         """Whether all is learnt, calibrated and saved."""
         learnt = self._learnt
@@ -232,8 +178,7 @@ class Shelf:
             before, index = self._learnt or before, self._index
             if before.revision == index.revision or self._closed:
                 return
-            support, lost = learnt_from(before.method, index, before.support, self.folder.photo)
-            self._tell(_assembled(before, index.revision, support, lost))
+            self._tell(learnt_anew(before, index, self.folder.photo))
 
     def calibrate(self) -> None:
         """Leave photos out, and save. If the shelf changes meanwhile, the result is dropped."""
@@ -242,11 +187,7 @@ class Shelf:
             if learnt.recognizer is None or learnt.revision != self._index.revision:
                 return
             if not learnt.calibrated:
-                learnt = replace(
-                    learnt,
-                    recognizer=assembled(learnt.method, learnt.support, True, self._calibrated),
-                    calibrated=True,
-                )
+                learnt = calibrated(learnt, self._calibrated)
                 with self._learning:
                     if self._learnt is None or self._learnt.revision != learnt.revision:
                         return
@@ -322,26 +263,11 @@ class Shelf:
             )
 
     def _opened(self) -> Learnt:
-        """What the .triptych file holds, whatever lies on the shelf by now."""
-        index, file = self._index, self.folder.recognizer_file
-        recognizer = self._read_file() if file.is_file() else None
-        if recognizer is None:
-            return Learnt(-1, self._load(index.method), {}, None, False)
-        support = recognizer.support_
-        there = {label: kept.ids for label, kept in support.items()}
-        if there == {label: index.ids(label) for label in index.classes if index.ids(label)}:
-            self._saved = index.revision
-            self._calibrated = recognizer if recognizer.calibrate else None
-            return Learnt(index.revision, recognizer.method_, support, recognizer, recognizer.calibrate)
-        return Learnt(-1, recognizer.method_, support, None, False)
-
-    def _read_file(self) -> Recognizer | None:
-        try:
-            return Recognizer.load(self.folder.recognizer_file, self._device)
-        except ValueError:
-            if all(map(self.folder.has_photo, self._index.photos)):
-                return None  # damaged, or of an earlier version: all of it can be learnt again
-            raise
+        learnt = learnt_before(self.folder, self._index, self._load, self._device)
+        if learnt.recognizer is not None:
+            self._saved = learnt.revision
+            self._calibrated = learnt.recognizer if learnt.calibrated else None
+        return learnt
 
     def _save(self, learnt: Learnt) -> None:
         assert learnt.recognizer is not None
@@ -367,16 +293,3 @@ class Shelf:
         with self._news:
             self._learnt = learnt
             self._news.notify_all()
-
-
-def _assembled(before: Learnt, revision: int, support: Mapping[str, Support], lost: tuple[str, ...]) -> Learnt:
-    """With a recogniser that answers at once: no photo is left out for it."""
-    same = (
-        before.recognizer is not None
-        and list(support) == list(before.support)
-        and all(support[label].ids == before.support[label].ids for label in support)
-    )
-    if same:  # an empty class came or went, or something got another name
-        return replace(before, revision=revision, support=support, lost=lost)
-    recognizer = assembled(before.method, support, False) if len(support) > 1 else None
-    return Learnt(revision, before.method, support, recognizer, False, lost)

@@ -65,6 +65,7 @@ class Shelves:
 
     Attributes:
         damaged: id -> why a shelf cannot be read; its files are left as they are.
+        last: the shelf that was asked for last, if it is still there.
     """
 
     def __init__(self, folder: Path, method: str, device: str) -> None:
@@ -75,6 +76,7 @@ class Shelves:
         self._shelves: dict[str, Shelf] = {}
         self._awake: dict[str, Shelf] = {}  # the one asked for last comes last
         self.damaged: dict[str, str] = {}
+        self.last: Shelf | None = None
         for place in sorted(folder.iterdir()):
             if place.name.startswith((_NEW, _GONE)):
                 _remove(place)
@@ -105,6 +107,7 @@ class Shelves:
             for other in list(self._awake)[:-_AWAKE]:
                 if self._awake[other].rest():
                     del self._awake[other]
+            self.last = shelf
             return shelf
 
     def create(self, name: str, keep_photos: bool = True) -> Shelf:
@@ -149,6 +152,7 @@ class Shelves:
             gone = self.folder / f"{_GONE}{id}"
             shelf.folder.path.rename(gone)
             del self._shelves[id], self._awake[id]
+            self.last = None
             self._learner.forget(id)
         shutil.rmtree(gone, ignore_errors=True)
 

@@ -103,7 +103,8 @@ async def body(request: Request, settings: Settings, most: float, what: str) -> 
     while True:
         try:
             patience = min(settings.silence_seconds, end - time.monotonic())
-            chunk = await asyncio.wait_for(anext(chunks), max(patience, 0.001))
+            async with asyncio.timeout(max(patience, 0.001)):
+                chunk = await anext(chunks)
         except StopAsyncIteration:
             return
         except TimeoutError:

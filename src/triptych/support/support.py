@@ -3,6 +3,8 @@
 import io
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ __all__ = [
     "View",
     "encode",
     "grow",
+    "in_one_pass",
     "picked",
     "reduced_to",
     "restored",
@@ -32,6 +35,7 @@ __all__ = [
 _THUMBNAIL = 224  # pixels a side, about 9 KB: large enough to be looked at beside another photo
 _THUMBNAIL_QUALITY = 70  # of JPEG
 _CROP = 0.8
+_IN_ONE_PASS: ContextVar[int] = ContextVar("images in one pass", default=1)
 _COMPONENT_PHOTOS = 256  # of which principal components are learnt: tens of thousands of descriptors
 
 
@@ -162,10 +166,31 @@ def without(method: Method, support: Support, photo: int) -> Support:
     return picked(method, support, kept)
 
 
+@contextmanager
+def in_one_pass(images: int) -> Iterator[None]:
+    """Inside the block, ``encode`` sends so many images through the network at once; they may round differently then.
+
+    >>> import numpy as np
+    >>> from triptych.methods import build_method
+    >>> from triptych.support import encode, in_one_pass
+    >>> with in_one_pass(4):
+    ...     len(encode(build_method("mml-conv64f"), np.zeros((6, 84, 84, 3), np.uint8)))
+    6
+    """
+    token = _IN_ONE_PASS.set(images)
+    try:
+        yield
+    finally:
+        _IN_ONE_PASS.reset(token)
+
+
 def encode(method: Method, pixels: np.ndarray) -> Encoded:
-    """Encode images one at a time: what is kept of a photo must not depend on what is encoded with it."""
+    """Encode images one at a time, or as ``in_one_pass`` says.
+
+    What is kept of a photo must not depend on what is encoded with it.
+    """
     device = next(method.parameters()).device
-    return encode_images(method, torch.from_numpy(pixels).to(device), batch=1)
+    return encode_images(method, torch.from_numpy(pixels).to(device), _IN_ONE_PASS.get())
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:

@@ -1,8 +1,8 @@
 // Photos that were asked about, and what they are.
 
 import * as api from "./api.js";
-import { byId, make, sureness } from "./dom.js";
-import { field, save } from "./files.js";
+import { byId, certainty, make, sureness } from "./dom.js";
+import { field, saveBlob } from "./files.js";
 
 const FEW = 8; // photos in one question
 const told = [];
@@ -58,7 +58,7 @@ function said(shelf, file, answer, complain) {
       "div",
       {},
       make("h3", {}, make("bdi", {}, answer.none_of_these ? "None of these" : answer.label)),
-      make("p", {}, make("meter", { min: 0, max: 1, value: answer.probability, ariaLabel: `probability of ${answer.label}` }), ` ${sureness(answer.probability)}`, answer.none_of_these ? [" for ", make("bdi", {}, answer.label), ", which is the nearest"] : null),
+      make("p", {}, make("meter", { min: 0, max: 1, value: answer.probability, ariaLabel: `probability of ${answer.label}` }), ` ${sureness(answer.probability)}, ${certainty(answer.probability)}`, answer.none_of_these ? [" for ", make("bdi", {}, answer.label), ", which is the nearest"] : null),
       answer.set ? make("p", {}, `With ${sureness(answer.set.coverage)} one of: ${answer.set.labels.join(", ")}`) : null,
       make("p", { className: "lead" }, answer.image, others.length ? ` — next: ${others.map(([label, share]) => `${label} ${sureness(share)}`).join(", ")}` : ""),
       answer.in_support ? make("p", { className: "bad" }, "It is one of the photos learnt from: its answer proves nothing.") : null,
@@ -68,12 +68,17 @@ function said(shelf, file, answer, complain) {
   ];
 }
 
-export function saveCsv() {
-  const labels = [...new Set(told.flatMap((answer) => Object.keys(answer.probabilities)))].sort();
-  const head = ["image", "label", "probability", "none_of_these", "in_support", "error", ...labels.map((label) => `p_${label}`)];
-  const rows = told.map((answer) => [
+// A table of answers; `more` is another column, with a value for each.
+export function answersAsCsv(answers, more, values) {
+  const labels = [...new Set(answers.flatMap((answer) => Object.keys(answer.probabilities)))].sort();
+  const extra = more === undefined ? [] : [more];
+  const head = [...extra, "image", "label", "probability", "none_of_these", "in_support", "error", ...labels.map((label) => `p_${label}`)];
+  const rows = answers.map((answer, number) => [
+    ...extra.map(() => values[number]),
     answer.image, answer.label, answer.probability, answer.none_of_these, answer.in_support, answer.error,
     ...labels.map((label) => answer.probabilities[label]),
   ]);
-  save("answers.csv", "text/csv", `${[head, ...rows].map((row) => row.map(field).join(",")).join("\r\n")}\r\n`);
+  return `${[head, ...rows].map((row) => row.map(field).join(",")).join("\r\n")}\r\n`;
 }
+
+export const saveCsv = () => saveBlob("answers.csv", new Blob([answersAsCsv(told)], { type: "text/csv" }));

@@ -59,5 +59,6 @@ export const deletePhoto = (id, photo, revision) => ask("DELETE", `${of(id)}/pho
 export const state = (id, revision, settled) => ask("GET", `${of(id)}/state?revision=${revision}&settled=${settled}&seconds=20`);
 export const predict = (id, files, revision) => ask("POST", `${of(id)}/predict?revision=${revision}`, { body: form(files) });
 export const explain = (id, file) => ask("POST", `${of(id)}/explain?page=true&top=2`, { body: form([file]), text: true });
+export const keptPhoto = (id, photo) => `${of(id)}/photos/${photo}`;
 export const thumbnail = (id, photo) => `${of(id)}/photos/${photo}/thumbnail`;
 export const fileOf = (id) => `${of(id)}/file`;

@@ -5,7 +5,8 @@ import * as api from "./api.js";
 import { hasCamera, openCamera } from "./camera.js";
 import { forget, remember, showClasses, showThumbnails } from "./classes.js";
 import { askFor, byId, confirmed, counted } from "./dom.js";
-import { chosenFolders, pasted, takesDrops } from "./files.js";
+import { chosenFolders, isPhoto, pasted, takesDrops } from "./files.js";
+import { clearSorted, saveSorted, saveSortedCsv, sortFiles, stopSorting } from "./sorting.js";
 import { showTrust } from "./trust.js";
 
 const FEW = 8; // photos in one upload
@@ -151,6 +152,7 @@ async function open(id, same = false) {
     if (!same) {
       forget();
       answers.clear();
+      clearSorted();
     }
     history.replaceState(null, "", `#${id}`);
     await take(found);
@@ -235,6 +237,12 @@ byId("ask-camera").addEventListener("click", async () => {
   const look = shelf.classes.filter((one) => one.photos.length).length > 1 ? (file) => watched(file).catch((error) => error.message) : null;
   openCamera("What is it?", (file) => ask([file]), look).catch(complain);
 });
+const sort = (files) => guarded(() => sortFiles(shelf, files));
+byId("sort-stop").addEventListener("click", stopSorting);
+byId("sort-zip").addEventListener("click", () => guarded(saveSorted));
+byId("sort-csv").addEventListener("click", saveSortedCsv);
+chosen("sort-files", (files) => sort(files.filter(isPhoto)));
+takesDrops(byId("sort"), ({ photos, folders }) => sort([...photos, ...folders.flatMap(([, mine]) => mine)]));
 chosen("ask-files", ask);
 chosen("ask-shot", ask);
 chosen("folders", (files) => addFolders(chosenFolders(files)));

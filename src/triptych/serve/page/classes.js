@@ -88,14 +88,14 @@ function card(shelf, one, photo, act) {
 }
 
 async function open(id, photo, address, act) {
-  const { classes } = act.shelf();
+  const { classes, keep_photos: kept } = act.shelf();
   const own = classes.find((one) => one.photos.some((mine) => mine.id === photo.id))?.name;
   const wish = await dialog(photo.name || "A photo", (close) => {
     const to = make("select", { id: "move-to" }, classes.filter((one) => one.name !== own).map((one) => make("option", { value: one.name }, one.name)));
     return make(
       "div",
       {},
-      make("img", { className: "photo-large", src: address, alt: `${own}: ${photo.name}` }),
+      large(kept ? api.keptPhoto(id, photo.id) : address, address, `${own}: ${photo.name}`),
       make("p", {}, "It is in ", make("bdi", {}, own), "."),
       to.options.length ? make("div", { className: "buttons" }, make("label", { htmlFor: "move-to" }, "Class"), to, make("button", { type: "button", onclick: () => close({ to: to.value }) }, "Move it")) : null,
       make("button", { type: "button", onclick: () => close({ gone: true }) }, "Remove it"),
@@ -103,6 +103,13 @@ async function open(id, photo, address, act) {
   });
   if (wish?.to) await act.change((revision) => api.movePhoto(id, photo.id, wish.to, revision));
   if (wish?.gone) await act.change((revision) => api.deletePhoto(id, photo.id, revision));
+}
+
+// The photo as it came; if its file is gone, what stands among the others.
+function large(address, otherwise, alt) {
+  const image = make("img", { className: "photo-large", src: address, alt });
+  image.addEventListener("error", () => (image.src = otherwise), { once: true });
+  return image;
 }
 
 async function rename(one, act) {

@@ -21,6 +21,9 @@ export function sureness(probability) {
   return `${Math.round(100 * probability)}%`;
 }
 
+// How sure an answer is, for who would rather not read figures.
+export const certainty = (probability) => (probability >= 0.95 ? "sure" : probability >= 0.75 ? "fairly sure" : "unsure");
+
 // A dialog with a title; answers with what its buttons give, or null when it is closed.
 export function dialog(title, build) {
   const box = byId("dialog");

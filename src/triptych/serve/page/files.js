@@ -1,6 +1,6 @@
 // Photos that come in: dropped, pasted, taken from folders.
 
-const isPhoto = (file) => file.type.startsWith("image/") || /\.(heic|heif|avif|tiff?|jp2|webp)$/i.test(file.name);
+export const isPhoto = (file) => file.type.startsWith("image/") || /\.(heic|heif|avif|tiff?|jp2|webp)$/i.test(file.name);
 
 async function below(entry, found) {
   if (entry.isFile) {
@@ -62,8 +62,8 @@ export function takesDrops(element, take) {
   });
 }
 
-export function save(name, type, text) {
-  const address = URL.createObjectURL(new Blob([text], { type }));
+export function saveBlob(name, blob) {
+  const address = URL.createObjectURL(blob);
   const link = document.createElement("a");
   link.href = address;
   link.download = name;

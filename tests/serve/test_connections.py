@@ -1,0 +1,121 @@
+"""Connections of clients that are slow, silent or many: none of them stops others."""
+
+import socket
+import time
+from pathlib import Path
+
+from served import Running, running
+
+from triptych.serve.client import Client
+from triptych.serve.settings import Settings
+
+LONG = 20.0
+BEGUN = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+
+
+def connected(service: Running) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(service.host.split(":")[1])), LONG)
+
+
+def rest(connection: socket.socket) -> bytes:
+    """What comes until the service closes the connection."""
+    found = b""
+    try:
+        while data := connection.recv(1 << 16):
+            found += data
+    except ConnectionError:
+        pass
+    return found
+
+
+def test_a_head_that_is_too_long_is_refused(data: Path, method_file: str) -> None:
+    with running(data, method_file, Settings(head_kilobytes=4)) as service, connected(service) as connection:
+        connection.sendall(BEGUN + b"X: " + b"x" * 10_000)
+        assert rest(connection).startswith(b"HTTP/1.1 400")
+
+
+def test_slow_heads_end_and_do_not_stop_others(data: Path, method_file: str) -> None:
+    settings = Settings(head_seconds=1.5, connections=20)
+    with running(data, method_file, settings) as service:
+        slow = [connected(service) for _ in range(30)]
+        for one in slow:
+            one.sendall(BEGUN[:10])
+        with Client(service.address) as client:
+            for _ in range(5):
+                assert client.ask("GET", "/healthz").data == b"ok"  # although they are more than may be
+        start = time.monotonic()
+        while time.monotonic() - start < 1:  # each byte on its own does not buy time
+            for one in slow:
+                try:
+                    one.sendall(b"x")
+                except OSError:
+                    continue
+            time.sleep(0.1)
+        told = [rest(one) for one in slow]
+        assert set(told) == {b"", b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"}
+        for one in slow:
+            one.close()
+
+
+def test_a_connection_that_never_asks_is_closed(data: Path, method_file: str) -> None:
+    with running(data, method_file, Settings(head_seconds=0.3)) as service, connected(service) as connection:
+        assert rest(connection).startswith(b"HTTP/1.1 408")
+
+
+def test_a_silent_connection_is_closed_after_its_answer(data: Path, method_file: str) -> None:
+    with running(data, method_file, Settings(idle_seconds=0.3)) as service, connected(service) as connection:
+        connection.sendall(BEGUN + b"\r\n")
+        start = time.monotonic()
+        assert rest(connection).endswith(b"ok")
+        assert time.monotonic() - start < LONG / 2
+
+
+def test_where_all_are_asking_the_next_is_told_to_come_again(data: Path, method_file: str) -> None:
+    head = (
+        b"POST /v1/shelves HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    )
+    with running(data, method_file, Settings(connections=3)) as service:
+        busy = [connected(service) for _ in range(3)]
+        for one in busy:
+            one.sendall(head)
+        time.sleep(0.3)
+        with connected(service) as late:
+            assert rest(late).startswith(b"HTTP/1.1 503")
+        for one in busy:
+            one.close()
+
+
+def test_a_client_that_takes_nothing_is_left(data: Path, method_file: str) -> None:
+    many, silence = 200, 0.5
+    with running(data, method_file, Settings(silence_seconds=silence)) as service:
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(LONG)
+            connection.connect(("127.0.0.1", int(service.host.split(":")[1])))
+            asked = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * many
+            connection.sendall(asked)
+            time.sleep(silence + 2)
+            assert rest(connection).count(b"HTTP/1.1 200") < many
+        with Client(service.address) as client:
+            assert client.ask("GET", "/healthz").data == b"ok"
+
+
+def test_a_body_that_never_ends_is_left(data: Path, method_file: str) -> None:
+    head = (
+        b"POST /v1/shelves HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    )
+    settings = Settings(silence_seconds=10, upload_seconds=0.6)
+    with running(data, method_file, settings) as service, connected(service) as connection:
+        connection.sendall(head)
+        start = time.monotonic()
+        connection.settimeout(0.1)
+        told = b""
+        while not told and time.monotonic() - start < LONG:
+            try:
+                connection.sendall(b" ")
+                told = connection.recv(100)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        assert time.monotonic() - start < 8
