@@ -31,7 +31,8 @@ class Encoded:
     tensors: Mapping[str, Tensor]
 
     def __post_init__(self) -> None:
-        if len({len(tensor) for tensor in self.tensors.values()}) != 1:
+        counts = [tensor.shape[0] for tensor in self.tensors.values()]  # len would fix the batch of a recorded graph
+        if not counts or any(count != counts[0] for count in counts):
             shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
             raise ValueError(f"expected tensors of the same number of images, got {shapes}")
 

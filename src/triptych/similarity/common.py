@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["at_least_float32", "class_members", "split_classes", "unit_descriptors", "without_autocast"]
+__all__ = [
+    "at_least_float32",
+    "class_members",
+    "is_recorded",
+    "split_classes",
+    "unit_descriptors",
+    "without_autocast",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,10 +26,17 @@ def without_autocast(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def shielded(*args: P.args, **kwargs: P.kwargs) -> R:
+        if is_recorded():  # a graph has its precision from its input
+            return function(*args, **kwargs)
         with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
             return function(*args, **kwargs)
 
     return shielded
+
+
+def is_recorded() -> bool:
+    """Whether a graph for any number of images is being recorded, so that images cannot be counted into blocks."""
+    return torch.compiler.is_compiling()
 
 
 def class_members(labels: Tensor, images: int) -> list[Tensor]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.similarity.common import split_classes, without_autocast
+from triptych.similarity.common import is_recorded, split_classes, without_autocast
 from triptych.similarity.gaussians import (
     Gaussian,
     PrecisionGaussian,
@@ -122,7 +122,7 @@ def distribution_to_classes(
     _check_distance(distance)
     block = max(1, _BLOCK_ELEMENTS // query.shape[1] ** 2)  # queries, or classes, of which matrices are held at once
     rows = []
-    for part in query.split(block):
+    for part in [query] if is_recorded() else query.split(block):
         gaussian = image_gaussians(part, shrinkage)
         blocks = [_stack(classes[start : start + block]) for start in range(0, len(classes), block)]
         rows.append(torch.cat([-DISTANCES[distance](gaussian, one) for one in blocks], dim=1))
