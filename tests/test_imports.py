@@ -21,6 +21,7 @@ ROOMS = (
     "comparison",
     "training",
     "evaluation",
+    "export",
     "recognizer",
     "bank",
     "evidence",

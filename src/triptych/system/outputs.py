@@ -10,11 +10,13 @@ __all__ = [
     "CARD",
     "EPISODES",
     "METHOD",
+    "ONNX_MODEL",
     "PAGE",
     "PICTURE",
     "RECOGNIZER",
     "RECORD",
     "TABLE",
+    "TORCH_PROGRAM",
     "Kind",
     "check_output",
     "check_run_folder",
@@ -66,6 +68,8 @@ PICTURE = Kind("picture", {".png": b"\x89png\r\n\x1a\n", ".svg": b"<?xml", ".pdf
 RECOGNIZER = Kind("recogniser", {".triptych": b'{"__metadata__":{"triptych"'})
 METHOD = Kind("method", {".safetensors": b'{"__metadata__":{"triptych"'}, b"triptych-method", False)
 CARD = Kind("model card", {".md": b"---"}, b"library_name: triptych", False)
+ONNX_MODEL = Kind("ONNX model", {".onnx": b"triptych"}, streams=False)
+TORCH_PROGRAM = Kind("PyTorch program", {".pt2": b"pk\x03\x04"}, streams=False)
 RECORD = Kind("record", {".json": b"{"})
 EPISODES = Kind("file of episodes", {".json": b'{"format": "triptych-episodes"'}, b"triptych-episodes")
 TABLE = Kind(  # what a killed run leaves behind must lie beside it

@@ -1,0 +1,43 @@
+"""What a model says of itself, so that who runs it needs nothing else."""
+
+import json
+
+import triptych
+from triptych.recognizer import Recognizer, plain_label
+
+__all__ = ["FALSE_ALARMS", "description"]
+
+FALSE_ALARMS = (0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+def description(recognizer: Recognizer, precision: str) -> dict[str, str]:
+    """Texts by name; but for those that are words, in JSON.
+
+    - ``classes``: in the order of the probabilities.
+    - ``levels``: in the order of the contributions.
+    - ``preprocessing``: side, fit and interpolation of the photos that the model takes.
+    - ``unknown``: share of false alarms -> the ``known_score`` below which a photo is of none of the classes. Without
+      photos left out it is empty.
+    - ``temperature``: what the logits were divided by.
+    - ``method``, ``precision``, ``fingerprint``, ``triptych``: where the model comes from.
+
+    Raises:
+        ValueError: a label is no string, number or boolean.
+    """
+    known = recognizer.knowledge_
+    prepared = known.method.preprocess
+    calibrated = known.learnt.calibration is not None
+    told = {
+        "classes": [plain_label(label) for label in known.order],
+        "levels": list(known.method.level_names),
+        "preprocessing": {"side": prepared.side, "fit": prepared.fit, "interpolation": prepared.interpolation},
+        "unknown": {str(share): known.threshold(share) for share in FALSE_ALARMS} if calibrated else {},
+        "temperature": known.temperature,
+    }
+    words = {
+        "method": known.method.name,
+        "precision": precision,
+        "fingerprint": recognizer.fingerprint(),
+        "triptych": triptych.__version__,
+    }
+    return {name: json.dumps(value, ensure_ascii=False) for name, value in told.items()} | words

@@ -1,0 +1,96 @@
+"""A fitted recogniser as one graph, for any number of photos at once."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from triptych.recognizer.knowledge import Knowledge
+
+__all__ = ["INPUT", "Answers", "output_names", "recorded", "refused", "without_remarks"]
+
+INPUT = "images"
+_MOST = 1 << 16  # photos at once
+
+
+class Answers(nn.Module):
+    """What a recogniser answers, as a function of pixels alone: all that it has learnt is constant.
+
+    Args:
+        known: the state of a fitted recogniser.
+    """
+
+    def __init__(self, known: Knowledge) -> None:
+        super().__init__()
+        self.known = known
+        self.method, self.fusion = known.method, known.fusion
+        self.temperature = known.temperature
+
+    def forward(self, images: UInt8[Tensor, "B side side 3"]) -> tuple[Tensor, ...]:
+        """Probabilities (B, N); what each level adds to the logits (B, L, N); and how known the photos are (B,)."""
+        known = self.known
+        encoded = self.method.encode(self.method.preprocess.normalise(images))
+        levels = self.method.compare(encoded, known.classes)
+        contributions = self.fusion.contributions(levels)
+        logits = torch.stack(list(contributions.values())).sum(0).double()
+        told = [(logits / self.temperature).softmax(1), torch.stack(list(contributions.values()), 1)]
+        if known.learnt.calibration is not None:
+            told.append(known.known_score(levels))
+        return tuple(one.float() for one in told)
+
+
+def output_names(known: Knowledge) -> list[str]:
+    """Of ``Answers``, in their order."""
+    return ["probabilities", "contributions", *([] if known.learnt.calibration is None else ["known_score"])]
+
+
+@torch.no_grad()
+def recorded(known: Knowledge) -> ExportedProgram:
+    """The graph of ``Answers``.
+
+    Raises:
+        ValueError: the method takes photos of several shapes, or its computation cannot be recorded.
+    """
+    preprocessing = known.method.preprocess
+    if preprocessing.fit == "keep":
+        raise ValueError(
+            f"method {known.method.name!r} keeps the shape of photos; export is for methods that take photos of one "
+            "size (fit squash or crop)"
+        )
+    graph, side = Answers(known).eval(), preprocessing.side
+    example = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8))
+    graph(example)  # what is derived of the classes is made outside the graph
+    batch = {0: Dim("batch", min=1, max=_MOST)}
+    try:
+        with without_remarks():
+            return torch.export.export(graph, (example,), dynamic_shapes=(batch,), strict=False)
+    except Exception as error:  # whatever a computation does that no graph can hold
+        raise refused(known, error) from error
+
+
+def refused(known: Knowledge, error: Exception) -> ValueError:
+    """Why a method cannot be exported, in one sentence."""
+    lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
+    reason = lines[0] if lines else type(error).__name__
+    return ValueError(
+        f"method {known.method.name!r} cannot be exported ({reason:.200}); mml-efficientnet-lite0 and mml-conv64f can"
+    )
+
+
+@contextmanager
+def without_remarks() -> Iterator[None]:
+    """Without what libraries say of themselves while they translate."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)

@@ -1,0 +1,160 @@
+"""A fitted recogniser to a file that other runtimes run, checked against the recogniser before it is written."""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch.export import ExportedProgram
+
+from triptych.data import Photo
+from triptych.export.description import description
+from triptych.export.forms import ExportSettings
+from triptych.export.graph import INPUT, recorded, without_remarks
+from triptych.export.onnx_model import onnx_bytes, onnx_model
+from triptych.export.smaller import in_half, network_in_bytes
+from triptych.recognizer import Recognizer
+from triptych.recognizer.knowledge import Knowledge
+from triptych.system.extras import extra
+from triptych.system.files import write_whole
+from triptych.system.outputs import check_output
+
+__all__ = ["Exported", "export"]
+
+_TOLERANCE = 1e-3  # of probabilities in single precision
+_CHECKED = 4  # photos
+_CALIBRATION = 128  # photos by which whole numbers are calibrated
+
+Pixels = UInt8[np.ndarray, "side side 3"]
+Run = Callable[[UInt8[np.ndarray, "B side side 3"]], Float[np.ndarray, "B N"]]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        file: its path.
+        size: in bytes.
+        difference: the largest, of any probability, from the recogniser's own for a few of its photos.
+        description: what the file says of itself; see ``triptych.export.description``.
+    """
+
+    file: str
+    size: int
+    difference: float
+    description: dict[str, str]
+
+
+def export(
+    recognizer: Recognizer,
+    path: str | PathLike[str],
+    settings: ExportSettings | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write a fitted recogniser as one model: network, levels, fusion, calibration and support.
+
+    Args:
+        recognizer: on the CPU.
+        path: the file; its ending is that of the format.
+        settings: format and precision; by default ONNX in single precision.
+        overwrite: replace a file of the same kind.
+
+    Raises:
+        ValueError: the method cannot be exported, or the model differs from the recogniser.
+        RuntimeError: the libraries of the extra are missing.
+        OSError: the file cannot be written.
+
+    >>> import numpy as np, tempfile
+    >>> from triptych import Recognizer
+    >>> from triptych.export import ExportSettings, export
+    >>> grey = [np.full((90, 90, 3), 60 * i, np.uint8) for i in range(4)]
+    >>> fitted = Recognizer("protonet-efficientnet-lite0").fit(grey, ["dark", "dark", "light", "light"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     export(fitted, f"{folder}/x.pt2", ExportSettings(format="torch")).description["classes"]
+    '["dark", "light"]'
+    """
+    settings = settings or ExportSettings()
+    check_output(Path(path), settings.kind, overwrite=overwrite)
+    known = recognizer.knowledge_
+    if (device := next(known.method.parameters()).device.type) != "cpu":
+        raise ValueError(f"the recogniser is on {device}; expected it on the CPU: Recognizer.load(FILE, device='cpu')")
+    photos = _photos(known, _CALIBRATION) if settings.precision == "int8" else []
+    told, program = description(recognizer, settings.precision), recorded(known)
+    data, run = (
+        _torch_program(program, told)
+        if settings.format == "torch"
+        else _onnx_model(program, known, told, settings.precision, photos)
+    )
+    difference = _difference(known, run)
+    if settings.precision == "32" and not difference <= _TOLERANCE:
+        raise ValueError(
+            f"method {known.method.name!r} cannot be exported (the model's probabilities differ by {difference:.2g})"
+        )
+    write_whole(path, data)
+    return Exported(str(path), len(data), difference, told)
+
+
+def _onnx_model(
+    program: ExportedProgram, known: Knowledge, told: Mapping[str, str], precision: str, photos: Sequence[Pixels]
+) -> tuple[bytes, Run]:
+    """The file, and what runs it."""
+    model = onnx_model(program, known)
+    if precision == "int8":
+        model = network_in_bytes(model, photos)
+    data = onnx_bytes(model if precision == "32" else in_half(model), told)
+    with extra("onnx", "export to ONNX needs onnxruntime, to check the model"):
+        import onnxruntime
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    return data, lambda images: session.run(["probabilities"], {INPUT: images})[0]
+
+
+def _torch_program(program: ExportedProgram, told: Mapping[str, str]) -> tuple[bytes, Run]:
+    """The file, and what runs it."""
+    held = io.BytesIO()
+    with without_remarks():
+        torch.export.save(program, held, extra_files={"triptych.json": json.dumps(told, ensure_ascii=False)})
+        held.seek(0)
+        again = torch.export.load(held).module()
+
+    @torch.no_grad()
+    def run(images: UInt8[np.ndarray, "B side side 3"]) -> Float[np.ndarray, "B N"]:
+        return again(torch.from_numpy(images))[0].numpy()
+
+    return held.getvalue(), run
+
+
+def _difference(known: Knowledge, run: Run) -> float:
+    """The largest difference of any probability, for photos together and for one alone."""
+    side = known.method.preprocess.side
+    noise = np.random.default_rng(1).integers(0, 256, (_CHECKED, side, side, 3), dtype=np.uint8)
+    images = np.stack([*_thumbnails(known, _CHECKED), *noise])
+    expected = known.probabilities(known.logits(known.compare([Photo("", one, "") for one in images])))
+    found = [run(images), np.concatenate([run(images[:1]), run(images[1:])])]
+    return float(max(np.abs(one - expected).max() for one in found))
+
+
+def _photos(known: Knowledge, most: int) -> list[Pixels]:
+    photos = _thumbnails(known, most)
+    if not photos:
+        raise ValueError(
+            "precision int8 is calibrated by the thumbnails of photos, and this recogniser keeps none; fit it with "
+            "thumbnails=True, or choose 32 or fp16"
+        )
+    return photos
+
+
+def _thumbnails(known: Knowledge, most: int) -> list[Pixels]:
+    """Photos that were learnt from, as far as they are kept: one of each class, then another."""
+    prepared = known.method.preprocess
+    deepest = max(len(one) for one in known.supports)
+    kept: list[Any] = [one.thumbnails[i] for i in range(deepest) for one in known.supports if i < len(one)]
+    chosen = [one for one in kept if one][:most]
+    return [prepared.pixels(Image.open(io.BytesIO(one))) for one in chosen]

@@ -1,0 +1,235 @@
+"""Exported models answer as the recogniser does, whatever the batch, and say what they are."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from commands import Command
+from photos import photo
+from registry import EACH, small_method_of
+from toys import Centred, small_method
+
+from triptych import Recognizer
+from triptych.data import Photo, Preprocessing
+from triptych.export import FORMATS, ExportSettings, export
+from triptych.export.description import FALSE_ALARMS
+from triptych.methods import METHODS, Method, SalientConfig, build_method
+from triptych.recognizer import plain_label
+from triptych.system.outputs import ONNX_MODEL, TORCH_PROGRAM
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+SHOTS = (3, 2, 3)  # of each class
+IMAGES = [photo(kind, number) for kind, shot in enumerate(SHOTS) for number in range(shot)]
+LABELS = [label for label, shot in zip(("apple", "päré", "fig"), SHOTS, strict=True) for _ in range(shot)]
+QUERIES = [photo(kind, 50 + number) for kind in range(3) for number in range(3)]
+# What cannot be recorded, and why; all others can.
+REFUSED = {
+    "deepemd-conv64f": "a linear program is solved",
+}
+
+
+def salient() -> Method:
+    torch.manual_seed(0)
+    config = SalientConfig(preprocessing=Preprocessing(side=64), query_patches=3, support_patches=2)
+    return build_method(config).eval()
+
+
+def fitted(method: Method, **settings: Any) -> Recognizer:
+    return Recognizer(method, **settings).fit(IMAGES, LABELS)
+
+
+def pixels(recognizer: Recognizer) -> np.ndarray:
+    return np.stack([recognizer.method_.preprocess.pixels(one) for one in QUERIES])
+
+
+def session(path: Path) -> Any:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def small() -> Recognizer:
+    return fitted(small_method_of("protonet-conv64f", shared=False))
+
+
+@pytest.fixture(scope="module")
+def model(small: Recognizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "shelf.onnx"
+    export(small, path)
+    return path
+
+
+def check(recognizer: Recognizer, path: Path) -> None:
+    """All that a model gives is what the recogniser answers."""
+    probabilities, contributions, known = session(path).run(None, {"images": pixels(recognizer)})
+    levels = recognizer.knowledge_.compare(as_photos(recognizer))
+    np.testing.assert_allclose(probabilities, recognizer.predict_proba(QUERIES), atol=1e-4)
+    expected = torch.stack(list(recognizer.fusion_.contributions(levels).values()), 1).detach().numpy()
+    np.testing.assert_allclose(contributions, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(known, recognizer.knowledge_.known_score(levels), rtol=1e-3, atol=1e-3)
+
+
+def test_a_model_gives_all_that_a_recogniser_answers(small: Recognizer, model: Path) -> None:
+    check(small, model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [small_method, salient])
+def test_methods_of_several_levels_too(method: Callable[[], Method], tmp_path: Path) -> None:
+    recognizer = fitted(method())
+    export(recognizer, tmp_path / "x.onnx")
+    check(recognizer, tmp_path / "x.onnx")
+
+
+def as_photos(recognizer: Recognizer) -> list[Any]:
+    return [Photo("", one, "") for one in pixels(recognizer)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_a_model_takes_any_number_of_photos(small: Recognizer, model: Path, count: int) -> None:
+    (found,) = session(model).run(["probabilities"], {"images": pixels(small)[:count]})
+    np.testing.assert_allclose(found, small.predict_proba(QUERIES[:count]), atol=1e-5)
+
+
+def test_a_model_says_what_it_is(small: Recognizer, model: Path) -> None:
+    told = session(model).get_modelmeta().custom_metadata_map
+    assert json.loads(told["classes"]) == ["apple", "fig", "päré"]
+    assert json.loads(told["levels"]) == list(small.method_.level_names)
+    assert json.loads(told["preprocessing"]) == {"side": 32, "fit": "squash", "interpolation": "bilinear"}
+    assert json.loads(told["unknown"])["0.05"] == small.knowledge_.threshold(0.05)
+    assert told["fingerprint"] == small.fingerprint()
+    assert list(json.loads(told["unknown"])) == [str(share) for share in FALSE_ALARMS]
+
+
+def test_a_model_tells_unknowns_as_the_recogniser_does(small: Recognizer, model: Path) -> None:
+    runs = session(model)
+    least = json.loads(runs.get_modelmeta().custom_metadata_map["unknown"])["0.2"]
+    strange = [photo(kind, 1) for kind in range(7, 12)]
+    images = np.stack([small.method_.preprocess.pixels(one) for one in [*QUERIES, *strange]])
+    (known,) = runs.run(["known_score"], {"images": images})
+    expected = small.predict([*QUERIES, *strange], unknown="none", false_alarm=0.2) == "none"
+    assert ((known < least) == expected).all()
+    assert expected.any()
+    assert not expected.all()
+
+
+@pytest.mark.slow
+def test_without_photos_left_out_there_is_no_score_of_unknowns(tmp_path: Path) -> None:
+    export(fitted(small_method(), calibrate=False), tmp_path / "x.onnx")
+    runs = session(tmp_path / "x.onnx")
+    assert [one.name for one in runs.get_outputs()] == ["probabilities", "contributions"]
+    assert json.loads(runs.get_modelmeta().custom_metadata_map["unknown"]) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["32", "fp16", "int8"])
+def test_the_default_method_is_exported_in_each_precision(tmp_path: Path, precision: str) -> None:
+    recognizer = fitted(salient())
+    written = export(recognizer, tmp_path / "x.onnx", ExportSettings(precision=precision))
+    (found,) = session(tmp_path / "x.onnx").run(["probabilities"], {"images": pixels(recognizer)})
+    wanted = recognizer.predict_proba(QUERIES)
+    assert np.abs(found - wanted).max() <= {"32": 1e-4, "fp16": 0.02, "int8": 0.5}[precision]
+    assert written.size == (tmp_path / "x.onnx").stat().st_size
+    assert written.description["precision"] == precision
+
+
+@pytest.mark.slow
+def test_smaller_models_are_smaller(small: Recognizer, model: Path, tmp_path: Path) -> None:
+    sizes = [model.stat().st_size]
+    for precision in ("fp16", "int8"):
+        export(small, tmp_path / "x.onnx", ExportSettings(precision=precision), overwrite=precision == "int8")
+        sizes.append((tmp_path / "x.onnx").stat().st_size)
+    assert sizes[1] < 0.55 * sizes[0]
+    assert sizes[2] < sizes[1]
+
+
+@pytest.mark.slow
+def test_a_torch_program_answers_alike(small: Recognizer, tmp_path: Path) -> None:
+    export(small, tmp_path / "shelf.pt2", ExportSettings(format="torch"))
+    told = {"triptych.json": ""}
+    program = torch.export.load(tmp_path / "shelf.pt2", extra_files=told).module()
+    for count in (1, 5):
+        with torch.no_grad():
+            found = program(torch.from_numpy(pixels(small)[:count]))[0].numpy()
+        np.testing.assert_allclose(found, small.predict_proba(QUERIES[:count]), atol=1e-5)
+    assert json.loads(json.loads(told["triptych.json"])["classes"]) == [plain_label(one) for one in small.classes_]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EACH)
+def test_each_registered_method_is_exported_or_refused_in_one_sentence(name: str, tmp_path: Path) -> None:
+    method = small_method_of(name, shared=False)
+    if method.transductive:
+        pytest.skip("a recogniser refuses it")
+    recognizer = fitted(method, calibrate=False)
+    if name in REFUSED:
+        with pytest.raises(ValueError, match="cannot be exported") as refused:
+            export(recognizer, tmp_path / "x.onnx")
+        assert "\n" not in str(refused.value)
+        assert not list(tmp_path.iterdir())
+        return
+    export(recognizer, tmp_path / "x.onnx")
+    (found,) = session(tmp_path / "x.onnx").run(["probabilities"], {"images": pixels(recognizer)})
+    np.testing.assert_allclose(found, recognizer.predict_proba(QUERIES), atol=1e-3)
+
+
+@pytest.mark.slow
+def test_classes_that_depend_on_each_other_are_exported(tmp_path: Path) -> None:
+    recognizer = fitted(Centred())
+    export(recognizer, tmp_path / "x.onnx")
+    (found,) = session(tmp_path / "x.onnx").run(["probabilities"], {"images": pixels(recognizer)})
+    np.testing.assert_allclose(found, recognizer.predict_proba(QUERIES), atol=1e-4)
+
+
+def test_photos_of_many_shapes_are_refused(tmp_path: Path) -> None:
+    config = replace(METHODS["protonet-conv64f"], preprocessing=Preprocessing(side=32, fit="keep"))
+    with pytest.raises(ValueError, match="'mml' keeps the shape of photos; export is for methods that take photos of"):
+        export(fitted(build_method(config)), tmp_path / "x.onnx")
+
+
+def test_whole_numbers_need_photos(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="this recogniser keeps none; fit it with thumbnails=True"):
+        export(fitted(small_method_of("protonet-conv64f"), thumbnails=False), tmp_path / "x.onnx", ExportSettings(precision="int8"))
+
+
+def test_a_torch_program_has_one_precision() -> None:
+    with pytest.raises(ValueError, match="precision fp16 is for the format onnx; a torch program has precision 32"):
+        ExportSettings(format="torch", precision="fp16")
+    with pytest.raises(ValueError, match="format must be one of onnx, torch, got 'tflite'"):
+        ExportSettings(format="tflite")
+
+
+@pytest.mark.slow
+def test_the_command(small: Recognizer, tmp_path: Path, command: Command) -> None:
+    small.save(tmp_path / "shelf.triptych")
+    ended = command("export", tmp_path / "shelf.triptych", "--format", "onnx", "-o", tmp_path / "shelf.onnx", "--json")
+    assert ended.code == 0
+    assert ended.json["classes"] == 3
+    assert ended.json["difference"] < 1e-4
+    assert ended.json["bytes"] == (tmp_path / "shelf.onnx").stat().st_size
+    again = command("export", tmp_path / "shelf.triptych", "-o", tmp_path / "shelf.onnx")
+    assert (again.code, again.err.count("\n")) == (2, 1)
+    assert "exists already; replace it with --overwrite" in again.err
+    ended = command("export", tmp_path / "shelf.triptych", "--format", "torch", "-o", tmp_path / "shelf.pt2")
+    assert ended.code == 0
+    assert "shelf.pt2: 3 classes" in ended.out
+    assert ONNX_MODEL.wrote(tmp_path / "shelf.onnx")
+    assert TORCH_PROGRAM.wrote(tmp_path / "shelf.pt2")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_no_file_of_another_kind_is_replaced(format: str, tmp_path: Path, command: Command) -> None:
+    ending = next(iter(FORMATS[format].beginnings))
+    other = tmp_path / f"other{ending}"
+    other.write_bytes(b"PK\x03\x04 somebody else's")
+    ended = command("export", tmp_path / "x.triptych", "--format", format, "-o", other, "--overwrite")
+    assert ended.code == 2
+    assert "that triptych wrote" in ended.err
+    assert other.read_bytes() == b"PK\x03\x04 somebody else's"
+    ended = command("export", tmp_path / "x.triptych", "--format", format, "-o", tmp_path / "x.jpg")
+    assert (ended.code, f"expected a name that ends in {ending}" in ended.err) == (2, True)
