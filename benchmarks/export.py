@@ -177,6 +177,8 @@ def measured(folder: Path, method: str, given: argparse.Namespace, first: bool, 
     images = np.stack([one for one, _ in pixels])
     files = {}
     for name, settings in MODELS.items():
+        if given.only == "speed" and settings.format == "torch":
+            continue
         files[name] = place / f"{name}{next(iter(settings.kind.beginnings))}"
         export(recognizer, files[name], settings, overwrite=True)
     told: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 import json
 
-import triptych
+from triptych import __version__
 from triptych.recognizer import Recognizer, plain_label
 
 __all__ = ["FALSE_ALARMS", "description"]
@@ -38,6 +38,6 @@ def description(recognizer: Recognizer, precision: str) -> dict[str, str]:
         "method": known.method.name,
         "precision": precision,
         "fingerprint": recognizer.fingerprint(),
-        "triptych": triptych.__version__,
+        "triptych": __version__,
     }
     return {name: json.dumps(value, ensure_ascii=False) for name, value in told.items()} | words
