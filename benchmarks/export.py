@@ -170,8 +170,11 @@ def in_turns(contenders: dict[str, Run], image: np.ndarray, runs: int) -> dict[s
 def measured(folder: Path, method: str, given: argparse.Namespace, first: bool, place: Path) -> dict[str, Any]:
     """A recogniser of a folder, and its models."""
     learnt, labels, rest, truth = split(folder, given.classes, given.shot, given.asked)
-    recognizer = Recognizer(method).fit(learnt, labels)
-    recognizer.save(place / "shelf.triptych")
+    place = place / f"{folder.name}-{method}"
+    place.mkdir(parents=True, exist_ok=True)
+    if not (place / "shelf.triptych").is_file():
+        Recognizer(method).fit(learnt, labels).save(place / "shelf.triptych")
+    recognizer = Recognizer.load(place / "shelf.triptych")
     read = zip(read_photos(rest, recognizer.method_.preprocess), truth, strict=True)
     pixels = [(one.pixels, own) for one, own in read if isinstance(one, Photo)]
     images = np.stack([one for one, _ in pixels])
@@ -180,7 +183,8 @@ def measured(folder: Path, method: str, given: argparse.Namespace, first: bool, 
         if given.only == "speed" and settings.format == "torch":
             continue
         files[name] = place / f"{name}{next(iter(settings.kind.beginnings))}"
-        export(recognizer, files[name], settings, overwrite=True)
+        if not files[name].is_file():
+            export(recognizer, files[name], settings)
     told: dict[str, Any] = {
         "classes": len(recognizer.classes_),
         "photos learnt from": len(learnt),
@@ -203,8 +207,9 @@ def main() -> None:
     parser.add_argument("--asked", type=int, default=200, help="photos of a folder that are asked")
     parser.add_argument("--runs", type=int, default=60, help="of each figure of speed")
     parser.add_argument("--only", choices=["speed"])
+    parser.add_argument("--models", type=Path, help="keep recognisers and models here, and use those that are there")
     parser.add_argument("--part", default="native", help="where in the record the figures go")
-    parser.add_argument("--json", type=Path, help="the record; other parts stay as they are")
+    parser.add_argument("--json", type=Path, help="the record; what is not measured now stays as it is")
     given = parser.parse_args()
     folders = given.folders[:1] if given.only == "speed" else given.folders
     result: dict[str, Any] = {
@@ -213,14 +218,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         for method in given.methods:
             result[method] = {
-                folder.name: measured(folder, method, given, number == 0, Path(place))
+                folder.name: measured(folder, method, given, number == 0, given.models or Path(place))
                 for number, folder in enumerate(folders)
             }
             print(json.dumps({method: result[method]}, indent=1), flush=True)
     print(processor_line(result["machine"]))
     if given.json:
         before = json.loads(given.json.read_text()) if given.json.is_file() else {}
-        given.json.write_text(json.dumps({**before, given.part: result}, indent=1) + "\n")
+        earlier = before.get(given.part, {})
+        joined = {name: {**earlier.get(name, {}), **one} for name, one in result.items()}
+        given.json.write_text(json.dumps({**before, given.part: {**earlier, **joined}}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A fitted recogniser as one graph, for any number of photos at once."""
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ __all__ = ["INPUT", "Answers", "output_names", "recorded", "refused", "without_r
 
 INPUT = "images"
 _MOST = 1 << 16  # photos at once
+_TRANSLATING = re.compile(r"translating node .*?target=torch\.ops\.aten\._?(\w+)", re.DOTALL)
 
 
 class Answers(nn.Module):
@@ -76,11 +78,21 @@ def recorded(known: Knowledge) -> ExportedProgram:
 
 def refused(known: Knowledge, error: Exception) -> ValueError:
     """Why a method cannot be exported, in one sentence."""
-    lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
-    reason = lines[0] if lines else type(error).__name__
+    reason = _reason(str(error.__cause__ or error))
     return ValueError(
-        f"method {known.method.name!r} cannot be exported ({reason:.200}); mml-efficientnet-lite0 and mml-conv64f can"
+        f"method {known.method.name!r} cannot be exported ({reason}); expected one such as mml-efficientnet-lite0 or "
+        "mml-conv64f"
     )
+
+
+def _reason(message: str) -> str:
+    """What PyTorch says of it at length, in a few words."""
+    if lacking := _TRANSLATING.search(message):
+        return f"ONNX lacks its operation {lacking[1]}"
+    if "Constraints violated" in message or "specialized" in message:
+        return "its computation depends on how many photos come together"
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return f"{lines[0]:.200}" if lines else "PyTorch cannot record it"
 
 
 @contextmanager

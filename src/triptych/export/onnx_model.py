@@ -27,7 +27,7 @@ def onnx_model(program: ExportedProgram, known: Knowledge) -> "onnx.ModelProto":
         ValueError: the method has an operation that ONNX lacks, or the model is larger than a file of ONNX may be.
     """
     with extra("onnx", "export to ONNX needs onnx and onnxscript"):
-        from triptych.export.cholesky import TRANSLATIONS
+        from triptych.export.operations import TRANSLATIONS
     try:
         with without_remarks(), torch.no_grad():
             translated = torch.onnx.export(

@@ -1,4 +1,4 @@
-"""Cholesky's decomposition in ONNX, which has no operator for it: one column after the other."""
+"""Operations of PyTorch that ONNX has no operator for: Cholesky's decomposition and Euclidean distances."""
 
 # mypy: ignore-errors
 from typing import Any
@@ -13,7 +13,7 @@ _INT32 = 6  # ONNX's number of the type
 
 
 @script()
-def _lower(matrix: DOUBLE[...]) -> DOUBLE[...]:
+def _lower(matrix: DOUBLE[...]) -> DOUBLE[...]:  # one column after the other
     count = op.Squeeze(op.Shape(matrix, start=-1))
     rows = op.Range(0, count, 1)
     root = op.Sub(matrix, matrix)
@@ -40,8 +40,17 @@ def _cholesky_ex(matrix: Any, upper: bool = False, check_errors: bool = False) -
     return root, op.Cast(failed, to=_INT32)
 
 
+def _distances(x: Any, y: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
+    """Euclidean distances between the rows of two matrices."""
+    if p != 2:
+        raise NotImplementedError(f"distances of order {p}")
+    differences = op.Sub(op.Unsqueeze(x, op.Constant(value_ints=[-2])), op.Unsqueeze(y, op.Constant(value_ints=[-3])))
+    return op.Sqrt(op.ReduceSumSquare(differences, op.Constant(value_ints=[-1]), keepdims=0))
+
+
 # PyTorch's operation -> how it is written in ONNX.
 TRANSLATIONS: dict[Any, Any] = {
     torch.ops.aten.linalg_cholesky.default: _cholesky,
     torch.ops.aten.linalg_cholesky_ex.default: _cholesky_ex,
+    torch.ops.aten._cdist_forward.default: _distances,
 }
