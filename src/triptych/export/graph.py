@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from triptych.recognizer.knowledge import Knowledge
+from triptych.recognizer import Knowledge
 
 __all__ = ["INPUT", "Answers", "output_names", "recorded", "refused", "without_remarks"]
 

@@ -7,7 +7,7 @@ import torch
 from torch.export import ExportedProgram
 
 from triptych.export.graph import INPUT, output_names, refused, without_remarks
-from triptych.recognizer.knowledge import Knowledge
+from triptych.recognizer import Knowledge
 from triptych.system.extras import extra
 
 if TYPE_CHECKING:

@@ -20,8 +20,7 @@ from triptych.export.forms import ExportSettings
 from triptych.export.graph import INPUT, recorded, without_remarks
 from triptych.export.onnx_model import onnx_bytes, onnx_model
 from triptych.export.smaller import in_half, network_in_bytes
-from triptych.recognizer import Recognizer
-from triptych.recognizer.knowledge import Knowledge
+from triptych.recognizer import Knowledge, Recognizer
 from triptych.system.extras import extra
 from triptych.system.files import write_whole
 from triptych.system.outputs import check_output

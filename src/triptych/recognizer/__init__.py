@@ -6,7 +6,7 @@ from triptych.recognizer.calibration import Calibration, fusion_from
 from triptych.recognizer.changes import changing
 from triptych.recognizer.estimator import Recognizer
 from triptych.recognizer.file import plain_label
-from triptych.recognizer.knowledge import check_inductive
+from triptych.recognizer.knowledge import Knowledge, check_inductive
 from triptych.recognizer.leaving_out import even_shares, leave_one_out
 from triptych.recognizer.sets import fewest_left_out
 
@@ -14,6 +14,7 @@ __all__ = [
     "QUERY_BATCH",
     "Answer",
     "Calibration",
+    "Knowledge",
     "Recognizer",
     "assembled",
     "changing",
