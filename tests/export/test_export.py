@@ -134,25 +134,34 @@ def test_without_photos_left_out_there_is_no_score_of_unknowns(tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["32", "fp16", "int8"])
-def test_the_default_method_is_exported_in_each_precision(tmp_path: Path, precision: str) -> None:
+@pytest.mark.parametrize(("precision", "most"), [("32", 1e-4), ("fp16", 0.02)])
+def test_the_default_method_is_exported_in_floats(tmp_path: Path, precision: str, most: float) -> None:
     recognizer = fitted(salient())
     written = export(recognizer, tmp_path / "x.onnx", ExportSettings(precision=precision))
     (found,) = session(tmp_path / "x.onnx").run(["probabilities"], {"images": pixels(recognizer)})
-    wanted = recognizer.predict_proba(QUERIES)
-    assert np.abs(found - wanted).max() <= {"32": 1e-4, "fp16": 0.02, "int8": 0.5}[precision]
+    assert np.abs(found - recognizer.predict_proba(QUERIES)).max() <= most
     assert written.size == (tmp_path / "x.onnx").stat().st_size
     assert written.description["precision"] == precision
 
 
 @pytest.mark.slow
-def test_smaller_models_are_smaller(small: Recognizer, model: Path, tmp_path: Path) -> None:
-    sizes = [model.stat().st_size]
-    for precision in ("fp16", "int8"):
-        export(small, tmp_path / "x.onnx", ExportSettings(precision=precision), overwrite=precision == "int8")
-        sizes.append((tmp_path / "x.onnx").stat().st_size)
-    assert sizes[1] < 0.55 * sizes[0]
-    assert sizes[2] < sizes[1]
+def test_the_network_of_the_default_method_is_exported_in_bytes(tmp_path: Path) -> None:
+    """Random weights bear no rounding: what it costs, ``benchmarks/export.py`` measures on the true ones."""
+    onnx = pytest.importorskip("onnx")
+    recognizer = fitted(salient())
+    export(recognizer, tmp_path / "x.onnx", ExportSettings(precision="int8"))
+    (found,) = session(tmp_path / "x.onnx").run(["probabilities"], {"images": pixels(recognizer)})
+    np.testing.assert_allclose(found.sum(1), 1.0, atol=1e-5)
+    stored = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load(tmp_path / "x.onnx").graph.initializer}
+    of_network = sum(one.numel() for one in recognizer.method_.backbone.parameters())
+    assert sum(one.size for one in stored.values() if one.dtype == np.int8) > 0.8 * of_network
+
+
+@pytest.mark.slow
+def test_half_precision_halves_the_file(small: Recognizer, model: Path, tmp_path: Path) -> None:
+    written = export(small, tmp_path / "x.onnx", ExportSettings(precision="fp16"))
+    assert written.size < 0.55 * model.stat().st_size
+    assert written.difference < 0.01
 
 
 @pytest.mark.slow
