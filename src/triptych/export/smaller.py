@@ -96,7 +96,7 @@ def _of_network(model: "onnx.ModelProto") -> list[str]:
     """The names of the network's nodes that are turned into whole numbers.
 
     All but its first and last convolution: the first sees pixels, and the last gives the descriptors whose lengths
-    decide what counts. With these two, twice as many answers changed.
+    decide what counts. With these two, four points of accuracy were lost (benchmarks/LOG.md).
     """
     nodes = model.graph.node
     first, *_, last = (number for number, node in enumerate(nodes) if node.op_type == "Conv")
