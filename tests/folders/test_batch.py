@@ -112,7 +112,8 @@ def test_a_column_of_parquet_has_the_type_of_its_labels(
         [photo(kind, i) for kind in range(2) for i in range(2)], np.repeat(labels, 2).tolist()
     )
     predict_folder(recognizer, tmp_path / "photos", tmp_path / "x.parquet", unknown, false_alarm=0.1)
-    assert pd.read_parquet(tmp_path / "x.parquet")["label"].dtype == kind
+    table = pd.read_parquet(tmp_path / "x.parquet")
+    assert table["label"].dtype == table["nearest"].dtype == kind
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -233,10 +234,22 @@ def test_unknowns_are_counted(recognizer: Recognizer, tmp_path: Path, shelf: Pat
     ended = command(*asked)
     assert ended.code == 0, ended.err
     assert "2 photos, 1 none, 0 unreadable" in ended.out
-    assert [json.loads(line)["label"] for line in (tmp_path / "answers.jsonl").read_text().splitlines()] == [
-        "a",
-        "none",
-    ]
+    known, strange = map(json.loads, (tmp_path / "answers.jsonl").read_text().splitlines())
+    assert (known["label"], known["nearest"], strange["label"]) == ("a", "a", "none")
+    assert strange["nearest"] in recognizer.classes_
+
+
+def test_an_unknown_has_a_nearest_class_and_its_probability(
+    recognizer: Recognizer, tmp_path: Path, shelf: Path, command: Command
+) -> None:
+    strange = tmp_path / "strange.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)).save(strange)
+    (nearest,), (each,) = recognizer.predict([strange]), recognizer.predict_proba([strange])
+    asked = ("predict", shelf, strange, "--unknown", "none of these", "--false-alarm", 0.1)
+    assert f": none of these (most like {nearest}, {each.max():.1%})" in command(*asked).out
+    told = command(*asked, "--json").json[0]
+    assert (told["label"], told["nearest"]) == ("none of these", nearest)
+    assert told["probability"] == told["probabilities"][nearest]
 
 
 def test_names_that_are_no_text_are_shown_as_they_can_be(recognizer: Recognizer, tmp_path: Path) -> None:

@@ -172,11 +172,13 @@ def _tell(model: Any, answer: Any, coverage: float | None, as_json: bool) -> dic
         return {"image": answer.image, "error": answer.error}
     if not as_json:
         among = "" if coverage is None else f"; {coverage:.4g} coverage: {', '.join(map(str, answer.prediction_set))}"
-        say(f"{answer.image}: {answer.label} ({answer.probability:.1%}){among}")
+        nearest = "" if answer.label == answer.nearest else f"most like {answer.nearest}, "
+        say(f"{answer.image}: {answer.label} ({nearest}{answer.probability:.1%}){among}")
     told = {
         "image": answer.image,
         "label": answer.label,
         "probability": answer.probability,
+        "nearest": answer.nearest,
         "probabilities": {str(label): float(p) for label, p in zip(model.classes_, answer.probabilities, strict=True)},
     }
     if coverage is not None:

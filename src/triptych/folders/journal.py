@@ -25,7 +25,7 @@ def header_of(
         listing.update(os.fsencode(name) + b"\0")
     return {
         "format": "triptych-answers",
-        "version": 1,
+        "version": 2,
         "recognizer": recognizer.fingerprint(),
         "photos": len(photos),
         "listing": listing.hexdigest(),
@@ -106,6 +106,7 @@ def _row(name: str, answer: Answer, folder: Path, coverage: float | None) -> Row
         "image": _text(name),
         "label": plain_label(answer.label) if read else None,
         "probability": answer.probability if read else None,
+        "nearest": plain_label(answer.nearest) if read else None,
         "in_support": answer.in_support if read else None,
         "error": None if answer.error is None else _text(answer.error.removeprefix(f"{printable(folder / name)}: ")),
         **sets,

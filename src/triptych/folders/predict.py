@@ -56,8 +56,9 @@ def predict_folder(
     """Recognise all photos of a folder and its sub-folders; of all of them, memory holds the names alone.
 
     The file gets a row per photo, in the order of their names, with the columns image (its path in the folder),
-    label, probability, in_support (it is one of the photos that were learnt from), error (why it cannot be read) and,
-    with ``coverage``, prediction_set (see ``Recognizer.predict_sets``). Files that are no images by their first bytes
+    label, probability (of the class in nearest), nearest (the most probable class, also where the label is
+    ``unknown``), in_support (it is one of the photos that were learnt from), error (why it cannot be read) and, with
+    ``coverage``, prediction_set (see ``Recognizer.predict_sets``). Files that are no images by their first bytes
     get none. The file appears when it is complete. Until then the answers are in ``NAME.partial`` beside it: called
     again with the same arguments, the function goes on from there, and ends with the file of a run that was never
     interrupted.

@@ -11,7 +11,7 @@ __all__ = ["COLUMNS", "SET", "WRITERS", "Row"]
 
 Row = dict[str, Any]
 
-COLUMNS = ("image", "label", "probability", "in_support", "error")
+COLUMNS = ("image", "label", "probability", "nearest", "in_support", "error")
 SET = "prediction_set"  # one more column, where sets were asked for: a list, which CSV holds as JSON
 
 _CHUNK = 10_000  # rows of a Parquet row group, held at a time
@@ -39,7 +39,7 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any], s
     kinds = {type(label) for label in labels}
     numbers = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
     kind = numbers.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
-    types = (pa.string(), kind, pa.float64(), pa.bool_(), pa.string())
+    types = (pa.string(), kind, pa.float64(), kind, pa.bool_(), pa.string())
     schema = pa.schema([*zip(COLUMNS, types, strict=True), *([(SET, pa.list_(kind))] if sets else [])])
     with pq.ParquetWriter(file, schema) as writer:
         for chunk in _chunks(rows):
@@ -51,8 +51,8 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any], s
 def _as_text(row: Row) -> Row:
     """A row whose labels are text."""
     likely = row.get(SET)
-    label = None if row["label"] is None else str(row["label"])
-    return {**row, "label": label, SET: None if likely is None else [str(one) for one in likely]}
+    named = {name: None if row[name] is None else str(row[name]) for name in ("label", "nearest")}
+    return {**row, **named, SET: None if likely is None else [str(one) for one in likely]}
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -33,6 +33,8 @@ class Answer:
         label: the most probable class, or what the caller calls an unknown; None if the photo cannot be read.
         probability: of the most probable class.
         probabilities: (N,) of each class in ``classes_``.
+        nearest: the most probable class, also where ``label`` is what the caller calls an unknown; None if the photo
+            cannot be read.
         in_support: it is one of the photos that were learnt from, so that its answer proves nothing.
         error: why it cannot be read, or None.
         prediction_set: the classes among which the true one is as often as was asked, the most probable first; None
@@ -43,6 +45,7 @@ class Answer:
     label: Any
     probability: float
     probabilities: Float[np.ndarray, " N"]
+    nearest: Any = None
     in_support: bool = False
     error: str | None = None
     prediction_set: tuple[Any, ...] | None = None
@@ -238,21 +241,24 @@ def _answers(
 ) -> Iterator[Answer]:
     ids = {photo for support in known.supports for photo in support.ids}
     for photos in _in_batches(read_photos(images, known.method.preprocess)):
-        rows = iter(_batch(known, [photo for photo in photos if isinstance(photo, Photo)], unknown, least, most))
+        rows = iter(_batch(known, [photo for photo in photos if isinstance(photo, Photo)], least, most))
         for photo in photos:
             if isinstance(photo, Unreadable):
                 yield Answer(photo.name, None, np.nan, np.full(len(known.order), np.nan), error=photo.error)
                 continue
-            label, probabilities, likely = next(rows)
+            is_known, probabilities, likely = next(rows)
+            best = int(probabilities.argmax())
+            nearest, probability = known.order[best], float(probabilities[best])
+            label = nearest if is_known else unknown
             yield Answer(
-                photo.name, label, float(probabilities.max()), probabilities, photo.id in ids, prediction_set=likely
+                photo.name, label, probability, probabilities, nearest, photo.id in ids, prediction_set=likely
             )
 
 
 def _batch(
-    known: Knowledge, photos: Sequence[Photo], unknown: Any, least: float | None, most: float | None
-) -> Iterator[tuple[Any, Float[np.ndarray, " N"], tuple[Any, ...] | None]]:
-    """Label, probabilities and set of each photo of a batch."""
+    known: Knowledge, photos: Sequence[Photo], least: float | None, most: float | None
+) -> Iterator[tuple[bool, Float[np.ndarray, " N"], tuple[Any, ...] | None]]:
+    """Of each photo of a batch, whether it is of a known class, its probabilities and its set."""
     if not photos:
         return
     levels = known.compare(photos)
@@ -260,7 +266,7 @@ def _batch(
     scores = [np.inf] * len(photos) if least is None else known.known_score(levels).tolist()
     sets = [None] * len(photos) if most is None else _sets(known, probabilities, most)
     for own, score, likely in zip(probabilities, scores, sets, strict=True):
-        yield known.order[int(own.argmax())] if least is None or score >= least else unknown, own, likely
+        yield least is None or score >= least, own, likely
 
 
 def _readable(photo: Photo | Unreadable) -> Photo:
