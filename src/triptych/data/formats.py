@@ -9,6 +9,8 @@ from io import BufferedIOBase
 
 from PIL import Image, features
 
+from triptych.system.extras import how_to_install
+
 __all__ = ["FIRST_BYTES", "FORMATS", "MissingDecoderError", "image_format", "open_format"]
 
 FIRST_BYTES = 64  # that ``image_format`` looks at
@@ -93,7 +95,7 @@ def open_format(file: BufferedIOBase, name: str) -> Image.Image:
     try:
         opener = getattr(import_module(module), plugin)
     except ImportError as error:
-        raise MissingDecoderError(f"{name}, which needs a further library; pip install 'triptych[heic]'") from error
+        raise MissingDecoderError(f"{name}, which needs a further library; {how_to_install('heic')}") from error
     return opener(file)
 
 

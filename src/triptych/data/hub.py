@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub (extra: ``pip install 'triptych[hub]'``)."""
+"""Data sets of the Hugging Face hub (extra ``hub``)."""
 
 from collections.abc import Mapping
 from os.path import isdir

@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["extra"]
+__all__ = ["extra", "how_to_install"]
+
+
+def how_to_install(name: str) -> str:
+    """What installs an extra of the package: from a clone of the repository, and from a package index.
+
+    >>> from triptych.system.extras import how_to_install
+    >>> how_to_install("plot")
+    "pip install '.[plot]' in a clone of triptych, else pip install 'triptych[plot]'"
+    """
+    return f"pip install '.[{name}]' in a clone of triptych, else pip install 'triptych[{name}]'"
 
 
 @contextmanager
@@ -21,9 +31,9 @@ def extra(name: str, purpose: str) -> Iterator[None]:
     >>> with extra("plot", "drawing needs matplotlib"):
     ...     import no_such_library
     Traceback (most recent call last):
-    RuntimeError: drawing needs matplotlib (No module named 'no_such_library'): pip install 'triptych[plot]'
+    RuntimeError: drawing needs matplotlib (No module named 'no_such_library'): pip install '.[plot]' in a clone ...
     """
     try:
         yield
     except ImportError as error:
-        raise RuntimeError(f"{purpose} ({error}): pip install 'triptych[{name}]'") from error
+        raise RuntimeError(f"{purpose} ({error}): {how_to_install(name)}") from error

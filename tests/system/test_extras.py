@@ -1,0 +1,51 @@
+"""Extras: what a message advises works, and every list of them is that of pyproject.toml."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from triptych.system.extras import extra, how_to_install
+
+ROOT = Path(__file__).parents[2]
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+FOR_USERS = set(EXTRAS) - {"dev"}
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+
+
+def texts() -> dict[Path, str]:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), *SOURCES]
+    return {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in pages}
+
+
+def test_what_is_missing_is_installed_from_a_clone_or_from_an_index() -> None:
+    with pytest.raises(RuntimeError) as raised, extra("plot", "drawing needs matplotlib"):
+        import no_such_library  # noqa: F401
+    assert "pip install '.[plot]' in a clone" in str(raised.value)
+    assert "pip install 'triptych[plot]'" in str(raised.value)
+
+
+def test_one_place_says_how_extras_are_installed() -> None:
+    elsewhere = {path: text for path, text in texts().items() if path.name != "extras.py"}
+    assert [str(path) for path, text in elsewhere.items() if "triptych[" in text] == []
+
+
+def test_only_extras_that_there_are_are_named() -> None:
+    for path, text in texts().items():
+        advised = set(re.findall(r"pip install '\.\[(\w+)\]'", text))
+        used = set(re.findall(r"(?:\bextra|how_to_install)\([\"'](\w+)", text))
+        assert advised | used <= set(EXTRAS), path
+
+
+def test_the_quickstart_lists_them_all() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| .* \| `pip install '\.\[(\w+)\]'` \|$", texts()[Path("docs/quickstart.md")], re.M
+    )
+    assert sorted(rows) == sorted((name, name) for name in FOR_USERS)
+
+
+def test_who_develops_has_them_all() -> None:
+    (own,) = [one for one in EXTRAS["dev"] if one.startswith("triptych[")]
+    assert set(own.removeprefix("triptych[").removesuffix("]").split(",")) == FOR_USERS
+    assert how_to_install("dev").startswith("pip install '.[dev]'")
