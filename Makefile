@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo test test-all test-slow test-web docs lint check format clean
 
 demo: $(INSTALLED)
-	$(BIN)/triptych demo
+	$(BIN)/triptych demo --overwrite
 
 # The whole contract with small sizes; `test-all` adds what takes long.
 test: $(INSTALLED)

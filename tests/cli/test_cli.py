@@ -148,7 +148,7 @@ def test_what_is_no_text_does_not_reach_the_terminal(command: Command, tmp_path:
 
 
 @pytest.mark.slow
-def test_demo_recognises_the_shipped_photos_and_replaces_its_page(command: Command, tmp_path: Path) -> None:
+def test_demo_recognises_the_shipped_photos_on_a_page(command: Command, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     ended = command("demo", "--json", "--shot", 5, "-o", page)
     assert ended.code == 0
@@ -162,6 +162,14 @@ def test_demo_recognises_the_shipped_photos_and_replaces_its_page(command: Comma
     assert f"{summary['right']} of 64 photos recognised" in text
     assert 'src="http' not in text
     check_output(page, PAGE, overwrite=True)  # as the next run asks
+
+
+def test_demo_replaces_its_page_on_demand_alone(command: Command, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("<!doctype html>\n<title>Triptych demonstration</title>")
+    ended = command("demo", "-o", page)
+    assert (ended.code, ended.out) == (2, "")
+    assert "page.html: exists already; replace it with --overwrite" in ended.err
 
 
 def test_evaluate_prints_one_json_record_and_writes_it(command: Command, folder: Path, tmp_path: Path) -> None:

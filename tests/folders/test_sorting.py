@@ -182,7 +182,7 @@ def test_the_command_reports_and_exits_with_1(
     assert f"{incoming / 'broken.jpg'}: damaged image" in ended.err
     (incoming / "broken.jpg").unlink()
     shutil.rmtree(tmp_path / "sorted" / UNREADABLE)
-    ended = command("sort", file, incoming, tmp_path / "sorted", "--unknown", "none", "--json")
+    ended = command("sort", file, incoming, "-o", tmp_path / "sorted", "--unknown", "none", "--json")
     assert ended.code == 0
     assert ended.json["copied"] + ended.json["already_there"] == 5
     for options, message in ((("--false-alarm", 0.1), "expected --unknown beside it"), (("--unknown", ""), "is empty")):
@@ -190,6 +190,10 @@ def test_the_command_reports_and_exits_with_1(
         assert (ended.code, ended.out) == (2, "")
         assert message in ended.err
         assert not (tmp_path / "other").exists()
+    for places, message in (((), "expected a folder for the copies: OUT_DIR"), (("a", "-o", "b"), "got a and --out b")):
+        ended = command("sort", file, incoming, *places)
+        assert (ended.code, ended.out) == (2, "")
+        assert message in ended.err
     for out, message in ((incoming, "expected another folder"), (tmp_path / "x", "nowhere: no such folder")):
         ended = command("sort", file, tmp_path / "nowhere" if message.startswith("nowhere") else incoming, out)
         assert (ended.code, ended.out) == (2, "")

@@ -133,7 +133,8 @@ def show(
     file: RecognizerFile,
     photos: Annotated[bool, typer.Option("--photos", help="List the photos too: id and file name.")] = False,
     page: Annotated[
-        Path | None, typer.Option("--html", help="Write a page of thumbnails with names and ids.", metavar="PAGE")
+        Path | None,
+        typer.Option("--out", "-o", "--html", help="Write a page of thumbnails with names and ids.", metavar="PAGE"),
     ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -159,6 +160,8 @@ def show(
         say(f"{len(one['photos']):6}  {one['label']}")
         for photo in one["photos"] if photos else []:
             say(f"        {photo['id'][:12]}  {photo['name']}")
+    if page is not None:
+        say(f"Page: {page}")
     return None
 
 

@@ -33,17 +33,16 @@ _FALSE_ALARM = 0.05  # as in Recognizer.predict
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write; an earlier page is replaced.")] = Path(
-        "triptych-demo.html"
-    ),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("triptych-demo.html"),
     shot: Annotated[
         int, typer.Option(help="Support images of each class, of 13 shipped ones.", callback=checked(whole(1, 12)))
     ] = 5,
     method: Method = DEFAULT,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Recognise the shipped sample photos and write a page with the answers."""
-    check_output(out, PAGE, [Path(method)], overwrite=True)
+    check_output(out, PAGE, [Path(method)], overwrite)
     from triptych.reports import demo as run_demo
 
     result = run_demo(out, shot, method)
@@ -102,14 +101,17 @@ def predict(
 def sort(
     recognizer: RecognizerFile,
     photos: Annotated[Path, typer.Argument(help="The folder of photos to sort.", metavar="DIR")],
-    out: Annotated[Path, typer.Argument(help="Gets a folder per class, with copies.", metavar="OUT_DIR")],
+    place: Annotated[
+        Path | None, typer.Argument(help="Gets a folder per class, with copies.", metavar="OUT_DIR")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="In place of OUT_DIR.", metavar="OUT_DIR")] = None,
     unknown: Unknown = None,
     false_alarm: FalseAlarm = None,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Copy photos into folders by what they are recognised as; nothing is overwritten."""
-    share = _share(unknown, false_alarm)
+    share, out = _share(unknown, false_alarm), _one_place(place, out)
     from triptych.folders import beside_photos, sort_photos
     from triptych.recognizer import Recognizer
     from triptych.system.devices import usable_device
@@ -139,6 +141,15 @@ def _share(unknown: str | None, false_alarm: float | None) -> float:
             f"--false-alarm {false_alarm}: expected --unknown beside it; it says what to call unknown photos"
         )
     return _FALSE_ALARM if false_alarm is None else false_alarm
+
+
+def _one_place(place: Path | None, out: Path | None) -> Path:
+    """The folder that was named, as an argument or as an option."""
+    if place is None and out is None:
+        raise ValueError("expected a folder for the copies: OUT_DIR, or --out with it")
+    if place is not None and out is not None:
+        raise ValueError(f"expected one folder for the copies, got {place} and --out {out}")
+    return place or out  # type: ignore[return-value]
 
 
 def _check_table(out: Path, images: list[Path], recognizer: Path, overwrite: bool) -> None:

@@ -19,7 +19,7 @@ from triptych.fusion import Fusion
 from triptych.methods import Encoded, Method, Summary
 from triptych.support import Support, encode
 from triptych.system.files import as_path, write_whole
-from triptych.system.outputs import PICTURE
+from triptych.system.outputs import PICTURE, check_replaced
 from triptych.system.wording import printable
 
 __all__ = ["Explanation", "explain"]
@@ -94,12 +94,15 @@ class Explanation:
     def save(self, path: str | PathLike[str]) -> None:
         """Draw the evidence into a .png, .svg, .pdf or .html file, whole or not at all.
 
+        An earlier picture of evidence is replaced, any other file is not.
+
         Raises:
-            ValueError: another ending.
+            ValueError: another ending, or the file exists and is no picture that Triptych drew.
             OSError: the file cannot be written.
             RuntimeError: matplotlib is not installed.
         """
         ending = PICTURE.ending(as_path(path))  # a device needs none
+        check_replaced(as_path(path), PICTURE)
         write_whole(path, draw_explanation(self, ending))
 
     def _repr_png_(self) -> bytes:

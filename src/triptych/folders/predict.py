@@ -12,6 +12,7 @@ from triptych.folders.photos import photos_below
 from triptych.folders.tables import WRITERS, Row
 from triptych.recognizer import Recognizer, plain_label
 from triptych.system.files import as_path, turn_to_write, writing_whole
+from triptych.system.outputs import TABLE, check_replaced
 from triptych.system.progress import track
 
 __all__ = ["BatchSummary", "predict_folder"]
@@ -69,7 +70,7 @@ def predict_folder(
         out: a .csv, .jsonl or .parquet file.
         unknown: what to answer for photos of none of the classes; None to choose a class always.
         false_alarm: see ``Recognizer.predict``.
-        overwrite: replace ``out`` if it exists.
+        overwrite: replace ``out`` if it is a table of answers.
         coverage: how often the set of each photo holds its class; None for no sets.
 
     Raises:
@@ -102,6 +103,7 @@ def predict_folder(
     with turn_to_write(out, wait=False):
         if out.exists() and not overwrite:
             raise ValueError(f"{out}: exists already; remove it, or name another file for the answers")
+        check_replaced(out, TABLE)
         with appending(journal) as file:
             done = resume(file, header, photos, journal)
             asked = photos[done:]

@@ -12,7 +12,8 @@ from triptych.backbones import Backbone, check_weights, pretrained_efficientnet_
 from triptych.methods.base import Method
 from triptych.methods.legacy import renamed_settings, upgraded
 from triptych.methods.types import METHOD_TYPES
-from triptych.system.files import write_whole
+from triptych.system.files import as_path, write_whole
+from triptych.system.outputs import METHOD, check_replaced
 from triptych.system.packed import pack, read_packed, unpack
 from triptych.system.wording import printable
 from triptych.weights.packages import WEIGHT_PACKAGES, WeightPackage
@@ -30,7 +31,10 @@ _TOLD = ("method", "config", "package")  # what the checksum is of, beside the w
 def save_method(method: Method, path: str | PathLike[str]) -> None:
     """Write a method's weights and configuration to a .safetensors file, whole or not at all.
 
+    An earlier method file of that name is replaced, any other file is not.
+
     Raises:
+        ValueError: the file exists and is no method file.
         OSError: the file cannot be written.
 
     >>> import tempfile
@@ -41,6 +45,7 @@ def save_method(method: Method, path: str | PathLike[str]) -> None:
     ...     load_method(f"{folder}/dn4.safetensors").config.pixel_k
     3
     """
+    check_replaced(as_path(path), METHOD)
     write_whole(path, method_to_bytes(method))
 
 

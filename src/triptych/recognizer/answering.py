@@ -250,9 +250,7 @@ def _answers(
             best = int(probabilities.argmax())
             nearest, probability = known.order[best], float(probabilities[best])
             label = nearest if is_known else unknown
-            yield Answer(
-                photo.name, label, probability, probabilities, nearest, photo.id in ids, prediction_set=likely
-            )
+            yield Answer(photo.name, label, probability, probabilities, nearest, photo.id in ids, prediction_set=likely)
 
 
 def _batch(

@@ -16,8 +16,8 @@ __all__ = ["changing"]
 def changing(path: str | PathLike[str], device: str = "cpu") -> Iterator[Recognizer]:
     """Read a file, let the caller change the recogniser, and write it back; after an error the file is as it was.
 
-    Processes that change the same file take turns, so that no change is lost. They lock an empty file beside it,
-    ``.NAME.lock``, which stays.
+    Processes that change the same file take turns, so that no change is lost. Meanwhile an empty file lies
+    beside it, ``.NAME.lock``.
 
     Raises:
         ValueError: as ``Recognizer.load``.

@@ -19,6 +19,8 @@ from triptych.recognizer.notebook import notebook_html
 from triptych.recognizer.threads import one_at_a_time
 from triptych.support import Support, grow, reduced_to, without
 from triptych.system.devices import usable_device
+from triptych.system.files import as_path
+from triptych.system.outputs import RECOGNIZER, check_replaced
 from triptych.system.progress import track
 from triptych.weights import DEFAULT
 
@@ -198,10 +200,13 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
     def save(self, path: str | PathLike[str]) -> None:
         """Write one ``.triptych`` file with the method and what is kept of the classes, whole or not at all.
 
+        An earlier recogniser of that name is replaced, any other file is not.
+
         Raises:
-            ValueError: a label is no string, number or boolean.
+            ValueError: a label is no string, number or boolean, or the file exists and is no recogniser.
             OSError: the file cannot be written.
         """
+        check_replaced(as_path(path), RECOGNIZER)
         write_file(self.knowledge_, self._settings(), path)
 
     @classmethod

@@ -148,9 +148,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def turn_to_write(path: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
-    """Hold the lock of a file, ``.NAME.lock`` beside it; its holder's death frees it.
-
-    The lock's file stays where processes wait: removing it would let two in at once.
+    """Hold the lock of a file, ``.NAME.lock`` beside it, which goes with it; its holder's death frees it.
 
     Args:
         path: the file.
@@ -174,9 +172,9 @@ def turn_to_write(path: str | os.PathLike[str], wait: bool = True) -> Iterator[N
     try:
         yield
     finally:
-        if not wait:
-            with suppress(OSError):  # Windows removes no open file
-                os.unlink(lock.lock_file)
+        # Who waits for a removed file begins anew with the next one: filelock looks, once it holds the lock.
+        with suppress(OSError):  # Windows removes no open file
+            os.unlink(lock.lock_file)
         lock.release()
 
 

@@ -1,4 +1,8 @@
-"""Where a command may write: one rule, asked before any work is done."""
+"""Where Triptych may write: one rule.
+
+An existing file is replaced only where Triptych wrote it and it is of the same kind. A command asks before any work is
+done, and wants ``--overwrite`` too. In Python, ``save`` is asked for by name, so that it replaces the same kind at once.
+"""
 
 import os
 import stat
@@ -19,6 +23,7 @@ __all__ = [
     "TORCH_PROGRAM",
     "Kind",
     "check_output",
+    "check_replaced",
     "check_run_folder",
 ]
 
@@ -51,8 +56,9 @@ class Kind:
         return next(iter(self.beginnings)) if ending not in self.beginnings and _is_stream(path) else ending
 
     def wrote(self, path: Path) -> bool:
-        """Whether an existing file is one that Triptych wrote, of this kind and ending."""
-        beginning = self.beginnings.get(path.suffix.lower())
+        """Whether an existing file is one that Triptych wrote, of this kind and, where that has several, ending."""
+        only = next(iter(self.beginnings.values())) if len(self.beginnings) == 1 else None
+        beginning = self.beginnings.get(path.suffix.lower(), only)
         if beginning is None:
             return False
         with path.open("rb") as file:
@@ -109,10 +115,35 @@ def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: b
         raise ValueError(f"{path}: expected a name that ends in {endings}, as a {kind.name} is written")
     _check_spared(path, read)
     if path.exists():
-        _check_replaced(path, kind, overwrite)
+        check_replaced(path, kind)
+        if not overwrite:
+            raise ValueError(f"{path}: exists already; replace it with --overwrite, or name another file")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OSError(f"{path}: cannot be written (its folder is not writable)")
     return None
+
+
+def check_replaced(path: Path, kind: Kind) -> None:
+    """Refuse to write over a file of another kind, or of the same kind that something else wrote.
+
+    Raises:
+        ValueError: such a file lies there.
+        OSError: it cannot be read.
+
+    >>> from pathlib import Path
+    >>> from triptych.system.outputs import PICTURE, check_replaced
+    >>> check_replaced(Path(__file__), PICTURE)
+    Traceback (most recent call last):
+    ValueError: ...: exists and is no picture that triptych wrote; name another file
+    """
+    if not path.is_file():
+        return
+    try:
+        ours = kind.wrote(path)
+    except OSError as error:
+        raise OSError(f"{path}: cannot be written ({error.strerror or error})") from error
+    if not ours:
+        raise ValueError(f"{path}: exists and is no {kind.name} that triptych wrote; name another file")
 
 
 def check_run_folder(path: Path, read: Iterable[Path] = (), resume: bool = False) -> None:
@@ -175,17 +206,6 @@ def _check_spared(path: Path, read: Iterable[Path]) -> None:
                 raise ValueError(f"{path}: is read by this command and would be lost; name another file to write")
         elif any(place.is_relative_to(folder) for folder in _folders(source) for place in places):
             raise ValueError(f"{path}: lies inside {source}, whose photos are read; name a place outside")
-
-
-def _check_replaced(path: Path, kind: Kind, overwrite: bool) -> None:
-    try:
-        ours = kind.wrote(path)
-    except OSError as error:
-        raise OSError(f"{path}: cannot be written ({error.strerror or error})") from error
-    if not ours:
-        raise ValueError(f"{path}: exists and is no {kind.name} that triptych wrote; name another file")
-    if not overwrite:
-        raise ValueError(f"{path}: exists already; replace it with --overwrite, or name another file")
 
 
 def _folders(root: Path) -> Iterator[Path]:

@@ -40,7 +40,7 @@ def unpack(data: bytes, format: str, version: int, name: str) -> tuple[dict[str,
         raise ValueError(f"{name}: truncated, damaged or not a {format} file ({error})") from error
     _check_format(content, format, name)
     if not isinstance(content.get("version"), int) or content["version"] > version:
-        raise ValueError(f"{name}: written by a newer triptych; update with pip install -U triptych")
+        raise ValueError(f"{name}: written by a newer triptych; update triptych")
     return tensors, content
 
 
