@@ -133,7 +133,11 @@ def test_predict_says_when_a_photo_was_learnt_from(command: Command, model: Path
     ended = command("predict", model, folder / "class0" / "0.png", "--json")
     assert ended.code == 0
     assert ended.json[0]["in_support"] is True
-    assert "learnt from" in ended.err
+    assert "0.png: one of the photos that were learnt from; its answer proves nothing" in ended.err
+    ended = command("predict", model, folder)
+    assert ended.err.count("\n") == 1
+    assert "of the photos were learnt from; their answers prove nothing: " in ended.err
+    assert ended.err.endswith(", ...\n")
 
 
 def test_what_is_no_text_does_not_reach_the_terminal(command: Command, tmp_path: Path) -> None:

@@ -59,6 +59,15 @@ def test_a_split_is_listed_with_the_classes_in_it(datasets, tmp_path):
     assert listing.names[2] == f"hf:{root} test:2"
 
 
+def test_nothing_is_shown_while_a_data_set_is_read(datasets, tmp_path, capfd):
+    save(datasets, tmp_path / "insects" / "test-00000-of-00001.parquet", [2, 0, 2])
+    datasets.enable_progress_bars()
+    capfd.readouterr()
+    list_images(f"hf:{tmp_path / 'insects'}")
+    assert capfd.readouterr() == ("", "")
+    assert not datasets.are_progress_bars_disabled()
+
+
 def test_the_hub_and_the_parquet_layout_list_the_same(datasets, tmp_path):
     root = tmp_path / "insects"
     save(datasets, root / "test-00000-of-00001.parquet", [2, 0, 2])

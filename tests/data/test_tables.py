@@ -68,3 +68,24 @@ def test_a_small_table_that_unpacks_to_far_more_is_refused(tmp_path: Path, monke
         labelled(path)
     monkeypatch.delenv("TRIPTYCH_MAX_MEGABYTES")
     assert len(labelled(path)[0]) == 9
+
+
+@pytest.mark.parametrize(
+    ("photo", "label", "rows"),
+    [(bytes(50_000_000), "a", 1), (bytes(1_000_000), "a", 40), (b"x", "a" * 1_000_000, 40), (b"x", "a", 40_000)],
+    ids=["one photo", "many photos", "long labels", "many rows"],
+)
+def test_what_is_unpacked_of_a_table_stays_within_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: bytes, label: str, rows: int
+) -> None:
+    photos = pa.array([{"bytes": photo}] * rows, pa.struct([("bytes", pa.binary())]))
+    path = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table({"image": photos, "label": pa.array([label] * rows)}), path, compression="zstd")
+    assert path.stat().st_size < 20_000
+    monkeypatch.setenv("TRIPTYCH_MAX_MEGABYTES", "1")
+    pool = pa.default_memory_pool()
+    del photos
+    before, taken = pool.max_memory(), pool.bytes_allocated()
+    with pytest.raises(ValueError, match=r"bomb.parquet: unpacks to far more than its .* set TRIPTYCH_MAX_MEGABYTES"):
+        labelled(path)
+    assert pool.max_memory() <= max(before, taken + 20_000_000)

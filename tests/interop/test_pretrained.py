@@ -591,7 +591,7 @@ def test_a_hub_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPa
         started = time.monotonic()
         with hub_or_cache() as answered:
             assert not answered
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 3  # which leaves a command two to start
 
 
 def test_weights_that_would_run_code_are_refused_without_advice(tmp_path: Path) -> None:

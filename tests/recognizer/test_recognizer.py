@@ -314,6 +314,19 @@ def test_the_same_photo_twice_in_a_class_counts_once() -> None:
     assert len(recognizer.support_["a"]) == 3
 
 
+def test_many_photos_that_are_there_already_are_one_warning() -> None:
+    images, labels = support()
+    recognizer = small().fit(images, labels)
+    mine = [photo for photo, label in zip(images, labels, strict=True) if label == "a"]
+    with pytest.warns(UserWarning, match="already") as warned:
+        recognizer.add([*mine, *mine, photo(0, 77)], "a")
+    (told,) = (str(one.message) for one in warned)
+    assert told.startswith("6 photos are there already: ")
+    assert told.count("among the photos of 'a'") == 3
+    assert told.endswith(", ...; counted once")
+    assert len(recognizer.support_["a"]) == len(mine) + 1
+
+
 def test_all_photos_in_two_classes_are_named(tmp_path: Path) -> None:
     folder = class_folders(tmp_path, classes=3, each=2)
     for number in range(2):
@@ -608,6 +621,15 @@ def test_weights_too_large_to_compute_with_are_an_error(queries: list[Image.Imag
     for calibrate in (False, True):
         with pytest.raises(ValueError, match="scores that are not finite"):
             Recognizer(method, calibrate=calibrate).fit(*support())
+
+
+@pytest.mark.parametrize("calibrate", [False, True])
+def test_weights_whose_scores_overflow_are_refused_before_anything_is_asked(calibrate: bool) -> None:
+    method = build_method(replace(METHODS["frn-conv64f"], preprocessing=Preprocessing(side=32))).eval()
+    with torch.no_grad():
+        method.get_parameter("alpha").fill_(1e20)
+    with pytest.raises(ValueError, match="scores that are not finite"):
+        Recognizer(method, calibrate=calibrate).fit(*support())
 
 
 def test_a_file_of_weights_too_large_explains_nothing(saved: Path, queries: list[Image.Image]) -> None:

@@ -47,13 +47,14 @@ def fit(
     """Learn the classes of a folder, or a table, of photos."""
     check_output(out, RECOGNIZER, [photos, Path(method)], overwrite)
     from triptych.data import labelled
-    from triptych.recognizer import Recognizer
-    from triptych.reports import describe_calibration, trust
     from triptych.system.devices import usable_device
 
     usable_device(device)
     files, labels, _ = labelled(photos, split=split)
     _check_counts(Counter(labels), least, "photo")  # before the work, what can be known before it
+    from triptych.recognizer import Recognizer
+    from triptych.reports import describe_calibration, trust
+
     recognizer = Recognizer(method, device, views, backbone=backbone, components=components).fit(files, labels)
     counts = {str(label): len(recognizer.support_[label]) for label in recognizer.classes_}
     _check_counts(counts, least, "usable photo")

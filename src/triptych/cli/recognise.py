@@ -23,7 +23,7 @@ from triptych.cli.options import (
 from triptych.cli.terminal import complain, print_json, say
 from triptych.system.outputs import PAGE, TABLE, check_output
 from triptych.system.settings import whole
-from triptych.system.wording import counted
+from triptych.system.wording import counted, first_few
 from triptych.weights import DEFAULT
 
 __all__ = ["demo", "predict", "sort"]
@@ -90,6 +90,7 @@ def predict(
     photos = _photos(images)
     answers = model.answers(photos, unknown, share, coverage)
     told = [_tell(model, answer, coverage, as_json) for answer in _tracked(answers, len(photos), as_json)]
+    _warn_of_learnt([answer["image"] for answer in told if "in_support" in answer])
     if as_json:
         print_json(told)
     if any("error" in answer for answer in told):
@@ -196,8 +197,16 @@ def _tell(model: Any, answer: Any, coverage: float | None, as_json: bool) -> dic
         told["prediction_set"] = [str(label) for label in answer.prediction_set]
     if answer.in_support:
         told["in_support"] = True
-        complain("warning", f"{answer.image}: one of the photos that were learnt from; its answer proves nothing")
     return told
+
+
+def _warn_of_learnt(names: list[str]) -> None:
+    """Say which photos were learnt from; of many, the first few."""
+    if len(names) == 1:
+        complain("warning", f"{names[0]}: one of the photos that were learnt from; its answer proves nothing")
+    elif names:
+        several = f"{len(names)} of the photos were learnt from; their answers prove nothing"
+        complain("warning", f"{several}: {first_few(names)}")
 
 
 def _predict_folder(

@@ -1,9 +1,10 @@
 """Data sets of the Hugging Face hub (extra ``hub``)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os.path import isdir
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,7 +34,8 @@ def list_hub(name: str, split: str | None, to_learn: bool = False) -> Listing:
         import datasets
     try:
         with hub_or_cache(needed=not isdir(name)) as answered:
-            available = datasets.load_dataset(name)
+            with _without_bars(datasets):
+                available = datasets.load_dataset(name)
     except Exception as error:  # the hub's client raises many kinds
         if not answered:
             raise OSError(
@@ -59,6 +61,18 @@ def list_hub(name: str, split: str | None, to_learn: bool = False) -> Listing:
         labels=labels.astype(np.int64),
         classes=tuple(table.features[label].names[value] for value in present),
     )
+
+
+@contextmanager
+def _without_bars(library: Any) -> Iterator[None]:
+    """Within, the library shows no progress bars of its own: there are several, and each stays on the screen."""
+    shown = not library.are_progress_bars_disabled()
+    library.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            library.enable_progress_bars()
 
 
 def _column(table: "datasets.Dataset", kind: type, name: str) -> str:

@@ -15,8 +15,13 @@ from triptych.system.wording import printable
 __all__ = ["PATH_COLUMNS", "list_csv", "list_parquet", "path_column", "read_csv"]
 
 _ROWS = 4  # of a Parquet file that are unpacked at once
+_LEAST_BYTES = 100  # that a row counts at least: no photo is smaller, and a list of rows takes memory too
 
 PATH_COLUMNS = ("path", "image", "filename")
+
+
+class _BombError(Exception):
+    """A small file that would fill the memory."""
 
 
 def list_csv(table: Path, base: Path) -> Listing:
@@ -113,6 +118,8 @@ def _read_parquet(file: Path) -> tuple[list[dict], list[Any], list[str] | None]:
             if not {"image", "label"} <= set(table.schema_arrow.names):
                 raise ValueError(f"it has the columns {', '.join(table.schema_arrow.names)}")
             images, labels = _cells(table, file)
+    except _BombError as error:
+        raise ValueError(f"{printable(file)}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(
             f"{printable(file)}: not a Parquet file with image {{bytes, path}} and label columns ({printable(error)})"
@@ -124,19 +131,29 @@ def _cells(table: Any, file: Path) -> tuple[list[dict], list[Any]]:
     """The columns, a few rows at a time: a small file can say of many rows that each is the same large photo."""
     images: list[dict] = []
     labels: list[Any] = []
-    left = file.stat().st_size + current_limits().megabytes * 1e6
+    size = file.stat().st_size
+    left = size + current_limits().megabytes * 1e6
+    _refuse_bomb(_unpacked(table) > left, size)  # before a page of them is unpacked
     for batch in table.iter_batches(_ROWS, columns=["image", "label"]):
         for image in batch.column("image").to_pylist():
             if not isinstance(image["bytes"], bytes):
                 raise TypeError(f"no bytes in the image {image.get('path')!r}")
             images.append(image)
-            left -= len(image["bytes"])
-        if left < 0:
-            raise ValueError(
-                f"it unpacks to far more than its {file.stat().st_size / 1e6:.0f} MB; set TRIPTYCH_MAX_MEGABYTES higher"
-            )
+        left -= max(batch.nbytes, _LEAST_BYTES * batch.num_rows)
+        _refuse_bomb(left < 0, size)
         labels += batch.column("label").to_pylist()
     return images, labels
+
+
+def _unpacked(table: Any) -> int:
+    """Bytes of the pages of a Parquet file, as it says itself."""
+    told = table.metadata
+    return sum(told.row_group(number).total_byte_size for number in range(told.num_row_groups))
+
+
+def _refuse_bomb(is_one: bool, size: int) -> None:
+    if is_one:
+        raise _BombError(f"unpacks to far more than its {size / 1e6:.3g} MB; set TRIPTYCH_MAX_MEGABYTES higher")
 
 
 def _present(values: list[Any], class_names: list[str] | None, names: list[str]) -> list[Any]:

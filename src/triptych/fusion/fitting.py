@@ -79,5 +79,5 @@ def learn_fusion(
         return float(likely) + float((((log_weights - start) / _PRIOR_WIDTH) ** 2).sum()) / 2
 
     found = minimize(cost, start, method="L-BFGS-B", bounds=np.add.outer(start, _SEARCHED)).x
-    fusion.log_weight.copy_(torch.from_numpy(found))
+    fusion.log_weight.copy_(torch.tensor(found))
     return fusion

@@ -142,6 +142,9 @@ def refuse_not_finite(scores: Tensor) -> None:
 def uncalibrated(method: Method, supports: Sequence[Support]) -> Learnt:
     """What is known without leaving a photo out: the fusion of training, or equal weights if it was never trained."""
     _check_fusion(method, len(supports))
+    first = method.compare(restored(method, supports[0], 0), method.adapt([support.summary for support in supports]))
+    for scores in (*first.values(), method.fuse(first)):  # else only an answer would tell
+        refuse_endless(scores)
     nothing = leave_one_out(method, supports, most=0)
     return Learnt(fusion_from(method, supports, nothing), None, nothing)
 

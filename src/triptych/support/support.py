@@ -15,6 +15,7 @@ from PIL import Image
 
 from triptych.data import Photo, squash
 from triptych.methods import Encoded, Method, Summary, encode_images
+from triptych.system.wording import first_few
 
 __all__ = [
     "Support",
@@ -225,6 +226,7 @@ def _new(read: Iterable[tuple[Any, Photo]], before: dict[Any, Support]) -> Itera
         photo: (label, name) for label, kept in before.items() for photo, name in zip(kept.ids, kept.names, strict=True)
     }
     conflicts: list[str] = []
+    repeated: list[str] = []
     for label, photo in read:
         if photo.id not in owners:
             owners[photo.id] = label, photo.name
@@ -234,10 +236,13 @@ def _new(read: Iterable[tuple[Any, Photo]], before: dict[Any, Support]) -> Itera
         owner, first = owners[photo.id]
         if owner == label:
             twin = f"the same photo as {first}" if first else "already"
-            warnings.warn(f"{photo.name}: {twin} among the photos of {label!r}; counted once", stacklevel=4)
+            repeated.append(f"{photo.name}: {twin} among the photos of {label!r}")
         else:
             both = " and ".join(dict.fromkeys((first, photo.name)))
             conflicts.append(f"{both}: the same photo is given as {owner!r} and as {label!r}; keep it in one class")
+    if repeated:
+        several = f"{len(repeated)} photos are there already: " if len(repeated) > 1 else ""
+        warnings.warn(f"{several}{first_few(repeated)}; counted once", stacklevel=4)
     if conflicts:
         raise ValueError("\n  ".join(conflicts))
 

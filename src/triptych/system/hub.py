@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["hub_or_cache"]
 
-_PATIENCE = 3.0  # seconds
+_PATIENCE = 2.0  # seconds; a command takes about three to start, and five are to be enough
 
 
 @contextmanager
@@ -64,5 +64,5 @@ def _answers() -> bool:
 
     asking = Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(_PATIENCE + 1)
+    asking.join(_PATIENCE)
     return bool(said)
