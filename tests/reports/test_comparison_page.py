@@ -25,12 +25,20 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return compare(folder, method=small_method(), settings=CompareSettings(repeats=2))
 
 
+def copied(told: dict[str, Any]) -> dict[str, Any]:
+    """In which no two figures are one object."""
+    return json.loads(json.dumps(told))
+
+
 def test_the_page_of_a_real_comparison_names_everything(measured: dict[str, Any]) -> None:
     elements = check_page(comparison_page(measured))
     for text in ("<b>class & 0", "broken <u>.png", "all levels together", "linear SVM", "--repeats 2"):
         assert text in elements.text
     point = measured["curve"][0]["contenders"]["linear SVM"]
-    assert f"{100 * point['mean']:.1f} ± {100 * point['ci95']:.1f}" in elements.text
+    assert f"{100 * point['mean']:.1f}" in elements.text
+    assert "±" not in elements.text  # two splits
+    assert "95%" not in elements.text
+    assert "Left out: 2, 5 and 10 photos per class; for each, fewer than half" in verdicts(measured)[-1]
     assert "too few splits to tell" in verdicts(measured)[0].lower()
     assert comparison_page(json.loads(json.dumps(measured))) == comparison_page(measured)
 
@@ -74,6 +82,28 @@ def test_verdicts_claim_a_difference_only_where_the_interval_shows_one() -> None
         small = [one.get("class") for one in check_page(comparison_page(told | {"repeats": 5})).attributes("small")]
         assert set(small) == {"good" if "Better" in expected else "bad" if "Worse" in expected else None}
         assert '<small class="' not in comparison_page(told | {"repeats": 4})
+
+
+def test_an_interval_stays_within_0_and_100() -> None:
+    wide = copied(record(shots=(5,)))
+    for figure in wide["curve"][0]["contenders"].values():
+        figure |= {"mean": 0.9, "ci95": 0.3}
+    assert "90.0 (60.0 to 100.0)" in check_page(comparison_page(wide)).text
+    for figure in wide["curve"][0]["contenders"].values():
+        figure |= {"mean": 0.1, "ci95": 0.05}
+    assert "10.0 ± 5.0" in check_page(comparison_page(wide)).text
+
+
+def test_a_level_that_is_better_alone_is_named() -> None:
+    told = copied(record(("pixel", "part"), shots=(5,)))
+    contenders = told["curve"][0]["contenders"]
+    for name in contenders:
+        contenders[name] |= {"mean": 0.6, "difference": {"mean": 0.0, "ci95": 0.02}}
+    assert "level" not in verdicts(told)[0].replace("all levels", "")
+    contenders["part"] |= {"mean": 0.7, "difference": {"mean": -0.1, "ci95": 0.02}}
+    assert verdicts(told)[0].endswith(" The part level alone is at 70.0%. Better by 10.0 ± 2.0 points.")
+    contenders["part"]["difference"]["ci95"] = 0.2
+    assert verdicts(told)[0].endswith("alone is at 70.0%. These splits show no difference (+10.0 ± 20.0 points).")
 
 
 def test_hundreds_of_classes_get_no_table_but_a_list() -> None:

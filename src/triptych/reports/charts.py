@@ -56,8 +56,8 @@ def series_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def learning_curve(curve: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Accuracy of every contender against photos per class (on a logarithmic axis), with 95% intervals.
+def learning_curve(curve: Sequence[Mapping[str, Any]], intervals: bool = True) -> dict[str, Any]:
+    """Accuracy of every contender against photos per class (on a logarithmic axis), with 95% intervals if wanted.
 
     Returns:
         Coordinates: the size, the ticks of both axes, and for each contender its ``series_of`` with its points. The
@@ -66,7 +66,7 @@ def learning_curve(curve: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     shots = [point["shot"] for point in curve]
     names = list(curve[0]["contenders"])
     series = [
-        {**style, "points": _points(curve, name, _BESIDE * (place - (len(names) - 1) / 2))}
+        {**style, "points": _points(curve, name, _BESIDE * (place - (len(names) - 1) / 2), intervals)}
         for place, (name, style) in enumerate(series_of(names).items())
     ]
     return {
@@ -108,7 +108,9 @@ def _cell(counts: Mapping[str, int], answer: str, right: bool) -> dict[str, Any]
     return {"count": count, "right": right, "shade": math.ceil(_SHADES * share)}
 
 
-def _points(curve: Sequence[Mapping[str, Any]], name: str, shift: float) -> list[dict[str, float]]:
+def _points(
+    curve: Sequence[Mapping[str, Any]], name: str, shift: float, intervals: bool
+) -> list[dict[str, float]]:
     """Where a contender's accuracies and their intervals lie; beside those of its neighbours, not over them."""
     shots = [point["shot"] for point in curve]
     figures = [point["contenders"][name] for point in curve]
@@ -116,8 +118,8 @@ def _points(curve: Sequence[Mapping[str, Any]], name: str, shift: float) -> list
         {
             "x": round(_x(shot, shots) + shift, 1),
             "y": _y(figure["mean"]),
-            "high": _y(min(figure["mean"] + figure["ci95"], 1.0)),
-            "low": _y(max(figure["mean"] - figure["ci95"], 0.0)),
+            "high": _y(min(figure["mean"] + intervals * figure["ci95"], 1.0)),
+            "low": _y(max(figure["mean"] - intervals * figure["ci95"], 0.0)),
         }
         for shot, figure in zip(shots, figures, strict=True)
     ]

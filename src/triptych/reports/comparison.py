@@ -8,15 +8,14 @@ from typing import Any
 from triptych.comparison import BASELINES, FUSED
 from triptych.reports.charts import confusion_table, learning_curve, series_of
 from triptych.reports.kit import render
-from triptych.reports.words import percent
-from triptych.system.wording import counted
+from triptych.reports.words import percent, signed
+from triptych.system.wording import counted, listed
 
 __all__ = ["comparison_data", "comparison_page", "verdicts"]
 
 _MOST_IN_TABLE = 60
 _MOST_LISTED = 50
 _LEAST_REPEATS = 5  # fewer splits may agree by chance, and their interval is then nothing
-_MINUS = "\u2212"
 
 
 def comparison_page(record: Mapping[str, Any]) -> str:
@@ -43,7 +42,8 @@ def comparison_data(record: Mapping[str, Any]) -> dict[str, Any]:
         "fused": series[FUSED]["title"],
         "levels": [name for name in series if name != FUSED and name not in BASELINES],
         "verdicts": _verdicts(record),
-        "chart": learning_curve(record["curve"]),
+        "intervals": _conclusive(record),
+        "chart": learning_curve(record["curve"], intervals=_conclusive(record)),
         "heads": [f"{point['shot']} per class" for point in record["curve"]],
         "legend": list(series.values()),
         "rows": [{"head": one["title"], "cells": _cells(record, name)} for name, one in series.items()],
@@ -60,11 +60,13 @@ def comparison_data(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verdicts(record: Mapping[str, Any]) -> list[str]:
-    """Per number of photos, how all levels together fare beside the best of the plain classifiers.
+    """Per number of photos, how all levels together fare beside the best of the plain classifiers, and what was left out.
+
+    A level that alone answers better than all together is named.
 
     >>> from triptych.comparison.baselines import BASELINES
     >>> plain = {"mean": 0.7, "ci95": 0.1, "difference": {"mean": 0.1, "ci95": 0.05}}
-    >>> contenders = {"all levels": {"mean": 0.8}, "pixel": {}, **dict.fromkeys(BASELINES, plain)}
+    >>> contenders = {"all levels": {"mean": 0.8}, "pixel": {"mean": 0.7}, **dict.fromkeys(BASELINES, plain)}
     >>> verdicts({"repeats": 10, "curve": [{"shot": 5, "contenders": contenders}]})[0]
     '5 photos per class: all levels together 80.0%, nearest class mean 70.0%. Better by 10.0 ± 5.0 points.'
     """
@@ -76,28 +78,63 @@ def _verdicts(record: Mapping[str, Any]) -> list[dict[str, str]]:
     series = series_of(list(record["curve"][0]["contenders"]))
     told = []
     for point in record["curve"]:
-        rivals = {name: point["contenders"][name] for name in BASELINES}
+        contenders = point["contenders"]
+        rivals = {name: contenders[name] for name in BASELINES}
         best = max(rivals, key=lambda name: rivals[name]["mean"])
         tone, conclusion = _conclusion(record, rivals[best]["difference"])
-        own = f"{series[FUSED]['title']} {percent(point['contenders'][FUSED]['mean'], 1)}"
+        own = f"{series[FUSED]['title']} {percent(contenders[FUSED]['mean'], 1)}"
         rival = f"{series[best]['title']} {percent(rivals[best]['mean'], 1)}"
+        level = _better_level(record, contenders, series)
         told.append(
-            {"tone": tone, "text": f"{counted(point['shot'], 'photo')} per class: {own}, {rival}. {conclusion}"}
+            {"tone": tone, "text": f"{counted(point['shot'], 'photo')} per class: {own}, {rival}. {conclusion}{level}"}
         )
-    return told
+    return told + _left_out(record)
+
+
+def _better_level(record: Mapping[str, Any], contenders: Mapping[str, Any], series: Mapping[str, Any]) -> str:
+    """The best level, where it alone answers better than all together."""
+    levels = [name for name in contenders if name != FUSED and name not in BASELINES]
+    best = max(levels, key=lambda name: contenders[name]["mean"], default=FUSED)
+    if contenders[best]["mean"] <= contenders[FUSED]["mean"]:
+        return ""
+    gap = contenders[best]["difference"]
+    _, conclusion = _conclusion(record, {**gap, "mean": -gap["mean"]})
+    return f" The {series[best]['title']} is at {percent(contenders[best]['mean'], 1)}. {conclusion}"
+
+
+def _left_out(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The numbers of photos that were asked for and not compared."""
+    compared = {point["shot"] for point in record["curve"]}
+    missing = sorted(set(record.get("shots", compared)) - compared)
+    if not missing:
+        return []
+    shots = listed(missing)
+    reason = "for each, fewer than half of the classes have one photo more, to be asked about"
+    return [{"tone": "", "text": f"Left out: {shots} photos per class; {reason}."}]
 
 
 def _conclusion(record: Mapping[str, Any], gap: Mapping[str, float]) -> tuple[str, str]:
-    points = f"{100 * abs(gap['mean']):.1f} ± {100 * gap['ci95']:.1f} points"
     if not _conclusive(record):
-        return "", f"Too few splits to tell ({_signed(gap)} points)."
+        return "", f"Too few splits to tell ({_signed(record, gap)} points)."
     if abs(gap["mean"]) <= gap["ci95"]:
-        return "", f"These splits show no difference ({_signed(gap)} points)."
+        return "", f"These splits show no difference ({_signed(record, gap)} points)."
+    points = f"{100 * abs(gap['mean']):.1f} ± {100 * gap['ci95']:.1f} points"
     return ("good", f"Better by {points}.") if gap["mean"] > 0 else ("bad", f"Worse by {points}.")
 
 
-def _signed(gap: Mapping[str, float]) -> str:
-    return f"{100 * gap['mean']:+.1f}".replace("-", _MINUS) + f" ± {100 * gap['ci95']:.1f}"
+def _signed(record: Mapping[str, Any], gap: Mapping[str, float]) -> str:
+    points = signed(100 * gap["mean"])
+    return f"{points} ± {100 * gap['ci95']:.1f}" if _conclusive(record) else points
+
+
+def _accuracy(record: Mapping[str, Any], figure: Mapping[str, float]) -> str:
+    """In percent, with its interval where that tells something; no interval leaves 0 to 100."""
+    mean, width = 100 * figure["mean"], 100 * figure["ci95"]
+    if not _conclusive(record):
+        return f"{mean:.1f}"
+    if 0 <= mean - width and mean + width <= 100:
+        return f"{mean:.1f} ± {width:.1f}"
+    return f"{mean:.1f} ({max(0.0, mean - width):.1f} to {min(100.0, mean + width):.1f})"
 
 
 def _conclusive(record: Mapping[str, Any]) -> bool:
@@ -110,10 +147,10 @@ def _cells(record: Mapping[str, Any], name: str) -> list[dict[str, str]]:
     cells = []
     for point in record["curve"]:
         figure = point["contenders"][name]
-        cell = {"text": f"{100 * figure['mean']:.1f} ± {100 * figure['ci95']:.1f}", "note": "", "tone": ""}
+        cell = {"text": _accuracy(record, figure), "note": "", "tone": ""}
         if name != FUSED:
             gap = figure["difference"]
-            cell["note"] = _signed(gap)
+            cell["note"] = _signed(record, gap)
             if _conclusive(record) and abs(gap["mean"]) > gap["ci95"]:
                 cell["tone"] = "good" if gap["mean"] > 0 else "bad"
         cells.append(cell)

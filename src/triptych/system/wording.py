@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["counted", "first_few", "printable"]
+__all__ = ["counted", "first_few", "listed", "printable"]
 
 _TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # Unicode's names of these characters
 
@@ -39,6 +39,16 @@ def first_few(names: Sequence[str], number: int = 3) -> str:
     ('a, b, c, ...', 'a')
     """
     return ", ".join([*names[:number], *(["..."] if len(names) > number else [])])
+
+
+def listed(names: Sequence[object]) -> str:
+    """Names in a sentence.
+
+    >>> listed([2, 5, 10]), listed(["a"])
+    ('2, 5 and 10', 'a')
+    """
+    *others, last = map(str, names)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _is_unsafe(one: str) -> bool:
