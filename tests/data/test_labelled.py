@@ -172,7 +172,7 @@ def test_an_unknown_split_is_refused(tmp_path):
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_plain_folder_has_no_training_split(tmp_path, split):
-    with pytest.raises(ValueError, match=f"no {split}/ folder; training needs train/ and val/"):
+    with pytest.raises(ValueError, match=f"has no split {split!r}, it is one whole; expected train/ and val/ in it"):
         list_images(write_folders(tmp_path), split)
 
 

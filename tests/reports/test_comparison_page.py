@@ -99,11 +99,11 @@ def test_a_level_that_is_better_alone_is_named() -> None:
     contenders = told["curve"][0]["contenders"]
     for name in contenders:
         contenders[name] |= {"mean": 0.6, "difference": {"mean": 0.0, "ci95": 0.02}}
-    assert "level" not in verdicts(told)[0].replace("all levels", "")
+    assert "Alone" not in verdicts(told)[0]
     contenders["part"] |= {"mean": 0.7, "difference": {"mean": -0.1, "ci95": 0.02}}
-    assert verdicts(told)[0].endswith(" The part level alone is at 70.0%. Better by 10.0 ± 2.0 points.")
+    assert verdicts(told)[0].endswith(" Alone, patterns (part level): 70.0%. Better by 10.0 ± 2.0 points.")
     contenders["part"]["difference"]["ci95"] = 0.2
-    assert verdicts(told)[0].endswith("alone is at 70.0%. These splits show no difference (+10.0 ± 20.0 points).")
+    assert verdicts(told)[0].endswith("(part level): 70.0%. These splits show no difference (+10.0 ± 20.0 points).")
 
 
 def test_hundreds_of_classes_get_no_table_but_a_list() -> None:

@@ -1,7 +1,7 @@
 """Commands that recognise photos."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -183,7 +183,7 @@ def _tell(model: Any, answer: Any, coverage: float | None, as_json: bool) -> dic
         complain("error", answer.error)
         return {"image": answer.image, "error": answer.error}
     if not as_json:
-        among = "" if coverage is None else f"; {coverage:.4g} coverage: {', '.join(map(str, answer.prediction_set))}"
+        among = "" if coverage is None else f"; {_among(answer.prediction_set, coverage)}"
         nearest = "" if answer.label == answer.nearest else f"most like {answer.nearest}, "
         say(f"{answer.image}: {answer.label} ({nearest}{answer.probability:.1%}){among}")
     told = {
@@ -198,6 +198,12 @@ def _tell(model: Any, answer: Any, coverage: float | None, as_json: bool) -> dic
     if answer.in_support:
         told["in_support"] = True
     return told
+
+
+def _among(labels: Sequence[Any], coverage: float) -> str:
+    """A set of classes in words."""
+    one_of = "it is" if len(labels) == 1 else "it is one of"
+    return f"{100 * coverage:.4g}% sure {one_of} {', '.join(map(str, labels))}"
 
 
 def _warn_of_learnt(names: list[str]) -> None:

@@ -1,15 +1,8 @@
 """What the levels say, for people who do not know what is inside."""
 
-__all__ = ["for_and_against"]
+from triptych.system.wording import level_in_words
 
-# What each level compares.
-_LEVELS = {
-    "pixel": "single spots",
-    "part": "patterns",
-    "distribution": "the mix of colours and textures",
-    "plda": "traits of the classes it was trained on",
-    "global": "the photo as a whole",
-}
+__all__ = ["for_and_against"]
 
 
 def for_and_against(contributions: dict[str, float]) -> list[str]:
@@ -23,11 +16,7 @@ def for_and_against(contributions: dict[str, float]) -> list[str]:
     lines = []
     for side, sign in (("for it", 1), ("against it", -1)):
         mine = {level: abs(value) / total for level, value in contributions.items() if sign * value > 0}
-        said = [f"{_level(level)} {mine[level]:.0%}" for level in sorted(mine, key=lambda level: -mine[level])]
+        said = [f"{level_in_words(level)} {mine[level]:.0%}" for level in sorted(mine, key=lambda level: -mine[level])]
         if said:
             lines.append(f"{side}: {', '.join(said)}")
     return lines
-
-
-def _level(name: str) -> str:
-    return f"{_LEVELS[name]} ({name} level)" if name in _LEVELS else f"{name} level"

@@ -108,9 +108,7 @@ def _cell(counts: Mapping[str, int], answer: str, right: bool) -> dict[str, Any]
     return {"count": count, "right": right, "shade": math.ceil(_SHADES * share)}
 
 
-def _points(
-    curve: Sequence[Mapping[str, Any]], name: str, shift: float, intervals: bool
-) -> list[dict[str, float]]:
+def _points(curve: Sequence[Mapping[str, Any]], name: str, shift: float, intervals: bool) -> list[dict[str, float]]:
     """Where a contender's accuracies and their intervals lie; beside those of its neighbours, not over them."""
     shots = [point["shot"] for point in curve]
     figures = [point["contenders"][name] for point in curve]

@@ -9,7 +9,7 @@ from triptych.comparison import BASELINES, FUSED
 from triptych.reports.charts import confusion_table, learning_curve, series_of
 from triptych.reports.kit import render
 from triptych.reports.words import percent, signed
-from triptych.system.wording import counted, listed
+from triptych.system.wording import counted, level_in_words, listed
 
 __all__ = ["comparison_data", "comparison_page", "verdicts"]
 
@@ -84,14 +84,14 @@ def _verdicts(record: Mapping[str, Any]) -> list[dict[str, str]]:
         tone, conclusion = _conclusion(record, rivals[best]["difference"])
         own = f"{series[FUSED]['title']} {percent(contenders[FUSED]['mean'], 1)}"
         rival = f"{series[best]['title']} {percent(rivals[best]['mean'], 1)}"
-        level = _better_level(record, contenders, series)
+        level = _better_level(record, contenders)
         told.append(
             {"tone": tone, "text": f"{counted(point['shot'], 'photo')} per class: {own}, {rival}. {conclusion}{level}"}
         )
     return told + _left_out(record)
 
 
-def _better_level(record: Mapping[str, Any], contenders: Mapping[str, Any], series: Mapping[str, Any]) -> str:
+def _better_level(record: Mapping[str, Any], contenders: Mapping[str, Any]) -> str:
     """The best level, where it alone answers better than all together."""
     levels = [name for name in contenders if name != FUSED and name not in BASELINES]
     best = max(levels, key=lambda name: contenders[name]["mean"], default=FUSED)
@@ -99,7 +99,7 @@ def _better_level(record: Mapping[str, Any], contenders: Mapping[str, Any], seri
         return ""
     gap = contenders[best]["difference"]
     _, conclusion = _conclusion(record, {**gap, "mean": -gap["mean"]})
-    return f" The {series[best]['title']} is at {percent(contenders[best]['mean'], 1)}. {conclusion}"
+    return f" Alone, {level_in_words(best)}: {percent(contenders[best]['mean'], 1)}. {conclusion}"
 
 
 def _left_out(record: Mapping[str, Any]) -> list[dict[str, str]]:

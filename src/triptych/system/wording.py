@@ -1,11 +1,39 @@
-"""Words of messages that depend on numbers, and names that may hold anything."""
+"""Words of messages: numbers, names that may hold anything, and what levels compare."""
 
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["counted", "first_few", "listed", "printable"]
+__all__ = ["counted", "first_few", "level_in_words", "listed", "printable"]
 
 _TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # Unicode's names of these characters
+
+
+# What each level compares, for people who do not know what is inside.
+_LEVELS = {
+    "attention": "the photos that it resembles most",
+    "cosine": "the photo as a whole, by its direction",
+    "covariance": "which colours and textures go together",
+    "distribution": "the mix of colours and textures",
+    "global": "the photo as a whole",
+    "linear": "the photo as a whole, by a boundary between the classes",
+    "part": "patterns",
+    "pixel": "single spots",
+    "pixel-16": "fine details of single spots",
+    "pixel-last": "single spots, seen less abstractly",
+    "plda": "traits of the classes it was trained on",
+    "reconstruction": "how well spots of the class make up the photo",
+    "relation": "a comparison that was learnt",
+    "transport": "spots matched one to one",
+}
+
+
+def level_in_words(name: str) -> str:
+    """What a level compares, with its name.
+
+    >>> level_in_words("pixel"), level_in_words("no-such")
+    ('single spots (pixel level)', 'no-such level')
+    """
+    return f"{_LEVELS[name]} ({name} level)" if name in _LEVELS else f"{name} level"
 
 
 def counted(number: int, noun: str) -> str:
