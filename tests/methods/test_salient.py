@@ -143,8 +143,10 @@ def test_only_the_longest_patches_are_compared_and_evidence_names_their_places(r
     assert isinstance(config, SalientConfig)
     photos, _ = support_of(classes=1, each=4)
     why = recognizer.explain(photos[3], top=1)
-    weighed = [match for match in why.classes[0].matches if match.similarity]
-    assert len(weighed) <= config.query_patches < len(why.classes[0].matches) == 64
+    matches = why.classes[0].matches
+    weighed = [match for match in matches if abs(match.margin) > 1e-5]
+    assert 0 < len(weighed) <= config.query_patches < len(matches) == 64
+    assert all(match.similarity > 0 for match in matches)  # also of those that other levels name
     itself = recognizer.explain(photos[0], top=1).classes[0]
     strongest = itself.matches[0]
     assert strongest.query == strongest.support

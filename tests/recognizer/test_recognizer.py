@@ -314,6 +314,25 @@ def test_the_same_photo_twice_in_a_class_counts_once() -> None:
     assert len(recognizer.support_["a"]) == 3
 
 
+def test_a_class_or_a_photo_is_removed_by_one_name() -> None:
+    images, labels = support()
+    recognizer, other = small().fit(images, labels), small().fit(images, labels)
+    photo_id = recognizer.support_["a"].ids[0]
+    assert recognizer.remove(photo=photo_id).fingerprint() == other.remove_photo(photo_id).fingerprint()
+    assert recognizer.remove("b").fingerprint() == other.remove(label="b").fingerprint()
+    for arguments in ({}, {"label": "a", "photo": photo_id}):
+        with pytest.raises(ValueError, match="expected a label or the id of a photo, one of the two"):
+            recognizer.remove(**arguments)
+
+
+def test_a_folder_in_place_of_photos_is_told_what_to_give(tmp_path: Path) -> None:
+    recognizer = small().fit(*support())
+    for ask in (recognizer.predict, recognizer.predict_proba, lambda photos: recognizer.add(photos, "d")):
+        for folder in (tmp_path, str(tmp_path)):
+            with pytest.raises(ValueError, match=r"got the folder .*; give the photos in it, such as sorted\(Path"):
+                ask(folder)
+
+
 def test_many_photos_that_are_there_already_are_one_warning() -> None:
     images, labels = support()
     recognizer = small().fit(images, labels)

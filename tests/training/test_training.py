@@ -1,6 +1,7 @@
 """Training: the loops learn, a killed run resumes bit for bit, and what cannot go on says so."""
 
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -480,9 +481,12 @@ def test_a_run_is_saved_before_it_is_validated(
         patch.setattr("triptych.training.validation.evaluate_store", kill)
         with pytest.raises(KeyboardInterrupt):
             train(data, tmp_path, METHOD, preset)
-    assert "step 2/2: saved; validating on 4 episodes, 1-shot and 5-shot" in capfd.readouterr().err
+    assert capfd.readouterr().err == "training, step 2/2: saved; validating on 4 episodes, 1-shot and 5-shot\n"
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2
     assert train(data, tmp_path, METHOD, preset, resume=True).is_file()
+    told = capfd.readouterr().err
+    assert re.search(r"^training, step 2/2 \(.* min\): best validation so far \d+\.\d%; validation: ", told)
+    assert re.search(r"(\w+, 1-shot \d+\.\d%; )+all levels, 1-shot \d+\.\d%; ", told)
 
 
 def test_a_run_that_began_before_there_was_a_setting_goes_on(data: Path, finished: Path, tmp_path: Path) -> None:

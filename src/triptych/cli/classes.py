@@ -9,7 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Backbone, Device, Method, Overwrite, Photos, RecognizerFile, Split, checked
+from triptych.cli.options import (
+    AsJson,
+    Backbone,
+    Device,
+    Method,
+    Overwrite,
+    Photos,
+    PhotosFrom,
+    RecognizerFile,
+    Split,
+    checked,
+)
 from triptych.cli.terminal import print_json, say
 from triptych.system.outputs import PAGE, RECOGNIZER, check_output
 from triptych.system.settings import whole
@@ -72,11 +83,11 @@ def fit(
 @app.command()
 def add(
     file: RecognizerFile,
-    label: Annotated[str | None, typer.Argument(help="The class, known or new.")] = None,
-    photos: Annotated[list[Path] | None, typer.Argument(help="Photos of it, or folders of them.")] = None,
-    source: Annotated[
-        Path | None, typer.Option("--from", help="In place of LABEL and PHOTOS: what fit takes.", metavar="PHOTOS")
+    label: Annotated[str | None, typer.Argument(help="The class, known or new.", metavar="[LABEL]")] = None,
+    photos: Annotated[
+        list[Path] | None, typer.Argument(help="Photos of it, or folders of them.", metavar="[PHOTOS]...")
     ] = None,
+    source: PhotosFrom = None,
     split: Split = None,
     device: Device = "cpu",
     as_json: AsJson = False,
@@ -191,7 +202,7 @@ def _wanted(label: str | None, photos: list[Path], source: Path | None, split: s
     from triptych.data import labelled
 
     if (source is None) == (label is None) or bool(photos) == (label is None):
-        raise ValueError("expected a label and photos of it, or --from with a folder of class folders or a CSV file")
+        raise ValueError("expected a label and photos of it, or --from with photos by class, as fit takes them")
     if label is not None:
         return {label: _files(photos)}
     wanted: dict[str, list[Any]] = {}

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from triptych.cli.config import Config, config_parameter
-from triptych.system.settings import Check
+from triptych.system.settings import DEVICE_HELP, Check
 
 __all__ = [
     "AsJson",
@@ -24,10 +24,12 @@ __all__ = [
     "Method",
     "Overwrite",
     "Photos",
+    "PhotosFrom",
     "RecognizerFile",
     "Resume",
     "RunFolder",
     "Split",
+    "TrainData",
     "Unknown",
     "as_typed",
     "checked",
@@ -56,14 +58,19 @@ Method = Annotated[
 Backbone = Annotated[
     str | None, typer.Option(help="A transformers vision model to use instead: its name on the hub, or its folder.")
 ]
-Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
+Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 Split = Annotated[
     str | None, typer.Option(help="train, val or test, where the photos have splits; none is taken by chance.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that such a command wrote.")]
-Photos = Annotated[
-    Path, typer.Argument(help="A folder with one sub-folder of photos per class, or a CSV file of path,label.")
+_LAYOUTS = (
+    "a folder with one sub-folder per class; such folders in train/, val/ and test/; a folder with images/ and "
+    "train.csv, val.csv and test.csv; a CSV file of path,label; Parquet files; or hf:NAME."
+)
+Photos = Annotated[Path, typer.Argument(help=f"Photos by class: {_LAYOUTS}", metavar="DATA")]
+PhotosFrom = Annotated[
+    Path | None, typer.Option("--from", help=f"In place of LABEL and PHOTOS: {_LAYOUTS}", metavar="DATA")
 ]
 RecognizerFile = Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")]
 Unknown = Annotated[
@@ -79,13 +86,9 @@ Coverage = Annotated[
     float | None,
     typer.Option(help="Also give the set of classes that holds the true one so often, for example 0.9."),
 ]
-Data = Annotated[
-    str,
-    typer.Argument(
-        help="A folder of class folders, a folder with images/ and train.csv, val.csv, test.csv, Parquet files, or "
-        "hf:NAME.",
-        metavar="DATA",
-    ),
+Data = Annotated[str, typer.Argument(help=f"Photos by class: {_LAYOUTS}", metavar="DATA")]
+TrainData = Annotated[
+    str, typer.Argument(help=f"Photos by class, with splits train and val: {_LAYOUTS}", metavar="DATA")
 ]
 RunFolder = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; by default runs/METHOD.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")]

@@ -35,7 +35,8 @@ _FALSE_ALARM = 0.05  # as in Recognizer.predict
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("triptych-demo.html"),
     shot: Annotated[
-        int, typer.Option(help="Support images of each class, of 13 shipped ones.", callback=checked(whole(1, 12)))
+        int,
+        typer.Option(help="Photos of each class to learn from, of 13 shipped ones.", callback=checked(whole(1, 12))),
     ] = 5,
     method: Method = DEFAULT,
     overwrite: Overwrite = False,
@@ -59,7 +60,9 @@ def demo(
 @app.command()
 def predict(
     recognizer: RecognizerFile,
-    images: Annotated[list[Path], typer.Argument(help="Photos to recognise, and folders of them.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Photos to recognise, and folders of them.", metavar="PHOTOS...")
+    ],
     unknown: Unknown = None,
     false_alarm: FalseAlarm = None,
     coverage: Coverage = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import Changes, Data, Resume, RunFolder, as_typed, options_from
+from triptych.cli.options import Changes, Resume, RunFolder, TrainData, as_typed, options_from
 from triptych.cli.terminal import say
 from triptych.system.outputs import check_run_folder
 from triptych.training import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
@@ -27,7 +27,7 @@ _STAGES: dict[str, type] = {"pretrain": PretrainSettings, "train": TrainSettings
 @app.command()
 @options_from(config=True, pretrain=PretrainSettings)
 def pretrain(
-    data: Data,
+    data: TrainData,
     out: RunFolder = None,
     method: TrainMethod = METHOD,
     resume: Resume = False,
@@ -46,7 +46,7 @@ def pretrain(
 @app.command()
 @options_from(RunSettings, config=True, **_STAGES)
 def train(
-    data: Data,
+    data: TrainData,
     out: RunFolder = None,
     method: TrainMethod = METHOD,
     preset: PresetName = "fast",

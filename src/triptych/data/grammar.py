@@ -170,8 +170,8 @@ def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
     cars = None if whole else list_cars(root)
     if split in {"train", "val"}:
         why = (
-            f"has no split {split!r}, it is one whole; expected train/ and val/ in it, each with one sub-folder per class "
-            "(to evaluate on all of it, leave the split out)"
+            f"has no split {split!r}, it is one whole; expected train/ and val/ in it, each with one sub-folder per "
+            "class (to evaluate on all of it, leave the split out)"
         )
         if whole or cars:
             why = "has no few-shot split; put train.csv, val.csv and test.csv (filename,label) into it"

@@ -33,9 +33,8 @@ def list_hub(name: str, split: str | None, to_learn: bool = False) -> Listing:
     with extra("hub", "hf: data needs the datasets library"):
         import datasets
     try:
-        with hub_or_cache(needed=not isdir(name)) as answered:
-            with _without_bars(datasets):
-                available = datasets.load_dataset(name)
+        with hub_or_cache(needed=not isdir(name)) as answered, _without_bars(datasets):
+            available = datasets.load_dataset(name)
     except Exception as error:  # the hub's client raises many kinds
         if not answered:
             raise OSError(

@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from os import PathLike
+from os import PathLike, fspath
+from os.path import isdir
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -102,6 +103,11 @@ def as_sequence(values: Any, what: str) -> Iterable[Any]:
     Traceback (most recent call last):
     ValueError: expected a sequence of labels, got a single str; wrap it in a list
     """
+    if isinstance(values, str | PathLike) and isdir(values):
+        raise ValueError(
+            f"expected a sequence of {what}, got the folder {printable(values)}; give the photos in it, "
+            f"such as sorted(Path({printable(repr(fspath(values)))}).rglob('*.jpg'))"
+        )
     if isinstance(values, str | PathLike | bytes | Image.Image) or not isinstance(values, Iterable):
         raise ValueError(f"expected a sequence of {what}, got a single {type(values).__name__}; wrap it in a list")
     return values

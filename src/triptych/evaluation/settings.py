@@ -19,8 +19,8 @@ class EpisodeSettings:
 
     split: str = setting("test", "train, val or test, where the data has splits.", NAME)
     way: int = setting(5, "Classes in an episode.", whole(2))
-    shot: int = setting(1, "Support images of each class.", whole(1))
-    queries: int = setting(15, "Query images of each class.", whole(1))
+    shot: int = setting(1, "Photos of each class to learn from.", whole(1))
+    queries: int = setting(15, "Photos of each class asked about in an episode.", whole(1))
     episodes: int = setting(2000, "How many.", whole(1, 1_000_000))
     seed: int = setting(0, "Of what is drawn at random.", whole(0, LARGEST_SEED))
 

@@ -45,6 +45,7 @@ from triptych.system.settings import number, optional, some_of, whole
 __all__ = ["SalientConfig", "SalientMML"]
 
 _LEFT_OUT_WORK = 50  # of leaving one photo out of the discriminant analyses, for each channel and photo
+_NO_WEIGHT = 1e-6
 # Level -> its share of the logits before any photo was left out; chosen on groceries, birds and signs.
 _SHARES = {"global": 0.75, "distribution": 0.75, "pixel": 0.75, "pixel-last": 0.75, "pixel-16": 0.3}
 
@@ -272,11 +273,14 @@ class SalientMML(Method):
 
 
 def _matching(level: str, patches: int | None) -> Matching:
-    """How a level matches patches; those that are not compared have no weight."""
+    """How a level matches patches.
+
+    Those that are not compared have next to no weight: other levels may name them, and they are like something too.
+    """
 
     def weights(encoded: Encoded) -> Tensor:
         compared = salient_of(encoded, level, patches)
-        everywhere = torch.zeros(encoded.maps[0, 0].numel(), device=compared.weights.device)
+        everywhere = torch.full_like(compared.weights[0, :1], _NO_WEIGHT).repeat(encoded.maps[0, 0].numel())
         return everywhere.index_copy(0, compared.positions[0], compared.weights[0])
 
     def rows(encoded: Encoded) -> Tensor:

@@ -155,13 +155,21 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         return self._take(known.changed(support, dtype))
 
     @one_at_a_time
-    def remove(self, label: Hashable) -> Self:
-        """Forget a class.
+    def remove(self, label: Hashable | None = None, photo: str | None = None) -> Self:
+        """Forget a class, or one photo.
+
+        Args:
+            label: the class.
+            photo: in place of it, the id of a photo; see ``remove_photo``.
 
         Raises:
-            ValueError: no such class, or fewer than two would remain.
+            ValueError: no such class, or fewer than two would remain; both are given, or neither.
         """
         known = self.knowledge_
+        if (label is not None) == (photo is not None) and None not in known.support:
+            raise ValueError("expected a label or the id of a photo, one of the two; support_ has both")
+        if photo is not None:
+            return self._without_photo(photo)
         check_label(label)
         if label not in known.support:
             raise ValueError(f"no class {label!r}; expected one of {', '.join(map(repr, known.support))}")
@@ -180,6 +188,9 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         Raises:
             ValueError: no such photo, several, or the last one of its class.
         """
+        return self._without_photo(photo)
+
+    def _without_photo(self, photo: str) -> Self:
         known = self.knowledge_
         if not isinstance(photo, str):
             raise ValueError(f"expected the id of a photo, a text, got {photo!r:.80}; support_ has the ids")

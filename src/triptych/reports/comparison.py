@@ -60,9 +60,9 @@ def comparison_data(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verdicts(record: Mapping[str, Any]) -> list[str]:
-    """Per number of photos, how all levels together fare beside the best of the plain classifiers, and what was left out.
+    """Per number of photos, how all levels together fare beside the best of the plain classifiers.
 
-    A level that alone answers better than all together is named.
+    A level that alone answers better is named, and so are numbers of photos that were left out.
 
     >>> from triptych.comparison.baselines import BASELINES
     >>> plain = {"mean": 0.7, "ci95": 0.1, "difference": {"mean": 0.1, "ci95": 0.05}}
@@ -132,7 +132,7 @@ def _accuracy(record: Mapping[str, Any], figure: Mapping[str, float]) -> str:
     mean, width = 100 * figure["mean"], 100 * figure["ci95"]
     if not _conclusive(record):
         return f"{mean:.1f}"
-    if 0 <= mean - width and mean + width <= 100:
+    if mean >= width and mean + width <= 100:
         return f"{mean:.1f} ± {width:.1f}"
     return f"{mean:.1f} ({max(0.0, mean - width):.1f} to {min(100.0, mean + width):.1f})"
 

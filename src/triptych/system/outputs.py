@@ -1,7 +1,7 @@
 """Where Triptych may write: one rule.
 
 An existing file is replaced only where Triptych wrote it and it is of the same kind. A command asks before any work is
-done, and wants ``--overwrite`` too. In Python, who calls ``save`` asks for it, so that it replaces the same kind at once.
+done, and wants ``--overwrite`` too. In Python, ``save`` replaces the same kind at once.
 """
 
 import os

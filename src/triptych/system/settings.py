@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import Any
 
 __all__ = [
+    "DEVICE_HELP",
     "FLAG",
     "LARGEST_SEED",
     "NAME",
@@ -25,6 +26,7 @@ __all__ = [
     "whole",
 ]
 
+DEVICE_HELP = "Where to compute: cpu, cuda, or auto for a GPU where there is one."
 LARGEST_SEED = 2**64 - 1  # what PyTorch's generators take
 
 

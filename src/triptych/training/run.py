@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ __all__ = ["Run", "TrainingError", "start_fabric"]
 
 _CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 _FREE = ("device", "loggers")  # settings that may change when a run goes on
+_STAGES = {"pretrain": "pre-training", "train": "training"}
 _NAMES = {"base_images": "plda_images", "base_loss": "plda_loss"}  # of settings: before -> now
 
 
@@ -40,10 +42,9 @@ class TrainingError(RuntimeError):
 def start_fabric(precision: str, device: str = "auto") -> tuple[Fabric, str]:
     """Fabric on a device, "auto" for a GPU where there is one; and the precision: what "auto" has become."""
     keep_freed_memory()
-    chosen = (
-        usable_device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else usable_device(device)
-    )
+    chosen = usable_device(device)
     resolved = resolve_precision(precision, chosen.type, half="bf16")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it says what it computes in, in words of its own
     fabric = Fabric(
         accelerator=chosen.type,
         devices=1 if chosen.index is None or chosen.type == "cpu" else [chosen.index],
@@ -146,7 +147,7 @@ class Run:
         shown = " and ".join(f"{shot}-shot" for shot in shots)
         self._bar.update(self._task, status=f"validating on {episodes} episodes, {shown}")
         if not self._told:
-            _CONSOLE.print(f"step {self.step}/{self.steps}: saved; validating on {episodes} episodes, {shown}")
+            _CONSOLE.print(f"{self._place()}: saved; validating on {episodes} episodes, {shown}")
         self._told = True
 
     def validated(self, method: Method, score: float, figures: Mapping[str, float]) -> None:
@@ -156,9 +157,8 @@ class Run:
         if score > self.best:
             self.best = score
             save_method(method, self.folder / "best.safetensors")
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if "+" not in name)
         minutes = (time.monotonic() - self._started) / 60
-        _CONSOLE.print(f"step {self.step}/{self.steps} ({minutes:.1f} min): {self._status()}; validation: {shown}")
+        _CONSOLE.print(f"{self._place()} ({minutes:.1f} min): {self._status()}; validation: {_accuracies(figures)}")
         self._save()
 
     def log(self, figures: Mapping[str, float]) -> None:
@@ -206,6 +206,22 @@ class Run:
         named = {_NAMES.get(name, name): value for name, value in identity.items()}
         return {**self._defaults, **named, "method": renamed_settings(named.get("method"))}
 
+    def _place(self) -> str:
+        return f"{_STAGES[self._identity['stage']]}, step {self.step}/{self.steps}"
+
     def _status(self) -> str:
-        best = "" if self.best == -math.inf else f", best validation {self.best:.3f}"
-        return f"loss {self._loss:.3f}, accuracy {self._accuracy:.3f}{best}"
+        # Right after a resumption there is no loss yet.
+        now = [] if math.isnan(self._loss) else [f"loss {self._loss:.3f}", f"accuracy in training {self._accuracy:.1%}"]
+        best = [] if self.best == -math.inf else [f"best validation so far {self.best:.1%}"]
+        return ", ".join(now + best)
+
+
+def _accuracies(figures: Mapping[str, float]) -> str:
+    """Of a validation, by shot and level; subsets of levels go to the log alone."""
+    told = []
+    for name, value in figures.items():
+        shot, _, level = name.partition(" ")
+        if "+" not in name:
+            words = name if not shot.endswith("-shot") else f"{level or 'all levels'}, {shot}"
+            told.append(f"{words} {value:.1%}")
+    return "; ".join(told)

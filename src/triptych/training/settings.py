@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 
 from triptych.system.precision import PRECISIONS
-from triptych.system.settings import LARGEST_SEED, NAME, check_settings, each, number, one_of, optional, setting, whole
+from triptych.system.settings import (
+    DEVICE_HELP,
+    LARGEST_SEED,
+    NAME,
+    check_settings,
+    each,
+    number,
+    one_of,
+    optional,
+    setting,
+    whole,
+)
 
 __all__ = ["LOGGER_NAMES", "METHOD", "PRESETS", "Preset", "PretrainSettings", "RunSettings", "TrainSettings"]
 
@@ -29,7 +40,7 @@ class RunSettings:
         f"{', '.join(PRECISIONS)}; auto takes bf16 where a probe finds it faster.",
         one_of(*PRECISIONS),
     )
-    device: str = setting("auto", "Where to compute: cpu, cuda, or auto for the fastest there is.", NAME)
+    device: str = setting("auto", DEVICE_HELP, NAME)
     checkpoint_seconds: float = setting(120.0, "Seconds between two savings of the run.", number(0, 1e9))
     seed: int = setting(0, "Of weights, order and augmentation.", whole(0, LARGEST_SEED))
     loggers: tuple[str, ...] = setting(
@@ -84,7 +95,7 @@ class PretrainSettings(RunSettings):
     validation_shots: tuple[int, ...] = setting(
         (1, 5), "Shot of validation; the mean accuracy of several picks the epoch.", _SHOTS, option="validation_shot"
     )
-    validation_queries: int = setting(15, "Query images of each class in a validation episode.", whole(1))
+    validation_queries: int = setting(15, "Photos of each class asked about in a validation episode.", whole(1))
 
 
 @dataclass(frozen=True)
@@ -104,8 +115,10 @@ class TrainSettings(RunSettings):
     way: int = setting(
         5, "Classes in an episode; the published fusion, which has one way, is trained at that one.", whole(2)
     )
-    shots: tuple[int, ...] = setting((1,), "Support images of each class; several take turns.", _SHOTS, option="shot")
-    queries: int = setting(15, "Query images of each class.", whole(1))
+    shots: tuple[int, ...] = setting(
+        (1,), "Photos of each class to learn from; several take turns.", _SHOTS, option="shot"
+    )
+    queries: int = setting(15, "Photos of each class asked about in an episode.", whole(1))
     learning_rate: float = setting(1e-3, "Of Adam, at the start.", number(0, 100, above=True))
     fusion_rate: float = setting(
         1.0, "How many times faster the temperatures and weights of the fusion learn.", number(0, 1e6)
@@ -172,7 +185,7 @@ class TrainSettings(RunSettings):
     validation_shots: tuple[int, ...] = setting(
         (1,), "Shot of validation; the mean accuracy of several picks the model.", _SHOTS, option="validation_shot"
     )
-    validation_queries: int = setting(15, "Query images of each class in a validation episode.", whole(1))
+    validation_queries: int = setting(15, "Photos of each class asked about in a validation episode.", whole(1))
 
     def __post_init__(self) -> None:
         super().__post_init__()
