@@ -144,7 +144,7 @@ def uncalibrated(method: Method, supports: Sequence[Support]) -> Learnt:
     _check_fusion(method, len(supports))
     first = method.compare(restored(method, supports[0], 0), method.adapt([support.summary for support in supports]))
     for scores in (*first.values(), method.fuse(first)):  # else only an answer would tell
-        refuse_endless(scores)
+        refuse_not_finite(scores)
     nothing = leave_one_out(method, supports, most=0)
     return Learnt(fusion_from(method, supports, nothing), None, nothing)
 
