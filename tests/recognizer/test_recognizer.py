@@ -483,6 +483,8 @@ def test_altered_names_are_noticed(saved: Path) -> None:
         ({"calibration": {**TRUSTED, "temperature": "warm"}}, "do not fit together"),
         ({"calibration": {**TRUSTED, "temperature": float("nan")}}, "its calibration holds numbers"),
         ({"calibration": {**TRUSTED, "ece": "no"}}, "do not fit together"),
+        ({"calibration": {**TRUSTED, "ece": 1e308}}, "its calibration holds numbers"),
+        ({"calibration": {**TRUSTED, "accuracy": -1.0}}, "its calibration holds numbers"),
         ({"calibration": {**TRUSTED, "left_out_temperature": 0}}, "its calibration holds numbers"),
         ({"calibration": {**TRUSTED, "known_weights": [float("nan")] * 4}}, "its calibration holds numbers"),
         ({"calibration": {**TRUSTED, "temperature": 5e-324}}, "its calibration holds numbers"),

@@ -470,6 +470,18 @@ def test_a_run_on_a_handful_of_photos(tmp_path: Path) -> None:
     assert train(tmp_path, tmp_path / "run", METHOD, preset).is_file()
 
 
+def test_a_table_without_splits_is_not_trained_on(tmp_path: Path) -> None:
+    photos = class_folders(tmp_path / "photos", classes=6, each=20)
+    rows = [f"{path},{path.parent.name}" for path in sorted(photos.rglob("*.png"))]
+    (tmp_path / "photos.csv").write_text("\n".join(["path,label", *rows]))
+    for run in (
+        lambda: train(tmp_path / "photos.csv", tmp_path / "run", METHOD, Preset(None, TRAIN)),
+        lambda: pretrain(tmp_path / "photos.csv", tmp_path / "run", METHOD, PRETRAIN),
+    ):
+        with pytest.raises(ValueError, match=r"photos.csv: no splits; training needs a train and a val split"):
+            run()
+
+
 def test_a_run_is_saved_before_it_is_validated(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

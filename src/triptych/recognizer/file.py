@@ -230,7 +230,7 @@ def _check_values(content: dict[str, Any]) -> None:
         and np.isfinite(calibration["known"]).all()
         and np.isfinite(calibration["known_weights"]).all()
         and all(low <= calibration[name] <= high for name in ("temperature", "left_out_temperature"))
-        and np.isfinite([calibration[name] for name in ("accuracy", "ece_before", "ece")]).all()
+        and all(0 <= calibration[name] <= 1 for name in ("accuracy", "ece_before", "ece"))
     ):
         raise ValueError("its calibration holds numbers that are not finite or out of range")
 

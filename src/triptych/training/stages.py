@@ -142,6 +142,8 @@ def _stores(data: str | Path, model: Method, store_side: int | None, fabric: Fab
     """The train split, decoded so large that crops can be cut from it, and the validation split."""
     larger = replace(model.preprocess, side=store_side or model.preprocess.side)
     train, val = open_store(data, "train", larger), open_store(data, "val", model.preprocess)
+    if train.fingerprint == val.fingerprint:
+        raise ValueError(f"{data}: no splits; training needs a train and a val split, of different classes")
     return train.to(fabric.device), val.to(fabric.device)
 
 
