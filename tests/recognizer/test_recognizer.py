@@ -744,6 +744,8 @@ def test_unknowns_are_not_called_as_a_class(fitted: Recognizer, queries: list[Im
         fitted.predict(queries, unknown="a")
     with pytest.raises(ValueError, match="unknown is empty; expected what to call"):
         fitted.predict(queries, unknown="")
+    with pytest.raises(ValueError, match="is a list; expected a text or a number"):
+        fitted.predict(queries, unknown=[])
 
 
 def test_unknowns_need_a_class_of_two_photos() -> None:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from triptych.data import ImageError, ImageSource, Photo, Unreadable, photo_stream, read_photos
+from triptych.data import ImageError, ImageSource, Photo, Unreadable, check_label, photo_stream, read_photos
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
 from triptych.recognizer.calibration import Calibration, refuse_not_finite
@@ -218,8 +218,9 @@ def whole_setting(name: str, value: Any, most: int | None = None) -> int:
 
 def _least_known(known: Knowledge, unknown: Any, false_alarm: float) -> float:
     """The score below which a photo is called unknown."""
-    if unknown == "":
+    if isinstance(unknown, str) and not unknown:
         raise ValueError("unknown is empty; expected what to call a photo of none of the classes")
+    check_label(unknown)
     if unknown in known.support:
         raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
     return known.threshold(false_alarm)
