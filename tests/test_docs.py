@@ -40,6 +40,14 @@ def test_commands_have_the_options_that_are_shown(line: str) -> None:
     command.make_parser(typer.Context(command)).parse_args(arguments)  # an error, if there is no such option
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
+def test_every_name_in_the_python_of_a_document_is_known(document: Path) -> None:
+    code = "\n".join(snippets(document, "python"))
+    asked = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821,F823,E9", "-"]
+    checked = subprocess.run(asked, input=code, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the documents speak of: class folders, new photos and a recogniser of them."""
