@@ -57,7 +57,7 @@ def test_the_gradient_of_transport_is_exact() -> None:
 
 def test_deepemd_without_pot_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ot", None)
-    with pytest.raises(RuntimeError, match=r"DeepEMD needs POT .*: pip install 'triptych\[emd\]'"):
+    with pytest.raises(RuntimeError, match=r"DeepEMD needs POT .* pip install 'triptych\[emd\]'"):
         transported(torch.zeros(1, 1), torch.ones(1), torch.ones(1))
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Changes, Device, Method, Overwrite, options_from
+from triptych.cli.options import LAYOUTS, AsJson, Changes, Device, Method, Overwrite, options_from
 from triptych.cli.terminal import json_text, print_json, say
 from triptych.evaluation import EvaluateSettings
 from triptych.system.outputs import RECORD, check_output
@@ -18,7 +18,7 @@ __all__ = ["evaluate", "methods"]
 DataSets = Annotated[
     list[str],
     typer.Argument(
-        help="One data set, or several for a cross-domain table; see triptych train --help.", metavar="DATA..."
+        help=f"Photos by class, or several such data sets for a cross-domain table: {LAYOUTS}", metavar="DATA..."
     ),
 ]
 

@@ -14,6 +14,7 @@ from triptych.cli.config import Config, config_parameter
 from triptych.system.settings import DEVICE_HELP, Check
 
 __all__ = [
+    "LAYOUTS",
     "AsJson",
     "Backbone",
     "Changes",
@@ -64,13 +65,13 @@ Split = Annotated[
     str | None, typer.Option(help="train, val or test, where the photos have splits; none is taken by chance.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that such a command wrote.")]
-_LAYOUTS = (
+LAYOUTS = (
     "a folder with one sub-folder per class; such folders in train/, val/ and test/; a folder with images/ and "
     "train.csv, val.csv and test.csv; a CSV file of path,label; Parquet files; or hf:NAME."
 )
-Photos = Annotated[Path, typer.Argument(help=f"Photos by class: {_LAYOUTS}", metavar="DATA")]
+Photos = Annotated[Path, typer.Argument(help=f"Photos by class: {LAYOUTS}", metavar="DATA")]
 PhotosFrom = Annotated[
-    Path | None, typer.Option("--from", help=f"In place of LABEL and PHOTOS: {_LAYOUTS}", metavar="DATA")
+    Path | None, typer.Option("--from", help=f"In place of LABEL and PHOTOS: {LAYOUTS}", metavar="DATA")
 ]
 RecognizerFile = Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")]
 Unknown = Annotated[
@@ -86,9 +87,9 @@ Coverage = Annotated[
     float | None,
     typer.Option(help="Also give the set of classes that holds the true one so often, for example 0.9."),
 ]
-Data = Annotated[str, typer.Argument(help=f"Photos by class: {_LAYOUTS}", metavar="DATA")]
+Data = Annotated[str, typer.Argument(help=f"Photos by class: {LAYOUTS}", metavar="DATA")]
 TrainData = Annotated[
-    str, typer.Argument(help=f"Photos by class, with splits train and val: {_LAYOUTS}", metavar="DATA")
+    str, typer.Argument(help=f"Photos by class, with splits train and val: {LAYOUTS}", metavar="DATA")
 ]
 RunFolder = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; by default runs/METHOD.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")]

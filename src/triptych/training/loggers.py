@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from triptych.system.extras import extra
+from triptych.system.extras import extra, how_to_install
 from triptych.system.files import write_whole
 from triptych.training.logger import Logger, LogStart
 from triptych.training.tracking import MLflowLogger, WandbLogger
@@ -126,7 +126,7 @@ def check_loggers(names: Sequence[str]) -> None:
     for name in names:
         needs = LOGGERS[name].needs if name in LOGGERS else None
         if needs is not None and find_spec(needs[0]) is None:
-            raise RuntimeError(f"logger {name} needs {needs[0]}, which is missing: pip install 'triptych[{needs[1]}]'")
+            raise RuntimeError(f"logger {name} needs {needs[0]}, which is missing: {how_to_install(needs[1])}")
 
 
 def start_loggers(names: Sequence[str], folder: Path, settings: Mapping[str, Any], step: int = 0) -> Loggers:
