@@ -14,7 +14,7 @@ from triptych.methods import save_method
 from triptych.reports.demo_page import demo_page, demonstration
 from triptych.reports.evidence import evidence_for, level_bars
 from triptych.reports.scene import matched
-from triptych.reports.words import level_in_words
+from triptych.system.wording import compared_in_words
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_the_page_shows_every_photo_with_its_answer(shown: dict[str, Any]) -> No
     assert page.count('class="photo bad"') == 2 - right
     assert [one["answer"] for one in shown["evidence"]]
     for level in shown["evidence"][0]["classes"][0]["bars"]["levels"]:
-        assert level_in_words(level["name"]) in elements.text
+        assert compared_in_words(level["name"]) in elements.text
 
 
 @pytest.mark.parametrize("level", ["global", "pixel"])
@@ -81,7 +81,7 @@ def test_a_method_of_one_level(folder: Path, tmp_path: Path, level: str) -> None
     assert {len(panel["bars"]["levels"]) for one in shown["evidence"] for panel in one["classes"]} == {1}
     text = check_page(demo_page(shown)).text
     assert "together" not in text
-    assert level_in_words(level) in text
+    assert compared_in_words(level) in text
     assert ("Boxes" in text) == any(panel["scene"] for one in shown["evidence"] for panel in one["classes"])
 
 

@@ -10,7 +10,7 @@ def for_and_against(contributions: dict[str, float]) -> list[str]:
 
     >>> from triptych.cli.words import for_and_against
     >>> for_and_against({"pixel": 3.0, "part": -1.0})
-    ['for it: single spots (pixel level) 75%', 'against it: patterns (part level) 25%']
+    ['for it: matched patches (pixel level) 75%', 'against it: matched patterns (part level) 25%']
     """
     total = sum(map(abs, contributions.values())) or 1.0
     lines = []

@@ -11,9 +11,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from triptych.reports.words import level_in_words, percent, sureness
+from triptych.reports.words import percent, sureness
 from triptych.system.palette import COLOURS
-from triptych.system.wording import counted
+from triptych.system.wording import compared_in_words, counted
 
 __all__ = ["policy", "readable", "render", "stylesheet"]
 
@@ -83,6 +83,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {"stylesheet": Markup(stylesheet()), "policy": policy(), "colours": len(COLOURS)}
-    words = (level_in_words, percent, sureness, counted)
+    words = (compared_in_words, percent, sureness, counted)
     environment.filters |= {one.__name__: one for one in words}
     return environment

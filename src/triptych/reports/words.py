@@ -5,17 +5,8 @@ from typing import Any
 
 from triptych.system.wording import counted
 
-__all__ = ["level_in_words", "percent", "signed", "sureness", "trust", "where"]
+__all__ = ["percent", "signed", "sureness", "trust", "where"]
 
-_LEVELS = {
-    "global": "the photo as a whole",
-    "distribution": "how patches are spread",
-    "pixel": "matched patches",
-    "pixel-last": "matched patches, larger",
-    "pixel-16": "matched patches, finest",
-    "part": "matched parts",
-    "plda": "what tells classes apart",
-}
 _ROWS, _COLUMNS = ("top", "", "bottom"), ("left", "", "right")
 
 
@@ -37,15 +28,6 @@ def sureness(probability: float) -> str:
     if 0.995 <= probability < 1:
         return ">99%"
     return "<1%" if 0 < probability < 0.005 else percent(probability)
-
-
-def level_in_words(name: str) -> str:
-    """What a level compares; the name of one that has no words of its own, as a word.
-
-    >>> level_in_words("pixel-last"), level_in_words("own-level")
-    ('matched patches, larger', 'own level')
-    """
-    return _LEVELS.get(name, name.replace("-", " "))
 
 
 def signed(value: float) -> str:

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["counted", "first_few", "level_in_words", "listed", "printable"]
+__all__ = ["compared_in_words", "counted", "first_few", "level_in_words", "listed", "printable"]
 
 _TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # Unicode's names of these characters
 
@@ -16,14 +16,14 @@ _LEVELS = {
     "distribution": "the mix of colours and textures",
     "global": "the photo as a whole",
     "linear": "the whole photo by a boundary between classes",
-    "part": "patterns",
-    "pixel": "single spots",
-    "pixel-16": "fine details",
-    "pixel-last": "single spots a layer earlier",
+    "part": "matched patterns",
+    "pixel": "matched patches",
+    "pixel-16": "matched patches, finest",
+    "pixel-last": "matched patches, a layer earlier",
     "plda": "traits of the classes it was trained on",
-    "reconstruction": "how well spots of the class make up the photo",
+    "reconstruction": "how well patches of the class make up the photo",
     "relation": "a comparison that was learnt",
-    "transport": "spots matched one to one",
+    "transport": "patches matched one to one",
 }
 
 
@@ -31,9 +31,18 @@ def level_in_words(name: str) -> str:
     """What a level compares, with its name.
 
     >>> level_in_words("pixel"), level_in_words("no-such")
-    ('single spots (pixel level)', 'no-such level')
+    ('matched patches (pixel level)', 'no-such level')
     """
     return f"{_LEVELS[name]} ({name} level)" if name in _LEVELS else f"{name} level"
+
+
+def compared_in_words(level: str) -> str:
+    """What a level compares, where there is no room for its name.
+
+    >>> compared_in_words("pixel-16"), compared_in_words("no-such")
+    ('matched patches, finest', 'no-such level')
+    """
+    return _LEVELS.get(level, f"{level} level")
 
 
 def counted(number: int, noun: str) -> str:
