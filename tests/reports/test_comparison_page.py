@@ -101,7 +101,7 @@ def test_a_level_that_is_better_alone_is_named() -> None:
         contenders[name] |= {"mean": 0.6, "difference": {"mean": 0.0, "ci95": 0.02}}
     assert "Alone" not in verdicts(told)[0]
     contenders["part"] |= {"mean": 0.7, "difference": {"mean": -0.1, "ci95": 0.02}}
-    assert verdicts(told)[0].endswith(" Alone, patterns (part level): 70.0%. Better by 10.0 ± 2.0 points.")
+    assert verdicts(told)[0].endswith(" Alone, matched patterns (part level): 70.0%. Better by 10.0 ± 2.0 points.")
     contenders["part"]["difference"]["ci95"] = 0.2
     assert verdicts(told)[0].endswith("(part level): 70.0%. These splits show no difference (+10.0 ± 20.0 points).")
 

@@ -80,5 +80,6 @@ def _read(folder: ShelfFolder, index: Index, device: str) -> Recognizer | None:
         return Recognizer.load(folder.recognizer_file, device)
     except ValueError:
         if all(map(folder.has_photo, index.photos)):
-            return None  # damaged, or of an earlier version: all of it can be learnt again
+            folder.recognizer_file.unlink()  # damaged, or of an earlier version: all of it can be learnt again
+            return None
         raise
