@@ -66,6 +66,7 @@ def test_confusions_count_every_photo_asked(record: dict[str, Any]) -> None:
     assert right / (record["asked"] * record["repeats"]) == pytest.approx(mean)
 
 
+@pytest.mark.slow
 def test_the_record_is_json_and_the_seed_gives_it_again(folder: Path, record: dict[str, Any]) -> None:
     assert json.loads(json.dumps(record))["curve"] == record["curve"]
     again = compare(folder, method=small_method(), settings=CompareSettings(repeats=4))

@@ -125,6 +125,7 @@ def test_threads_wait_for_memory_that_others_hold() -> None:
     assert not any(thread.is_alive() for thread in threads)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_threads_together_stay_within_the_memory(tmp_path: Path) -> None:
     """Four bombs of 12 megapixels in 16 bits, with a limit of 15: about 90 MB each, one at a time."""

@@ -358,6 +358,7 @@ def start(root: Path, each_decode: str) -> subprocess.Popen:
     return process
 
 
+@pytest.mark.slow
 def test_processes_at_once_decode_once_and_both_get_the_whole_store(tmp_path):
     root = write_photos(tmp_path / "data", each=8)
     processes = [start(root, "time.sleep(0.05)") for _ in range(2)]

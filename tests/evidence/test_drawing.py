@@ -52,12 +52,14 @@ def test_a_row_for_each_class(why: Explanation, one: Explanation, tmp_path: Path
     assert size(one._repr_png_())[1] < height / 2
 
 
+@pytest.mark.slow
 def test_the_same_evidence_is_the_same_picture_in_any_thread(one: Explanation) -> None:
     expected = draw_explanation(one)
     with ThreadPoolExecutor(3) as pool:
         assert set(pool.map(lambda _: draw_explanation(one), range(3))) == {expected}
 
 
+@pytest.mark.slow
 def test_the_users_settings_do_not_change_it(one: Explanation) -> None:
     expected = draw_explanation(one)
     settings = {
@@ -97,6 +99,7 @@ def test_any_label_is_written(one: Explanation, label: object, caplog: pytest.Lo
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_labels_that_no_font_can_write_are_named(why: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("triptych.evidence.lettering._installed", lambda _: ())
     labels = ["柠檬", "b", "苹果"]
@@ -117,6 +120,7 @@ def test_long_text_is_cut() -> None:
     assert wrapped("", 20, 2) == [""]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [("pixel",), ("global",), ("part",), ("distribution", "global")])
 def test_methods_without_some_levels(levels: tuple[str, ...]) -> None:
     method = build_method(MMLConfig(levels=levels))
@@ -129,6 +133,7 @@ def test_without_thumbnails(one: Explanation) -> None:
     assert size(draw_explanation(replace(one, classes=[bare]))) == size(draw_explanation(one))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written", ["EPS", "PNG", "damaged"])
 def test_thumbnails_that_are_no_jpeg_are_not_opened(
     one: Explanation, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -56,6 +56,7 @@ def costs(method: MML, store: ImageStore, seed: int) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
+@pytest.mark.slow
 def test_balanced_levels_are_calibrated_together_and_each_by_itself() -> None:
     torch.manual_seed(0)
     method = learn_closed_form(MML(METHOD), tinted(8, 10, seed=0), 10)

@@ -120,6 +120,7 @@ def test_killed_runs_resume_to_the_weights_of_an_uninterrupted_one(data: Path, t
     assert best.read_bytes() == (killed / "best.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["pretraining.validate_class_means", "validation.evaluate_store"])
 def test_a_run_killed_in_its_validation_validates_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
