@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import Command
+from permissions import as_nobody, open_place
 from photos import class_folders, photo
 from PIL import Image
 
@@ -100,7 +101,7 @@ def fc100(root: Path) -> Path:
 
 
 def tiered(root: Path, npz: bool = False) -> Path:
-    """Encoded images as OpenCV's arrays; each split numbers its classes from 0, and two of them have one name."""
+    """Encoded images, or pixels, blue first. Each split numbers its classes from 0, and two of them have one name."""
     root.mkdir()
     for split in SPLITS:
         data, labels = arrays(split)
@@ -113,7 +114,7 @@ def tiered(root: Path, npz: bool = False) -> Path:
         content = {"label_specific": specific, "label_specific_str": ["crane"] * 3, "label_general": specific * 0}
         (root / f"{split}_labels.pkl").write_bytes(pickle.dumps(content, protocol=2))
         if npz:
-            np.savez(root / f"{split}_images.npz", images=data)
+            np.savez(root / f"{split}_images.npz", images=data[..., ::-1])
         else:
             (root / f"{split}_images_png.pkl").write_bytes(pickle.dumps(encoded))
     return root
@@ -147,6 +148,13 @@ def test_the_splits_are_read_and_are_what_they_should_be(place: Path) -> None:
     if store.names[0].endswith(".jpg"):  # which lose a little
         return
     assert {image.numpy().tobytes() for image in store.images} == pixels
+
+
+def test_both_forms_of_tieredimagenet_are_the_same_pixels(tmp_path: Path) -> None:
+    encoded, pixels = (open_store(tiered(tmp_path / f"{npz}", npz), "val", Preprocessing(side=20)) for npz in (0, 1))
+    assert encoded.names[0].endswith(".pkl:0")
+    assert pixels.names[0].endswith(".npz:0")
+    assert encoded.images.numpy().tobytes() == pixels.images.numpy().tobytes()
 
 
 def test_none_of_the_splits_is_taken_by_chance(place: Path) -> None:
@@ -204,6 +212,53 @@ class Evil:
         return (print, ("it ran",))
 
 
+class Flagged:
+    """A dtype of whole numbers that a file says to be of Python's objects, as only NumPy's own C code should."""
+
+    def __reduce__(self) -> tuple:
+        return np.dtype, ("i8", False, True), (3, "<", None, None, None, -1, -1, 0x3F)
+
+
+class Raw:
+    """An array of other bytes, shape or type than it says."""
+
+    def __init__(self, dtype: object, shape: tuple[int, ...], data: bytes) -> None:
+        self.state = (1, shape, dtype, False, data)
+
+    def __reduce__(self) -> tuple:
+        make, arguments, _ = np.zeros(0).__reduce__()
+        return make, arguments, self.state
+
+
+def test_what_a_file_says_of_a_type_is_not_believed(tmp_path: Path) -> None:
+    for split in SPLITS:
+        data, labels = arrays(split)
+        flagged = Raw(Flagged(), (len(labels),), np.array(labels, "<i8").tobytes())
+        (tmp_path / f"FC100_{split}.pickle").write_bytes(pickle.dumps({"data": data, "labels": flagged}))
+    assert count_splits(tmp_path)["train"]["classes"] == 3
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("kind", ["<i8", ">i4", "uint8", "float32", "int"])
+def test_labels_of_any_protocol_and_type(protocol: int, kind: str, tmp_path: Path) -> None:
+    for split in SPLITS:
+        data, labels = arrays(split)
+        held = [np.int64(one) for one in labels] if kind == "int" else np.array(labels, kind)
+        content = {"data": np.asfortranarray(data), "labels": held}
+        (tmp_path / f"FC100_{split}.pickle").write_bytes(pickle.dumps(content, protocol=protocol))
+    store = open_store(tmp_path, "val", Preprocessing(side=20))
+    assert store.classes == ("003", "004")
+    assert store.images.numpy().tobytes() == arrays("val")[0].tobytes()
+
+
+def test_a_file_that_may_not_be_read_is_told_so() -> None:
+    with open_place() as place:
+        file = fc100(place / "data") / "FC100_val.pickle"
+        file.chmod(0)
+        with as_nobody(), pytest.raises(PermissionError, match="Permission denied"):
+            list_images(file.parent, "val")
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -213,6 +268,9 @@ class Evil:
         {"data": np.zeros((2, 4, 4, 3)), "labels": [0, 1]},
         {"data": np.zeros((2, 4, 4, 3), np.uint8), "labels": [0]},
         {"data": np.zeros((1, 4, 4, 3), np.uint8), "labels": ["x"]},
+        {"data": Raw(np.dtype("u1"), (9, 20, 20, 3), bytes(4)), "labels": [0] * 9},
+        {"data": np.zeros((1, 4, 4, 3), np.uint8), "labels": Raw(Flagged(), (1,), [Evil()])},
+        {"data": np.zeros((1, 4, 4, 3), np.uint8), "labels": np.zeros(1, "i8,i8")},
         [1, 2],
     ],
 )

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from triptych.system.yaml_files import nearest, read_yaml, yaml_text
+from triptych.system.wording import nearest
+from triptych.system.yaml_files import read_yaml, yaml_text
 
 
 def read(path: Path, text: str) -> dict:

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hint
 import typer
 
 from triptych.system.settings import Check
-from triptych.system.wording import printable
-from triptych.system.yaml_files import nearest, read_yaml
+from triptych.system.wording import nearest, printable
+from triptych.system.yaml_files import read_yaml
 
 __all__ = ["Config", "config_parameter", "read_config"]
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from triptych.data.grammar import list_images
 from triptych.data.listing import Listing
-from triptych.system.wording import first_few, printable
-from triptych.system.yaml_files import nearest
+from triptych.system.wording import first_few, nearest, printable
 
 __all__ = ["KNOWN_DATA", "KnownData", "check_known", "count_splits"]
 

@@ -13,7 +13,7 @@ from typing import Any
 from triptych.data.folders import walk
 from triptych.data.listing import SPLITS, Listing, listing_of
 from triptych.data.tables import read_csv
-from triptych.system.wording import first_few, printable
+from triptych.system.wording import first_few, first_line, printable
 
 __all__ = ["class_lists", "image_folder", "list_cars", "list_class_list", "list_table_of_folder", "whole_folder"]
 
@@ -100,8 +100,9 @@ def list_cars(root: Path) -> Listing | None:
         paths = [images / Path(str(row["relative_im_path"])).name for row in rows]
         classes = [f"{int(row['class']):03d}.{names[int(row['class']) - 1]}" for row in rows]
     except Exception as error:  # its reader raises many kinds
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{printable(table)}: damaged, or not the labels of Stanford Cars ({told:.200})") from error
+        raise ValueError(
+            f"{printable(table)}: damaged, or not the labels of Stanford Cars ({first_line(error):.200})"
+        ) from error
     return listing_of(paths, [printable(path) for path in paths], classes)
 
 

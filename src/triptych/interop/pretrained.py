@@ -17,6 +17,7 @@ from torch import nn
 from triptych.backbones import architecture_of, require_transformers
 from triptych.methods import ONE_LAYER, Method, MethodConfig, Preprocessing, SalientConfig, build_method
 from triptych.system.hub import hub_or_cache
+from triptych.system.wording import first_line
 
 __all__ = ["PRETRAINED", "pretrained_method"]
 
@@ -176,15 +177,15 @@ def _explained(name: str) -> Iterator[None]:
         if isinstance(error, LocalEntryNotFoundError) or isinstance(cause, LocalEntryNotFoundError):
             raise OSError(_unreachable(name)) from error
         what = "holds no model that can be read" if isdir(name) else "no such folder, and no such model on the hub"
-        raise ValueError(f"{name}: {what} ({_first_line(error)})") from error
+        raise ValueError(f"{name}: {what} ({first_line(error)})") from error
     except ValueError as error:
         if str(error).startswith(f"{name}:"):
             raise
-        raise ValueError(f"{name}: not a model that can be used ({_first_line(error)})") from error
+        raise ValueError(f"{name}: not a model that can be used ({first_line(error)})") from error
     except UnpicklingError as error:  # without PyTorch's own words, which advise to run the file
         raise ValueError(f"{name}: its weights are damaged, or hold more than numbers, which is not run") from error
     except Exception as error:  # a damaged file may raise anything
-        raise ValueError(f"{name}: damaged or incomplete ({_first_line(error)}); fetch it again") from error
+        raise ValueError(f"{name}: damaged or incomplete ({first_line(error)}); fetch it again") from error
 
 
 def _cached(name: str) -> bool:
@@ -203,10 +204,6 @@ def _unreachable(name: str) -> str:
         f"{name}: no such folder, and the Hugging Face hub cannot be reached; download the model where it can be "
         f"(hf download {name} --local-dir FOLDER) and give that folder"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from triptych.system.extras import extra
 from triptych.system.files import as_path, write_whole
 from triptych.system.hub import hub_or_cache
 from triptych.system.outputs import CARD, METHOD, check_output
+from triptych.system.wording import first_line
 
 __all__ = ["CARD_FILE", "METHOD_FILE", "check_push", "method_file", "pull_method", "push_method"]
 
@@ -167,5 +168,6 @@ def _explained(name: str) -> Iterator[None]:
     except (ValueError, OSError, RuntimeError):
         raise
     except Exception as error:  # a connection that breaks is of several kinds
-        told = (str(error).strip().splitlines() or [""])[0]
-        raise OSError(f"hf:{name}: the connection broke ({type(error).__name__}: {told:.200}); try again") from error
+        raise OSError(
+            f"hf:{name}: the connection broke ({type(error).__name__}: {first_line(error):.200}); try again"
+        ) from error

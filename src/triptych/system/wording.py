@@ -2,8 +2,18 @@
 
 import unicodedata
 from collections.abc import Sequence
+from difflib import get_close_matches
 
-__all__ = ["compared_in_words", "counted", "first_few", "level_in_words", "listed", "printable"]
+__all__ = [
+    "compared_in_words",
+    "counted",
+    "first_few",
+    "first_line",
+    "level_in_words",
+    "listed",
+    "nearest",
+    "printable",
+]
 
 _TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # Unicode's names of these characters
 
@@ -78,6 +88,15 @@ def first_few(names: Sequence[str], number: int = 3) -> str:
     return ", ".join([*names[:number], *(["..."] if len(names) > number else [])])
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its kind where it says nothing.
+
+    >>> first_line(OSError("no room\\nand much more")), first_line(KeyError())
+    ('no room', 'KeyError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def listed(names: Sequence[object]) -> str:
     """Names in a sentence.
 
@@ -86,6 +105,16 @@ def listed(names: Sequence[object]) -> str:
     """
     *others, last = map(str, names)
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """The known name that is most like another, or all of them, for a message.
+
+    >>> nearest("learning-rat", ["learning-rate", "way"]), nearest("xyz", ["way", "shot"])
+    ("did you mean 'learning-rate'?", 'expected some of shot, way')
+    """
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"expected some of {', '.join(sorted(known))}"
 
 
 def _is_unsafe(one: str) -> bool:

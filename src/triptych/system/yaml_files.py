@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from triptych.system.files import read_plain
-from triptych.system.wording import printable
+from triptych.system.wording import first_line, printable
 
-__all__ = ["nearest", "read_yaml", "yaml_text"]
+__all__ = ["read_yaml", "yaml_text"]
 
 _LARGEST = 1 << 20  # bytes; settings are a page
 _FLOAT = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
@@ -93,17 +92,6 @@ def yaml_text(values: Mapping[str, Any], remark: str) -> str:
     return remarks + "".join(_lines(values, ""))
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """The known name that is most like another, or all of them, for a message.
-
-    >>> from triptych.system.yaml_files import nearest
-    >>> nearest("learning-rat", ["learning-rate", "way"]), nearest("xyz", ["way", "shot"])
-    ("did you mean 'learning-rate'?", 'expected some of shot, way')
-    """
-    close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"expected some of {', '.join(sorted(known))}"
-
-
 def _lines(values: Mapping[str, Any], indent: str) -> list[str]:
     lines = []
     for name, value in values.items():
@@ -119,4 +107,4 @@ def _lines(values: Mapping[str, Any], indent: str) -> list[str]:
 def _told(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return first_line(error)

@@ -16,6 +16,7 @@ from typing import Any
 
 from triptych.system.extras import extra, how_to_install
 from triptych.system.files import write_whole
+from triptych.system.wording import first_line
 from triptych.training.logger import Logger, LogStart
 from triptych.training.tracking import MLflowLogger, WandbLogger
 
@@ -110,8 +111,8 @@ class Loggers:
             yield
         except Exception as error:  # the libraries raise many kinds
             del self._loggers[name]
-            told = (str(error).strip().splitlines() or [""])[0]
-            warnings.warn(f"logger {name} failed and is left out ({type(error).__name__}: {told:.200})", stacklevel=3)
+            told = f"{type(error).__name__}: {first_line(error):.200}"
+            warnings.warn(f"logger {name} failed and is left out ({told})", stacklevel=3)
 
 
 def check_loggers(names: Sequence[str]) -> None:
@@ -151,8 +152,8 @@ def start_loggers(names: Sequence[str], folder: Path, settings: Mapping[str, Any
         except (RuntimeError, OSError):
             raise
         except Exception as error:  # the libraries raise many kinds
-            told = (str(error).strip().splitlines() or [""])[0]
-            raise RuntimeError(f"logger {name} cannot start ({type(error).__name__}: {told:.200})") from error
+            told = f"{type(error).__name__}: {first_line(error):.200}"
+            raise RuntimeError(f"logger {name} cannot start ({told})") from error
     return Loggers(loggers)
 
 
