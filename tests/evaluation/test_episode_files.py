@@ -88,8 +88,9 @@ def rewritten(file: Path, **changes: object) -> Path:
     return file
 
 
-def one_episode(support: list, query: list) -> list[dict]:
-    return [{"classes": [0, 1], "support": support, "query": query}]
+def one_episode(support: list, query: list, classes: object = (0, 1)) -> dict:
+    """A file's head and its only episode, 2-way 1-shot with 1 query."""
+    return {"way": 2, "shot": 1, "queries": 1, "episodes": [{"classes": classes, "support": support, "query": query}]}
 
 
 @pytest.mark.parametrize(
@@ -100,11 +101,17 @@ def one_episode(support: list, query: list) -> list[dict]:
         ({"way": 1}, "way must be a whole number of at least 2, got 1"),
         ({"images": None}, "not a file of episodes"),
         ({"episodes": []}, "episodes must be a whole number from 1"),
-        ({"episodes": one_episode([[0], []], [[1], [6]])}, "without images of a class"),
-        ({"episodes": one_episode([[0]], [[1]])}, "not of the same two classes or more"),
-        ({"episodes": one_episode([[0], [5]], [[1], [True]])}, "an image that is no number"),
-        ({"episodes": one_episode([[0], [5]], [[1], [-1]])}, "an image that is no number"),
+        (one_episode([[0], []], [[1], [6]]), "not 2-way 1-shot with 1 queries"),
+        (one_episode([[0]], [[1]]), "not 2-way 1-shot with 1 queries"),
+        (one_episode([[0], [5]], [[1], [True]]), "an image that is no number"),
+        (one_episode([[0], [5]], [[1], [-1]]), "an image that is no number"),
         ({"episodes": [5]}, "not a file of episodes"),
+        (one_episode([0, 5], [[1], [6]]), "without lists of images"),
+        (one_episode([[0, 2], [5, 7]], [[1], [6]]), "not 2-way 1-shot with 1 queries of each class, as the file says"),
+        (one_episode([[0], [5]], [[1], [6, 7]]), "not 2-way 1-shot"),
+        (one_episode([[0], [5], [10]], [[1], [6], [11]], [0, 1, 2]), "not 2-way 1-shot"),
+        ({"shot": 1}, "not 3-way 1-shot with 2 queries"),
+        (one_episode([[0], [5]], [[1], [6]], 2), "not a file of episodes"),
     ],
 )
 def test_a_file_with_something_wrong_is_refused(file: Path, changes: dict, message: str) -> None:
@@ -113,22 +120,25 @@ def test_a_file_with_something_wrong_is_refused(file: Path, changes: dict, messa
 
 
 @pytest.mark.parametrize(
-    ("episodes", "message"),
+    ("content", "message"),
     [
         (one_episode([[0], [5]], [[1], [20]]), "episode 0 has image 20; expected numbers below 20"),
         (one_episode([[0], [5]], [[0], [6]]), "episode 0 has an image twice"),
         (one_episode([[0], [5]], [[1], [2]]), "not of its classes"),
         (one_episode([[0], [1]], [[2], [3]]), "not of its classes"),
+        (one_episode([[0], [1]], [[2], [3]], [0, 0]), "not of its classes"),
+        (one_episode([[0], [5]], [[1], [6]], [0, 2]), "not of its classes"),
+        (one_episode([[0], [5]], [[1], [6]], [0, 1, 2]), "not of its classes"),
     ],
 )
-def test_episodes_that_would_flatter_are_refused(data: Path, file: Path, episodes: list, message: str) -> None:
-    found = read_episodes(rewritten(file, episodes=episodes))
+def test_episodes_that_would_flatter_are_refused(data: Path, file: Path, content: dict, message: str) -> None:
+    found = read_episodes(rewritten(file, **content))
     with pytest.raises(ValueError, match=message):
         found.tasks_of(open_store(data, None, Preprocessing(side=32)))
 
 
-def test_episodes_of_unequal_shots_are_evaluated(data: Path, file: Path) -> None:
-    found = read_episodes(rewritten(file, episodes=one_episode([[0, 1], [5]], [[2], [6, 7]])))
+def test_episodes_of_another_program_are_evaluated(data: Path, file: Path) -> None:
+    found = read_episodes(rewritten(file, **one_episode([[5], [0]], [[6], [2]], [1, 0])))
     assert 0 <= evaluate(data, small_method(), "small", episodes=found)["accuracy"] <= 1
 
 

@@ -8,8 +8,9 @@ A file is JSON. Images are numbered by their place in ``images``, which is the o
      "images": ["plum/1.jpg", ...],
      "episodes": [{"classes": [3, 0, ...], "support": [[17], ...], "query": [[4, 9, ...], ...]}, ...]}
 
-``support`` and ``query`` have one list for each class of the episode. ``data_fingerprint`` is a hash of the images'
-bytes, their order, their labels and the names of the classes; where the data lies does not count.
+``support`` and ``query`` have one list for each class of the episode, with ``shot`` and ``queries`` images.
+``data_fingerprint`` is a hash of the images' bytes, their order, their labels and the names of the classes; where the
+data lies does not count.
 """
 
 import hashlib
@@ -46,6 +47,7 @@ class EpisodeFile:
         classes: names of the classes.
         images: names of the images, by number.
         episodes: the tasks.
+        drawn: the numbers of the classes of each task.
     """
 
     name: str
@@ -55,6 +57,7 @@ class EpisodeFile:
     classes: tuple[str, ...]
     images: tuple[str, ...]
     episodes: tuple[Episode, ...]
+    drawn: tuple[tuple[int, ...], ...]
 
     def settings_for(self, settings: EvaluateSettings) -> EvaluateSettings:
         """The settings of an evaluation of these episodes.
@@ -84,8 +87,8 @@ class EpisodeFile:
             raise ValueError(
                 f"{self.name}: {len(self.images)} images could be read where it was written, here {len(store)} can"
             )
-        for number, episode in enumerate(self.episodes):
-            _check_episode(episode, store.labels, f"{self.name}: episode {number}")
+        for number, (episode, drawn) in enumerate(zip(self.episodes, self.drawn, strict=True)):
+            _check_episode(episode, drawn, store.labels, f"{self.name}: episode {number}")
         return self.episodes
 
 
@@ -154,15 +157,17 @@ def read_episodes(path: str | Path) -> EpisodeFile:
             raise ValueError(f"its format is {content.get('format')!r:.40}")
         if content["version"] != _VERSION:
             raise ValueError(f"its version is {content['version']!r:.40}; update triptych")
-        episodes = tuple(map(_episode, content["episodes"]))
+        rows = content["episodes"]
         asked = {key: content[key] for key in (*_ASKED, "split")}
-        settings = EpisodeSettings(**asked, episodes=len(episodes))
+        settings = EpisodeSettings(**asked, episodes=len(rows))
+        episodes = tuple(_episode(row, settings) for row in rows)
+        drawn = tuple(tuple(row["classes"]) for row in rows)
         classes, images = (tuple(map(str, content[key])) for key in ("classes", "images"))
         fingerprint = str(content["data_fingerprint"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         told = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{name}: damaged or not a file of episodes ({told:.200})") from error
-    return EpisodeFile(name, hashlib.sha256(data).hexdigest(), settings, fingerprint, classes, images, episodes)
+    return EpisodeFile(name, hashlib.sha256(data).hexdigest(), settings, fingerprint, classes, images, episodes, drawn)
 
 
 def _row(episode: Episode, labels: np.ndarray) -> dict[str, Any]:
@@ -174,12 +179,14 @@ def _row(episode: Episode, labels: np.ndarray) -> dict[str, Any]:
     return {"classes": [int(labels[images[0]]) for images in support], "support": support, "query": query}
 
 
-def _episode(row: Any) -> Episode:
+def _episode(row: Any, asked: EpisodeSettings) -> Episode:
     groups = [row["support"], row["query"]]
-    if not all(isinstance(one, list) and one for group in groups for one in [group, *group]):
-        raise ValueError("an episode without images of a class")
-    if len(groups[0]) != len(groups[1]) or len(groups[0]) < 2:
-        raise ValueError("an episode whose support and query are not of the same two classes or more")
+    if not all(isinstance(one, list) for group in groups for one in [group, *group]):
+        raise ValueError("an episode without lists of images")
+    sizes = [[len(one) for one in group] for group in groups]
+    if sizes != [[asked.shot] * asked.way, [asked.queries] * asked.way]:
+        told = f"{asked.way}-way {asked.shot}-shot with {asked.queries} queries of each class"
+        raise ValueError(f"an episode that is not {told}, as the file says of itself")
     numbers = [number for group in groups for one in group for number in one]
     if not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
         raise ValueError("an image that is no number of one")
@@ -192,7 +199,7 @@ def _flat(group: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     return images, np.repeat(np.arange(len(group)), [len(one) for one in group])
 
 
-def _check_episode(episode: Episode, labels: np.ndarray, name: str) -> None:
+def _check_episode(episode: Episode, drawn: Sequence[int], labels: np.ndarray, name: str) -> None:
     """Refuse an episode whose images are not of its classes, or that asks about what it shows."""
     images = episode.images
     if images.max() >= len(labels):
@@ -200,9 +207,8 @@ def _check_episode(episode: Episode, labels: np.ndarray, name: str) -> None:
     if len(np.unique(images)) != len(images):
         raise ValueError(f"{name} has an image twice; expected each in the support or the query, once")
     numbers = np.concatenate([episode.support_labels, episode.query_labels])
-    pairs = np.unique(np.stack([numbers, labels[images]]), axis=1)
-    way = int(numbers.max()) + 1
-    if pairs.shape[1] != way or len(np.unique(pairs[1])) != way:
+    pairs = np.unique(np.stack([numbers, labels[images]]), axis=1)  # each class of the episode, and what it is of
+    if pairs[1].tolist() != list(drawn) or len(set(drawn)) != len(drawn):
         raise ValueError(f"{name} has images that are not of its classes")
 
 
