@@ -7,8 +7,10 @@ import pytest
 import typer
 from commands import Command
 from photos import class_folders
+from toys import small_method
 from typer.testing import CliRunner
 
+from triptych import save_method
 from triptych.cli.options import Changes, options_from
 from triptych.evaluation import EvaluateSettings
 from triptych.system.settings import each, number, optional, setting, whole
@@ -131,6 +133,36 @@ def test_an_evaluation_writes_a_folder_whose_settings_give_it_again(command: Com
     assert refused.code == 2
     assert "an evaluation already lies here; replace it with --overwrite" in refused.err
     assert "holds other things" in command("evaluate", data, "--run-folder", tmp_path).err
+
+
+def test_only_what_an_evaluation_wrote_is_replaced_by_one(command: Command, tmp_path: Path) -> None:
+    data = class_folders(tmp_path / "photos", classes=3, each=4)
+    asked = ("evaluate", data, "--way", 2, "--queries", 2, "--episodes", 2, "--overwrite", "--run-folder")
+    run = tmp_path / "run"
+    for _ in range(2):
+        assert command(*asked, run).code == 0
+    for name, text in (("config.yaml", "mine: 1\n"), ("table.md", "# Mine\n"), ("record.json", "{}")):
+        before = {path: path.read_bytes() for path in run.iterdir()}
+        (run / name).write_text(text)
+        refused = command(*asked, run)
+        assert (refused.code, f"{run / name}: exists and is no " in refused.err) == (2, True), refused.err
+        assert (run / name).read_text() == text
+        (run / name).unlink()
+        for path, content in before.items():
+            path.write_bytes(content)
+    (run / "table.md").mkdir()
+    assert "holds other things than an evaluation (table.md)" in command(*asked, run).err
+    assert "whose photos are read; name a place outside" in command(*asked, data / "run").err
+    assert not (data / "run").exists()
+
+
+def test_a_record_may_lie_in_the_folder_of_the_method_s_run(command: Command, tmp_path: Path) -> None:
+    data = class_folders(tmp_path / "photos", classes=3, each=4)
+    (tmp_path / "run").mkdir()
+    save_method(small_method(), tmp_path / "run" / "best.safetensors")
+    asked = ("--way", 2, "--queries", 2, "--episodes", 2, "-o", tmp_path / "run" / "record.json")
+    ended = command("evaluate", data, "--method", tmp_path / "run", *asked)
+    assert (ended.code, (tmp_path / "run" / "record.json").is_file()) == (0, True), ended.err
 
 
 def test_a_file_of_an_unknown_key_is_exit_2(command: Command, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Cross-domain evaluation: one table of several data sets, each figure as it would be alone."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,13 @@ def test_a_mistake_in_the_last_data_set_costs_nothing(
         evaluate_domains(places[::-1], small_method(), "small", EvaluateSettings(way=3, queries=2))
     with pytest.raises(ValueError, match="no such file or folder"):
         evaluate_domains([places[0], tmp_path / "none"], small_method(), "small", SETTINGS)
-    with pytest.raises(ValueError, match="named twice"):
-        evaluate_domains([places[0], places[0]], small_method(), "small", SETTINGS)
+    for again in (places[0], f"{places[1]}/../{places[0].name}"):
+        with pytest.raises(ValueError, match="named twice"):
+            evaluate_domains([places[0], again], small_method(), "small", SETTINGS)
+    last = shutil.copytree(places[1], tmp_path / "last")
+    shutil.copy(last / "class5" / "0.png", last / "class5" / "again.png")
+    with pytest.raises(ValueError, match="are the same photo"):
+        evaluate_domains([places[0], last], small_method(), "small", SETTINGS)
 
 
 def test_the_command_with_a_run_s_folder(command: Command, places: list[Path], tmp_path: Path) -> None:

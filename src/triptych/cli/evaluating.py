@@ -45,13 +45,14 @@ def evaluate(
     settings = EvaluateSettings(**changes["evaluate"])
     if len(data) > 1 and episodes_file is not None:
         raise ValueError(f"{episodes_file}: its episodes are of one data set, and {len(data)} are given; give one")
-    if out is not None:
-        check_output(out, RECORD, [*map(Path, data), Path(method)], overwrite)
+    places = list(map(Path, data))
+    if out is not None:  # a run's folder may hold the record too
+        check_output(out, RECORD, [*places, *([Path(method)] if Path(method).is_file() else [])], overwrite)
     from triptych.evaluation import check_evaluation_folder, domain_table, write_evaluation_run
     from triptych.system.files import write_whole
 
     if run_folder is not None:
-        check_evaluation_folder(run_folder, overwrite)
+        check_evaluation_folder(run_folder, places, overwrite)
     record = _measured(data, method, device, settings, episodes_file)
     table = domain_table(record) if len(data) > 1 else None
     if run_folder is not None:

@@ -1,13 +1,13 @@
 """Cross-domain evaluation: one method on several data sets, by the same settings and seed."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from triptych.data import list_images
 from triptych.evaluation.episodes import EpisodeSampler
-from triptych.evaluation.evaluating import evaluate
+from triptych.evaluation.evaluating import evaluate, open_evaluated
 from triptych.evaluation.settings import EvaluateSettings
 from triptych.methods import Method, weights_hash
 from triptych.system.wording import printable
@@ -46,10 +46,10 @@ def evaluate_domains(
     >>> domain_table(record).splitlines()[0]
     '| data | classes | images | all levels | distribution | pixel | part | plda |'
     """
-    names = list(map(str, datasets))
+    names = [os.path.realpath(one) if os.path.exists(one) else str(one) for one in datasets]
     if twice := [one for one in names if names.count(one) > 1]:
         raise ValueError(f"{printable(twice[0])}: named twice; expected each data set once")
-    sizes = [_size(one, settings) for one in datasets]
+    sizes = [_size(one, settings, method) for one in datasets]
     records = [evaluate(one, method, name, settings) for one in datasets]
     return {
         "method": name,
@@ -77,14 +77,14 @@ def domain_table(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _size(data: str | Path, settings: EvaluateSettings) -> dict[str, int]:
-    """How much there is of a data set, which must be enough for the episodes."""
-    listing = list_images(data, settings.split)
+def _size(data: str | Path, settings: EvaluateSettings, method: Method) -> dict[str, int]:
+    """How much there is of a data set, which must be enough for the episodes, and no photo twice."""
+    store = open_evaluated(data, settings, method)
     try:
-        EpisodeSampler(listing.labels, settings.way, settings.shot, settings.queries, classes=listing.classes)
+        EpisodeSampler(store.labels, settings.way, settings.shot, settings.queries, classes=store.classes)
     except ValueError as error:
         raise ValueError(f"{printable(data)}: {error}") from error
-    return {"classes": len(listing.classes), "images": len(listing.labels)}
+    return {"classes": len(store.classes), "images": len(store)}
 
 
 def _percent(mean: float, ci95: float) -> str:

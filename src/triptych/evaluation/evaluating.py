@@ -25,7 +25,7 @@ from triptych.system.memory import keep_freed_memory
 from triptych.system.precision import resolve_precision
 from triptych.system.progress import progress_bar
 
-__all__ = ["evaluate", "evaluate_store", "versions"]
+__all__ = ["evaluate", "evaluate_store", "open_evaluated", "versions"]
 
 
 def evaluate(
@@ -66,8 +66,7 @@ def evaluate(
     settings = replace(settings, precision=resolve_precision(settings.precision, device.type))
     if episodes is not None:
         settings = episodes.settings_for(settings)
-    store = open_store(data, settings.split, method.preprocess).to(device)
-    _refuse_duplicates(store)
+    store = open_evaluated(data, settings, method).to(device)
     tasks = _sampler(store, settings) if episodes is None else episodes.tasks_of(store)
     accuracies = evaluate_store(method, store, tasks, settings.episodes, settings.precision, settings.flips)
     return {
@@ -118,6 +117,22 @@ def evaluate_store(
     return {subset: np.asarray(values) for subset, values in found.items()}
 
 
+def open_evaluated(data: str | Path, settings: EvaluateSettings, method: Method) -> ImageStore:
+    """The split that a method is evaluated on.
+
+    Raises:
+        ValueError: bad data, or the same photo twice.
+    """
+    store = open_store(data, settings.split, method.preprocess)
+    if store.duplicates:
+        first, second = store.duplicates[0]
+        raise ValueError(
+            f"{first} and {second} are the same photo: support and query would share it "
+            f"({len(store.duplicates)} such pairs in all); remove one of each"
+        )
+    return store
+
+
 def versions() -> dict[str, str]:
     """Of what computes the figures."""
     return {
@@ -160,12 +175,3 @@ def _figures(accuracies: dict[str, np.ndarray], fused: str) -> dict[str, Any]:
             for subset, values in accuracies.items()
         },
     }
-
-
-def _refuse_duplicates(store: ImageStore) -> None:
-    if store.duplicates:
-        first, second = store.duplicates[0]
-        raise ValueError(
-            f"{first} and {second} are the same photo: support and query would share it "
-            f"({len(store.duplicates)} such pairs in all); remove one of each"
-        )

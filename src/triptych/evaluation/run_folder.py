@@ -1,7 +1,7 @@
 """What a run's folder says of the run: its settings, such that they can be given back, and its environment."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from triptych.evaluation.settings import EvaluateSettings
 from triptych.methods import METHODS, MethodConfig
 from triptych.system.environment import ENVIRONMENT, record_environment
 from triptych.system.files import write_whole
+from triptych.system.outputs import RECORD, Kind, check_replaced, check_spared
 from triptych.system.yaml_files import yaml_text
 
 __all__ = ["CONFIG", "RECORD_FILE", "check_evaluation_folder", "config_text", "write_evaluation_run"]
@@ -18,7 +19,13 @@ CONFIG = "config.yaml"
 RECORD_FILE = "record.json"
 
 _TABLE_FILE = "table.md"
-_OURS = {CONFIG, RECORD_FILE, ENVIRONMENT, _TABLE_FILE}
+_TABLE_HEAD = b"| data | classes | images |"
+_OURS = {  # by the rule of triptych.system.outputs
+    CONFIG: Kind("settings", {".yaml": b"# run again: triptych "}),
+    RECORD_FILE: RECORD,
+    ENVIRONMENT: Kind("environment of a run", {".json": b'{\n  "starts"'}),
+    _TABLE_FILE: Kind("table of data sets", {".md": _TABLE_HEAD}, _TABLE_HEAD),
+}
 
 
 def config_text(data: Any, method: str | MethodConfig, command: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
@@ -46,17 +53,26 @@ def config_text(data: Any, method: str | MethodConfig, command: str, sections: M
     return yaml_text({**({} if name is None else {"method": name}), "data": places, **sections}, remark)
 
 
-def check_evaluation_folder(folder: Path, overwrite: bool = False) -> None:
+def check_evaluation_folder(folder: Path, read: Iterable[Path] = (), overwrite: bool = False) -> None:
     """Refuse a folder that an evaluation must not fill.
 
+    Args:
+        folder: it need not exist.
+        read: what the evaluation reads.
+        overwrite: replace the evaluation that lies there.
+
     Raises:
-        ValueError: it holds other things, or an evaluation while ``overwrite`` is false.
+        ValueError: it lies inside what is read, holds other things or files of these names that Triptych did not
+            write, or an evaluation while ``overwrite`` is false.
     """
+    check_spared(folder, read)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: a file; expected a folder for the run")
     names = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
-    if others := [name for name in names if name not in _OURS]:
+    if others := [name for name in names if name not in _OURS or not (folder / name).is_file()]:
         raise ValueError(f"{folder}: holds other things than an evaluation ({others[0]}); name a folder of its own")
+    for name in names:
+        check_replaced(folder / name, _OURS[name])
     if names and not overwrite:
         raise ValueError(f"{folder}: an evaluation already lies here; replace it with --overwrite, or name another")
 
@@ -74,8 +90,10 @@ def write_evaluation_run(
         table: written to ``table.md``.
 
     Raises:
+        ValueError: the folder holds something that Triptych did not write.
         OSError: it cannot be written.
     """
+    check_evaluation_folder(folder, overwrite=True)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _TABLE_FILE).unlink(missing_ok=True)
     if table is not None:

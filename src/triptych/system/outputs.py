@@ -25,6 +25,7 @@ __all__ = [
     "check_output",
     "check_replaced",
     "check_run_folder",
+    "check_spared",
 ]
 
 _ENDS = 1 << 16  # bytes at the beginning and the end of a file that are searched for the mark
@@ -113,7 +114,7 @@ def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: b
     if path.suffix.lower() not in kind.beginnings:
         endings = _either(list(kind.beginnings))
         raise ValueError(f"{path}: expected a name that ends in {endings}, as a {kind.name} is written")
-    _check_spared(path, read)
+    check_spared(path, read)
     if path.exists():
         check_replaced(path, kind)
         if not overwrite:
@@ -167,7 +168,7 @@ def check_run_folder(path: Path, read: Iterable[Path] = (), resume: bool = False
     place = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
     if not place.is_dir():
         raise ValueError(f"{place}: a file; expected a folder for the run")
-    _check_spared(path, read)
+    check_spared(path, read)
     stages = [path, path / "pretrain"]
     others = sorted(one.name for one in path.iterdir() if not one.name.startswith(".")) if path.is_dir() else []
     if others and not any(map(_is_run, stages)):
@@ -176,6 +177,29 @@ def check_run_folder(path: Path, read: Iterable[Path] = (), resume: bool = False
         raise ValueError(f"{path}: a run already lies here; continue it with --resume, or choose another --out")
     if not os.access(place, os.W_OK | os.X_OK):
         raise OSError(f"{path}: cannot be written ({place} is not writable)")
+
+
+def check_spared(path: Path, read: Iterable[Path]) -> None:
+    """Refuse to write over or inside what is read.
+
+    Raises:
+        ValueError: the path is such a place.
+
+    >>> from pathlib import Path
+    >>> from triptych.system.outputs import check_spared
+    >>> check_spared(Path("/proc/record.json"), [Path("/proc")])
+    Traceback (most recent call last):
+    ValueError: /proc/record.json: lies inside /proc, whose photos are read; name a place outside
+    """
+    places = {_real(path), _real(path.parent) / path.name}
+    for source in read:
+        if not source.exists():
+            continue
+        if not source.is_dir():
+            if _real(source) in places or (path.exists() and path.samefile(source)):
+                raise ValueError(f"{path}: is read by this command and would be lost; name another file to write")
+        elif any(place.is_relative_to(folder) for folder in _folders(source) for place in places):
+            raise ValueError(f"{path}: lies inside {source}, whose photos are read; name a place outside")
 
 
 def _is_run(folder: Path) -> bool:
@@ -194,18 +218,6 @@ def _check_stream(path: Path, kind: Kind) -> None:
     waits = stat.S_ISFIFO(mode) and _real(path).exists()  # a named pipe may have no reader, for ever
     if not kind.streams or waits or not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
         raise ValueError(f"{path}: a device or a named pipe, which cannot hold a {kind.name}; name a file")
-
-
-def _check_spared(path: Path, read: Iterable[Path]) -> None:
-    places = {_real(path), _real(path.parent) / path.name}
-    for source in read:
-        if not source.exists():
-            continue
-        if not source.is_dir():
-            if _real(source) in places or (path.exists() and path.samefile(source)):
-                raise ValueError(f"{path}: is read by this command and would be lost; name another file to write")
-        elif any(place.is_relative_to(folder) for folder in _folders(source) for place in places):
-            raise ValueError(f"{path}: lies inside {source}, whose photos are read; name a place outside")
 
 
 def _folders(root: Path) -> Iterator[Path]:
