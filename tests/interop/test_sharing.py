@@ -17,7 +17,7 @@ from triptych import load_method, save_method
 from triptych.evaluation import EvaluateSettings, evaluate
 from triptych.interop import model_card, pull_method, push_method
 from triptych.interop.sharing import CARD_FILE, METHOD_FILE
-from triptych.methods import method_to_bytes, weights_hash
+from triptych.methods import MML, method_to_bytes, weights_hash
 from triptych.system.yaml_files import read_yaml
 
 
@@ -72,15 +72,30 @@ def test_the_card_says_what_the_method_is(tmp_path: Path) -> None:
         model_card(load_method("mml-conv64f"), "other", records=[record | {"weights_sha256": "0"}])
 
 
-def test_the_commands(command: Command, tmp_path: Path) -> None:
+class Own(MML):
+    __doc__ = None
+
+
+def test_a_method_without_a_docstring_has_a_card() -> None:
+    assert "# own\n\n| | |\n" in model_card(Own(small_method().config), "own")
+
+
+def test_the_commands(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tmp_path / "run"
     run.mkdir()
     save_method(small_method(), run / "best.safetensors")
-    (run / "config.yaml").write_text("train:\n  steps: 7\n")
+    (run / "config.yaml").write_text(
+        "# Run again: it\ndata: /home/me/birds\ntrain:\n  init: ../secret/a.safetensors\n  steps: 7\n"
+    )
     told = command("push", run, tmp_path / "pushed", "--licence", "mit")
     assert (told.code, told.out) == (0, f"{tmp_path / 'pushed'}\n"), told.err
-    assert "  steps: 7" in (tmp_path / "pushed" / CARD_FILE).read_text()
+    card = (tmp_path / "pushed" / CARD_FILE).read_text()
+    assert "# Run again: it\ndata: birds\ntrain:\n  init: a.safetensors\n  steps: 7\n" in card
     assert command("push", run, tmp_path / "pushed").code == 2
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert command("push", run, ".").code == 0
+    assert "\n# here\n" in Path(CARD_FILE).read_text()
     assert command("pull", tmp_path / "pushed", "-o", tmp_path / "x.safetensors").code == 0
     assert (tmp_path / "x.safetensors").read_bytes() == (run / "best.safetensors").read_bytes()
     assert "exists already" in command("pull", tmp_path / "pushed", "-o", tmp_path / "x.safetensors").err

@@ -42,7 +42,7 @@ def push(
     else:
         run = Path(method) if Path(method).is_dir() else Path(method).parent
         training = training_of(run) if Path(method).exists() else {}
-        text = model_card(loaded, Path(place.removeprefix("hf:")).name, licence, training, records)
+        text = model_card(loaded, Path(place.removeprefix("hf:")).resolve().name, licence, training, records)
     say(push_method(loaded, place, text, overwrite, private))
 
 

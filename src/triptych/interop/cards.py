@@ -10,11 +10,12 @@ from triptych import __version__
 from triptych.methods import Method, weights_hash
 from triptych.system.environment import ENVIRONMENT
 from triptych.system.wording import printable
-from triptych.system.yaml_files import yaml_text
+from triptych.system.yaml_files import read_yaml, yaml_text
 
 __all__ = ["model_card", "training_of"]
 
-_RUN = ("config.yaml", ENVIRONMENT)
+_CONFIG = "config.yaml"
+_RUN = (_CONFIG, ENVIRONMENT)
 
 
 def model_card(
@@ -50,7 +51,7 @@ def model_card(
     parts = [
         f"---\n{yaml_text(front, '')}---\n",
         f"# {printable(name)}\n",
-        f"{cleandoc(type(method).__doc__ or '').splitlines()[0]}\n",
+        "".join(f"{line}\n" for line in cleandoc(type(method).__doc__ or "").splitlines()[:1]),
         _what(method, licence),
         _use(name),
         _accuracy(method, list(records)),
@@ -62,12 +63,35 @@ def model_card(
 def training_of(folder: Path) -> dict[str, str]:
     """What a run's folder says of the training of its method: file name -> text; empty for another folder.
 
+    Where data and first weights lie on this machine is left out; the last part of their names stays.
+
+    Raises:
+        ValueError: the settings are damaged.
+
     >>> from pathlib import Path
     >>> from triptych.interop.cards import training_of
     >>> training_of(Path("/proc"))
     {}
     """
-    return {name: (folder / name).read_text(encoding="utf-8") for name in _RUN if (folder / name).is_file()}
+    found = {name: (folder / name).read_text(encoding="utf-8") for name in _RUN if (folder / name).is_file()}
+    if _CONFIG in found:
+        remarks = [line.removeprefix("# ") for line in found[_CONFIG].splitlines() if line.startswith("#")]
+        found[_CONFIG] = yaml_text(_without_places(read_yaml(folder / _CONFIG)), "\n".join(remarks))
+    return found
+
+
+def _without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(settings)
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found[name] = _without_places(value)
+        elif name in ("data", "init"):
+            found[name] = [_last_part(one) for one in value] if isinstance(value, list) else _last_part(value)
+    return found
+
+
+def _last_part(place: object) -> str:
+    return str(place) if str(place).startswith("hf:") else Path(str(place)).name
 
 
 def _what(method: Method, licence: str | None) -> str:
@@ -110,7 +134,7 @@ def _accuracy(method: Method, records: list[Mapping[str, Any]]) -> str:
 
 def _training(files: Mapping[str, str]) -> str:
     parts = []
-    if settings := files.get("config.yaml"):
+    if settings := files.get(_CONFIG):
         parts.append(f"## Training\n\n```yaml\n{settings.strip()}\n```\n")
     if environment := files.get(ENVIRONMENT):
         start = json.loads(environment)["starts"][-1]
