@@ -191,6 +191,15 @@ def test_other_counts_are_told_with_their_source(tmp_path: Path) -> None:
         check_known(place, "small", {"small": KnownData(SMALL.classes, {}, 21, "a look-alike")})
 
 
+def test_what_is_wrong_with_a_split_is_not_taken_for_its_absence(tmp_path: Path) -> None:
+    place = cifar_fs(tmp_path / "data")
+    (place / "splits" / "bertinetto" / "val.txt").write_text("class3\nnone\n")
+    with pytest.raises(ValueError, match=r"val\.txt: .*none"):
+        count_splits(place)
+    (place / "splits" / "bertinetto" / "val.txt").unlink()
+    assert list(count_splits(place)) == ["train", "test"]
+
+
 def test_a_class_in_two_splits_is_told(tmp_path: Path) -> None:
     place = cifar_fs(tmp_path / "data")
     (place / "splits" / "bertinetto" / "test.txt").write_text("class5\nclass0\n")

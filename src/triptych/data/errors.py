@@ -1,6 +1,6 @@
-"""What is raised for a photo that cannot be read."""
+"""What is raised for a photo that cannot be read, and for a split that is not there."""
 
-__all__ = ["ImageError", "NotAnImageError"]
+__all__ = ["ImageError", "NoSplitError", "NotAnImageError"]
 
 
 class ImageError(ValueError):
@@ -17,5 +17,14 @@ class NotAnImageError(ImageError):
 
     >>> from triptych.data import ImageError, NotAnImageError
     >>> issubclass(NotAnImageError, ImageError)
+    True
+    """
+
+
+class NoSplitError(ValueError):
+    """A data set has no split of that name. The message says which it has.
+
+    >>> from triptych.data.errors import NoSplitError
+    >>> issubclass(NoSplitError, ValueError)
     True
     """

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from triptych.data.errors import NoSplitError
 from triptych.data.files import is_image
 from triptych.data.folders import list_folder, split_folders
 from triptych.data.hub import list_hub
@@ -175,7 +176,7 @@ def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
         )
         if whole or cars:
             why = "has no few-shot split; put train.csv, val.csv and test.csv (filename,label) into it"
-        raise ValueError(f"{printable(root)}: {why}")
+        raise NoSplitError(f"{printable(root)}: {why}")
     return cars or list_folder(whole or root, to_learn)
 
 

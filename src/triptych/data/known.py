@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from triptych.data.errors import NoSplitError
 from triptych.data.grammar import list_images
 from triptych.data.listing import Listing
 from triptych.system.wording import first_few, nearest, printable
@@ -64,7 +65,7 @@ def count_splits(data: str | Path) -> dict[str, dict[str, int]]:
     for split in ("train", "val", "test"):
         try:
             found[split] = list_images(data, split)
-        except ValueError:
+        except NoSplitError:
             if split == "test" and not found:
                 raise
     if list(found) == ["test"] or len({tuple(one.names) for one in found.values()}) == 1:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from triptych.data.errors import NoSplitError
 from triptych.data.files import content_digest
 from triptych.data.images import ImageSource, NamedBytes
 
@@ -107,7 +108,8 @@ def choose_split(
         instead: how a message goes on that asks for a split.
 
     Raises:
-        ValueError: there is no such split, or it has to be named.
+        NoSplitError: there is no such split.
+        ValueError: it has to be named.
     """
     if split is None and to_learn and len(found) == 1:
         return next(iter(found.values()))
@@ -118,7 +120,7 @@ def choose_split(
         )
     wanted = split or "test"
     if wanted not in found:
-        raise ValueError(f"{data}: no split {wanted!r}; it has {', '.join(told)}")
+        raise NoSplitError(f"{data}: no split {wanted!r}; it has {', '.join(told)}")
     return found[wanted]
 
 
