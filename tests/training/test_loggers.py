@@ -5,13 +5,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from triptych.training import RunSettings
 from triptych.training.logger import Logger, LogStart
 from triptych.training.loggers import LOGGERS, CSVLogger, Loggers, check_loggers, start_loggers
-from triptych.training.settings import LOGGER_NAMES
 
 SETTINGS = {"seed": 3, "shots": [1, 5], "method": {"backbone": "conv64f", "levels": ["pixel"]}}
 FIGURES = {"loss": 0.5, "validation/1-shot pixel + part": 0.25}
@@ -23,9 +23,54 @@ def rows(folder: Path) -> list[tuple[int, str, float]]:
 
 
 def test_every_name_is_a_logger() -> None:
-    assert {*LOGGERS, "none"} == set(LOGGER_NAMES)
+    assert RunSettings(loggers=(*LOGGERS, "none")).loggers[-1] == "none"
     with pytest.raises(ValueError, match="each one of csv, tensorboard, wandb, mlflow, none"):
         RunSettings(loggers=("csw",))
+
+
+class Noted(Logger):
+    """Keeps what it is told, and fails where it is asked to."""
+
+    def __init__(self, start: LogStart | None = None, fails: str = "") -> None:
+        self.told: list[object] = []
+        self.fails = fails
+        self.made.append(self)
+
+    made: ClassVar[list["Noted"]] = []
+
+    def log(self, figures: object, step: int) -> None:
+        self.told.append(step)
+        if self.fails == "log":
+            raise KeyError("server")
+
+    def close(self, failed: bool = False) -> None:
+        self.told.append(("closed", failed))
+        if self.fails == "close":
+            raise KeyError("server")
+
+
+def test_a_logger_of_your_own_is_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOGGERS, "noted", Noted)
+    loggers = start_loggers(RunSettings(loggers=("noted",)).loggers, tmp_path, SETTINGS)
+    loggers.log(FIGURES, 25)
+    loggers.close()
+    loggers.close()
+    assert Noted.made[-1].told == [25, ("closed", False)]
+
+
+def test_no_logger_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_start(start: LogStart) -> Logger:
+        raise KeyError("server")
+
+    monkeypatch.setitem(LOGGERS, "noted", Noted)
+    monkeypatch.setitem(LOGGERS, "other", no_start)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="logger other cannot start"):
+        start_loggers(["noted", "other"], tmp_path, SETTINGS)
+    assert Noted.made[-1].told == [("closed", True)]
+    last = Noted(fails="close")
+    with pytest.warns(UserWarning, match="logger last failed"):
+        Loggers({"last": last}).close()
+    assert last.told == [("closed", False)]
 
 
 def test_csv_holds_each_figure_of_each_step(tmp_path: Path) -> None:
@@ -107,13 +152,22 @@ def test_mlflow_in_the_run_s_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pytest.importorskip("mlflow", reason="needs the extra mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
-    for step in (25, 50):  # the second time it is resumed
-        loggers = start_loggers(["mlflow"], tmp_path, SETTINGS, step=step - 25)
-        loggers.log(FIGURES, step)
-        loggers.close()
+    first = start_loggers(["mlflow"], tmp_path, SETTINGS)
+    for step in (25, 50, 75):
+        first.log(FIGURES if step < 75 else {"loss": 0.5}, step)
+    first.close(failed=True)
+    (status,) = tmp_path.glob("mlflow/*/*/meta.yaml")
+    assert "status: 4\n" in status.read_text()  # failed
+    again = start_loggers(["mlflow"], tmp_path, SETTINGS, step=50)
+    assert "status: 1\n" in status.read_text()  # running
+    for step in (75, 100):
+        again.log(FIGURES, step)
+    again.close()
+    assert "status: 3\n" in status.read_text()  # finished
     (metric,) = tmp_path.glob("mlflow/*/*/metrics/loss")
-    assert [line.split()[1:3] for line in metric.read_text().splitlines()] == [["0.5", "25"], ["0.5", "50"]]
-    assert (metric.parent / "validation" / "1-shot pixel and part").is_file()
+    assert [int(line.split()[2]) for line in metric.read_text().splitlines()] == [25, 50, 75, 100]
+    other = (metric.parent / "validation" / "1-shot pixel and part").read_text()
+    assert [int(line.split()[2]) for line in other.splitlines()] == [25, 50, 75, 100]
     assert (metric.parents[1] / "params" / "method.backbone").read_text() == "conv64f"
     assert (metric.parents[1] / "params" / "shots").read_text() == "[1, 5]"
 
@@ -128,20 +182,13 @@ def test_a_missing_library_is_told_before_any_work(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_logger_that_fails_is_left_out_and_the_others_go_on(tmp_path: Path) -> None:
-    class Failing(Logger):
-        def __init__(self, start: object) -> None: ...
-
-        def log(self, figures: object, step: int) -> None:
-            raise KeyError("server")
-
-        def close(self) -> None:
-            raise AssertionError("it was left out")
-
-    loggers = Loggers({"failing": Failing(None), "csv": CSVLogger(LogStart(tmp_path, {}, 0))})
+    failing = Noted(fails="log")
+    loggers = Loggers({"failing": failing, "csv": CSVLogger(LogStart(tmp_path, {}, 0))})
     with pytest.warns(UserWarning, match="logger failing failed and is left out"):
         loggers.log(FIGURES, 25)
     loggers.log(FIGURES, 50)
     loggers.close()
+    assert failing.told == [25, ("closed", True)]
     assert len(rows(tmp_path)) == 4
 
 

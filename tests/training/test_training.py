@@ -44,6 +44,7 @@ from triptych.training import (
 )
 from triptych.training.classification import GaussianHead, Heads
 from triptych.training.episodic import episode_loss
+from triptych.training.loggers import LOGGERS, CSVLogger
 from triptych.training.run import Run
 from triptych.training.schedule import cosine, side_at, step_halving
 from triptych.training.validation import validate_class_means
@@ -205,9 +206,22 @@ def test_a_damaged_checkpoint_is_named(data: Path, finished: Path, tmp_path: Pat
     assert "weights_only" not in str(caught.value)
 
 
-def test_divergence_stops_with_a_sound_checkpoint(data: Path, tmp_path: Path) -> None:
+class Ending(CSVLogger):
+    """Keeps how the run ended."""
+
+    failed: bool | None = None
+
+    def close(self, failed: bool = False) -> None:
+        super().close(failed)
+        type(self).failed = failed
+
+
+def test_divergence_stops_with_a_sound_checkpoint(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOGGERS, "ending", Ending)
+    settings = replace(PRETRAIN, epochs=20, learning_rate=100.0, warmup=0.0, loggers=("ending",))
     with pytest.raises(TrainingError, match="lower --learning-rate"):
-        pretrain(data, tmp_path, METHOD, replace(PRETRAIN, epochs=20, learning_rate=100.0, warmup=0.0))
+        pretrain(data, tmp_path, METHOD, settings)
+    assert Ending.failed is True
     if (tmp_path / "checkpoint.pt").exists():
         assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] >= 1
 

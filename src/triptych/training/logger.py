@@ -64,5 +64,5 @@ class Logger(ABC):
         """Take the figures of a step."""
 
     @abstractmethod
-    def close(self) -> None:
-        """Write what is not written yet; nothing is logged afterwards."""
+    def close(self, failed: bool = False) -> None:
+        """Write what is not written yet; nothing is logged afterwards. ``failed``: the run ended by an error."""

@@ -45,7 +45,7 @@ class CSVLogger(Logger):
             if (str(step), name) not in self._there:
                 self._writer.writerow([step, name, repr(float(value))])
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
         """Close the file."""
         self._file.close()
 
@@ -69,7 +69,7 @@ class TensorBoardLogger(Logger):
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, step)
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
         """Close the event file."""
         if self._writer is not None:
             self._writer.close()
@@ -99,18 +99,21 @@ class Loggers:
             with self._left_out_if_it_fails(name):
                 logger.log(figures, step)
 
-    def close(self) -> None:
-        """Close all."""
+    def close(self, failed: bool = False) -> None:
+        """Close all; ``failed`` says that the run ended by an error."""
         for name, logger in list(self._loggers.items()):
             with self._left_out_if_it_fails(name):
-                logger.close()
+                del self._loggers[name]
+                logger.close(failed)
 
     @contextmanager
     def _left_out_if_it_fails(self, name: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # the libraries raise many kinds
-            del self._loggers[name]
+            if name in self._loggers:
+                with suppress(Exception):  # it has failed already
+                    self._loggers.pop(name).close(failed=True)
             told = f"{type(error).__name__}: {first_line(error):.200}"
             warnings.warn(f"logger {name} failed and is left out ({told})", stacklevel=3)
 
@@ -149,9 +152,10 @@ def start_loggers(names: Sequence[str], folder: Path, settings: Mapping[str, Any
             continue
         try:
             loggers[name] = LOGGERS[name](start)
-        except (RuntimeError, OSError):
-            raise
         except Exception as error:  # the libraries raise many kinds
+            Loggers(loggers).close(failed=True)
+            if isinstance(error, RuntimeError | OSError):
+                raise
             told = f"{type(error).__name__}: {first_line(error):.200}"
             raise RuntimeError(f"logger {name} cannot start ({told})") from error
     return Loggers(loggers)

@@ -121,9 +121,9 @@ class Run:
         self._bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._bar.stop()
-        self._loggers.close()
+        self._loggers.close(failed=kind is not None)
 
     def advance(self, loss: float, accuracy: float, learning_rate: float) -> None:
         """Count a step; refuse a diverged one."""

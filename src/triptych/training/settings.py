@@ -7,6 +7,7 @@ from triptych.system.settings import (
     DEVICE_HELP,
     LARGEST_SEED,
     NAME,
+    Check,
     check_settings,
     each,
     number,
@@ -15,13 +16,14 @@ from triptych.system.settings import (
     setting,
     whole,
 )
+from triptych.training.loggers import LOGGERS
 
-__all__ = ["LOGGER_NAMES", "METHOD", "PRESETS", "Preset", "PretrainSettings", "RunSettings", "TrainSettings"]
+__all__ = ["METHOD", "PRESETS", "Preset", "PretrainSettings", "RunSettings", "TrainSettings"]
 
 METHOD = "mml-conv64f"  # what is trained unless told otherwise
-LOGGER_NAMES = ("csv", "tensorboard", "wandb", "mlflow", "none")
 
 _SIDE = whole(16, 1024)
+_LOGGER = Check(one_of(*LOGGERS, "none").expected, lambda value: value in [*LOGGERS, "none"])  # others may be added
 _SHOTS = each(whole(1), fewest=1)
 
 
@@ -45,8 +47,8 @@ class RunSettings:
     seed: int = setting(0, "Of weights, order and augmentation.", whole(0, LARGEST_SEED))
     loggers: tuple[str, ...] = setting(
         ("csv", "tensorboard"),
-        f"Where figures are logged; several are: {', '.join(LOGGER_NAMES)}. Default: csv and tensorboard.",
-        each(one_of(*LOGGER_NAMES)),
+        f"Where figures are logged: {_LOGGER.expected}; give it again for more. Default: csv and tensorboard.",
+        each(_LOGGER),
         option="logger",
     )
 

@@ -40,9 +40,9 @@ class WandbLogger(Logger):
         """Add the figures of a step."""
         self._run.log(dict(figures), step=step)
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
         """Finish the run."""
-        self._run.finish()
+        self._run.finish(exit_code=int(failed))
 
 
 class MLflowLogger(Logger):
@@ -61,7 +61,9 @@ class MLflowLogger(Logger):
             name = os.environ.get("MLFLOW_EXPERIMENT_NAME", _PROJECT)
             known = self._client.get_experiment_by_name(name)
             experiment = known.experiment_id if known else self._client.create_experiment(name)
-            self._run = start.known("mlflow") or self._created(experiment, start)
+            known_run = start.known("mlflow")
+            self._run = known_run or self._created(experiment, start)
+            self._last = self._resumed() if known_run else {}
 
     def _created(self, experiment: str, start: LogStart) -> str:
         run = self._client.create_run(experiment, run_name=start.folder.name)
@@ -69,15 +71,23 @@ class MLflowLogger(Logger):
             self._client.log_param(run.info.run_id, key, str(value)[:_LONGEST])
         return start.remember("mlflow", run.info.run_id)
 
-    def log(self, figures: Mapping[str, float], step: int) -> None:
-        """Add the figures of a step; MLflow takes no plus sign in a name."""
-        now = int(time.time() * 1000)
-        metrics = [self._metric(name.replace("+", "and"), float(value), now, step) for name, value in figures.items()]
-        self._client.log_batch(self._run, metrics=metrics)
+    def _resumed(self) -> dict[str, int]:
+        """The last step of each figure: the run goes on from its checkpoint, and had logged more."""
+        self._client.update_run(self._run, status="RUNNING")
+        names = self._client.get_run(self._run).data.metrics
+        return {name: max(one.step for one in self._client.get_metric_history(self._run, name)) for name in names}
 
-    def close(self) -> None:
-        """Mark the run as finished."""
-        self._client.set_terminated(self._run)
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        """Add the figures of a step, unless they are there; MLflow takes no plus sign in a name."""
+        now = int(time.time() * 1000)
+        named = {name.replace("+", "and"): float(value) for name, value in figures.items()}
+        new = [self._metric(name, value, now, step) for name, value in named.items() if step > self._last.get(name, -1)]
+        if new:
+            self._client.log_batch(self._run, metrics=new)
+
+    def close(self, failed: bool = False) -> None:
+        """Mark the run as finished, or as failed."""
+        self._client.set_terminated(self._run, "FAILED" if failed else "FINISHED")
 
 
 def _flat(settings: Mapping[str, Any], front: str = "") -> dict[str, Any]:
