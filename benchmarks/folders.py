@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 import torch
 from machine import machine
 
@@ -25,8 +24,9 @@ from triptych.comparison.baselines import BASELINES, pooled
 from triptych.comparison.collection import Collection, collect
 from triptych.comparison.contest import FUSED, contest, lacking
 from triptych.comparison.splits import SplitSampler
-from triptych.evaluation import Accuracy, Episode, versions
+from triptych.evaluation import Accuracy, Episode
 from triptych.methods import Method, weights_hash
+from triptych.system.environment import versions
 from triptych.system.files import write_whole
 from triptych.system.progress import track
 from triptych.weights import DEFAULT
@@ -206,7 +206,7 @@ def main() -> None:
         "1.96 standard errors over the splits, as if this folder were all photos there are",
         "cells": cells,
         "machine": machine(torch.device("cpu")),
-        "versions": {**versions(), "scikit-learn": sklearn.__version__},
+        "versions": versions(("torch", "numpy", "scikit-learn")),
     }
     if given.json:
         write_whole(given.json, (json.dumps(result) + "\n").encode())

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 import torch
 from machine import machine
 
@@ -24,11 +23,13 @@ from triptych.comparison.baselines import pooled
 from triptych.comparison.collection import Collection, collect
 from triptych.comparison.contest import FUSED, contest
 from triptych.comparison.splits import SplitSampler
-from triptych.evaluation import Accuracy, Episode, EpisodeSampler, versions
+from triptych.evaluation import Accuracy, Episode, EpisodeSampler
 from triptych.methods import Method, weights_hash
 from triptych.reports.charts import contender_title
 from triptych.similarity import searching
+from triptych.system.environment import versions
 from triptych.system.progress import track
+from triptych.system.wording import with_interval
 
 SHOTS = (1, 5)
 PRECISIONS = {"32": torch.float32, "bf16-search": torch.bfloat16}
@@ -88,7 +89,7 @@ def table(result: dict[str, Any]) -> str:
         for way, shot in tasks:
             figure = result["accuracy"][way][shot][name]
             gap = figure["difference"]
-            cell = f"{100 * figure['mean']:.1f} ± {100 * figure['ci95']:.1f}"
+            cell = with_interval(figure["mean"], figure["ci95"], digits=1)
             cells.append(cell if name == FUSED else f"{cell} ({100 * gap['mean']:+.1f} ± {100 * gap['ci95']:.1f})")
         lines.append(f"| {contender_title(name)} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -127,7 +128,7 @@ def main() -> None:
         "data_fingerprint": collection.fingerprint,
         "seconds": round(time.perf_counter() - start, 1),
         "machine": machine(torch.device("cpu")),
-        "versions": {**versions(), "scikit-learn": sklearn.__version__},
+        "versions": versions(("torch", "numpy", "scikit-learn")),
     }
     if given.json:
         given.json.write_text(json.dumps(result, indent=1) + "\n")

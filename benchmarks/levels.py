@@ -22,10 +22,12 @@ import numpy as np
 
 from triptych import load_method, save_method
 from triptych.data import ImageStore, open_store
-from triptych.evaluation import Accuracy, EpisodeSampler, evaluate_store, versions
+from triptych.evaluation import Accuracy, EpisodeSampler, evaluate_store
 from triptych.methods import METHODS, Method, MMLConfig, weights_hash
+from triptych.system.environment import versions
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
+from triptych.system.wording import with_interval
 from triptych.training import PRESETS, Preset, TrainSettings, learn_closed_form, train
 
 SHOTS = (1, 5)
@@ -143,7 +145,7 @@ def table(
             row[f"{shot}-shot"]["minus_reference"] = difference(found[name], found[REFERENCE])
     assert store is not None
     how = {"split": "test", "way": 5, "queries": 15, "episodes": episodes, "seed": seed, "precision": precision}
-    what = {"data": str(data), "data_fingerprint": store.fingerprint, **how, "versions": versions()}
+    what = {"data": str(data), "data_fingerprint": store.fingerprint, **how, "versions": versions(("torch", "numpy"))}
     return {"rows": rows, "ablation": ablation, "reference": REFERENCE, **what}
 
 
@@ -196,7 +198,7 @@ def markdown(record: dict) -> str:
 
 
 def _percent(figure: dict[str, float]) -> str:
-    return f"{100 * figure['mean']:.2f} ± {100 * figure['ci95']:.2f}"
+    return with_interval(figure["mean"], figure["ci95"])
 
 
 def main() -> None:

@@ -7,12 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import triptych
+from triptych.system.environment import processor_name
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.thread_time}
 # With these variables a newer processor plays an older one.
@@ -52,7 +52,7 @@ class Stopwatch:
 def machine(device: torch.device) -> dict[str, Any]:
     """What the figures were measured on."""
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "played": {name: os.environ[name] for name in PLAYED if name in os.environ},
         "threads": torch.get_num_threads(),
@@ -66,13 +66,3 @@ def processor_line(found: dict[str, Any]) -> str:
     """The processor of a ``machine``, and which older one it played, in words."""
     played = f" playing an older processor ({', '.join(found['played'].values())})" if found["played"] else ""
     return f"{found['device']}, {found['instructions']}{played}, threads {found['threads']}"
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if (info.exists())
-        else []
-    )
-    return names[0] if names else platform.processor()

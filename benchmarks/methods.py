@@ -31,6 +31,7 @@ from triptych.evaluation import Accuracy, EpisodeSampler, evaluate_store
 from triptych.methods import METHODS, WEIGHTS, Method, build_method, weights_hash
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
+from triptych.system.wording import with_interval
 from triptych.training import PRESETS, Preset, TrainSettings, train
 
 START = Path(__file__).parent / "checkpoints" / "conv64f-pretrain-42.safetensors"
@@ -223,7 +224,7 @@ def _line(row: dict[str, Any], few: str, more: str) -> str:
 
 
 def _percent(accuracy: dict[str, float]) -> str:
-    return f"{100 * accuracy['mean']:.2f} ± {100 * accuracy['ci95']:.2f}"
+    return with_interval(accuracy["mean"], accuracy["ci95"])
 
 
 def plot(rows: list[dict[str, Any]], place: Path) -> None:

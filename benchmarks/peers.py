@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 import torch
 from adaptshot_peer import installed_bytes, peak_memory
 from heads import HEADS
@@ -36,13 +35,14 @@ import triptych
 from triptych import Recognizer, load_method
 from triptych.comparison.baselines import pooled
 from triptych.data import list_folder, read_photos
-from triptych.evaluation import Accuracy, versions
+from triptych.evaluation import Accuracy
 from triptych.methods import Encoded, Method, weights_hash
 from triptych.recognizer.calibration import calibration_error
 from triptych.recognizer.knowledge import Knowledge
 from triptych.recognizer.unknowns import known_features, known_score, usual_known_weights
 from triptych.similarity import class_members
 from triptych.support import encode, support_of
+from triptych.system.environment import versions
 from triptych.system.files import write_whole
 from triptych.system.progress import track
 from triptych.weights import DEFAULT
@@ -311,7 +311,7 @@ def main() -> None:
         "data": given.photos.name,
         "data_fingerprint": listing.fingerprint(),
         "machine": machine(torch.device("cpu")),
-        "versions": {**versions(), "scikit-learn": sklearn.__version__},
+        "versions": versions(("torch", "numpy", "scikit-learn")),
     }
     if given.json:
         write_whole(given.json, (json.dumps(result, indent=1) + "\n").encode())

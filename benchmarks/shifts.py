@@ -21,12 +21,13 @@ from photo_sets import SHIFTS, Draw, Photos, draw, knows, read_folder
 from unknown import FALSE_ALARM, figures
 
 from triptych import load_method
-from triptych.evaluation import Accuracy, versions
+from triptych.evaluation import Accuracy
 from triptych.methods import weights_hash
 from triptych.recognizer.calibration import Learnt as Knows
 from triptych.recognizer.calibration import calibration_error, usual_temperature
 from triptych.recognizer.sets import masses_above, prediction_sets, set_threshold
 from triptych.recognizer.unknowns import known_features, known_score
+from triptych.system.environment import versions
 from triptych.system.files import write_whole
 from triptych.system.progress import track
 
@@ -150,7 +151,7 @@ def main() -> None:
         "seeds": given.seeds,
         "weights_sha256": weights_hash(method),
         "machine": machine(torch.device("cpu")),
-        "versions": versions(),
+        "versions": versions(("torch", "numpy")),
     }
     part = result["clean" if given.clean else "spoilt"]
     for folder in given.photos:

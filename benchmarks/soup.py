@@ -21,6 +21,7 @@ from triptych.data import ImageStore, open_store
 from triptych.evaluation import EvaluateSettings, evaluate
 from triptych.methods import MML, Method
 from triptych.system.memory import keep_freed_memory
+from triptych.system.wording import with_interval
 from triptych.training import PRESETS, TrainSettings, balance_levels, learn_closed_form
 
 BATCHES, BATCH = 100, 80  # of images for the batch statistics
@@ -82,7 +83,7 @@ def main() -> None:
             ),
         )
         levels = ", ".join(f"{name} {100 * one['mean']:.2f}" for name, one in record["levels"].items())
-        print(f"{shot}-shot {100 * record['accuracy']:.2f} ± {100 * record['ci95']:.2f}: {levels}", flush=True)
+        print(f"{shot}-shot {with_interval(record['accuracy'], record['ci95'])}: {levels}", flush=True)
 
 
 if __name__ == "__main__":

@@ -23,13 +23,15 @@ from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
 from triptych import load_method
-from triptych.evaluation import Accuracy, versions
+from triptych.evaluation import Accuracy
 from triptych.methods import weights_hash
 from triptych.recognizer.calibration import Learnt as Knows
 from triptych.recognizer.calibration import usual_temperature
 from triptych.recognizer.unknowns import known_features, known_score, usual_known_weights
+from triptych.system.environment import versions
 from triptych.system.files import write_whole
 from triptych.system.progress import track
+from triptych.system.wording import with_interval
 
 FALSE_ALARM = 0.05
 OWN, USUAL, MARGIN = "recogniser", "recogniser, usual weights", "best logit less the next five"
@@ -126,7 +128,7 @@ def table(results: dict[str, Any]) -> str:
         for folder, shot in cells:
             one = results[folder][shot][name]
             auroc, accepted = one["auroc"], one["false_accept"]
-            row.append(f"{100 * auroc['mean']:.1f} ± {100 * auroc['ci95']:.1f} ({100 * accepted['mean']:.0f})")
+            row.append(f"{with_interval(auroc['mean'], auroc['ci95'], 1)} ({100 * accepted['mean']:.0f})")
         lines.append(f"| {name} | {' | '.join(row)} |")
     return "\n".join(lines)
 
@@ -166,7 +168,7 @@ def main() -> None:
         "false_alarm": FALSE_ALARM,
         "weights_sha256": weights_hash(method),
         "machine": machine(torch.device("cpu")),
-        "versions": versions(),
+        "versions": versions(("torch", "numpy")),
     }
     for folder in given.photos:
         photos = read_folder(method, folder, cache=given.cache)

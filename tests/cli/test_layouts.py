@@ -7,7 +7,7 @@ from commands import Command
 
 LAYOUTS = (
     "a folder with one sub-folder per class; such folders in train/, val/ and test/; a folder with images/ and "
-    "train.csv, val.csv and test.csv; a CSV file of path,label; Parquet files; or hf:NAME."
+    "train.csv, val.csv and test.csv; a CSV file of path,label; Parquet files (image, label); or hf:NAME."
 )
 ROWS = ("one sub-folder of photos per class", "`train/`, `val/`, `test/`", "`images/` and `train.csv`", "`path,label`")
 QUICKSTART = Path(__file__).parents[2] / "docs" / "quickstart.md"

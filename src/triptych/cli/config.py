@@ -7,13 +7,14 @@ hold a whole experiment. ``config.yaml`` in a run's folder is such a file.
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import Field, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
+from triptych.cli.option import Option
 from triptych.system.settings import Check
 from triptych.system.wording import nearest, printable
 from triptych.system.yaml_files import read_yaml
@@ -22,19 +23,6 @@ __all__ = ["Config", "config_parameter", "read_config"]
 
 SECTIONS = ("pretrain", "train", "evaluate")
 _TYPED = {"config", "changes", "resume", "overwrite", "as_json"}  # about one call, and no settings of it
-
-
-class Option(Protocol):
-    """An option of a command that sets a field in each of some stages."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def field(self) -> Field: ...
-    @property
-    def settings(self) -> type: ...
-    @property
-    def stages(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)

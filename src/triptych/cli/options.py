@@ -2,19 +2,19 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, fields
 from functools import wraps
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
 from triptych.cli.config import Config, config_parameter
+from triptych.cli.option import Option
 from triptych.system.settings import DEVICE_HELP, Check
+from triptych.system.wording import LAYOUTS
 
 __all__ = [
-    "LAYOUTS",
     "AsJson",
     "Backbone",
     "Changes",
@@ -65,13 +65,9 @@ Split = Annotated[
     str | None, typer.Option(help="train, val or test, where the photos have splits; none is taken by chance.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that such a command wrote.")]
-LAYOUTS = (
-    "a folder with one sub-folder per class; such folders in train/, val/ and test/; a folder with images/ and "
-    "train.csv, val.csv and test.csv; a CSV file of path,label; Parquet files; or hf:NAME."
-)
-Photos = Annotated[Path, typer.Argument(help=f"Photos by class: {LAYOUTS}", metavar="DATA")]
+Photos = Annotated[Path, typer.Argument(help=f"Photos by class: {LAYOUTS}.", metavar="DATA")]
 PhotosFrom = Annotated[
-    Path | None, typer.Option("--from", help=f"In place of LABEL and PHOTOS: {LAYOUTS}", metavar="DATA")
+    Path | None, typer.Option("--from", help=f"In place of LABEL and PHOTOS: {LAYOUTS}.", metavar="DATA")
 ]
 RecognizerFile = Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")]
 Unknown = Annotated[
@@ -87,44 +83,14 @@ Coverage = Annotated[
     float | None,
     typer.Option(help="Also give the set of classes that holds the true one so often, for example 0.9."),
 ]
-Data = Annotated[str, typer.Argument(help=f"Photos by class: {LAYOUTS}", metavar="DATA")]
+Data = Annotated[str, typer.Argument(help=f"Photos by class: {LAYOUTS}.", metavar="DATA")]
 TrainData = Annotated[
-    str, typer.Argument(help=f"Photos by class, with splits train and val: {LAYOUTS}", metavar="DATA")
+    str, typer.Argument(help=f"Photos by class, with splits train and val: {LAYOUTS}.", metavar="DATA")
 ]
 RunFolder = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; by default runs/METHOD.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")]
 
 Changes = dict[str, dict[str, Any]]  # stage -> field -> the value that was given
-
-
-@dataclass(frozen=True)
-class _Option:
-    """An option of a command, and the field that it sets in each of some stages."""
-
-    name: str
-    field: Field
-    settings: type
-    stages: tuple[str, ...]
-    panel: str | None
-
-    @property
-    def flag(self) -> str:
-        """As it is typed."""
-        return f"--{self.name.replace('_', '-')}"
-
-    def ask(self, value: Any) -> None:
-        """Refuse what it may not be; of several values the wrong one is named."""
-        check: Check = self.field.metadata["check"]
-        for one in value if check.member else [value]:
-            (check.member or check).ask(self.flag, one)
-
-    def parameter(self, with_default: bool) -> inspect.Parameter:
-        kind = _kind(get_type_hints(self.settings)[self.field.name])
-        default = self.field.default if with_default and not isinstance(self.field.default, tuple) else None
-        option = typer.Option(self.flag, help=self.field.metadata["help"], rich_help_panel=self.panel)
-        return inspect.Parameter(
-            self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind | None, option]
-        )
 
 
 def options_from(
@@ -183,7 +149,7 @@ def as_typed(stage: str, field: str, shared: type | None = None, /, **stages: ty
     return next(one.flag for one in options if stage in one.stages and one.field.name == field)
 
 
-def _options(shared: type | None, stages: Mapping[str, type]) -> Iterator[_Option]:
+def _options(shared: type | None, stages: Mapping[str, type]) -> Iterator[Option]:
     last, common = list(stages)[-1], {} if shared is None else _names(shared)
     for stage, settings in reversed(list(stages.items())):
         panel = inspect.cleandoc(settings.__doc__ or "").splitlines()[0].rstrip(".") if len(stages) > 1 else None
@@ -191,20 +157,12 @@ def _options(shared: type | None, stages: Mapping[str, type]) -> Iterator[_Optio
             called = one.metadata["option"] or name
             if name in common:
                 if stage == last:
-                    yield _Option(called, one, settings, tuple(stages), None)
+                    yield Option(called, one, settings, tuple(stages), None)
             elif stage != last and name in _names(stages[last]):
-                yield _Option(f"{stage}_{called}", one, settings, (stage,), panel)
+                yield Option(f"{stage}_{called}", one, settings, (stage,), panel)
             else:
-                yield _Option(called, one, settings, (stage,), panel)
+                yield Option(called, one, settings, (stage,), panel)
 
 
 def _names(settings: type) -> dict[str, Field]:
     return {one.name: one for one in fields(settings)}
-
-
-def _kind(hint: Any) -> Any:
-    """The type of an option for a field's: of a tuple of any length a list, and of what may be None the other."""
-    arguments = [one for one in get_args(hint) if one is not NoneType]
-    if get_origin(hint) is tuple:
-        return list[arguments[0]] if arguments[-1] is Ellipsis else hint  # type: ignore[valid-type]
-    return arguments[0] if arguments else hint

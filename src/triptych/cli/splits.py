@@ -16,9 +16,7 @@ def splits(
     data: Data,
     expect: Annotated[
         str | None,
-        typer.Option(
-            help="Check that it is this one: miniimagenet, tieredimagenet, cub, cub-100, dogs, cars, cifar-fs, fc100."
-        ),
+        typer.Option(help="Check that it is this one of the well-known data sets; an unknown name tells all names."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -8,7 +8,6 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-import sklearn
 import torch
 
 from triptych.comparison.baselines import pooled
@@ -18,12 +17,13 @@ from triptych.comparison.settings import CompareSettings
 from triptych.comparison.splits import SplitSampler, usable_shots
 from triptych.comparison.suspects import Doubts, left_out
 from triptych.data import LabelledPhotos
-from triptych.evaluation import Accuracy, Episode, versions
+from triptych.evaluation import Accuracy, Episode
 from triptych.interop import chosen_method
 from triptych.methods import Method, weights_hash
 from triptych.recognizer import check_inductive
 from triptych.similarity import in_precision
 from triptych.system.devices import usable_device
+from triptych.system.environment import versions
 from triptych.system.memory import keep_freed_memory
 from triptych.system.precision import resolve_precision
 from triptych.system.progress import track
@@ -114,7 +114,7 @@ def compare(
         **asdict(settings),
         "device": device,
         "threads": torch.get_num_threads(),
-        "versions": {**versions(), "scikit-learn": sklearn.__version__},
+        "versions": versions(("torch", "numpy", "scikit-learn")),
     }
     return {**record, "seconds": round(time.perf_counter() - started, 1)}
 

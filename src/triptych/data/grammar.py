@@ -44,14 +44,9 @@ from triptych.data.layouts import (
 from triptych.data.listing import SPLITS, Listing, choose_split, listing_of, split_of
 from triptych.data.pickled import list_pickled, pickled_splits
 from triptych.data.tables import list_csv, list_parquet
-from triptych.system.wording import printable
+from triptych.system.wording import LAYOUTS, printable
 
 __all__ = ["labelled", "list_images"]
-
-_LAYOUTS = (
-    "a folder with one sub-folder of photos per class, such folders in train/, val/ and test/, images/ with train.csv, "
-    "val.csv and test.csv, a CSV file with the columns path and label, Parquet files (image, label), or hf:NAME"
-)
 
 
 def labelled(
@@ -81,7 +76,7 @@ def labelled(
         listing = _listed(source, split, to_learn=True)
         source, labels = listing.photos(), listing.class_names()
     elif labels is None:
-        raise ValueError(f"labels are missing; without them, expected {_LAYOUTS}, got {type(source).__name__}")
+        raise ValueError(f"labels are missing; without them, expected {LAYOUTS}, got {type(source).__name__}")
     photos, names = as_photos(source), list(as_sequence(labels, "labels"))
     check_labels(photos, names)
     return photos, names, common_dtype(labels, names)
@@ -125,7 +120,7 @@ def _listed(source: str | PathLike[str], split: str | None, to_learn: bool) -> L
         return _listed_folder(root, split, to_learn)
     if not os.path.isfile(root):
         what = "no plain file" if os.path.lexists(root) else "no such file or folder"
-        raise ValueError(f"{printable(root)}: {what}; expected {_LAYOUTS}")
+        raise ValueError(f"{printable(root)}: {what}; expected {LAYOUTS}")
     if to_learn:
         _refuse_split(root, split)
     return _listed_file(root)
@@ -146,7 +141,7 @@ def _listed_file(path: Path) -> Listing:
     if is_parquet or path.suffix.lower() == ".parquet":
         return list_parquet([path])
     if path.stat().st_size and is_image(path):
-        raise ValueError(f"{printable(path)}: a single image; expected {_LAYOUTS}")
+        raise ValueError(f"{printable(path)}: a single image; expected {LAYOUTS}")
     return list_csv(path, path.parent)
 
 

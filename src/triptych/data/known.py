@@ -9,7 +9,7 @@ import numpy as np
 from triptych.data.errors import NoSplitError
 from triptych.data.grammar import list_images
 from triptych.data.listing import Listing
-from triptych.system.wording import first_few, nearest, printable
+from triptych.system.wording import first_few, printable
 
 __all__ = ["KNOWN_DATA", "KnownData", "check_known", "count_splits"]
 
@@ -90,10 +90,10 @@ def check_known(data: str | Path, name: str, known: Mapping[str, KnownData] = KN
     >>> from triptych.data import check_known
     >>> check_known("photos", "cup")
     Traceback (most recent call last):
-    ValueError: unknown data set 'cup'; did you mean 'cub'?
+    ValueError: unknown data set 'cup'; expected one of miniimagenet, ...
     """
     if name not in known:
-        raise ValueError(f"unknown data set {name!r}; {nearest(name, list(known))}")
+        raise ValueError(f"unknown data set {name!r}; expected one of {', '.join(known)}")
     expected, place = known[name], printable(data)
     listings = {split: list_images(data, split) for split in expected.classes}
     for split, listing in listings.items():

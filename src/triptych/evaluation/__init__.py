@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from triptych.evaluation.domains import domain_table, evaluate_domains
     from triptych.evaluation.episode_files import EpisodeFile, read_episodes, write_episodes
     from triptych.evaluation.episodes import Episode, EpisodeSampler
-    from triptych.evaluation.evaluating import evaluate, evaluate_store, versions
+    from triptych.evaluation.evaluating import evaluate, evaluate_store
     from triptych.evaluation.run_folder import CONFIG, check_evaluation_folder, config_text, write_evaluation_run
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "evaluate_store",
     "per_level",
     "read_episodes",
-    "versions",
     "write_episodes",
     "write_evaluation_run",
 ]
@@ -51,7 +50,6 @@ __getattr__ = imported_when_used(
         "evaluate_store": "triptych.evaluation.evaluating",
         "per_level": "triptych.evaluation.ablation",
         "read_episodes": "triptych.evaluation.episode_files",
-        "versions": "triptych.evaluation.evaluating",
         "write_episodes": "triptych.evaluation.episode_files",
         "write_evaluation_run": "triptych.evaluation.run_folder",
     },

@@ -10,7 +10,7 @@ from triptych.evaluation.episodes import EpisodeSampler
 from triptych.evaluation.evaluating import evaluate, open_evaluated
 from triptych.evaluation.settings import EvaluateSettings
 from triptych.methods import Method, weights_hash
-from triptych.system.wording import printable
+from triptych.system.wording import printable, with_interval
 
 __all__ = ["domain_table", "evaluate_domains"]
 
@@ -71,7 +71,10 @@ def domain_table(record: Mapping[str, Any]) -> str:
     ]
     for one in domains:
         figures = [one["levels"][level] for level in shown]
-        cells = [_percent(one["accuracy"], one["ci95"]), *(_percent(it["mean"], it["ci95"]) for it in figures)]
+        cells = [
+            with_interval(one["accuracy"], one["ci95"]),
+            *(with_interval(it["mean"], it["ci95"]) for it in figures),
+        ]
         name = printable(one["data"]).replace("|", "\\|")
         lines.append(f"| {' | '.join([name, str(one['classes']), str(one['images']), *cells])} |")
     return "\n".join(lines)
@@ -85,7 +88,3 @@ def _size(data: str | Path, settings: EvaluateSettings, method: Method) -> dict[
     except ValueError as error:
         raise ValueError(f"{printable(data)}: {error}") from error
     return {"classes": len(store.classes), "images": len(store)}
-
-
-def _percent(mean: float, ci95: float) -> str:
-    return f"{100 * mean:.2f} ± {100 * ci95:.2f}"

@@ -1,6 +1,5 @@
 """Evaluation: accuracy over episodes with its 95% interval, each level and pair beside the fused answer."""
 
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -12,7 +11,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from triptych import __version__
 from triptych.data import ImageStore, open_store
 from triptych.evaluation.ablation import per_level
 from triptych.evaluation.accuracy import Accuracy
@@ -21,11 +19,12 @@ from triptych.evaluation.episodes import Episode, EpisodeSampler
 from triptych.evaluation.settings import EvaluateSettings
 from triptych.methods import Encoded, Method, encode_images, weights_hash
 from triptych.similarity import in_precision
+from triptych.system.environment import versions
 from triptych.system.memory import keep_freed_memory
 from triptych.system.precision import resolve_precision
 from triptych.system.progress import progress_bar
 
-__all__ = ["evaluate", "evaluate_store", "open_evaluated", "versions"]
+__all__ = ["evaluate", "evaluate_store", "open_evaluated"]
 
 
 def evaluate(
@@ -81,7 +80,7 @@ def evaluate(
         "device": str(device),
         "threads": torch.get_num_threads(),
         "seconds": round(time.perf_counter() - started, 1),
-        "versions": versions(),
+        "versions": versions(("torch", "numpy")),
     }
 
 
@@ -131,16 +130,6 @@ def open_evaluated(data: str | Path, settings: EvaluateSettings, method: Method)
             f"({len(store.duplicates)} such pairs in all); remove one of each"
         )
     return store
-
-
-def versions() -> dict[str, str]:
-    """Of what computes the figures."""
-    return {
-        "triptych": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def _sampler(store: ImageStore, settings: EvaluateSettings) -> EpisodeSampler:

@@ -9,7 +9,7 @@ from typing import Any
 from triptych import __version__
 from triptych.methods import Method, weights_hash
 from triptych.system.environment import ENVIRONMENT
-from triptych.system.wording import printable
+from triptych.system.wording import printable, with_interval
 from triptych.system.yaml_files import read_yaml, yaml_text
 
 __all__ = ["model_card", "training_of"]
@@ -126,7 +126,7 @@ def _accuracy(method: Method, records: list[Mapping[str, Any]]) -> str:
         if record.get("weights_sha256") != weights_hash(method):
             raise ValueError(f"the record of {record.get('data')!r} is of other weights; evaluate this method")
         data = printable(Path(str(record["data"])).name)
-        figure = f"{100 * record['accuracy']:.2f} ± {100 * record['ci95']:.2f}"
+        figure = with_interval(record["accuracy"], record["ci95"])
         task = f"{record['way']}-way {record['shot']}-shot"
         lines.append(f"| {data} | {record['split']} | {task} | {record['episodes']}, {record['seed']} | {figure} |\n")
     return "".join(lines)

@@ -13,14 +13,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from triptych import __version__
 from triptych.system.files import write_whole
 
-__all__ = ["ENVIRONMENT", "environment", "git_state", "record_environment"]
+__all__ = ["ENVIRONMENT", "environment", "git_state", "processor_name", "record_environment", "versions"]
 
 ENVIRONMENT = "environment.json"
 
 _PACKAGES = (
-    "triptych",
     "torch",
     "numpy",
     "lightning-fabric",
@@ -49,9 +49,9 @@ def environment(device: str = "cpu") -> dict[str, Any]:
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(sys.argv),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": versions(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": f"{processor_name()}, {_usable_cores()} cores",
         "threads": torch.get_num_threads(),
         "device": device if graphics is None else f"{device} ({graphics})",
         "git": {"working_folder": git_state(Path.cwd()), "triptych": git_state(Path(__file__).parent, tracked=True)},
@@ -72,7 +72,7 @@ def git_state(folder: Path, tracked: bool = False) -> dict[str, Any] | None:
     commit = _git(folder, ["rev-parse", "HEAD"])
     if commit is None or (tracked and not _git(folder, ["ls-files", "--", "."])):
         return None
-    quiet = ["-c", "core.fsmonitor=false", "--no-optional-locks"]  # runs no program and writes no index
+    quiet = ["-c", "core.fsmonitor=false", "--no-optional-locks"]  # starts no watcher and writes no index
     changed = _git(folder, [*quiet, "status", "--porcelain", "--untracked-files=no"])
     return {"commit": commit, "changed": None if changed is None else bool(changed)}
 
@@ -96,22 +96,30 @@ def record_environment(folder: Path, device: str, step: int = 0) -> None:
     write_whole(path, f"{json.dumps({'starts': starts}, indent=2)}\n".encode())
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
+def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
+    """Of Python, Triptych and packages, as far as they are installed.
+
+    >>> from triptych.system.environment import versions
+    >>> list(versions(["torch", "no-such"]))
+    ['python', 'triptych', 'torch']
+    """
+    found = {"python": platform.python_version(), "triptych": __version__}
+    for name in packages:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
 
 
-def _processor() -> str:
-    """The processor's name, and how many of its cores this process may use."""
-    name = platform.processor() or platform.machine()
+def processor_name() -> str:
+    """What the processor is called."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {usable} cores"
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
+
+
+def _usable_cores() -> int | None:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _git(folder: Path, arguments: Sequence[str]) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 __all__ = [
+    "LAYOUTS",
     "compared_in_words",
     "counted",
     "first_few",
@@ -13,8 +14,14 @@ __all__ = [
     "listed",
     "nearest",
     "printable",
+    "with_interval",
 ]
 
+# Where labelled photos come from. The help of commands says so without loading what reads them.
+LAYOUTS = (
+    "a folder with one sub-folder per class; such folders in train/, val/ and test/; a folder with images/ and "
+    "train.csv, val.csv and test.csv; a CSV file of path,label; Parquet files (image, label); or hf:NAME"
+)
 _TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # Unicode's names of these characters
 
 
@@ -115,6 +122,15 @@ def nearest(name: str, known: list[str]) -> str:
     """
     close = get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"expected some of {', '.join(sorted(known))}"
+
+
+def with_interval(mean: float, ci95: float, digits: int = 2) -> str:
+    """A share in % with half of its 95% interval.
+
+    >>> with_interval(0.642, 0.0043), with_interval(0.642, 0.0043, digits=1)
+    ('64.20 ± 0.43', '64.2 ± 0.4')
+    """
+    return f"{100 * mean:.{digits}f} ± {100 * ci95:.{digits}f}"
 
 
 def _is_unsafe(one: str) -> bool:
