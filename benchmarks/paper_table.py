@@ -9,6 +9,7 @@ docs/paper-table.md says; those that are missing are passed over. Counts and spl
 """
 
 import argparse
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from triptych import load_method
-from triptych.data import KNOWN_DATA, KnownData, check_known
+from triptych.data import KNOWN_DATA, SPLITS, KnownData, check_known, list_images
 from triptych.evaluation import EvaluateSettings, evaluate
 from triptych.methods import METHODS
 from triptych.system.files import write_whole
+from triptych.system.wording import with_interval
 from triptych.training import PRESETS, Preset, train
 
 # Version 1 of the paper, and what it compares with.
@@ -76,10 +78,16 @@ class Plan:
         """The folder of a training run."""
         return self.out / "runs" / data / (f"{method}-{shot}-shot" if self.preset == "paper" else method)
 
-    def row(self, data: str, method: str, shot: int) -> Path:
-        """Where a figure is kept; other settings have other rows."""
-        steps = "" if self.steps is None else f"-{self.steps}"
-        return self.out / "rows" / f"{data} {method} {shot}-shot {self.preset}{steps}-{self.episodes}-{self.seed}.json"
+    def row(self, data: str, fingerprint: str, method: str, shot: int) -> Path:
+        """Where a figure is kept; other recipes, other settings and other images have other rows."""
+        what = json.dumps([asdict(self.recipe(shot)), fingerprint, self.episodes, self.seed])
+        key = hashlib.sha256(what.encode()).hexdigest()[:12]
+        return self.out / "rows" / f"{data} {method} {shot}-shot {self.preset}-{key}.json"
+
+
+def fingerprint_of(place: Path) -> str:
+    """Of the images, labels and classes of all splits."""
+    return "-".join(list_images(place, split).fingerprint() for split in SPLITS)
 
 
 def found_data(plan: Plan) -> list[str]:
@@ -92,9 +100,9 @@ def found_data(plan: Plan) -> list[str]:
     return names
 
 
-def measure(plan: Plan, data: str, method: str, shot: int) -> dict[str, Any]:
+def measure(plan: Plan, data: str, fingerprint: str, method: str, shot: int) -> dict[str, Any]:
     """Train where that is not done, evaluate on the test split, and keep the record."""
-    file = plan.row(data, method, shot)
+    file = plan.row(data, fingerprint, method, shot)
     if file.is_file():
         return json.loads(file.read_text())
     print(f"{method} on {data}, {shot}-shot", flush=True)
@@ -124,16 +132,17 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def _percent(row: dict[str, Any] | None) -> str:
-    return "" if row is None else f"{100 * row['accuracy']:.2f} ± {100 * row['ci95']:.2f}"
+    return "" if row is None else with_interval(row["accuracy"], row["ci95"])
 
 
 def table(plan: Plan, methods: list[str], report: Path | None) -> str:
     """Measure all that is missing; the table is written anew after each row."""
     rows: list[dict[str, Any]] = []
     for data in found_data(plan):
+        fingerprint = fingerprint_of(plan.root / data)
         for method in methods:
             for shot in SHOTS:
-                rows.append(measure(plan, data, method, shot))
+                rows.append(measure(plan, data, fingerprint, method, shot))
                 if report is not None:
                     report.parent.mkdir(parents=True, exist_ok=True)
                     write_whole(report.with_suffix(".json"), (json.dumps(rows, indent=1) + "\n").encode())

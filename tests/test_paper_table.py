@@ -74,3 +74,17 @@ def test_the_paper_s_recipe_is_trained_for_each_shot(tmp_path: Path) -> None:
     fast = Plan(tmp_path, tmp_path, preset="fast")
     assert fast.run("cub", "dn4-conv64f", 1) == fast.run("cub", "dn4-conv64f", 5)
     assert fast.recipe(1) == fast.recipe(5)
+
+
+def test_other_recipes_and_other_images_have_other_rows(root: Path, tmp_path: Path) -> None:
+    from paper_table import Plan, fingerprint_of
+
+    before = fingerprint_of(root / "birds")
+    plan = Plan(root, tmp_path)
+    plans = [plan, *(replace(plan, **{name: 7}) for name in ("steps", "validation_episodes", "episodes", "seed"))]
+    first = next((root / "birds" / "train").rglob("*.png"))
+    first.write_bytes(next((root / "birds" / "val").rglob("*.png")).read_bytes())
+    after = fingerprint_of(root / "birds")
+    rows = [one.row("birds", before, "dn4-conv64f", 1) for one in plans] + [plan.row("birds", after, "dn4-conv64f", 1)]
+    assert len(set(rows)) == 6
+    assert plan.row("birds", before, "dn4-conv64f", 1) == rows[0]
