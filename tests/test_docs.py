@@ -11,23 +11,23 @@ from typing import Any
 
 import pytest
 import typer
+from documents import snippets
 
 from triptych import Recognizer
 from triptych.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src/triptych/weights").glob("*.md")])
-RUN = ["README.md", "quickstart.md", "recogniser.md", "evidence.md"]  # others need a network, or a service
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+RUN = ["README.md", "recogniser.md", "evidence.md"]  # others need a network, a service, or a test of their own
 
 
-def snippets(document: Path, language: str) -> list[str]:
-    return [text for of, text in _FENCE.findall(document.read_text(encoding="utf-8")) if of == language]
+def texts(document: Path, language: str) -> list[str]:
+    return [text for of, text in snippets(document) if of == language]
 
 
 def commands() -> list[str]:
-    texts = [text.replace("\\\n", " ") for document in DOCUMENTS for text in snippets(document, "")]
-    lines = [line for text in texts for line in text.splitlines()]
+    shown = [text.replace("\\\n", " ") for document in DOCUMENTS for text in texts(document, "")]
+    lines = [line for text in shown for line in text.splitlines()]
     return sorted({line.strip() for line in lines if re.match(r"triptych [a-z]", line)})
 
 
@@ -42,7 +42,7 @@ def test_commands_have_the_options_that_are_shown(line: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
 def test_every_name_in_the_python_of_a_document_is_known(document: Path) -> None:
-    code = "\n".join(snippets(document, "python"))
+    code = "\n".join(texts(document, "python"))
     asked = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821,F823,E9", "-"]
     checked = subprocess.run(asked, input=code, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
@@ -72,7 +72,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_snippets_run_one_after_the_other(document: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
     names: dict[str, object] = {}
-    for snippet in snippets(document, "python"):
+    for snippet in texts(document, "python"):
         exec(compile(snippet, str(document), "exec"), names)
 
 

@@ -1,20 +1,15 @@
 """The commands and the Python of the quickstart run one after the other, as they stand."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from documents import snippets
 
 ROOT = Path(__file__).parents[1]
-
-
-def snippets(page: Path) -> list[tuple[str, str]]:
-    """(language, text) of each, in order; those of the shell have none."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
 
 
 @pytest.mark.slow
@@ -26,9 +21,8 @@ def test_the_quickstart_runs_from_its_first_line_to_its_last(tmp_path: Path) -> 
     (commands / "triptych").chmod(0o755)
     path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
     env = {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": path}
-    page = Path("docs/quickstart.md")
     installing = "make demo\n"
-    for language, text in snippets(page):
+    for language, text in snippets(ROOT / "docs" / "quickstart.md"):
         if text.startswith(installing):
             continue
         run = [sys.executable, "-c", text] if language == "python" else ["bash", "-euc", text]
