@@ -215,12 +215,12 @@ def test_a_changed_folder_or_setting_is_noticed(recognizer: Recognizer, tmp_path
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         predict_folder(recognizer, photos, out)
     out.unlink()
-    with pytest.raises(ValueError, match="another recogniser, folder or setting"):
+    with pytest.raises(ValueError, match="another recogniser, folder, setting or version"):
         predict_folder(recognizer, photos, out, unknown="none")
-    with pytest.raises(ValueError, match="another recogniser, folder or setting"):
+    with pytest.raises(ValueError, match="another recogniser, folder, setting or version"):
         predict_folder(recognizer, photos, out, coverage=0.5)
     photo(0, 51).save(photos / "2.png")
-    with pytest.raises(ValueError, match="another recogniser, folder or setting"):
+    with pytest.raises(ValueError, match="another recogniser, folder, setting or version"):
         predict_folder(recognizer, photos, out)
     assert journal.exists()
 

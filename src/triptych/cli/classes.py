@@ -114,10 +114,10 @@ def add(
 @app.command()
 def remove(
     file: RecognizerFile,
-    label: Annotated[list[str] | None, typer.Option(help="A class; may be given several times.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="A class. Give it again for more.")] = None,
     photo: Annotated[
         list[str] | None,
-        typer.Option(help="The id of a photo, or how it begins, from triptych show; may be given several times."),
+        typer.Option(help="The id of a photo, or how it begins, from triptych show. Give it again for more."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -23,12 +23,17 @@ def push(
         str, typer.Argument(help="A .safetensors file, a run's folder, or a name that triptych methods lists.")
     ],
     place: Place,
-    licence: Annotated[str | None, typer.Option(help="Of the weights, as the hub calls it, such as mit.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the weights, as the hub calls it, such as mit.")
+    ] = None,
     record: Annotated[
-        list[Path] | None, typer.Option(help="What evaluate wrote with --out, for the card; several are.")
+        list[Path] | None,
+        typer.Option(help="A record that evaluate wrote with --out, for the card. Give it again for more."),
     ] = None,
     card: Annotated[Path | None, typer.Option(help="Your own card in place of the one that is made.")] = None,
-    private: Annotated[bool, typer.Option("--private", help="If the repository is new: for you alone.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Only you can see the repository, if push makes it.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Share a method with its card: to a folder, or to the Hugging Face hub."""

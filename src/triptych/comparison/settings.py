@@ -21,13 +21,13 @@ class CompareSettings:
     repeats: int = setting(10, "Random splits.", whole(2, 1000))  # an interval needs two
     shots: tuple[int, ...] = setting(
         (1, 2, 5, 10),
-        "Photos of each class to learn from; may be given several times. Those that too few classes have photos for "
+        "Photos of each class to learn from. Give it again for more. Those that too few classes have photos for "
         "are left out. Default: 1, 2, 5, 10.",
         each(whole(1), fewest=1),
         option="shot",
     )
     queries: int = setting(5, "Photos of each class asked about in a split, at most.", whole(1))
-    seed: int = setting(0, "Of what is drawn at random.", whole(0, LARGEST_SEED))
+    seed: int = setting(0, "Seed of the random draws.", whole(0, LARGEST_SEED))
     precision: str = setting("auto", PRECISION_HELP, one_of(*PRECISIONS))
 
     def __post_init__(self) -> None:

@@ -21,8 +21,8 @@ class EpisodeSettings:
     way: int = setting(5, "Classes in an episode.", whole(2))
     shot: int = setting(1, "Photos of each class to learn from.", whole(1))
     queries: int = setting(15, "Photos of each class asked about in an episode.", whole(1))
-    episodes: int = setting(2000, "How many.", whole(1, 1_000_000))
-    seed: int = setting(0, "Of what is drawn at random.", whole(0, LARGEST_SEED))
+    episodes: int = setting(2000, "Number of episodes.", whole(1, 1_000_000))
+    seed: int = setting(0, "Seed of the random draws.", whole(0, LARGEST_SEED))
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -63,7 +63,7 @@ def resume(file: BinaryIO, header: Row, photos: Sequence[str], journal: Path) ->
     if first != expected:
         if not expected.startswith(first):
             raise ValueError(
-                f"{journal}: holds answers of another recogniser, folder or setting; remove it to start anew, "
+                f"{journal}: holds answers of another recogniser, folder, setting or version; remove it to start anew, "
                 "or name another file for the answers"
             )
         file.truncate(0)

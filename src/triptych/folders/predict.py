@@ -75,7 +75,7 @@ def predict_folder(
 
     Raises:
         ValueError: no such folder, or no photos in it; a file that exists, or has another ending; ``NAME.partial``
-            holds answers of another recogniser, folder or setting; unknowns or sets cannot be told.
+            holds answers of another recogniser, folder, setting or version; unknowns or sets cannot be told.
         RuntimeError: another process is writing the same file.
         OSError: the file cannot be written.
 

@@ -44,10 +44,10 @@ class RunSettings:
     )
     device: str = setting("auto", DEVICE_HELP, NAME)
     checkpoint_seconds: float = setting(120.0, "Seconds between two savings of the run.", number(0, 1e9))
-    seed: int = setting(0, "Of weights, order and augmentation.", whole(0, LARGEST_SEED))
+    seed: int = setting(0, "Seed of weights, order and augmentation.", whole(0, LARGEST_SEED))
     loggers: tuple[str, ...] = setting(
         ("csv", "tensorboard"),
-        f"Where figures are logged: {_LOGGER.expected}; give it again for more. Default: csv and tensorboard.",
+        f"Where figures go: {_LOGGER.expected}. Give it again for more. Default: csv and tensorboard.",
         each(_LOGGER),
         option="logger",
     )
@@ -121,11 +121,11 @@ class TrainSettings(RunSettings):
         (1,), "Photos of each class to learn from; several take turns.", _SHOTS, option="shot"
     )
     queries: int = setting(15, "Photos of each class asked about in an episode.", whole(1))
-    learning_rate: float = setting(1e-3, "Of Adam, at the start.", number(0, 100, above=True))
+    learning_rate: float = setting(1e-3, "Learning rate of Adam, at the start.", number(0, 100, above=True))
     fusion_rate: float = setting(
         1.0, "How many times faster the temperatures and weights of the fusion learn.", number(0, 1e6)
     )
-    betas: tuple[float, float] = setting((0.5, 0.9), "Of Adam.", each(number(0, 0.999999), 2, 2))
+    betas: tuple[float, float] = setting((0.5, 0.9), "Betas of Adam.", each(number(0, 0.999999), 2, 2))
     schedule: str = setting(
         "step",
         "How the learning rate falls: cosine, to zero; or step, halved every --halve-every steps.",
