@@ -4,12 +4,14 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
 from served import Running, running
 
 from triptych.serve.client import Client
 from triptych.serve.settings import Settings
 
 LONG = 20.0
+TOKEN = "0123456789abcdef-secret"
 BEGUN = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -119,3 +121,26 @@ def test_a_body_that_never_ends_is_left(data: Path, method_file: str) -> None:
             except OSError:
                 break
         assert time.monotonic() - start < 8
+
+
+def test_a_body_that_is_owed_after_the_answer_holds_nothing(data: Path, method_file: str) -> None:
+    head = b"POST /v1/shelves/0/photos HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+    settings = Settings(head_seconds=1, idle_seconds=1)
+    with running(data, method_file, settings, TOKEN) as service, connected(service) as connection:
+        connection.sendall(head)
+        told, start = connection.recv(1 << 16), time.monotonic()
+        assert told.startswith(b"HTTP/1.1 401")
+        with pytest.raises(ConnectionError):  # each byte on its own does not buy time
+            while time.monotonic() - start < LONG / 2:
+                connection.sendall(b"x")
+                time.sleep(0.1)
+
+
+def test_one_that_was_refused_makes_room_though_it_sends(data: Path, method_file: str) -> None:
+    head = b"POST /v1/shelves/0/photos HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+    with running(data, method_file, Settings(connections=1), TOKEN) as service, connected(service) as connection:
+        connection.sendall(head)
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401")
+        connection.sendall(b"x")
+        with Client(service.address) as client:
+            assert client.ask("GET", "/healthz").data == b"ok"

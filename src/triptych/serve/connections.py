@@ -55,8 +55,8 @@ class Connection(H11Protocol):
 
     @property
     def asks(self) -> bool:
-        """Whether it has sent the head of a request that is not answered yet."""
-        return self.conn.their_state is not h11.IDLE
+        """Whether it has sent the head of a request that is not answered yet; a body that is owed after it is none."""
+        return self.conn.our_state in {h11.SEND_RESPONSE, h11.SEND_BODY}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take it, and give it a time to ask."""
@@ -74,7 +74,7 @@ class Connection(H11Protocol):
         return self is not other and not self.asks and not self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
-        """Read on; a head that has begun must end."""
+        """Read on; a head that has begun, or a body that is owed after the answer, must end."""
         super().data_received(data)
         if self.asks:
             self._head = _stopped(self._head)
