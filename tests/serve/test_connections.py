@@ -3,11 +3,16 @@
 import socket
 import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from served import Running, running
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from triptych.serve.client import Client
+from triptych.serve.connections import server_of
+from triptych.serve.running import listening
 from triptych.serve.settings import Settings
 
 LONG = 20.0
@@ -20,12 +25,12 @@ def connected(service: Running) -> socket.socket:
 
 
 def rest(connection: socket.socket) -> bytes:
-    """What comes until the service closes the connection."""
+    """What comes until the service closes the connection, or is silent."""
     found = b""
     try:
         while data := connection.recv(1 << 16):
             found += data
-    except ConnectionError:
+    except (ConnectionError, TimeoutError):
         pass
     return found
 
@@ -144,3 +149,32 @@ def test_one_that_was_refused_makes_room_though_it_sends(data: Path, method_file
         connection.sendall(b"x")
         with Client(service.address) as client:
             assert client.ask("GET", "/healthz").data == b"ok"
+
+
+@pytest.mark.parametrize(("silence", "gives_way"), [(LONG, False), (0.1, True)])
+def test_who_has_not_taken_all_of_an_answer_keeps_its_place_for_a_while(silence: float, gives_way: bool) -> None:
+    answer = b"x" * 50_000  # fewer than make the service wait
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        await PlainTextResponse(answer)(scope, receive, send)
+
+    server = server_of(app, Settings(connections=1, silence_seconds=silence), "critical")
+    with listening("127.0.0.1", 0) as listener, socket.socket() as slow:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.settimeout(LONG)
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            slow.connect(listener.getsockname())
+            slow.sendall(BEGUN + b"\r\n")
+            time.sleep(0.5)  # it is answered, and has taken nothing
+            with socket.create_connection(listener.getsockname(), LONG) as late:
+                late.sendall(BEGUN + b"Connection: close\r\n\r\n")
+                assert rest(late).startswith(b"HTTP/1.1 200" if gives_way else b"HTTP/1.1 503")
+            slow.settimeout(1)
+            assert rest(slow).endswith(answer) != gives_way
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -70,8 +70,12 @@ class Connection(H11Protocol):
         self._expect_head()
 
     def may_go(self, other: "Connection") -> bool:
-        """Whether it can be closed for another."""
-        return self is not other and not self.asks and not self.transport.is_closing()
+        """Whether it can be closed for another: it has taken its answer, or has had long enough for it."""
+        if self is other or self.asks:
+            return False
+        if self.transport.get_write_buffer_size():
+            return time.monotonic() - self.silent_since > self.settings.silence_seconds
+        return not self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
         """Read on; a head that has begun, or a body that is owed after the answer, must end."""
@@ -81,6 +85,11 @@ class Connection(H11Protocol):
             self.silent_since = time.monotonic()
         elif self._head is None:
             self._expect_head()
+
+    def on_response_complete(self) -> None:
+        """It is silent from now on."""
+        self.silent_since = time.monotonic()
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         """The client takes nothing: not for long."""
