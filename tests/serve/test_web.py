@@ -350,3 +350,25 @@ def test_a_folder_is_sorted_mended_and_taken_away(page: Any, files: Path, tmp_pa
     with page.expect_download() as saved:
         page.locator("#sort-csv").click()
     assert saved.value.path().read_text().splitlines() == lines
+
+
+def test_photos_that_are_shown_or_gone_are_not_held_in_memory(page: Any, files: Path, service: Running) -> None:
+    service.shelves.create("other")
+    page.add_init_script(
+        """window.held = new Set();
+        const [made, ended] = [URL.createObjectURL, URL.revokeObjectURL];
+        URL.createObjectURL = (file) => { const address = made(file); held.add(address); return address; };
+        URL.revokeObjectURL = (address) => { held.delete(address); ended(address); };"""
+    )
+    page.reload()
+    teach(page, files)
+    page.set_input_files("#ask-files", [str(files / "0-5.png"), str(files / "1-5.png")])
+    api.expect(page.locator("#answers h3")).to_have_count(2, timeout=LONG)
+    page.wait_for_function("() => held.size === 0")
+    assert page.locator("#answers .answer > img").evaluate_all("all => all.every((one) => one.naturalWidth)")
+    page.evaluate("document.getElementById('sorted').hidden = true")  # so that none of them is loaded
+    page.set_input_files("#sort-files", str(files))
+    api.expect(page.locator("#sort-zip")).to_be_enabled(timeout=LONG)
+    assert page.evaluate("held.size") == 12
+    page.select_option("#shelf", index=page.locator("#shelf option").count() - 1)
+    page.wait_for_function("() => held.size === 0")

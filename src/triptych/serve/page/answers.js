@@ -1,7 +1,7 @@
 // Photos that were asked about, and what they are.
 
 import * as api from "./api.js";
-import { byId, certainty, make, sureness } from "./dom.js";
+import { byId, certainty, make, pictureOf, sureness } from "./dom.js";
 import { field, saveBlob } from "./files.js";
 
 const FEW = 8; // photos in one question
@@ -30,8 +30,8 @@ export function words(answer) {
 function show(shelf, file, answer, complain) {
   told.push(answer);
   byId("csv").disabled = false;
-  const address = URL.createObjectURL(file);
-  const picture = make("img", { src: address, alt: answer.image, onerror: () => picture.replaceWith(make("div", { className: "no-picture" }, "no picture")) });
+  const picture = pictureOf(file, { alt: answer.image });
+  picture.addEventListener("error", () => picture.replaceWith(make("div", { className: "no-picture" }, "no picture")));
   const item = make("li", { className: "answer" }, picture, answer.error ? make("p", { className: "bad" }, answer.error) : said(shelf, file, answer, complain));
   byId("answers").prepend(item);
 }

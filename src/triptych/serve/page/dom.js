@@ -13,6 +13,13 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+// A picture of a file. Its address, which keeps the file in memory, ends when the picture is there, or not wanted any more.
+export function pictureOf(file, properties) {
+  const address = URL.createObjectURL(file);
+  const forget = () => URL.revokeObjectURL(address);
+  return Object.assign(make("img", { ...properties, src: address, onload: forget, onerror: forget }), { forget });
+}
+
 export const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
 export function sureness(probability) {

@@ -2,7 +2,7 @@
 
 import { answersAsCsv, words } from "./answers.js";
 import * as api from "./api.js";
-import { byId, counted, dialog, make } from "./dom.js";
+import { byId, counted, dialog, make, pictureOf } from "./dom.js";
 import { saveBlob } from "./files.js";
 import { zipped } from "./zip.js";
 
@@ -21,6 +21,7 @@ const sorted = () => [...groups.values()].flatMap((group) => group.photos);
 
 export function clearSorted() {
   run += 1;
+  for (const { picture } of sorted()) picture.forget(); // those that nobody scrolled to
   groups = new Map();
   byId("sorted").replaceChildren();
   byId("sort-progress").hidden = true;
@@ -111,7 +112,8 @@ function place(photo, label) {
 
 function card(photo) {
   const { file, answer } = photo;
-  const image = make("img", { src: URL.createObjectURL(file), alt: file.name, loading: "lazy", decoding: "async", draggable: false, width: 112, height: 112 });
+  const image = pictureOf(file, { alt: file.name, loading: "lazy", decoding: "async", draggable: false, width: 112, height: 112 });
+  photo.picture = image;
   image.addEventListener("error", () => image.replaceWith(make("div", { className: "no-picture" }, file.name)));
   const button = make("button", { type: "button", draggable: true, ariaLabel: `${file.name}: ${words(answer)}`, onclick: () => open(photo) }, make("figure", { className: "photo" }, image));
   button.addEventListener("dragstart", (event) => event.dataTransfer.setData(DRAG, String(sorted().indexOf(photo))));
