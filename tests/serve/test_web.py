@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,8 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def teach(page: Any, files: Path, each: int = 3) -> None:
-    for kind, label in enumerate(("apple", "pear")):
+def teach(page: Any, files: Path, each: int = 3, labels: Sequence[str] = ("apple", "pear")) -> None:
+    for kind, label in enumerate(labels):
         page.fill("#class-name", label)
         page.press("#class-name", "Enter")
         chosen = [str(files / f"{kind}-{number}.png") for number in range(each)]
@@ -372,3 +372,23 @@ def test_photos_that_are_shown_or_gone_are_not_held_in_memory(page: Any, files: 
     assert page.evaluate("held.size") == 12
     page.select_option("#shelf", index=page.locator("#shelf option").count() - 1)
     page.wait_for_function("() => held.size === 0")
+
+
+def test_folders_in_the_zip_have_names_that_every_system_takes(page: Any, files: Path) -> None:
+    teach(page, files, labels=("answers.csv", "con"))
+    (files / "0-0.png").rename(files / "nul.png")
+    page.set_input_files("#sort-files", str(files))
+    api.expect(page.locator("#sort-zip")).to_be_enabled(timeout=LONG)
+    for label in ("answers.csv", "con"):  # no class is without photos
+        if sorted_photos(page, label).count():
+            continue
+        sorted_photos(page, "con" if label != "con" else "answers.csv").last.click()
+        page.locator("#sort-to").select_option(label=label)
+        page.get_by_role("button", name="Put it there").click()
+    with page.expect_download() as saved:
+        page.locator("#sort-zip").click()
+    with zipfile.ZipFile(saved.value.path()) as archive:
+        names = archive.namelist()
+    assert names.count("answers.csv") == 1
+    assert {one.split("/")[0] for one in names[1:]} - {"unsure"} == {"answers (2).csv", "_con_"}
+    assert [one.split("/")[1] for one in names[1:] if "nul" in one] == ["_nul_.png"]

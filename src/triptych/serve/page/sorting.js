@@ -11,6 +11,8 @@ const PATIENCE = 60; // tries while the service is busy
 const SURE = 0.5;
 const UNSURE = "unsure"; // the folders besides those of the classes; a class of that name gets another folder
 const UNREAD = "cannot be read";
+const ANSWERS = "answers.csv";
+const DEVICES = /^(con|prn|aux|nul|(com|lpt)\d) *(\.|$)/i; // names that Windows keeps for itself, whatever follows the dot
 const DRAG = "text/triptych-sorted";
 
 let groups = new Map(); // class, or null for unsure, or undefined for what cannot be read -> its photos
@@ -142,8 +144,9 @@ async function open(photo) {
 function free(name, taken) {
   const plain = name.replaceAll(/[\\/:*?"<>|\u0000-\u001f]/g, "_").replace(/[. ]+$/, "") || "_";
   const dot = plain.lastIndexOf(".");
-  const [stem, end] = dot > 0 ? [plain.slice(0, dot), plain.slice(dot)] : [plain, ""];
-  let found = plain;
+  const [whole, end] = dot > 0 ? [plain.slice(0, dot), plain.slice(dot)] : [plain, ""];
+  const stem = DEVICES.test(plain) ? `_${whole}_` : whole;
+  let found = stem + end;
   for (let number = 2; taken.has(found.toLowerCase()); number += 1) found = `${stem} (${number})${end}`;
   taken.add(found.toLowerCase());
   return found;
@@ -151,7 +154,7 @@ function free(name, taken) {
 
 // Each photo with its folder and the name that it has there.
 function placed() {
-  const folders = new Set();
+  const folders = new Set([ANSWERS]);
   const names = new Map([[null, free(UNSURE, folders)], [undefined, free(UNREAD, folders)]]);
   for (const label of groups.keys()) if (typeof label === "string") names.set(label, free(label, folders));
   return [...groups].flatMap(([label, group]) => {
@@ -166,7 +169,7 @@ export async function saveSorted() {
   const photos = placed();
   const answers = new Blob([table(photos)], { type: "text/csv" });
   const told = (done) => say(`${done} of ${counted(photos.length + 1, "file")} in the ZIP file`);
-  saveBlob("sorted.zip", await zipped([["answers.csv", answers], ...photos.map(({ path, file }) => [path, file])], told));
+  saveBlob("sorted.zip", await zipped([[ANSWERS, answers], ...photos.map(({ path, file }) => [path, file])], told));
 }
 
 export const saveSortedCsv = () => saveBlob("sorted.csv", new Blob([table(placed())], { type: "text/csv" }));
