@@ -217,6 +217,20 @@ def test_whole_numbers_need_photos(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
+def test_what_is_too_large_for_a_file_may_be_small_enough_in_half_precision(
+    small: Recognizer, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triptych.export.onnx_model._MOST_BYTES", round(0.7 * model.stat().st_size))
+    for precision in ("32", "int8"):
+        with pytest.raises(ValueError, match=r"an ONNX file holds .* GB; choose fewer photos or precision fp16$"):
+            export(small, tmp_path / "x.onnx", ExportSettings(precision=precision))
+    export(small, tmp_path / "x.onnx", ExportSettings(precision="fp16"))
+    monkeypatch.setattr("triptych.export.onnx_model._MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match="choose fewer photos$"):
+        export(small, tmp_path / "y.onnx", ExportSettings(precision="fp16"))
+
+
 def test_a_torch_program_has_one_precision() -> None:
     with pytest.raises(ValueError, match="precision fp16 is for the format onnx; a torch program has precision 32"):
         ExportSettings(format="torch", precision="fp16")

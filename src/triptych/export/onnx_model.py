@@ -13,7 +13,7 @@ from triptych.system.extras import extra
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["onnx_bytes", "onnx_model"]
+__all__ = ["onnx_bytes", "onnx_model", "refuse_large"]
 
 _OPSET = 18
 _MOST_BYTES = (1 << 31) - 1  # of a file in protobuf
@@ -24,7 +24,7 @@ def onnx_model(program: ExportedProgram, known: Knowledge) -> "onnx.ModelProto":
 
     Raises:
         RuntimeError: the libraries of the extra are missing.
-        ValueError: the method has an operation that ONNX lacks, or the model is larger than a file of ONNX may be.
+        ValueError: the method has an operation that ONNX lacks.
     """
     with extra("onnx", "export to ONNX needs onnx and onnxscript"):
         from triptych.export.operations import TRANSLATIONS
@@ -42,22 +42,28 @@ def onnx_model(program: ExportedProgram, known: Knowledge) -> "onnx.ModelProto":
     except Exception as error:  # whatever the translation meets
         raise refused(known, error) from error
     assert translated is not None
-    constants = [one.const_value for one in translated.model.graph.initializers.values()]
-    _refuse_large(sum(one.nbytes for one in constants if one is not None))
     return translated.model_proto
 
 
-def _refuse_large(size: int) -> None:
+def refuse_large(model: "onnx.ModelProto", precision: str) -> None:
+    """Raise a ValueError where the model is larger than a file of ONNX may be."""
+    size = sum(len(one.raw_data) for one in model.graph.initializer)
     if size > _MOST_BYTES:
+        smaller = "fewer photos" if precision == "fp16" else "fewer photos or precision fp16"
         raise ValueError(
-            f"the model takes {size / 1e9:.1f} GB, and an ONNX file holds 2.1 GB; choose fewer photos or precision int8"
+            f"the model takes {size / 1e9:.1f} GB, and an ONNX file holds {_MOST_BYTES / 1e9:.1f} GB; choose {smaller}"
         )
 
 
 def onnx_bytes(model: "onnx.ModelProto", told: Mapping[str, str]) -> bytes:
-    """The model as a file that says what it is."""
+    """The model as a file that says what it is.
+
+    Raises:
+        ValueError: it is larger than a file of ONNX may be.
+    """
     import onnx
 
+    refuse_large(model, told["precision"])
     model.producer_name = "triptych"
     model.producer_version = told["triptych"]
     del model.metadata_props[:]

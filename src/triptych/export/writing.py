@@ -18,7 +18,7 @@ from triptych.data import Photo
 from triptych.export.description import description
 from triptych.export.forms import ExportSettings
 from triptych.export.graph import INPUT, recorded, without_remarks
-from triptych.export.onnx_model import onnx_bytes, onnx_model
+from triptych.export.onnx_model import onnx_bytes, onnx_model, refuse_large
 from triptych.export.smaller import in_half, network_in_bytes
 from triptych.recognizer import Knowledge, Recognizer
 from triptych.system.extras import extra
@@ -107,6 +107,7 @@ def _onnx_model(
     """The file, and what runs it."""
     model = onnx_model(program, known)
     if precision == "int8":
+        refuse_large(model, precision)  # ONNX Runtime's tools write it before they make it smaller
         model = network_in_bytes(model, photos)
     data = onnx_bytes(model if precision == "32" else in_half(model), told)
     with extra("onnx", "export to ONNX needs onnxruntime, to check the model"):
