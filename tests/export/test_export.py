@@ -18,6 +18,7 @@ from triptych import Recognizer
 from triptych.data import Photo, Preprocessing
 from triptych.export import FORMATS, ExportSettings, export
 from triptych.export.description import FALSE_ALARMS
+from triptych.export.smaller import network_in_bytes
 from triptych.methods import METHODS, Method, SalientConfig, build_method
 from triptych.recognizer import plain_label
 from triptych.system.outputs import ONNX_MODEL, TORCH_PROGRAM
@@ -229,6 +230,15 @@ def test_what_is_too_large_for_a_file_may_be_small_enough_in_half_precision(
     monkeypatch.setattr("triptych.export.onnx_model._MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="choose fewer photos$"):
         export(small, tmp_path / "y.onnx", ExportSettings(precision="fp16"))
+
+
+@pytest.mark.parametrize("convolutions", [0, 1, 2])
+def test_whole_numbers_need_convolutions(convolutions: int) -> None:
+    onnx = pytest.importorskip("onnx")
+    nodes = [onnx.helper.make_node("Conv", [f"x{n}", "w"], [f"x{n + 1}"], f"n{n}") for n in range(convolutions)]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "network", [], []))
+    with pytest.raises(ValueError, match="^method 'vit' cannot be exported in precision int8 .*; choose 32 or fp16$"):
+        network_in_bytes(model, [], "vit")
 
 
 def test_a_torch_program_has_one_precision() -> None:

@@ -56,12 +56,17 @@ def _stored(values: np.ndarray) -> np.ndarray | None:
     return stored if lost <= _LOSS * np.linalg.norm(values) else None
 
 
-def network_in_bytes(model: "onnx.ModelProto", photos: Sequence[UInt8[np.ndarray, "side side 3"]]) -> Any:
+def network_in_bytes(model: "onnx.ModelProto", photos: Sequence[UInt8[np.ndarray, "side side 3"]], method: str) -> Any:
     """The model with the convolutions of its network in whole numbers of a byte, by ONNX Runtime's own tools.
 
     Args:
         model: in single precision.
         photos: by which the ranges of the network's numbers are found.
+        method: its name, for messages.
+
+    Raises:
+        RuntimeError: the libraries of the extra are missing.
+        ValueError: its network has too few convolutions.
     """
     import onnx
 
@@ -77,6 +82,11 @@ def network_in_bytes(model: "onnx.ModelProto", photos: Sequence[UInt8[np.ndarray
         def get_next(self) -> Any:
             return next(self.batches, None)
 
+    if not (chosen := _of_network(model)):
+        raise ValueError(
+            f"method {method!r} cannot be exported in precision int8 (its network has no convolution between its first "
+            "and its last); choose 32 or fp16"
+        )
     with tempfile.TemporaryDirectory() as place, without_remarks():
         quantize_static(
             model,
@@ -87,7 +97,7 @@ def network_in_bytes(model: "onnx.ModelProto", photos: Sequence[UInt8[np.ndarray
             reduce_range=True,  # 7 bits for weights: with 8, sums overflow on processors that have AVX2 and no more
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_quantize=_of_network(model),
+            nodes_to_quantize=chosen,
         )
         return onnx.load(Path(place, "model.onnx"))
 
@@ -99,5 +109,7 @@ def _of_network(model: "onnx.ModelProto") -> list[str]:
     decide what counts. With these two, four points of accuracy were lost (benchmarks/LOG.md).
     """
     nodes = model.graph.node
-    first, *_, last = (number for number, node in enumerate(nodes) if node.op_type == "Conv")
-    return [node.name for node in nodes[first + 1 : last] if node.op_type in _QUANTISED]
+    convolutions = [number for number, node in enumerate(nodes) if node.op_type == "Conv"]
+    if len(convolutions) < 3:
+        return []
+    return [node.name for node in nodes[convolutions[0] + 1 : convolutions[-1]] if node.op_type in _QUANTISED]

@@ -108,7 +108,7 @@ def _onnx_model(
     model = onnx_model(program, known)
     if precision == "int8":
         refuse_large(model, precision)  # ONNX Runtime's tools write it before they make it smaller
-        model = network_in_bytes(model, photos)
+        model = network_in_bytes(model, photos, known.method.name)
     data = onnx_bytes(model if precision == "32" else in_half(model), told)
     with extra("onnx", "export to ONNX needs onnxruntime, to check the model"):
         import onnxruntime
