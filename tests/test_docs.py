@@ -88,6 +88,7 @@ def test_the_site_is_built_without_a_warning_and_asks_no_other_host(tmp_path: Pa
     assert ":math:" not in similarity
     assert ".. math" not in similarity
     assert 'id="triptych.recognizer.estimator.Recognizer"' in (tmp_path / "api" / "recognizer.html").read_text("utf-8")
+    assert 'id="triptych.export.writing.export"' in (tmp_path / "api" / "export.html").read_text("utf-8")
     for page in tmp_path.rglob("*.html"):
         asked = re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"?(https?://[^\" >]+)", page.read_text("utf-8"))
         assert not asked, f"{page}: {asked}"

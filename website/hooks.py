@@ -29,8 +29,11 @@ ROOMS = (
     "fusion",
     "backbones",
     "evaluation",
+    "training",
+    "interop",
+    "export",
+    "data",
 )
-ROOMS += ("training", "interop", "data")
 _OUTSIDE = ("CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "benchmarks/LOG.md", "benchmarks/growth.png")
 _OUTSIDE_PATTERNS = ("src/triptych/weights/*.md", "benchmarks/results/*.json", "benchmarks/results/methods.*")
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")  # to a file of the project
