@@ -218,6 +218,24 @@ def test_whole_numbers_need_photos(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("precision", ["32", "fp16"])
+@pytest.mark.parametrize("output", ["probabilities", "contributions", "known_score"])
+def test_a_model_that_answers_otherwise_is_not_written(
+    small: Recognizer, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, precision: str
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    damaged = onnx.load(model)
+    (last,) = [node for node in damaged.graph.node if output in node.output]
+    last.output[list(last.output).index(output)] = "right"
+    factor = 1.1 if precision == "32" else np.nan
+    damaged.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(factor), "factor"))
+    damaged.graph.node.append(onnx.helper.make_node("Mul", ["right", "factor"], [output]))
+    monkeypatch.setattr("triptych.export.writing.onnx_model", lambda *_: damaged)
+    with pytest.raises(ValueError, match=rf"in precision {precision} \(the model's {output} differ from the"):
+        export(small, tmp_path / "x.onnx", ExportSettings(precision=precision))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_what_is_too_large_for_a_file_may_be_small_enough_in_half_precision(
     small: Recognizer, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -228,7 +246,7 @@ def test_what_is_too_large_for_a_file_may_be_small_enough_in_half_precision(
             export(small, tmp_path / "x.onnx", ExportSettings(precision=precision))
     export(small, tmp_path / "x.onnx", ExportSettings(precision="fp16"))
     monkeypatch.setattr("triptych.export.onnx_model._MOST_BYTES", 1000)
-    with pytest.raises(ValueError, match="choose fewer photos$"):
+    with pytest.raises(ValueError, match=r"choose fewer photos$"):
         export(small, tmp_path / "y.onnx", ExportSettings(precision="fp16"))
 
 
@@ -237,7 +255,7 @@ def test_whole_numbers_need_convolutions(convolutions: int) -> None:
     onnx = pytest.importorskip("onnx")
     nodes = [onnx.helper.make_node("Conv", [f"x{n}", "w"], [f"x{n + 1}"], f"n{n}") for n in range(convolutions)]
     model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "network", [], []))
-    with pytest.raises(ValueError, match="^method 'vit' cannot be exported in precision int8 .*; choose 32 or fp16$"):
+    with pytest.raises(ValueError, match=r"^method 'vit' cannot be exported in precision int8 .*; choose 32 or fp16$"):
         network_in_bytes(model, [], "vit")
 
 

@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from triptych.data import Photo
 from triptych.export.description import description
 from triptych.export.forms import ExportSettings
-from triptych.export.graph import INPUT, recorded, without_remarks
+from triptych.export.graph import INPUT, output_names, recorded, without_remarks
 from triptych.export.onnx_model import onnx_bytes, onnx_model, refuse_large
 from triptych.export.smaller import in_half, network_in_bytes
 from triptych.recognizer import Knowledge, Recognizer
@@ -27,12 +27,12 @@ from triptych.system.outputs import check_output
 
 __all__ = ["Exported", "export"]
 
-_TOLERANCE = 1e-3  # of probabilities in single precision
+_TOLERANCE = 1e-3  # in single precision, of probabilities, and of what is larger than 1 in its own measure
 _CHECKED = 4  # photos
 _CALIBRATION = 128  # photos by which whole numbers are calibrated
 
 Pixels = UInt8[np.ndarray, "side side 3"]
-Run = Callable[[UInt8[np.ndarray, "B side side 3"]], Float[np.ndarray, "B N"]]
+Run = Callable[[UInt8[np.ndarray, "B side side 3"]], list[Float[np.ndarray, "B ..."]]]  # as ``output_names``
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,16 @@ def export(
         if settings.format == "torch"
         else _onnx_model(program, known, told, settings.precision, photos)
     )
-    difference = _difference(known, run)
-    if settings.precision == "32" and not difference <= _TOLERANCE:
-        raise ValueError(
-            f"method {known.method.name!r} cannot be exported (the model's probabilities differ by {difference:.2g})"
-        )
+    differences = _differences(known, run)
+    for name, (difference, most) in differences.items():
+        if not np.isfinite(difference) or (settings.precision == "32" and difference > most):
+            raise ValueError(
+                f"method {known.method.name!r} cannot be exported in precision {settings.precision} "
+                f"(the model's {name} differ from the recogniser's by {difference:.2g}); expected another method"
+                + (" or precision 32" if settings.precision != "32" else "")
+            )
     write_whole(path, data)
-    return Exported(str(path), len(data), difference, told)
+    return Exported(str(path), len(data), differences["probabilities"][0], told)
 
 
 def _onnx_model(
@@ -113,7 +116,7 @@ def _onnx_model(
     with extra("onnx", "export to ONNX needs onnxruntime, to check the model"):
         import onnxruntime
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    return data, lambda images: session.run(["probabilities"], {INPUT: images})[0]
+    return data, lambda images: session.run(output_names(known), {INPUT: images})
 
 
 def _torch_program(program: ExportedProgram, told: Mapping[str, str]) -> tuple[bytes, Run]:
@@ -125,20 +128,32 @@ def _torch_program(program: ExportedProgram, told: Mapping[str, str]) -> tuple[b
         again = torch.export.load(held).module()
 
     @torch.no_grad()
-    def run(images: UInt8[np.ndarray, "B side side 3"]) -> Float[np.ndarray, "B N"]:
-        return again(torch.from_numpy(images))[0].numpy()
+    def run(images: UInt8[np.ndarray, "B side side 3"]) -> list[Float[np.ndarray, "B ..."]]:
+        return [one.numpy() for one in again(torch.from_numpy(images))]
 
     return held.getvalue(), run
 
 
-def _difference(known: Knowledge, run: Run) -> float:
-    """The largest difference of any probability, for photos together and for one alone."""
+def _differences(known: Knowledge, run: Run) -> dict[str, tuple[float, float]]:
+    """The largest difference of each output, for photos together and for one alone; and the largest that is borne."""
     side = known.method.preprocess.side
     noise = np.random.default_rng(1).integers(0, 256, (_CHECKED, side, side, 3), dtype=np.uint8)
     images = np.stack([*_thumbnails(known, _CHECKED), *noise])
-    expected = known.probabilities(known.logits(known.compare([Photo("", one, "") for one in images])))
-    found = [run(images), np.concatenate([run(images[:1]), run(images[1:])])]
-    return float(max(np.abs(one - expected).max() for one in found))
+    together, apart = run(images), zip(run(images[:1]), run(images[1:]), strict=True)
+    found = [np.stack(both) for both in zip(together, map(np.concatenate, apart), strict=True)]
+    return {
+        name: (float(np.abs(got - right).max()), _TOLERANCE * max(1.0, float(np.abs(right).max())))
+        for name, got, right in zip(output_names(known), found, _answers(known, images), strict=True)
+    }
+
+
+@torch.no_grad()
+def _answers(known: Knowledge, images: UInt8[np.ndarray, "B side side 3"]) -> list[Float[np.ndarray, "B ..."]]:
+    """What the recogniser itself gives, as ``output_names``."""
+    levels = known.compare([Photo("", one, "") for one in images])
+    contributions = torch.stack(list(known.fusion.contributions(levels).values()), 1).numpy()
+    scored = [] if known.learnt.calibration is None else [known.known_score(levels).numpy()]
+    return [known.probabilities(known.logits(levels)), contributions, *scored]
 
 
 def _photos(known: Knowledge, most: int) -> list[Pixels]:
