@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from pages import small_method
 from registry import small_method_of
 from shelved import filled, png, put, settled
 
@@ -29,6 +31,15 @@ def test_it_learns_what_fit_learns(shelf: Shelf, method_file: str, tmp_path: Pat
     assert learnt.recognizer is not None
     assert learnt.recognizer.fingerprint() == fitted.fingerprint()
     assert Recognizer.load(shelf.folder.recognizer_file).fingerprint() == fitted.fingerprint()
+
+
+def test_the_small_method_tells_these_photos_apart_whatever_ran_before() -> None:
+    photos = [png(kind, number) for kind in range(2) for number in range(2)]
+    torch.manual_seed(114)  # weights drawn from here call a pear an apple
+    method = small_method("pixel", "part")
+    for calibrate in (False, True):
+        fitted = Recognizer(method, calibrate=calibrate).fit(photos, np.repeat(["apple", "pear"], 2))
+        assert fitted.predict([png(1, 0)]).tolist() == ["pear"]
 
 
 def test_it_answers_before_photos_are_left_out(shelf: Shelf) -> None:
