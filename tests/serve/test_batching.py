@@ -40,6 +40,15 @@ def test_answers_are_those_of_each_photo_alone(recognizer: Recognizer) -> None:
     assert (batcher.answered, batcher.batches) == (20, 3)
 
 
+def test_who_has_an_answer_finds_it_counted(recognizer: Recognizer) -> None:
+    batcher, counted = Batcher(batch=1, gather=0, most=100), []
+    question = ask(recognizer, png(0, 0))
+    question.answer.add_done_callback(lambda _: counted.append(batcher.answered))
+    batcher.ask([question])
+    batcher.stop()
+    assert counted == [1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mml-conv64f", DEFAULT])
 def test_answers_of_one_pass_are_those_of_a_pass_each_but_for_rounding(name: str) -> None:

@@ -95,9 +95,9 @@ class Batcher:
         for question in batch:
             if question.answer.set_running_or_notify_cancel():  # else who asked has gone
                 groups.setdefault(question.together, []).append(question)
+        self.answered += sum(map(len, groups.values()))  # first: who has an answer finds it counted
         for group in groups.values():
             _answer(group)
-        self.answered += sum(map(len, groups.values()))
 
 
 def _answer(group: list[Question]) -> None:
