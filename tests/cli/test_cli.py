@@ -64,7 +64,9 @@ def test_without_arguments_there_is_help(command: Command) -> None:
     assert "recognise" in command().out.lower()
 
 
-def test_an_interruption_is_one_line(command: Command, folder: Path) -> None:
+def test_an_interruption_is_one_line(command: Command, folder: Path, request: pytest.FixtureRequest) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
     long = ["--way", 2, "--queries", 1, "--episodes", 1_000_000, "--method", "mml-conv64f"]
     ended = command("evaluate", folder, *long)
