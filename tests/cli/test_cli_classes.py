@@ -191,7 +191,7 @@ def test_a_photo_that_is_there_already_is_counted_once(command: Command, shelf: 
         (("show", "none.triptych"), "none.triptych: No such file"),
         (("show", "SHELF", "--html", "SHELF"), "shelf.triptych: expected a name that ends in .html or .htm"),
         (("show", "SHELF", "--html", "class0.png"), "class0.png: expected a name that ends in .html or .htm"),
-        (("add", "SHELF", "class0", "class0.png", "--device", "gpu"), "device 'gpu' cannot be used here"),
+        (("add", "SHELF", "class0", "class0.png", "--device", "gpu"), "device gpu: expected auto, cpu or cuda"),
     ],
 )
 def test_wrong_input_is_one_line_and_changes_nothing(

@@ -83,7 +83,7 @@ def test_a_photo_that_was_learnt_from_is_said_to_be(command: Command, folder: Pa
         (["new.png", "--out", "no/such/folder/why.png"], "why.png: expected a file in a folder that exists"),
         (["new.png", "--out", "why.jpg"], "why.jpg: expected a name that ends in .png, .svg, .pdf or .html"),
         (["new.png", "--top", "0"], "--top must be a whole number of at least 1, got 0"),
-        (["new.png", "--device", "gpu"], "device 'gpu' cannot be used here"),
+        (["new.png", "--device", "gpu"], "device gpu: expected auto, cpu or cuda"),
         (["new.png", "--out", "new.png"], "new.png: is read by this command and would be lost"),
         (["new.png", "--out", "old.png", "--overwrite"], "old.png: exists and is no picture that triptych wrote"),
     ],

@@ -282,7 +282,7 @@ def test_one_process_at_a_time(recognizer: Recognizer, folder: Path, tmp_path: P
         (("photos/1.png", "--out", "x.csv"), "expected one folder of photos, got photos/1.png"),
         (("photos", "--out", "photos/x.csv"), "photos/x.csv: lies inside photos, whose photos are read"),
         (("photos", "--out", "/dev/null"), "/dev/null: a device or a named pipe, which cannot hold a table of answers"),
-        (("photos/1.png", "--device", "gpu"), "device 'gpu' cannot be used here"),
+        (("photos/1.png", "--device", "gpu"), "device gpu: expected auto, cpu or cuda"),
         (
             ("photos", "--out", "x.csv", "--unknown", "none", "--false-alarm", "2"),
             "false_alarm must be between 0 and 1",
