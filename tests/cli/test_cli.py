@@ -91,8 +91,7 @@ def test_predict_gives_sets_of_a_stated_coverage(command: Command, model: Path, 
     assert told["prediction_set"][0] == told["label"]
     assert set(told["prediction_set"]) <= set(told["probabilities"])
     ended = command("predict", model, tmp_path / "new.png", "--coverage", "0.5")
-    sure = told["prediction_set"]
-    assert f"; 50% sure it is {'one of ' if len(sure) > 1 else ''}{', '.join(sure)}" in ended.out
+    assert f"; set at 50%: {', '.join(told['prediction_set'])}" in ended.out
     assert "prediction_set" not in command("predict", model, tmp_path / "new.png", "--json").json[0]
 
 

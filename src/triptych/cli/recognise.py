@@ -205,8 +205,7 @@ def _tell(model: Any, answer: Any, coverage: float | None, as_json: bool) -> dic
 
 def _among(labels: Sequence[Any], coverage: float) -> str:
     """A set of classes in words."""
-    one_of = "it is" if len(labels) == 1 else "it is one of"
-    return f"{100 * coverage:.4g}% sure {one_of} {', '.join(map(str, labels))}"
+    return f"set at {100 * coverage:.4g}%: {', '.join(map(str, labels))}"
 
 
 def _warn_of_learnt(names: list[str]) -> None:
