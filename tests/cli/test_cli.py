@@ -275,7 +275,7 @@ def test_train_runs_and_resumes(command: Command, tmp_path: Path) -> None:
         (("predict", "none.triptych", "a.png"), "none.triptych: No such file"),
         (("predict", "two/a/x.png", "a.png"), "not a triptych-recognizer file"),
         (("evaluate", "two", "--way", "2"), "class 'a' has 1 images; 1 shots and 15 queries need 16"),
-        (("evaluate", "two", "--way", "9"), "9-way episodes need"),
+        (("evaluate", "two", "--way", "9"), "9-way episodes need 9 classes; the data has 2"),
         (("evaluate", "two", "--episodes", "0"), "--episodes must be a whole number from 1 to 1000000, got 0"),
         (("evaluate", "two", "--precision", "7"), "--precision must be one of auto, 32, bf16-search, bf16, got '7'"),
         (("evaluate", "nowhere"), "nowhere: no such file or folder"),

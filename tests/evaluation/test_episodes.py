@@ -43,8 +43,9 @@ def test_classes_and_slots_are_drawn_evenly() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"way": 8}, "8-way episodes need .* the data has 7 classes"),
-        ({"way": 1}, "at least 2"),
+        ({"way": 8}, "^8-way episodes need 8 classes; the data has 7: choose a smaller way or add classes$"),
+        ({"way": 1}, "^way must be at least 2, got 1$"),
+        ({"labels": LABELS * 0}, "^episodes need at least 2 classes; the data has 1: add classes$"),
         ({"shot": 0}, "shot must be at least 1, got 0"),
         ({"queries": 0}, "queries must be at least 1"),
         ({"shot": 6}, "class 0 has 20 images; 6 shots and 15 queries need 21"),
@@ -53,4 +54,4 @@ def test_classes_and_slots_are_drawn_evenly() -> None:
 )
 def test_impossible_episodes_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        EpisodeSampler(LABELS, **settings)
+        EpisodeSampler(**{"labels": LABELS, **settings})

@@ -77,10 +77,15 @@ class EpisodeSampler:
         for name in ("way", "shot", "queries"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.way < 2 or len(self._members) < max(2, self.way):
+        classes = len(self._members)
+        if classes < 2:
+            raise ValueError(f"episodes need at least 2 classes; the data has {classes}: add classes")
+        if self.way < 2:
+            raise ValueError(f"way must be at least 2, got {self.way}")
+        if classes < self.way:
             raise ValueError(
-                f"{self.way}-way episodes need a way and number of classes of at least 2; "
-                f"the data has {len(self._members)} classes: choose a smaller way or add classes"
+                f"{self.way}-way episodes need {self.way} classes; the data has {classes}: "
+                "choose a smaller way or add classes"
             )
         needed = self.shot + self.queries
         for label, members in self._members.items():
