@@ -170,7 +170,7 @@ def test_a_file_of_an_unknown_key_is_exit_2(command: Command, tmp_path: Path) ->
     ended = command("evaluate", "nowhere", "--config", tmp_path / "x.yaml")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == f"error: {tmp_path / 'x.yaml'}: unknown key 'wya'; did you mean 'way'?\n"
-    assert "No such file" in command("evaluate", "nowhere", "--config", tmp_path / "y.yaml").err
+    assert "y.yaml: no such file" in command("evaluate", "nowhere", "--config", tmp_path / "y.yaml").err
 
 
 def test_the_settings_of_a_preset_can_be_given_back(
@@ -188,3 +188,8 @@ def test_the_settings_of_a_preset_can_be_given_back(
         ended = command("train", "--config", tmp_path / "x.yaml", "--out", tmp_path.parent / "out")
         assert ended.code == 0, ended.err
         assert got["preset"] == preset
+
+
+def test_a_missing_file_is_wrong_usage(command: Command) -> None:
+    ended = command("evaluate", "photos", "--config", "none.yaml")
+    assert (ended.code, ended.err) == (2, "error: none.yaml: no such file; expected a YAML file of settings\n")

@@ -98,8 +98,10 @@ def one_episode(support: list, query: list, classes: object = (0, 1)) -> dict:
     [
         ({"format": "else"}, "its format is 'else'"),
         ({"version": 2}, "its version is 2; update triptych"),
+        ({"version": "1"}, r"\(its version is '1'; expected 1\)"),
+        ({"version": 0}, r"\(its version is 0; expected 1\)"),
         ({"way": 1}, "way must be a whole number of at least 2, got 1"),
-        ({"images": None}, "not a file of episodes"),
+        ({"images": None}, r"not a file of episodes \(a part of another kind than the format says\)"),
         ({"episodes": []}, "episodes must be a whole number from 1"),
         (one_episode([[0], []], [[1], [6]]), "not 2-way 1-shot with 1 queries"),
         (one_episode([[0]], [[1]]), "not 2-way 1-shot with 1 queries"),
@@ -117,6 +119,23 @@ def one_episode(support: list, query: list, classes: object = (0, 1)) -> dict:
 def test_a_file_with_something_wrong_is_refused(file: Path, changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_episodes(rewritten(file, **changes))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"[]", "expected a JSON object"), (b"7", "expected a JSON object"), (b"\xff\xd8", "no JSON")]
+)
+def test_another_file_is_told_in_plain_words(file: Path, content: bytes, told: str) -> None:
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"episodes\.json: damaged or not a file of episodes \({told}\)$"):
+        read_episodes(file)
+
+
+def test_a_missing_file_is_wrong_usage(command: Command, data: Path) -> None:
+    ended = command("evaluate", data, "--episodes-file", "none.json")
+    assert (ended.code, ended.err) == (
+        2,
+        "error: none.json: no such file; expected a file that triptych episodes wrote\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,15 @@ def test_the_commands(command: Command, tmp_path: Path, monkeypatch: pytest.Monk
     assert command("pull", tmp_path / "pushed", "-o", tmp_path / "x.safetensors").code == 0
     assert (tmp_path / "x.safetensors").read_bytes() == (run / "best.safetensors").read_bytes()
     assert "exists already" in command("pull", tmp_path / "pushed", "-o", tmp_path / "x.safetensors").err
+    ended = command("push", run, tmp_path / "other", "--record", "none.json")
+    expected = "error: none.json: no such file; expected a record that triptych evaluate wrote\n"
+    assert (ended.code, ended.err) == (2, expected)
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
+    ended = command("push", run, tmp_path / "other", "--card", tmp_path / "photo.jpg")
+    expected = f"error: {tmp_path / 'photo.jpg'}: no text in UTF-8; expected a model card in Markdown\n"
+    assert (ended.code, ended.err) == (2, expected)
+    ended = command("push", run, tmp_path / "other", "--record", tmp_path / "photo.jpg")
+    assert (ended.code, ended.err.endswith("evaluate wrote (no JSON)\n")) == (2, True)
     (tmp_path / "r.json").write_text("[]")
     ended = command("push", run, tmp_path / "other", "--record", tmp_path / "r.json")
     assert (ended.code, "not a record that triptych evaluate wrote" in ended.err) == (2, True)

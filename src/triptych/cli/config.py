@@ -54,8 +54,8 @@ def read_config(
         own: its other options and arguments, and of which type each is.
 
     Raises:
-        ValueError: an unknown key, which the message names with the nearest known one, or a value of another type.
-        OSError: missing or not readable.
+        ValueError: no such file, an unknown key, which the message names with the nearest known one, or a value of
+            another type.
     """
     file = printable(path)
     found = Config(changes={stage: {} for stage in stages})

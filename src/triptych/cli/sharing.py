@@ -9,7 +9,7 @@ import typer
 from triptych.cli.app import app
 from triptych.cli.options import Overwrite
 from triptych.cli.terminal import say
-from triptych.system.files import read_plain
+from triptych.system.files import read_named
 from triptych.system.outputs import METHOD, check_output
 
 __all__ = ["pull", "push"]
@@ -43,7 +43,7 @@ def push(
     records = [_record(path) for path in record or []]
     loaded = load_method(method)
     if card is not None:
-        text = read_plain(card).decode()
+        text = _text(card)
     else:
         run = Path(method) if Path(method).is_dir() else Path(method).parent
         training = training_of(run) if Path(method).exists() else {}
@@ -68,9 +68,16 @@ def pull(
 
 def _record(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(read_plain(path))
-        if not {"accuracy", "ci95", "weights_sha256", "data", "episodes"} <= content.keys():
-            raise ValueError("something is missing")
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: not a record that triptych evaluate wrote ({error})") from error
+        content = json.loads(read_named(path, "a record that triptych evaluate wrote"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: not a record that triptych evaluate wrote (no JSON)") from error
+    if not isinstance(content, dict) or not content.keys() >= {"accuracy", "ci95", "weights_sha256", "data", "episodes"}:
+        raise ValueError(f"{path}: not a record that triptych evaluate wrote (something is missing)")
     return content
+
+
+def _text(card: Path) -> str:
+    try:
+        return read_named(card, "a model card").decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{card}: no text in UTF-8; expected a model card in Markdown") from error

@@ -25,7 +25,7 @@ import numpy as np
 from triptych.data import ImageStore, Preprocessing, open_store
 from triptych.evaluation.episodes import Episode, EpisodeSampler
 from triptych.evaluation.settings import EpisodeSettings, EvaluateSettings
-from triptych.system.files import read_plain, writing_whole
+from triptych.system.files import read_named, writing_whole
 from triptych.system.wording import counted, printable
 
 __all__ = ["EpisodeFile", "read_episodes", "write_episodes"]
@@ -146,17 +146,13 @@ def read_episodes(path: str | Path) -> EpisodeFile:
     """The episodes of a file that ``write_episodes`` wrote, or somebody else in the same format.
 
     Raises:
-        ValueError: it is no such file, or damaged.
-        OSError: missing or not readable.
+        ValueError: it is missing, no such file, or damaged.
     """
     name = printable(path)
-    data = read_plain(path)
+    data = read_named(path, "a file that triptych episodes wrote")
     try:
         content = json.loads(data)
-        if content.get("format") != _FORMAT:
-            raise ValueError(f"its format is {content.get('format')!r:.40}")
-        if content["version"] != _VERSION:
-            raise ValueError(f"its version is {content['version']!r:.40}; update triptych")
+        _check_head(content)
         rows = content["episodes"]
         asked = {key: content[key] for key in (*_ASKED, "split")}
         settings = EpisodeSettings(**asked, episodes=len(rows))
@@ -165,9 +161,28 @@ def read_episodes(path: str | Path) -> EpisodeFile:
         classes, images = (tuple(map(str, content[key])) for key in ("classes", "images"))
         fingerprint = str(content["data_fingerprint"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        told = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{name}: damaged or not a file of episodes ({told:.200})") from error
+        raise ValueError(f"{name}: damaged or not a file of episodes ({_told(error):.200})") from error
     return EpisodeFile(name, hashlib.sha256(data).hexdigest(), settings, fingerprint, classes, images, episodes, drawn)
+
+
+def _check_head(content: Any) -> None:
+    if not isinstance(content, dict):
+        raise ValueError("expected a JSON object")
+    if content.get("format") != _FORMAT:
+        raise ValueError(f"its format is {content.get('format')!r:.40}")
+    version = content["version"]
+    if version != _VERSION:
+        later = type(version) is int and version > _VERSION
+        raise ValueError(f"its version is {version!r:.40}; {'update triptych' if later else f'expected {_VERSION}'}")
+
+
+def _told(error: Exception) -> str:
+    """What is wrong with a file, where Python's own words speak of its types."""
+    if isinstance(error, KeyError):
+        return f"no {error}"
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError):
+        return "no JSON"
+    return str(error) if isinstance(error, ValueError) else "a part of another kind than the format says"
 
 
 def _row(episode: Episode, labels: np.ndarray) -> dict[str, Any]:

@@ -19,6 +19,7 @@ __all__ = [
     "copy_new",
     "part_beside",
     "plain_path",
+    "read_named",
     "read_plain",
     "remove_abandoned",
     "sync_folder",
@@ -59,6 +60,28 @@ def read_plain(path: str | os.PathLike[str]) -> bytes:
     OSError: [Errno 22] no plain file: '/dev/null'
     """
     return plain_path(path).read_bytes()
+
+
+def read_named(path: str | os.PathLike[str], expected: str) -> bytes:
+    """All of a file that a caller named.
+
+    Args:
+        path: the file.
+        expected: what it should be, for the message.
+
+    Raises:
+        ValueError: missing, not readable, or no plain file.
+
+    >>> from triptych.system.files import read_named
+    >>> read_named("none.json", "a file that triptych episodes wrote")
+    Traceback (most recent call last):
+    ValueError: none.json: no such file; expected a file that triptych episodes wrote
+    """
+    try:
+        return read_plain(path)
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
+        raise ValueError(f"{path}: {reason}; expected {expected}") from error
 
 
 def plain_path(path: str | os.PathLike[str]) -> Path:

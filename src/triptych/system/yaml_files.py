@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from triptych.system.files import read_plain
+from triptych.system.files import read_named
 from triptych.system.wording import first_line, printable
 
 __all__ = ["read_yaml", "yaml_text"]
@@ -50,8 +50,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds. It never runs code.
 
     Raises:
-        ValueError: it is no YAML, holds no mapping by names, or more than settings take; the message names the line.
-        OSError: missing or not readable.
+        ValueError: it is missing, is no YAML, holds no mapping by names, or more than settings take; the message names
+            the line.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -65,7 +65,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     name = printable(path)
     if path.is_file() and path.stat().st_size > _LARGEST:
         raise ValueError(f"{name}: {path.stat().st_size / 1e6:.1f} MB; expected a YAML file of settings")
-    data = read_plain(path)
+    data = read_named(path, "a YAML file of settings")
     try:
         found = yaml.load(data.decode(), _Loader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
