@@ -194,6 +194,11 @@ def test_a_truncated_method_file_is_named(saved: Path) -> None:
         load_method(saved)
 
 
+def test_a_method_without_weights_says_how_to_train_it() -> None:
+    with pytest.raises(ValueError, match="^frn-conv64f is to be trained: triptych train DATA --method frn-conv64f$"):
+        load_method("frn-conv64f")
+
+
 def test_a_missing_method_says_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"nope: no such file or registered weights; expected mml-conv64f"):
         load_method("nope")

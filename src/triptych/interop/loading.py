@@ -7,7 +7,7 @@ import torch
 from triptych.interop.pretrained import pretrained_method
 from triptych.interop.published import import_checkpoint
 from triptych.interop.sharing import pull_method
-from triptych.methods import WEIGHTS, Method, packaged_method, read_method
+from triptych.methods import METHODS, WEIGHTS, Method, packaged_method, read_method
 from triptych.system.devices import usable_device
 from triptych.system.files import as_path
 from triptych.weights import DEFAULT
@@ -42,6 +42,8 @@ def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device 
         method = packaged_method(str(name))
     elif str(name).startswith("hf:") or path.is_dir():
         method = pull_method(name)
+    elif not path.is_file() and str(name) in METHODS:
+        raise ValueError(f"{name} is to be trained: triptych train DATA --method {name}")
     elif not path.is_file():
         raise ValueError(
             f"{name}: no such file or registered weights; expected {', '.join(WEIGHTS)}, a .safetensors file or a "
