@@ -199,6 +199,12 @@ def test_a_method_without_weights_says_how_to_train_it() -> None:
         load_method("frn-conv64f")
 
 
+def test_a_recogniser_is_no_method(tmp_path: Path) -> None:
+    (tmp_path / "fruit.triptych").write_bytes(b"anything")
+    with pytest.raises(ValueError, match=r"fruit\.triptych is a recogniser, not a method; expected the method"):
+        load_method(tmp_path / "fruit.triptych")
+
+
 def test_a_missing_method_says_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"nope: no such file or registered weights; expected mml-conv64f"):
         load_method("nope")

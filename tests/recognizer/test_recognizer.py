@@ -407,6 +407,13 @@ def saved(fitted: Recognizer, tmp_path: Path) -> Path:
     return tmp_path / "x.triptych"
 
 
+@pytest.mark.parametrize("ending", ["onnx", "pt2"])
+def test_an_export_is_no_recogniser(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"shelf.{ending}").write_bytes(b"of another format")
+    with pytest.raises(ValueError, match=rf"shelf\.{ending} is an export, not a recogniser; expected the \.triptych"):
+        Recognizer.load(tmp_path / f"shelf.{ending}")
+
+
 @pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.999])
 def test_a_truncated_file_is_refused(saved: Path, kept: float) -> None:
     data = saved.read_bytes()

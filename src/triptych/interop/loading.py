@@ -10,6 +10,7 @@ from triptych.interop.sharing import pull_method
 from triptych.methods import METHODS, WEIGHTS, Method, packaged_method, read_method
 from triptych.system.devices import usable_device
 from triptych.system.files import as_path
+from triptych.system.outputs import RECOGNIZER
 from triptych.weights import DEFAULT
 
 __all__ = ["chosen_method", "load_method"]
@@ -49,6 +50,8 @@ def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device 
             f"{name}: no such file or registered weights; expected {', '.join(WEIGHTS)}, a .safetensors file or a "
             "published .pth.tar checkpoint"
         )
+    elif path.suffix.lower() in RECOGNIZER.beginnings:
+        raise ValueError(f"{name} is a recogniser, not a method; expected the method that it was fitted with")
     elif path.suffix == ".safetensors":
         method = read_method(path)
     else:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import accumulate, pairwise
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from triptych.recognizer.leaving_out import LeftOut
 from triptych.support import Support, summarised
 from triptych.system.devices import usable_device
 from triptych.system.files import write_whole
+from triptych.system.outputs import ONNX_MODEL, TORCH_PROGRAM
 from triptych.system.packed import check_packed, pack, read_packed, unpack
 
 __all__ = ["Settings", "check_file", "fingerprint", "plain_label", "read_file", "write_file"]
@@ -30,6 +32,7 @@ Settings = dict[str, Any]  # of a Recognizer: its views, whether it calibrates, 
 
 _FORMAT = "triptych-recognizer"
 _VERSION = 6
+_EXPORTS = {*ONNX_MODEL.beginnings, *TORCH_PROGRAM.beginnings}
 _SETTINGS = {"views": int, "calibrate": bool, "thumbnails": bool}
 _ID = re.compile("[0-9a-f]{32}")
 _TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings", "fusion")
@@ -94,6 +97,10 @@ def _named(path: str | PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
+    except ValueError as error:
+        if Path(path).suffix.lower() not in _EXPORTS:
+            raise
+        raise ValueError(f"{path} is an export, not a recogniser; expected the .triptych file it was made of") from error
 
 
 def fingerprint(known: Knowledge, settings: Settings) -> str:
