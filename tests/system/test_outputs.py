@@ -5,12 +5,23 @@ import stat
 from pathlib import Path
 
 import pytest
+from permissions import as_nobody, open_place
 from photos import class_folders, photo
 from toys import small_method
 
 from triptych import Recognizer, save_method
 from triptych.system.files import write_whole
-from triptych.system.outputs import PAGE, PICTURE, RECOGNIZER, RECORD, TABLE, Kind, check_output, check_run_folder
+from triptych.system.outputs import (
+    ONNX_MODEL,
+    PAGE,
+    PICTURE,
+    RECOGNIZER,
+    RECORD,
+    TABLE,
+    Kind,
+    check_output,
+    check_run_folder,
+)
 from triptych.system.packed import pack
 
 WRITTEN = {
@@ -100,18 +111,41 @@ def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
 
 
 def test_the_folder_must_be_there(tmp_path: Path) -> None:
-    (tmp_path / "folder.html").mkdir()
-    for name in ("nodir/x.html", "folder.html"):
-        with pytest.raises(ValueError, match="expected a file in a folder that exists"):
-            check_output(tmp_path / name, PAGE)
+    with pytest.raises(ValueError, match=r"nodir/x\.html: expected a file in a folder that exists"):
+        check_output(tmp_path / "nodir" / "x.html", PAGE)
 
 
-def test_the_folder_must_be_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
-    with pytest.raises(OSError, match=r"x.html: cannot be written"):
-        check_output(tmp_path / "x.html", PAGE)
-    with pytest.raises(OSError, match=r"run: cannot be written"):
-        check_run_folder(tmp_path / "run")
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"^{tmp_path}: a folder; expected a file, such as {tmp_path}/x\.onnx$"):
+        check_output(tmp_path, ONNX_MODEL)
+
+
+def test_a_kind_has_its_article(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"ends in \.onnx, as an ONNX model is written$"):
+        check_output(tmp_path / "x.jpg", ONNX_MODEL)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc")
+def test_a_folder_that_takes_no_file_is_refused_whatever_its_permissions_say() -> None:
+    with pytest.raises(OSError, match=r"^/proc/x\.html: cannot be written \(no file can be made in /proc: "):
+        check_output(Path("/proc/x.html"), PAGE)
+    with pytest.raises(OSError, match=r"^/proc/run: cannot be written \(no file can be made in /proc: "):
+        check_run_folder(Path("/proc/run"))
+
+
+def test_the_folder_must_be_writable() -> None:
+    with open_place() as place:
+        place.chmod(0o555)
+        with as_nobody(), pytest.raises(OSError, match=r"x\.html: cannot be written .*Permission denied"):
+            check_output(place / "x.html", PAGE)
+        with as_nobody(), pytest.raises(OSError, match=r"run: cannot be written .*Permission denied"):
+            check_run_folder(place / "run")
+
+
+def test_a_check_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_output(tmp_path / "x.html", PAGE)
+    check_run_folder(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", [RECOGNIZER, PAGE, PICTURE, RECORD])

@@ -6,6 +6,7 @@ done, and wants ``--overwrite`` too. In Python, ``save`` replaces the same kind 
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,16 @@ class Kind:
     beginnings: Mapping[str, bytes]
     mark: bytes = b"triptych"
     streams: bool = True
+
+    @property
+    def with_article(self) -> str:
+        """The name as a sentence has it.
+
+        >>> from triptych.system.outputs import ONNX_MODEL, PAGE
+        >>> ONNX_MODEL.with_article, PAGE.with_article
+        ('an ONNX model', 'a page')
+        """
+        return f"a{'n' * (self.name[0] in 'aeioAEIO')} {self.name}"
 
     def ending(self, path: Path) -> str:
         """The ending of a name, in small letters; of a device, which needs none, the kind's first."""
@@ -107,21 +118,21 @@ def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: b
     Traceback (most recent call last):
     ValueError: fruit.jpg: expected a name that ends in .triptych, as a recogniser is written
     """
-    if path.is_dir() or not path.parent.is_dir():
+    if path.is_dir():
+        raise ValueError(f"{path}: a folder; expected a file, such as {path / f'x{next(iter(kind.beginnings))}'}")
+    if not path.parent.is_dir():
         raise ValueError(f"{path}: expected a file in a folder that exists")
     if _is_stream(path):
         return _check_stream(path, kind)
     if path.suffix.lower() not in kind.beginnings:
         endings = _either(list(kind.beginnings))
-        raise ValueError(f"{path}: expected a name that ends in {endings}, as a {kind.name} is written")
+        raise ValueError(f"{path}: expected a name that ends in {endings}, as {kind.with_article} is written")
     check_spared(path, read)
     if path.exists():
         check_replaced(path, kind)
         if not overwrite:
             raise ValueError(f"{path}: exists already; replace it with --overwrite, or name another file")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OSError(f"{path}: cannot be written (its folder is not writable)")
-    return None
+    return _check_writable(path, path.parent)
 
 
 def check_replaced(path: Path, kind: Kind) -> None:
@@ -175,8 +186,7 @@ def check_run_folder(path: Path, read: Iterable[Path] = (), resume: bool = False
         raise ValueError(f"{path}: holds other things than a run ({others[0]}); name a folder of its own")
     if not resume and any((stage / "checkpoint.pt").exists() for stage in stages):
         raise ValueError(f"{path}: a run already lies here; continue it with --resume, or choose another --out")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise OSError(f"{path}: cannot be written ({place} is not writable)")
+    _check_writable(path, place)
 
 
 def check_spared(path: Path, read: Iterable[Path]) -> None:
@@ -202,6 +212,15 @@ def check_spared(path: Path, read: Iterable[Path]) -> None:
             raise ValueError(f"{path}: lies inside {source}, whose photos are read; name a place outside")
 
 
+def _check_writable(path: Path, folder: Path) -> None:
+    """Try to make a file in a folder: permissions do not say what its file system refuses."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{path}: cannot be written (no file can be made in {folder}: {reason})") from error
+
+
 def _is_run(folder: Path) -> bool:
     """Whether a stage of training has begun in a folder."""
     settings = folder / "settings.json"
@@ -217,7 +236,7 @@ def _check_stream(path: Path, kind: Kind) -> None:
     mode = path.stat().st_mode
     waits = stat.S_ISFIFO(mode) and _real(path).exists()  # a named pipe may have no reader, for ever
     if not kind.streams or waits or not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
-        raise ValueError(f"{path}: a device or a named pipe, which cannot hold a {kind.name}; name a file")
+        raise ValueError(f"{path}: a device or a named pipe, which cannot hold {kind.with_article}; name a file")
 
 
 def _folders(root: Path) -> Iterator[Path]:
