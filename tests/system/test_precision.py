@@ -50,8 +50,12 @@ def test_auto_is_half_precision_only_where_it_pays(
 
 def test_half_precision_where_it_is_slow_is_granted_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_probe", lambda: 0.02)
-    with pytest.warns(UserWarning, match=r"bf16: half precision is 50.0 times slower than float32 on this processor"):
-        assert resolve_precision("bf16", "cpu") == "bf16"
+    module._warn_of_slowness.cache_clear()
+    with pytest.warns(UserWarning, match=r"bf16: half precision is 50.0 times slower than float32") as told:
+        assert [resolve_precision("bf16", "cpu") for _ in range(2)] == ["bf16", "bf16"]
+        with in_precision("bf16", "cpu"):  # from another place
+            pass
+    assert len(told) == 1
 
 
 def test_a_setting_overrules_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:

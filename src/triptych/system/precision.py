@@ -66,11 +66,7 @@ def resolve_precision(precision: str, device: str, half: str = "bf16-search") ->
     if precision == "auto":
         return half if speed >= _WORTH_IT else "32"
     if speed < 1:
-        warnings.warn(
-            f"precision {precision}: half precision is {1 / speed:.1f} times slower than float32 on this processor; "
-            "use auto or 32",
-            stacklevel=2,
-        )
+        _warn_of_slowness(precision, speed)
     return precision
 
 
@@ -94,6 +90,15 @@ def half_speed(device: str) -> float:
         return float("inf") if torch.cuda.is_bf16_supported(including_emulation=False) else 1.0
     with _PROBING:
         return _probe()
+
+
+@cache  # said once in a process: each stage of a command resolves its precision
+def _warn_of_slowness(precision: str, speed: float) -> None:
+    warnings.warn(
+        f"precision {precision}: half precision is {1 / speed:.1f} times slower than float32 on this processor; "
+        "use auto or 32",
+        stacklevel=3,
+    )
 
 
 @cache
