@@ -72,6 +72,20 @@ def test_the_card_says_what_the_method_is(tmp_path: Path) -> None:
         model_card(load_method("mml-conv64f"), "other", records=[record | {"weights_sha256": "0"}])
 
 
+@pytest.mark.parametrize("licence", ["mit\nother: x", "mit | no", "\x1b[31mmit", "", "m" * 101])
+def test_a_licence_is_a_short_name(licence: str) -> None:
+    with pytest.raises(ValueError, match=r"^licence .*: expected a short name, such as mit or cc-by-nc-4\.0$"):
+        model_card(small_method(), "small", licence)
+    assert "license: CC BY 4.0\n" in model_card(small_method(), "small", "CC BY 4.0")
+
+
+def test_a_folder_of_other_things_is_not_pushed_to(tmp_path: Path) -> None:
+    photo = class_folders(tmp_path / "photos", classes=2, each=1)
+    with pytest.raises(ValueError, match=r"photos: holds other things than a method and its card \(.*\); name a folder"):
+        push_method(small_method(), photo, "---\nlibrary_name: triptych\n---\n")
+    assert not (photo / CARD_FILE).exists()
+
+
 class Own(MML):
     __doc__ = None
 

@@ -10,7 +10,7 @@ from triptych.evaluation.settings import EvaluateSettings
 from triptych.methods import METHODS, MethodConfig
 from triptych.system.environment import ENVIRONMENT, record_environment
 from triptych.system.files import write_whole
-from triptych.system.outputs import RECORD, Kind, check_replaced, check_spared
+from triptych.system.outputs import RECORD, Kind, check_own_folder, check_spared
 from triptych.system.yaml_files import yaml_text
 
 __all__ = ["CONFIG", "RECORD_FILE", "check_evaluation_folder", "config_text", "write_evaluation_run"]
@@ -68,12 +68,7 @@ def check_evaluation_folder(folder: Path, read: Iterable[Path] = (), overwrite: 
     check_spared(folder, read)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: a file; expected a folder for the run")
-    names = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
-    if others := [name for name in names if name not in _OURS or not (folder / name).is_file()]:
-        raise ValueError(f"{folder}: holds other things than an evaluation ({others[0]}); name a folder of its own")
-    for name in names:
-        check_replaced(folder / name, _OURS[name])
-    if names and not overwrite:
+    if check_own_folder(folder, _OURS, "an evaluation") and not overwrite:
         raise ValueError(f"{folder}: an evaluation already lies here; replace it with --overwrite, or name another")
 
 

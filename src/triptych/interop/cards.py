@@ -1,6 +1,7 @@
 """Model cards: what a method is, how it was trained and what it reaches, for those who are given its file."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from inspect import cleandoc
 from pathlib import Path
@@ -15,6 +16,7 @@ from triptych.system.yaml_files import read_yaml, yaml_text
 __all__ = ["model_card", "training_of"]
 
 _CONFIG = "config.yaml"
+_LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_() -]{0,99}")  # no mark of YAML's or of Markdown's tables
 _RUN = (_CONFIG, ENVIRONMENT)
 
 
@@ -35,13 +37,15 @@ def model_card(
         records: what ``evaluate`` returned for it.
 
     Raises:
-        ValueError: a record is of other weights.
+        ValueError: a record is of other weights, or the licence is no name of one.
 
     >>> from triptych.interop import model_card
     >>> from triptych.methods import build_method
     >>> model_card(build_method("dn4-conv64f"), "my-dn4", licence="mit").splitlines()[1:4]
     ['library_name: triptych', 'pipeline_tag: image-classification', 'license: mit']
     """
+    if licence is not None and not _LICENCE.fullmatch(licence):
+        raise ValueError(f"licence {printable(licence):.80}: expected a short name, such as mit or cc-by-nc-4.0")
     front = {
         "library_name": "triptych",
         "pipeline_tag": "image-classification",

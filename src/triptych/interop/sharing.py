@@ -12,7 +12,7 @@ from triptych.methods import Method, method_to_bytes, read_method
 from triptych.system.extras import extra
 from triptych.system.files import as_path, write_whole
 from triptych.system.hub import hub_or_cache
-from triptych.system.outputs import CARD, METHOD, check_output
+from triptych.system.outputs import CARD, METHOD, check_output, check_own_folder
 from triptych.system.wording import first_line
 
 __all__ = ["CARD_FILE", "METHOD_FILE", "check_push", "method_file", "pull_method", "push_method"]
@@ -66,13 +66,14 @@ def check_push(target: str | PathLike[str], overwrite: bool = False) -> None:
     """Refuse a folder that must not be pushed to; the hub is not asked.
 
     Raises:
-        ValueError: it is no folder, its parent is missing, or files of these names must not be replaced.
+        ValueError: it is no folder, it holds other things, its parent is missing, or its files must not be replaced.
         OSError: it is not writable.
     """
     if str(target).startswith(_HUB):
         return
     folder = as_path(target)
     if folder.is_dir():
+        check_own_folder(folder, {METHOD_FILE: METHOD, CARD_FILE: CARD}, "a method and its card")
         check_output(folder / METHOD_FILE, METHOD, overwrite=overwrite)
         check_output(folder / CARD_FILE, CARD, overwrite=overwrite)
     elif folder.exists() or not folder.parent.is_dir():

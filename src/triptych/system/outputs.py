@@ -24,6 +24,7 @@ __all__ = [
     "TORCH_PROGRAM",
     "Kind",
     "check_output",
+    "check_own_folder",
     "check_replaced",
     "check_run_folder",
     "check_spared",
@@ -156,6 +157,30 @@ def check_replaced(path: Path, kind: Kind) -> None:
         raise OSError(f"{path}: cannot be written ({error.strerror or error})") from error
     if not ours:
         raise ValueError(f"{path}: exists and is no {kind.name} that triptych wrote; name another file")
+
+
+def check_own_folder(path: Path, kinds: Mapping[str, Kind], what: str) -> list[str]:
+    """Refuse a folder with other things in it than those that are written there; its files' names, if it is there.
+
+    Args:
+        path: the folder; it need not exist.
+        kinds: the name of each file that is written -> of which kind it is.
+        what: they are together, for the message.
+
+    Raises:
+        ValueError: it holds something else, or a file of such a name that Triptych did not write.
+
+    >>> from pathlib import Path
+    >>> from triptych.system.outputs import RECORD, check_own_folder
+    >>> check_own_folder(Path("nowhere"), {"record.json": RECORD}, "an evaluation")
+    []
+    """
+    names = sorted(one.name for one in path.iterdir()) if path.is_dir() else []
+    if others := [name for name in names if name not in kinds or not (path / name).is_file()]:
+        raise ValueError(f"{path}: holds other things than {what} ({others[0]}); name a folder of its own")
+    for name in names:
+        check_replaced(path / name, kinds[name])
+    return names
 
 
 def check_run_folder(path: Path, read: Iterable[Path] = (), resume: bool = False) -> None:
