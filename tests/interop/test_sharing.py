@@ -81,7 +81,9 @@ def test_a_licence_is_a_short_name(licence: str) -> None:
 
 def test_a_folder_of_other_things_is_not_pushed_to(tmp_path: Path) -> None:
     photo = class_folders(tmp_path / "photos", classes=2, each=1)
-    with pytest.raises(ValueError, match=r"photos: holds other things than a method and its card \(.*\); name a folder"):
+    with pytest.raises(
+        ValueError, match=r"photos: holds other things than a method and its card \(.*\); name a folder"
+    ):
         push_method(small_method(), photo, "---\nlibrary_name: triptych\n---\n")
     assert not (photo / CARD_FILE).exists()
 

@@ -195,7 +195,7 @@ def test_a_truncated_method_file_is_named(saved: Path) -> None:
 
 
 def test_a_method_without_weights_says_how_to_train_it() -> None:
-    with pytest.raises(ValueError, match="^frn-conv64f is to be trained: triptych train DATA --method frn-conv64f$"):
+    with pytest.raises(ValueError, match=r"^frn-conv64f is to be trained: triptych train DATA --method frn-conv64f$"):
         load_method("frn-conv64f")
 
 

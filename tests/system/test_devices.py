@@ -15,10 +15,10 @@ def test_what_is_no_device_is_refused(name: str, monkeypatch: pytest.MonkeyPatch
 
 def test_mps_is_one_where_torch_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="^device mps: expected auto, cpu or cuda$"):
+    with pytest.raises(ValueError, match=r"^device mps: expected auto, cpu or cuda$"):
         usable_device("mps")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    with pytest.raises(ValueError, match="^device gpu: expected auto, cpu, cuda or mps$"):
+    with pytest.raises(ValueError, match=r"^device gpu: expected auto, cpu, cuda or mps$"):
         usable_device("gpu")
 
 

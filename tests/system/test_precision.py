@@ -52,10 +52,13 @@ def test_half_precision_where_it_is_slow_is_granted_with_a_warning(monkeypatch: 
     monkeypatch.setattr(module, "_probe", lambda: 0.02)
     module._warn_of_slowness.cache_clear()
     with pytest.warns(UserWarning, match=r"bf16: half precision is 50.0 times slower than float32") as told:
-        assert [resolve_precision("bf16", "cpu") for _ in range(2)] == ["bf16", "bf16"]
-        with in_precision("bf16", "cpu"):  # from another place
-            pass
+        assert [ask("bf16", "cpu") for ask in (resolve_precision, _entered)] == ["bf16", "bf16"]  # from two places
     assert len(told) == 1
+
+
+def _entered(precision: str, device: str) -> str:
+    with in_precision(precision, device) as resolved:
+        return resolved
 
 
 def test_a_setting_overrules_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,13 @@ def _record(path: Path) -> dict[str, Any]:
         content = json.loads(read_named(path, "a record that triptych evaluate wrote"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not a record that triptych evaluate wrote (no JSON)") from error
-    if not isinstance(content, dict) or not content.keys() >= {"accuracy", "ci95", "weights_sha256", "data", "episodes"}:
+    if not isinstance(content, dict) or not content.keys() >= {
+        "accuracy",
+        "ci95",
+        "weights_sha256",
+        "data",
+        "episodes",
+    }:
         raise ValueError(f"{path}: not a record that triptych evaluate wrote (something is missing)")
     return content
 

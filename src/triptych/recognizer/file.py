@@ -100,7 +100,9 @@ def _named(path: str | PathLike[str]) -> Iterator[None]:
     except ValueError as error:
         if Path(path).suffix.lower() not in _EXPORTS:
             raise
-        raise ValueError(f"{path} is an export, not a recogniser; expected the .triptych file it was made of") from error
+        raise ValueError(
+            f"{path} is an export, not a recogniser; expected the .triptych file it was made of"
+        ) from error
 
 
 def fingerprint(known: Knowledge, settings: Settings) -> str:

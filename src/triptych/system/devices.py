@@ -25,7 +25,9 @@ def usable_device(name: str | torch.device) -> torch.device:
         raise ValueError(f"device {name}: expected auto, cpu{', cuda or mps' if mps else ' or cuda'}")
     gpus = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= gpus:
-        raise ValueError(f"device {name}: PyTorch finds {gpus or 'no'} GPU{'s'[: gpus != 1]} here; expected auto or cpu")
+        raise ValueError(
+            f"device {name}: PyTorch finds {gpus or 'no'} GPU{'s'[: gpus != 1]} here; expected auto or cpu"
+        )
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:  # such as a driver that is too old
