@@ -231,6 +231,18 @@ def test_preprocessing_is_resize_then_normalise() -> None:
     assert torch.equal(batch[1, 0], batch[1, 1])
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("codes", r'write encoded\.tensors\["codes"\]$'),
+        ("maps", r'write encoded\.tensors\["maps"\], or encoded\.maps$'),
+    ],
+)
+def test_the_name_of_a_tensor_is_no_index_of_images(name: str, expected: str) -> None:
+    with pytest.raises(TypeError, match=expected):
+        Encoded({"maps": torch.zeros(3, 1, 2, 2), "codes": torch.zeros(3, 1)})[name]
+
+
 def test_encoded_images_are_one_thing() -> None:
     encoded = Encoded({"maps": torch.arange(12.0).view(3, 1, 2, 2), "codes": torch.tensor([[1.0], [2.0], [3.0]])})
     assert len(encoded) == 3

@@ -40,7 +40,16 @@ class Encoded:
         return len(next(iter(self.tensors.values())))
 
     def __getitem__(self, images: Any) -> "Encoded":
-        """Those images: a slice, or a sequence, array or tensor of indices."""
+        """Those images: a slice, or a sequence, array or tensor of indices.
+
+        Raises:
+            TypeError: the name of a tensor in place of images.
+        """
+        if isinstance(images, str):
+            short = ", or encoded.maps" if images == "maps" else ""
+            raise TypeError(
+                f'expected images by their numbers, got {images!r}; write encoded.tensors["{images}"]{short}'
+            )
         if not isinstance(images, slice):
             images = torch.as_tensor(images, device=self.device)
             images = images if images.numel() else images.long()  # an empty list has no type of its own
