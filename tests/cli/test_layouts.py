@@ -1,4 +1,4 @@
-"""Every command that takes labelled photos names the same layouts, and the quickstart lists them."""
+"""Commands that take labelled photos name the same layouts, and the quickstart lists them."""
 
 from pathlib import Path
 
@@ -9,16 +9,32 @@ LAYOUTS = (
     "a folder with one sub-folder per class; such folders in train/, val/ and test/; a folder with images/ and "
     "train.csv, val.csv and test.csv; a CSV file of path,label; Parquet files (image, label); or hf:NAME."
 )
+WITH_SPLITS = (
+    "a folder with train/ and val/, each with one sub-folder per class; a folder with images/, train.csv and val.csv; "
+    "a folder of Parquet files train-*.parquet and val-*.parquet; or hf:NAME."
+)
 ROWS = ("one sub-folder of photos per class", "`train/`, `val/`, `test/`", "`images/` and `train.csv`", "`path,label`")
 QUICKSTART = Path(__file__).parents[2] / "docs" / "quickstart.md"
 
 
-@pytest.mark.parametrize("name", ["fit", "add", "compare", "evaluate", "pretrain", "train"])
+@pytest.mark.parametrize("name", ["fit", "add", "compare", "evaluate"])
 def test_each_command_names_the_same_layouts(command: Command, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "dumb")
-    shown = " ".join(command(name, "--help").out.replace("\u2502", " ").replace("|", " ").split())
-    assert LAYOUTS in shown
+    assert LAYOUTS in shown_help(command, name)
+
+
+@pytest.mark.parametrize("name", ["pretrain", "train"])
+def test_training_names_layouts_with_splits_alone(command: Command, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "dumb")
+    shown = shown_help(command, name)
+    assert f"Photos by class, with splits train and val: {WITH_SPLITS}" in shown
+    assert "path,label" not in shown
+
+
+def shown_help(command: Command, name: str) -> str:
+    return " ".join(command(name, "--help").out.replace("\u2502", " ").replace("|", " ").split())
 
 
 def test_the_quickstart_lists_them() -> None:

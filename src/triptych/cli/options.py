@@ -12,7 +12,7 @@ import typer
 from triptych.cli.config import Config, config_parameter
 from triptych.cli.option import Option
 from triptych.system.settings import DEVICE_HELP, Check
-from triptych.system.wording import LAYOUTS
+from triptych.system.wording import LAYOUTS, SPLIT_LAYOUTS
 
 __all__ = [
     "AsJson",
@@ -85,7 +85,7 @@ Coverage = Annotated[
 ]
 Data = Annotated[str, typer.Argument(help=f"Photos by class: {LAYOUTS}.", metavar="DATA")]
 TrainData = Annotated[
-    str, typer.Argument(help=f"Photos by class, with splits train and val: {LAYOUTS}.", metavar="DATA")
+    str, typer.Argument(help=f"Photos by class, with splits train and val: {SPLIT_LAYOUTS}.", metavar="DATA")
 ]
 RunFolder = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; by default runs/METHOD.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")]

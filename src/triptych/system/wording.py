@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 __all__ = [
     "LAYOUTS",
+    "SPLIT_LAYOUTS",
     "compared_in_words",
     "counted",
     "first_few",
@@ -21,6 +22,11 @@ __all__ = [
 LAYOUTS = (
     "a folder with one sub-folder per class; such folders in train/, val/ and test/; a folder with images/ and "
     "train.csv, val.csv and test.csv; a CSV file of path,label; Parquet files (image, label); or hf:NAME"
+)
+# Of these, what has the splits that training needs.
+SPLIT_LAYOUTS = (
+    "a folder with train/ and val/, each with one sub-folder per class; a folder with images/, train.csv and val.csv; "
+    "a folder of Parquet files train-*.parquet and val-*.parquet; or hf:NAME"
 )
 _TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # Unicode's names of these characters
 
