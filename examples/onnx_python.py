@@ -9,7 +9,9 @@ The model holds everything but the resize: network, levels, fusion, calibration,
 
 import argparse
 import json
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import onnxruntime
@@ -39,17 +41,35 @@ def pixels(path: Path, side: int, fit: str, interpolation: str) -> np.ndarray:
     return np.asarray(scaled.crop((left, top, left + side, top + side)))
 
 
+def model_of(path: Path) -> tuple[onnxruntime.InferenceSession, dict[str, str]]:
+    """The model, and what it says of itself."""
+    try:
+        session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        told = session.get_modelmeta().custom_metadata_map
+        return session, {name: told[name] for name in ("classes", "unknown", "preprocessing")}
+    except Exception as error:  # ONNX Runtime's own errors have no common class
+        refuse(path, "not a model that triptych export wrote", error)
+
+
+def refuse(path: Path, otherwise: str, error: Exception) -> NoReturn:
+    """Say in one line what is wrong with a file, and end."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else otherwise
+    sys.exit(f"error: {path}: {why}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("photos", type=Path, nargs="+")
     given = parser.parse_args()
-    session = onnxruntime.InferenceSession(given.model, providers=["CPUExecutionProvider"])
-    told = session.get_modelmeta().custom_metadata_map
+    session, told = model_of(given.model)
     classes, thresholds = json.loads(told["classes"]), json.loads(told["unknown"])
     prepared = json.loads(told["preprocessing"])
     for path in given.photos:
-        image = pixels(path, **prepared)[None]  # a batch of one; more photos may come at once
+        try:
+            image = pixels(path, **prepared)[None]  # a batch of one; more photos may come at once
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # as Pillow raises them
+            refuse(path, "not a photo that Pillow reads", error)
         outputs = [one.name for one in session.get_outputs()]
         found = dict(zip(outputs, session.run(None, {"images": image}), strict=True))
         best = int(found["probabilities"][0].argmax())

@@ -58,6 +58,49 @@ def test_the_python_example_answers_alike(shelf: tuple[Recognizer, Path]) -> Non
         assert ("none of these" in line) == (answer.label == "none")
 
 
+def tiny_model(path: Path) -> Path:
+    """A model that says of itself what the example asks, and is none otherwise."""
+    onnx = pytest.importorskip("onnx")
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in ("images", "same")]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["images"], ["same"])], "tiny", *([e] for e in ends)
+    )
+    model = onnx.helper.make_model(graph, ir_version=10, opset_imports=[onnx.helper.make_opsetid("", 18)])
+    prepared = {"side": 32, "fit": "squash", "interpolation": "bilinear"}
+    told = {"classes": ["a", "b"], "unknown": {}, "preprocessing": prepared}
+    onnx.helper.set_model_props(model, {name: json.dumps(value) for name, value in told.items()})
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("tiny.onnx", "none.jpg"), "error: none.jpg: No such file or directory"),
+        (("tiny.onnx", "text.jpg"), "error: text.jpg: not a photo that Pillow reads"),
+        (("tiny.onnx", "cut.jpg"), "error: cut.jpg: not a photo that Pillow reads"),
+        (("none.onnx", "cut.jpg"), "error: none.onnx: No such file or directory"),
+        (("text.jpg", "cut.jpg"), "error: text.jpg: not a model that triptych export wrote"),
+    ],
+)
+def test_the_python_example_says_in_one_line_which_file_is_wrong(
+    asked: tuple[str, str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tiny_model(tmp_path / "tiny.onnx")
+    (tmp_path / "text.jpg").write_text("no photo")
+    (tmp_path / "cut.jpg").write_bytes(sample("Lemon", 3, 1)[0].read_bytes()[:2000])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["onnx_python.py", *asked])
+    with pytest.raises(SystemExit) as ended:
+        _example().main()
+    assert ended.value.code == told  # Python writes a text to stderr and exits with 1
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("fit", ["squash", "crop"])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
