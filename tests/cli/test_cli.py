@@ -196,6 +196,15 @@ def test_evaluate_prints_one_json_record_and_writes_it(command: Command, folder:
     assert first == second
 
 
+def test_evaluate_prints_a_table_whose_columns_stand_below_each_other(command: Command, folder: Path) -> None:
+    arguments = ("--way", 2, "--shot", 1, "--queries", 2, "--episodes", 2, "--method", "mml-conv64f")
+    _, head, *rows = command("evaluate", folder, *arguments).out.splitlines()
+    assert len(rows) == 15
+    assert {line.index("±") for line in rows} == {head.index("accuracy") + 7}
+    assert {line.rindex("±") for line in rows} == {head.index("all levels minus these") + 7}
+    assert "+-" not in "".join(rows)
+
+
 def test_evaluate_refuses_a_photo_that_support_and_query_could_share(command: Command, tmp_path: Path) -> None:
     folder = class_folders(tmp_path, classes=2, each=4)
     (folder / "class0" / "copy.png").write_bytes((folder / "class0" / "0.png").read_bytes())

@@ -110,11 +110,10 @@ def methods(as_json: AsJson = False) -> None:
 
 def _table(levels: dict[str, Any]) -> list[str]:
     """The accuracy of each subset of the levels, and what all levels are better by."""
-    lines = [f"  {'levels':<30} {'':<14}   all levels minus these"]
+    width = max(map(len, ["levels", *levels]))
+    lines = [f"  {'levels':<{width}}  {'accuracy':<15}  all levels minus these"]
     for subset, figure in levels.items():
         rest = figure["all_minus"]
-        lines.append(
-            f"  {subset:<30} {100 * figure['mean']:6.2f} +- {100 * figure['ci95']:.2f}"
-            f"   {100 * rest['mean']:+6.2f} +- {100 * rest['ci95']:.2f}"
-        )
+        own = f"{100 * figure['mean']:6.2f} ± {100 * figure['ci95']:5.2f}"
+        lines.append(f"  {subset:<{width}}  {own:<15}  {100 * rest['mean']:+6.2f} ± {100 * rest['ci95']:5.2f}")
     return lines
