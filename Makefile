@@ -21,7 +21,7 @@ test-all: test test-slow
 # The page in Debian's browser.
 test-web: $(INSTALLED)
 	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
-	$(BIN)/python -m pytest -m web tests/serve/test_web.py tests/export/test_examples.py
+	$(BIN)/python -m pytest -m web tests/serve/test_web.py tests/export/test_examples.py tests/reports/test_narrow.py
 
 # The documentation as a site, in build/site.
 docs: $(INSTALLED)

@@ -127,14 +127,14 @@ def _signed(record: Mapping[str, Any], gap: Mapping[str, float]) -> str:
     return f"{points} ± {100 * gap['ci95']:.1f}" if _conclusive(record) else points
 
 
-def _accuracy(record: Mapping[str, Any], figure: Mapping[str, float]) -> str:
-    """In percent, with its interval where that tells something; no interval leaves 0 to 100."""
+def _interval(record: Mapping[str, Any], figure: Mapping[str, float]) -> str:
+    """Of an accuracy in percent, where it tells something; no interval leaves 0 to 100."""
     mean, width = 100 * figure["mean"], 100 * figure["ci95"]
     if not _conclusive(record):
-        return f"{mean:.1f}"
+        return ""
     if mean >= width and mean + width <= 100:
-        return f"{mean:.1f} ± {width:.1f}"
-    return f"{mean:.1f} ({max(0.0, mean - width):.1f} to {min(100.0, mean + width):.1f})"
+        return f"± {width:.1f}"
+    return f"({max(0.0, mean - width):.1f} to {min(100.0, mean + width):.1f})"
 
 
 def _conclusive(record: Mapping[str, Any]) -> bool:
@@ -147,7 +147,8 @@ def _cells(record: Mapping[str, Any], name: str) -> list[dict[str, str]]:
     cells = []
     for point in record["curve"]:
         figure = point["contenders"][name]
-        cell = {"text": _accuracy(record, figure), "note": "", "tone": ""}
+        text = f"{100 * figure['mean']:.1f}"
+        cell = {"text": text, "interval": _interval(record, figure), "note": "", "tone": ""}
         if name != FUSED:
             gap = figure["difference"]
             cell["note"] = _signed(record, gap)

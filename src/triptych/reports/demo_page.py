@@ -162,7 +162,7 @@ def _row(answers: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     mistaken = Counter(answer["label"] for answer in answers if not answer["right"])
     told = [f"{count} {label}" for label, count in mistaken.most_common()]
     right = f"{len(answers) - mistaken.total()} of {len(answers)}"
-    return [{"text": text, "note": "", "tone": ""} for text in (right, ", ".join(told) or "none")]
+    return [{"text": text, "interval": "", "note": "", "tone": ""} for text in (right, ", ".join(told) or "none")]
 
 
 def _divide(labels: np.ndarray, shot: int) -> tuple[list[int], list[int]]:
