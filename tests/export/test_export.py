@@ -1,5 +1,6 @@
 """Exported models answer as the recogniser does, whatever the batch, and say what they are."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 import torch
 from commands import Command
 from photos import photo
+from PIL import Image
 from registry import EACH, small_method_of
 from toys import Centred, small_method
 
@@ -94,6 +96,10 @@ def test_methods_of_several_levels_too(method: Callable[[], Method], tmp_path: P
     check(recognizer, tmp_path / "x.onnx")
 
 
+def kept(recognizer: Recognizer) -> list[bytes]:
+    return [one for support in recognizer.support_.values() for one in support.thumbnails if one]
+
+
 def as_photos(recognizer: Recognizer) -> list[Any]:
     return [Photo("", one, "") for one in pixels(recognizer)]
 
@@ -102,6 +108,19 @@ def as_photos(recognizer: Recognizer) -> list[Any]:
 def test_a_model_takes_any_number_of_photos(small: Recognizer, model: Path, count: int) -> None:
     (found,) = session(model).run(["probabilities"], {"images": pixels(small)[:count]})
     np.testing.assert_allclose(found, small.predict_proba(QUERIES[:count]), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_an_export_says_on_a_terminal_what_it_does(
+    small: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    export(small, tmp_path / "x.pt2", ExportSettings(format="torch"))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    for step in ("recording the graph", "packing it", "comparing it with the recogniser"):
+        assert step in shown.err
 
 
 def test_a_model_says_what_it_is(small: Recognizer, model: Path) -> None:
@@ -150,7 +169,16 @@ def test_the_network_of_the_default_method_is_exported_in_bytes(tmp_path: Path) 
     """Random weights bear no rounding: what it costs, ``benchmarks/export.py`` measures on the true ones."""
     onnx = pytest.importorskip("onnx")
     recognizer = fitted(salient())
-    export(recognizer, tmp_path / "x.onnx", ExportSettings(precision="int8"))
+    with pytest.warns(UserWarning, match="precision int8 changes answers") as told:
+        export(recognizer, tmp_path / "x.onnx", ExportSettings(precision="int8"))
+    prepared = recognizer.method_.preprocess
+    own = [Image.fromarray(prepared.pixels(Image.open(io.BytesIO(one)))) for one in kept(recognizer)]
+    middles = np.stack([prepared.pixels(one.crop((16, 16, 48, 48))) for one in own])
+    (found,) = session(tmp_path / "x.onnx").run(["probabilities"], {"images": middles})
+    change = np.abs(found - recognizer.predict_proba(list(middles))).max()
+    assert f"the middles of 8 photos that it has learnt, a probability changes by up to {change:.2g};" in str(
+        told.pop().message
+    )
     (found,) = session(tmp_path / "x.onnx").run(["probabilities"], {"images": pixels(recognizer)})
     np.testing.assert_allclose(found.sum(1), 1.0, atol=1e-5)
     stored = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load(tmp_path / "x.onnx").graph.initializer}

@@ -1,13 +1,14 @@
 """Progress on stderr, so that stdout stays clean for results."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["progress_bar", "track"]
+__all__ = ["progress_bar", "steps", "track"]
 
 T = TypeVar("T")
 
@@ -47,3 +48,19 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
         if bar is not None:
             bar.stop()
             _shown = False
+
+
+@contextmanager
+def steps(total: int) -> Iterator[Callable[[str], None]]:
+    """What says that the next of a few long steps begins, under a progress bar. Inside another bar there is none."""
+    global _shown
+    if _shown:
+        yield lambda description: None
+        return
+    _shown = True
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("", total=total, completed=-1, status="")
+            yield lambda description: bar.update(task, description=description, advance=1)
+    finally:
+        _shown = False
