@@ -140,7 +140,7 @@ def test_pixels_that_say_the_class_are_recognised(data: Path) -> None:
     [
         ({"episodes": 0}, "episodes must be a whole number from 1 to 1000000, got 0"),
         ({"precision": "16"}, "precision must be one of auto, 32, bf16-search, bf16, got .16."),
-        ({"way": 5}, "the data has 4 classes"),
+        ({"way": 5}, "need 5 classes; the data has 4"),
         ({"split": "best"}, "unknown split 'best'"),
     ],
 )
