@@ -46,7 +46,7 @@ def soup(data: str, files: list[Path], settings: TrainSettings, precision: str) 
 
 
 def _without_plda(method: Method) -> MML:
-    if not isinstance(method, MML):
+    if method.name != MML.name:
         raise ValueError(f"expected networks of MML, got one of {method.name}")
     return method.without_plda()
 

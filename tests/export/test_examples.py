@@ -22,7 +22,7 @@ from triptych.export import export
 from triptych.methods import packaged_method
 from triptych.samples import __file__ as samples
 
-pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SAMPLES = Path(samples).parent
@@ -60,7 +60,7 @@ def test_the_python_example_answers_alike(shelf: tuple[Recognizer, Path]) -> Non
 
 def tiny_model(path: Path) -> Path:
     """A model that says of itself what the example asks, and is none otherwise."""
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
     ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in ("images", "same")]
     graph = onnx.helper.make_graph(
         [onnx.helper.make_node("Identity", ["images"], ["same"])], "tiny", *([e] for e in ends)
@@ -140,7 +140,7 @@ def test_the_python_example_needs_neither_triptych_nor_torch() -> None:
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Any]:
     """The example of the web, served from a copy beside what npm has installed, in Debian's browser."""
-    api = pytest.importorskip("playwright.sync_api")
+    api = pytest.importorskip("playwright.sync_api", reason="needs the extra dev")
     program, modules = shutil.which("chromium"), EXAMPLES / "onnx_web/node_modules"
     if program is None:
         pytest.skip("needs Debian's chromium: make test-web installs it")

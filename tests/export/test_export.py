@@ -25,7 +25,7 @@ from triptych.methods import METHODS, Method, SalientConfig, build_method
 from triptych.recognizer import plain_label
 from triptych.system.outputs import ONNX_MODEL, TORCH_PROGRAM
 
-onnxruntime = pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 SHOTS = (3, 2, 3)  # of each class
 IMAGES = [photo(kind, number) for kind, shot in enumerate(SHOTS) for number in range(shot)]
@@ -167,7 +167,7 @@ def test_the_default_method_is_exported_in_floats(tmp_path: Path, precision: str
 @pytest.mark.slow
 def test_the_network_of_the_default_method_is_exported_in_bytes(tmp_path: Path) -> None:
     """Random weights bear no rounding: what it costs, ``benchmarks/export.py`` measures on the true ones."""
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
     recognizer = fitted(salient())
     with pytest.warns(UserWarning, match="precision int8 changes answers") as told:
         export(recognizer, tmp_path / "x.onnx", ExportSettings(precision="int8"))
@@ -251,7 +251,7 @@ def test_whole_numbers_need_photos(tmp_path: Path) -> None:
 def test_a_model_that_answers_otherwise_is_not_written(
     small: Recognizer, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, precision: str
 ) -> None:
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
     damaged = onnx.load(model)
     (last,) = [node for node in damaged.graph.node if output in node.output]
     last.output[list(last.output).index(output)] = "right"
@@ -280,7 +280,7 @@ def test_what_is_too_large_for_a_file_may_be_small_enough_in_half_precision(
 
 @pytest.mark.parametrize("convolutions", [0, 1, 2])
 def test_whole_numbers_need_convolutions(convolutions: int) -> None:
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
     nodes = [onnx.helper.make_node("Conv", [f"x{n}", "w"], [f"x{n + 1}"], f"n{n}") for n in range(convolutions)]
     model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "network", [], []))
     with pytest.raises(ValueError, match=r"^method 'vit' cannot be exported in precision int8 .*; choose 32 or fp16$"):
