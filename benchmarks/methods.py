@@ -84,12 +84,14 @@ class Task:
         data: what it is evaluated on.
         out: the folder of all rows.
         budget: what every method gets.
+        device: where it is trained and evaluated; the time of a query is always the processor's.
     """
 
     name: str
     data: Path
     out: Path
     budget: Budget
+    device: str
 
     @property
     def file(self) -> Path:
@@ -128,7 +130,7 @@ def measure(task: Task) -> None:
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "config": method.config.to_dict(),
         "weights_sha256": weights_hash(method),
-        "machine": machine(torch.device("cpu")),
+        "machine": machine(torch.device(task.device)),
     }
     task.file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(task.file, (json.dumps(row, indent=1) + "\n").encode())
@@ -141,7 +143,7 @@ def trained(task: Task) -> tuple[Method, dict[str, Any]]:
     if task.name in NO_EPISODES:
         return build_method(task.name, load_method(START).backbone).eval(), {"training": "none beyond the start"}
     started = time.process_time()
-    recipe = Preset(None, task.budget.training)
+    recipe = Preset(None, replace(task.budget.training, device=task.device))
     best = train(task.data, task.out / "runs" / task.name, task.name, recipe, START, resume=True, keep_fusion=False)
     return load_method(best), {"training": f"{task.budget.steps} steps", "training_s": time.process_time() - started}
 
@@ -161,14 +163,14 @@ def shots(method: Method, task: Task) -> dict[str, Any]:
     for shot in FEW if photos else SHOTS:
         sampler = EpisodeSampler(store.labels, way, shot, queries, task.budget.seed, store.classes)
         started = time.process_time()
-        accuracies = evaluate_store(method, store, sampler, episodes)
+        accuracies = evaluate_store(method.to(task.device), store.to(task.device), sampler, episodes)
         seconds = time.process_time() - started
         found[str(shot)] = {
             "accuracy": asdict(Accuracy.over(accuracies[" + ".join(method.level_names)])),
             "episodes": episodes,
             "way": way,
             "queries": queries,
-            "ms_a_query": compared_ms(method, sampler, store.images),
+            "ms_a_query": compared_ms(method.cpu(), sampler, store.images),
             "evaluation_processor_s": seconds,
         }
     return found
@@ -250,6 +252,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, nargs="+", default=[], help="folders of class folders")
     parser.add_argument("--out", type=Path, default=Path("runs/methods"))
     parser.add_argument("--only", nargs="+", help="these methods")
+    parser.add_argument("--device", default="cpu", help="where to train and evaluate")
     parser.add_argument("--report", type=Path, help="where to write .json, .md and .png")
     for name, value in asdict(Budget()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
@@ -257,7 +260,11 @@ def main() -> None:
     budget = Budget(given.steps, given.episodes, given.photo_episodes, given.seed)
     pairs = [(name, given.data) for name in methods_of(TRAINED)] if given.data else []
     pairs += [(name, photos) for name in methods_of(FROZEN) if needs_no_training(name) for photos in given.photos]
-    tasks = [Task(name, data, given.out, budget) for name, data in pairs if not given.only or name in given.only]
+    tasks = [
+        Task(name, data, given.out, budget, given.device)
+        for name, data in pairs
+        if not given.only or name in given.only
+    ]
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
         for task in tasks:
             if not task.file.is_file():
