@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from triptych import save_method
-from triptych.backbones import BACKBONES, Backbone, build_backbone
+from triptych.backbones import Backbone, build_backbone
 from triptych.data import ImageStore, colour_jitter, open_store, random_crop_flip, resize
 from triptych.methods import Method, build_method
 from triptych.similarity import gaussian_vector_size, gaussian_vectors
@@ -180,10 +180,8 @@ class Trainer:
         self.device = store.images.device
         self.labels = torch.from_numpy(store.labels).to(self.device)
         self.backbone = method.backbone.to(self.device, memory_format=torch.channels_last)
-        self.heads = Heads(
-            self.backbone, len(store.classes), recipe, taught=teacher.backbone.channels if teacher else 0
-        )
-        self.heads.to(self.device)
+        taught = teacher.backbone.channels if teacher else 0
+        self.heads = Heads(self.backbone, len(store.classes), recipe, taught).to(self.device)
         self.layers = compiled(layers_of(self.backbone), self.device)
         self.taps = max(1, len(self.backbone.tap_channels))
         self.optimizer = torch.optim.SGD(
@@ -259,15 +257,22 @@ class Trainer:
 
 
 def steps_that_fit(trainer: Trainer, sides: list[int], seconds: float) -> tuple[int, dict[int, float]]:
-    """How many steps, each side for an equal share of them, take so long; and the seconds of a step at each side."""
-    took = {}
+    """How many steps, each side for an equal share of them, take so long; and the seconds of a step at each side.
+
+    The steps that are timed leave the trainer as it was.
+    """
+    took, parts = {}, (trainer.backbone, trainer.heads)
+    before = [{name: one.clone() for name, one in part.state_dict().items()} for part in parts]
     for side in sides:
-        for part in range(2):
+        for again in range(2):
             started = _now(trainer.device)
             for number in range(_TIMED if trainer.device.type == "cuda" else 1):
                 trainer.step(number, side, 0.0)
             took[side] = (_now(trainer.device) - started) / (number + 1)
-            print(json.dumps({"side": side, "part": part, "ms a step": round(1e3 * took[side], 2)}), flush=True)
+            print(json.dumps({"side": side, "again": again, "ms a step": round(1e3 * took[side], 2)}), flush=True)
+    for part, state in zip(parts, before, strict=True):
+        part.load_state_dict(state)
+    trainer.optimizer.state.clear()
     return max(1, int(seconds * len(sides) / sum(took[side] for side in sides))), took
 
 
@@ -310,7 +315,6 @@ def main() -> None:
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
     given = parser.parse_args()
     recipe = Recipe(**{field.name: getattr(given, field.name) for field in fields(Recipe)})
-    assert recipe.backbone in BACKBONES, recipe.backbone
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True
     torch._dynamo.config.recompile_limit = 64  # a block at each side, in training and of a teacher
@@ -322,16 +326,10 @@ def main() -> None:
     teacher = Teacher(given.teacher, len(train.classes), device) if given.teacher else None
     trainer = Trainer(method, train, recipe, teacher)
     if given.init is not None:
-        state = torch.load(given.init, map_location=device)
-        trainer.backbone.load_state_dict(state["backbone"])
+        trainer.backbone.load_state_dict(torch.load(given.init, map_location=device)["backbone"])
     steps, took = given.steps, {}
     if given.minutes:
-        kept = {name: one.detach().clone() for name, one in trainer.backbone.state_dict().items()}
-        heads = {name: one.detach().clone() for name, one in trainer.heads.state_dict().items()}
         steps, took = steps_that_fit(trainer, given.side, 60 * given.minutes)
-        trainer.backbone.load_state_dict(kept)
-        trainer.heads.load_state_dict(heads)
-        trainer.optimizer.state.clear()
     print(json.dumps({"recipe": asdict(recipe), "steps": steps, "sides": given.side}), flush=True)
     record = {"recipe": asdict(recipe), "steps": steps, "sides": given.side, "seconds a step": took}
     record |= run(trainer, val, given.side, steps, given.out, given.log_every)

@@ -445,3 +445,30 @@ def test_every_entry_of_the_log_is_in_its_index() -> None:
     anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
     assert sorted(re.findall(r"\]\(#([^)]*)\)", index)) == sorted(anchors)
     assert before.count("\n") <= 50  # what was learnt, on one screen
+
+
+@pytest.mark.slow
+def test_a_network_is_pretrained_and_teaches_a_smaller_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    import pretraining
+
+    data = tmp_path / "data"
+    class_folders(data / "train", classes=4, each=6)
+    class_folders(data / "val", classes=5, each=20, first=10)
+    small = ["--batch", "8", "--side", "32"]
+    for name, more in {
+        "resnet12": ["--turned", "4", "--steps", "2"],
+        "conv64f": [
+            *["--turned", "0", "--minutes", "0.0001", "--gaussian", "1", "--manifold", "False", "--distil", "0.9"],
+            *["--imitate", "1", "--teacher", str(tmp_path / "resnet12" / "heads.pt")],
+        ],
+    }.items():
+        where = ["--out", str(tmp_path / name), "--backbone", name]
+        monkeypatch.setattr("sys.argv", ["pretraining.py", str(data), *where, *small, *more])
+        pretraining.main()
+        record = json.loads((tmp_path / name / "record.json").read_text())
+        assert record["curve"][-1]["step"] == record["steps"]
+        assert all(one > 0.3 for one in record["validation"].values())  # chance: 0.2
+        assert load_method(tmp_path / name / "best.safetensors").config.backbone == name
+    assert "class means 1-shot" in capsys.readouterr().out
