@@ -12,7 +12,6 @@ SHAPES = {
     "efficientnet-lite0": (1280, 3, 3),
     "efficientnet-lite2": (1280, 3, 3),
     "resnet12": (640, 5, 5),
-    "resnet12-512": (512, 5, 5),
 }
 
 

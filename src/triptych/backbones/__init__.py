@@ -29,7 +29,6 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
     "efficientnet-lite0": lambda: EfficientNetLite(classifies=False),
     "efficientnet-lite2": lambda: EfficientNetLite(width=1.1, depth=1.2, classifies=False),
     "resnet12": ResNet12,
-    "resnet12-512": lambda: ResNet12((64, 128, 256, 512)),
 }
 
 

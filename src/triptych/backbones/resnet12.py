@@ -1,6 +1,5 @@
 """ResNet-12, the larger network of the few-shot literature."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 from jaxtyping import Float
@@ -18,19 +17,17 @@ class ResNet12(Backbone):
     max-pooling. Source: Lee et al., "Meta-Learning with Differentiable Convex Optimization", CVPR 2019,
     section 4.1, without DropBlock.
 
-    Args:
-        widths: filters of each block. 64-128-256-512 costs two thirds as much.
-
     >>> import torch
     >>> from triptych.backbones import ResNet12
     >>> ResNet12().eval()(torch.zeros(1, 3, 32, 32)).shape
     torch.Size([1, 640, 2, 2])
     """
 
-    def __init__(self, widths: Sequence[int] = (64, 160, 320, 640)) -> None:
+    channels = 640
+
+    def __init__(self) -> None:
         super().__init__()
-        self.channels = widths[-1]
-        self.blocks = nn.Sequential(*(_Block(*pair) for pair in pairwise((3, *widths))))
+        self.blocks = nn.Sequential(*(_Block(*pair) for pair in pairwise((3, 64, 160, 320, self.channels))))
         initialise(self, _SLOPE)
 
     def forward(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B C H W"]:

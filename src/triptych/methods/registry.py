@@ -24,6 +24,7 @@ from triptych.methods.meta_baseline import MetaBaselineConfig
 from triptych.methods.mml import MMLConfig
 from triptych.methods.relation import RelationConfig
 from triptych.methods.renet import RENetConfig
+from triptych.methods.salience import ONE_LAYER
 from triptych.methods.salient import SalientConfig
 from triptych.methods.simpleshot import SimpleShotConfig
 from triptych.methods.types import METHOD_TYPES
@@ -78,8 +79,9 @@ _PAPER: dict[str, MMLConfig] = {
 
 METHODS: dict[str, MethodConfig] = {
     "mml-conv64f": MMLConfig(part_normalize=True, distance="log_kl"),
-    "mml-resnet12": MMLConfig(backbone="resnet12", part_normalize=True, distance="log_kl"),
-    "mml-resnet12-512": MMLConfig(backbone="resnet12-512", part_normalize=True, distance="log_kl"),
+    "mml-resnet12": SalientConfig(
+        backbone="resnet12", levels=ONE_LAYER, ridge=0.3, query_patches=None, support_patches=None
+    ),
     "mml-efficientnet-lite0": SalientConfig(preprocessing=_LITE),
     **{
         f"{name}-{backbone}": replace(config, **_BACKBONES[backbone])
@@ -137,6 +139,14 @@ WEIGHTS: dict[str, Weights] = {
         sha256="b890d715765ed3f7b2e6b744f969d8d59d31ededb88b6b9d44229394c7b32171",
         licence="MIT; trained on miniImageNet, whose images are for research use",
         card="mml-conv64f.md",
+    ),
+    "mml-resnet12": Weights(
+        config=METHODS["mml-resnet12"],
+        package="triptych.weights",
+        file="mml-resnet12.safetensors",
+        sha256="d32a5e9efa22d0cc8eeec8279258a49f01cbb1e6d26119b0e11bb9b833354bc9",
+        licence="MIT; trained on miniImageNet, whose images are for research use",
+        card="mml-resnet12.md",
     ),
     "mml-efficientnet-lite0": _frozen(METHODS["mml-efficientnet-lite0"], card="mml-efficientnet-lite0.md"),
     "mml-efficientnet-lite2": _frozen(
