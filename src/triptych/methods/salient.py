@@ -19,7 +19,7 @@ from triptych.backbones import Backbone
 from triptych.fusion import LevelFusion, Levels
 from triptych.methods.base import Matching, Method, Summary
 from triptych.methods.config import MethodConfig
-from triptych.methods.discriminants import class_scores, discriminated, left_out_scores
+from triptych.methods.discriminants import Within, class_scores, discriminated, left_out_scores
 from triptych.methods.encoded import Encoded
 from triptych.methods.salience import (
     KEPT_VECTOR_LEVELS,
@@ -96,10 +96,12 @@ class SalientConfig(MethodConfig):
 class _Together:
     """All classes: the discriminant analyses between them, and their pools."""
 
-    def __init__(self, classes: Sequence[Summary], ridge: float) -> None:
+    def __init__(self, classes: Sequence[Summary], ridge: float, within: Mapping[str, Within] | None = None) -> None:
         levels = classes[0]
         self.discriminants = {
-            level: discriminated([one[level] for one in classes], ridge) for level in levels if level in VECTOR_LEVELS
+            level: discriminated([one[level] for one in classes], ridge, None if within is None else within[level])
+            for level in levels
+            if level in VECTOR_LEVELS
         }
         self.pools = {level: [one[level].descriptors for one in classes] for level in levels if level in PIXEL_LEVELS}
 
@@ -205,6 +207,26 @@ class SalientMML(Method):
         """Discriminate the classes from each other."""
         together = _Together(classes, self.config.ridge)
         return [{"together": together, "number": number} for number in range(len(classes))]
+
+    def common(self, classes: Sequence[Summary]) -> dict[str, Tensor]:
+        """The centres and the covariance of each discriminant analysis."""
+        found: dict[str, Tensor] = {}
+        for level in self._vector_levels:
+            within = Within.of([one[level] for one in classes], self.config.ridge)
+            found |= {f"{level}.{name}": one for name, one in within.tensors().items()}
+        return found
+
+    def adapt_by(self, classes: Sequence[Summary], common: Mapping[str, Tensor]) -> Sequence[Summary]:
+        within = {}
+        for level in self._vector_levels:
+            mine = {name: one for name, one in common.items() if name.startswith(f"{level}.")}
+            within[level] = Within.from_tensors({name.removeprefix(f"{level}."): one for name, one in mine.items()})
+        together = _Together(classes, self.config.ridge, within)
+        return [{"together": together, "number": number} for number in range(len(classes))]
+
+    def pooled(self, encoded: Encoded) -> Float[Tensor, "B D"]:
+        """What the level "global" compares."""
+        return torch.cat([functional.normalize(block, dim=1) for block in VECTOR_LEVELS["global"](encoded)], dim=1)
 
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
         together, numbers = classes[0]["together"], [one["number"] for one in classes]
