@@ -2,7 +2,7 @@
 
 from triptych.bank.axes import Axes, learn_axes
 from triptych.bank.bank import Bank
-from triptych.bank.place import is_bank, place_of
+from triptych.bank.place import check_new_place, is_bank, place_of
 from triptych.bank.rows import Row, rows_of
 
-__all__ = ["Axes", "Bank", "Row", "is_bank", "learn_axes", "place_of", "rows_of"]
+__all__ = ["Axes", "Bank", "Row", "check_new_place", "is_bank", "learn_axes", "place_of", "rows_of"]

@@ -24,7 +24,7 @@ __all__ = ["Bank"]
 _BULK = 500  # rows that are not worth a stay among the recent ones
 _RECENT = 1000  # rows that wait in a table of their own, so that each change touches little
 _SMALL_FILES = 32  # of recent rows, before they are joined
-_GROWTH = 4  # rows are indexed anew when they have become more by this part of them
+_GROWTH = 4  # rows are indexed anew when more than this part of them is not
 _INDEXED = 10_000  # rows from which an index of vectors is worth it
 _PARTITION = 500  # rows in one of its partitions
 _PROBED = 32  # partitions that are looked at
@@ -202,8 +202,8 @@ class Bank:
     def tidy(self) -> None:
         """Join what many small changes have left; nothing is lost if it is interrupted.
 
-        Recent rows move a thousand at a time, and all rows are indexed anew when they are a quarter more: of the work
-        of all changes together, each photo's share stays the same.
+        Recent rows move a thousand at a time, and all rows are indexed anew, their descriptors untouched, when they are
+        a third more: of the work of all changes together, each photo's share stays the same.
         """
         recent, photos = self._table(RECENT), self._table(PHOTOS)
         if recent.count_rows() >= _RECENT:
@@ -217,17 +217,20 @@ class Bank:
         from lancedb.index import BTree, IvfFlat
 
         rows = photos.count_rows()
-        indexed = {one.columns[0]: one for one in photos.list_indices()}
-        for column in ("label", "id"):
-            if rows >= _RECENT and column not in indexed:
-                photos.create_index(column, config=BTree())
-        if rows >= _INDEXED and "vector" not in indexed:
-            partitions = rows // _PARTITION
-            photos.create_index("vector", config=IvfFlat(distance_type="l2", num_partitions=partitions))
-        elif "label" in indexed and _GROWTH * (indexed["label"].num_unindexed_rows or 0) > rows:
-            if "vector" in indexed and rows > 2 * indexed["vector"].num_indexed_rows:
-                photos.drop_index(indexed["vector"].name)  # its partitions would become too large
-            photos.optimize(cleanup_older_than=_KEPT)
+        indexed = {one.columns[0]: one.num_indexed_rows or 0 for one in photos.list_indices()}
+        kinds = {
+            "label": (_RECENT, BTree()),
+            "id": (_RECENT, BTree()),
+            "vector": (_INDEXED, IvfFlat(distance_type="l2", num_partitions=max(1, rows // _PARTITION))),
+        }
+        for column, (fewest, kind) in kinds.items():
+            if rows >= fewest and _GROWTH * (rows - indexed.get(column, 0)) > rows:
+                photos.create_index(column, config=kind, replace=True)
+
+    def compact(self) -> None:
+        """Give the space of removed photos back; all others are written anew."""
+        for name in (RECENT, PHOTOS):
+            self._table(name).optimize(cleanup_older_than=_KEPT)
 
     def _delete(self, where: str) -> None:
         for name in (RECENT, PHOTOS):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triptych.bank import Bank, Row, rows_of
+from triptych.bank import Bank, Row, check_new_place, rows_of
 from triptych.data import ImageSource, Photo, read_class_photos
 from triptych.methods import Method
 from triptych.recognizer.bank_sample import axes_of, by_chance, renewed
@@ -43,6 +43,7 @@ def fitted(
     Raises:
         ValueError: there is a bank already; and as ``Recognizer.fit``.
     """
+    check_new_place(bank.place)
     with bank.changing():
         if bank.exists:
             raise ValueError(f"{bank.place}: a bank already; add to it, or name another place")
@@ -177,6 +178,8 @@ def _renewed_in_time(known: Banked, thumbnails: bool) -> Banked:
     count = len(known.bank)
     if known.photos / _RENEWED < count < known.photos * _RENEWED:
         return known
+    if count <= known.photos / _RENEWED:
+        known.bank.compact()
     known = renewed(known)
     known.bank.write_state(state_bytes(known, thumbnails))
     return known

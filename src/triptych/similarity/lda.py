@@ -67,7 +67,8 @@ def lda_of(means: Float[Tensor, "N D"], inverse: "ShrunkInverse") -> LDA:
 
     >>> import torch
     >>> from triptych.similarity import ShrunkInverse, lda_of
-    >>> lda_of(torch.eye(2).double(), ShrunkInverse.of(torch.zeros(2, 2).double(), 2, ridge=0.5)).offsets.round(decimals=6)
+    >>> inverse = ShrunkInverse.of(torch.zeros(2, 2).double(), 2, ridge=0.5)
+    >>> lda_of(torch.eye(2).double(), inverse).offsets.round(decimals=6)
     tensor([1., 1.], dtype=torch.float64)
     """
     directions = inverse.times(means)
