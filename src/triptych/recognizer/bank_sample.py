@@ -7,11 +7,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from triptych.bank import Axes, Bank, learn_axes
-from triptych.methods import Encoded, Method
-from triptych.recognizer.banked import SHORTLIST, Banked, key_of, label_of
+from triptych.bank import Axes, learn_axes
+from triptych.methods import Method, Summary
+from triptych.recognizer.banked import SHORTLIST, Banked, label_of
 from triptych.recognizer.calibration import Learnt, calibrated, learn, refuse_not_finite, uncalibrated
-from triptych.recognizer.knowledge import Knowledge, ordered
+from triptych.recognizer.knowledge import ordered
 from triptych.recognizer.leaving_out import LeftOut, even_shares
 from triptych.support import Support, picked, restored
 from triptych.system.progress import track
@@ -21,8 +21,7 @@ __all__ = ["axes_of", "by_chance", "renewed"]
 _CLASSES = 256  # of which the covariances are learnt
 _PHOTOS = 2000  # of them together
 _LEFT_OUT = 96  # photos, where each has a shortlist of its own
-
-_Case = tuple[Tensor, ...]
+_PART = 4  # of few classes, the photos left out are of so great a part
 
 
 def by_chance(keys: Iterable[str]) -> list[str]:
@@ -49,67 +48,80 @@ def axes_of(method: Method, supports: Sequence[Support]) -> Axes:
 def renewed(known: Banked) -> Banked:
     """With what is known of all classes together learnt anew.
 
-    Centres and covariances are those of a sample of classes, of all where they are few. So are the weights of the
-    levels and the calibration: each photo left out is compared with the classes of its own shortlist in the whole bank,
-    its own among them, each without one photo.
+    Centres and covariances are those of a sample of classes, of all where they are few. Where they are not, the weights
+    of the levels and the calibration are learnt beside rivals: each photo left out is compared with the classes of its
+    own shortlist in the whole bank, its own among them, each without one photo. The photos left out are of
+    classes that the covariances, as they are asked by, were not learnt from: those of a photo's own class
+    would give it away, for a covariance of few photos follows each of them.
     """
-    method, views, calibrate = known.method, known.views, known.shared.calibrate
-    counts = known.bank.counts()
-    sample = _sample(known.bank, method, counts, views)
-    supports = [sample[label] for label in ordered(sample)]
-    common = method.common([one.summary for one in supports])
-    shared = replace(known.shared, common=common)
-    if not calibrate:
-        learnt = uncalibrated(method, supports)
-    elif len(counts) <= SHORTLIST:
-        learnt = learn(method, supports)
+    method, bank = known.method, known.bank
+    keys = by_chance(counts := bank.counts())
+    sample = _sample(known, keys[:_CLASSES], counts)
+    shared = replace(known.shared, common=method.common(_summaries(sample)))
+    if not shared.calibrate:
+        learnt = uncalibrated(method, _in_order(sample))
+    elif len(keys) <= SHORTLIST:
+        learnt = learn(method, _in_order(sample))
     else:
-        learnt = _learnt_beside_rivals(replace(known, shared=shared), sample)
-    return replace(known, shared=replace(shared, learnt=learnt), photos=len(known.bank))
+        asked = keys[: _CLASSES + _LEFT_OUT][-min(_LEFT_OUT, len(keys) // _PART) :]
+        others = [key for key in keys[:_CLASSES] if key not in set(asked)]
+        common = method.common(_summaries(_sample(known, others, counts)))
+        beside = _learnt_beside_rivals(replace(known, shared=replace(shared, common=common)), asked)
+        learnt = beside or uncalibrated(method, _in_order(sample))
+    return replace(known, shared=replace(shared, learnt=learnt), photos=len(bank))
 
 
-def _sample(bank: Bank, method: Method, counts: Mapping[str, int], views: int) -> dict[object, Support]:
-    keys = by_chance(counts)[:_CLASSES]
+def _sample(known: Banked, keys: Sequence[str], counts: Mapping[str, int]) -> dict[str, Support]:
+    """These classes, with so many of their photos that they are not too many together."""
     shares = even_shares([counts[key] for key in keys], _PHOTOS)
-    found = bank.supports(method, keys, views)
+    found = known.bank.supports(known.method, keys, known.views)
     return {
-        label_of(key): one if share == len(one) else picked(method, one, range(share))
-        for (key, one), share in zip(found.items(), shares, strict=True)
-        if share
+        key: found[key] if share >= len(found[key]) else picked(known.method, found[key], range(share))
+        for key, share in zip(keys, shares, strict=True)
+        if key in found
     }
 
 
-def _learnt_beside_rivals(known: Banked, sample: Mapping[object, Support]) -> Learnt:
-    """From photos of the sample, each compared with its shortlist; its own class has the first column."""
+def _in_order(sample: Mapping[str, Support]) -> list[Support]:
+    """In the order of all scores."""
+    by_label = {label_of(key): one for key, one in sample.items()}
+    return [by_label[label] for label in ordered(by_label)]
+
+
+def _summaries(sample: Mapping[str, Support]) -> list[Summary]:
+    return [one.summary for one in _in_order(sample)]
+
+
+def _learnt_beside_rivals(known: Banked, keys: Sequence[str]) -> Learnt | None:
+    """From photos of these classes, each compared with its shortlist; its own class has the first column.
+
+    None if none of them has two photos.
+    """
     method = known.method
-    several = {label: one for label, one in sample.items() if len(one) > 1}
-    asked = [
-        (label, photo)
-        for label, share in zip(several, even_shares(list(map(len, several.values())), _LEFT_OUT), strict=True)
-        for photo in range(share)
-    ]
+    several = {key: one for key, one in known.bank.supports(method, keys, known.views).items() if len(one) > 1}
+    shares = even_shares([len(one) for one in several.values()], _LEFT_OUT)
+    asked = [(key, photo) for key, share in zip(several, shares, strict=True) for photo in range(share)]
     if not asked:
-        return uncalibrated(method, list(sample.values()))
-    rows = [_row(known, label, sample[label], photo) for label, photo in track(asked, "leaving out", total=len(asked))]
+        return None
+    rows = [_row(known, key, several[key], photo) for key, photo in track(asked, "leaving out", total=len(asked))]
     levels = {level: torch.cat([row[level] for row in rows]) for level in method.level_names}
     for scores in levels.values():
         refuse_not_finite(scores)
     truth = torch.zeros(len(rows), dtype=torch.int64, device=rows[0][method.level_names[0]].device)
-    shots = torch.tensor([len(sample[label]) for label, _ in asked], device=truth.device)
+    # Where classes depend on each other in a way that no sample tells, each shortlist lacks the photos too.
+    shots = None if known.shared.common else torch.tensor([len(several[key]) for key, _ in asked], device=truth.device)
     fusion, calibration = calibrated(method, levels, truth, shots)
-    photos = tuple(sample[label].ids[photo] for label, photo in asked)
+    photos = tuple(several[key].ids[photo] for key, photo in asked)
     return Learnt(fusion, calibration, LeftOut(levels, truth, photos, ()))
 
 
-def _row(known: Banked, label: object, own: Support, photo: int) -> dict[str, Tensor]:
+def _row(known: Banked, key: str, own: Support, photo: int) -> dict[str, Tensor]:
     """The similarities (1, N) of a photo left out to its own class and N - 1 rivals, each without one photo."""
-    method, key = known.method, key_of(label)
-    query: Encoded = restored(method, own, photo)
+    method, common = known.method, known.shared.common
+    assert common is not None
+    query = restored(method, own, photo)
     near = known.bank.shortlist(known.vectors(query)[0], SHORTLIST)
     rivals = [one for one in near if one != key][: SHORTLIST - 1]
     others = known.bank.supports(method, rivals, known.views, without_last=True)
     mine = picked(method, own, [i for i in range(len(own)) if i != photo])
-    shared: Knowledge = known.shared
-    assert shared.common is not None
-    summaries = [mine.summary, *(one.summary for one in others.values())]
-    return method.compare(query, method.adapt_by(summaries, shared.common))
+    return method.compare(query, method.adapt_by([mine.summary, *(one.summary for one in others.values())], common))

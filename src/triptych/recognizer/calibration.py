@@ -129,7 +129,7 @@ def learn_from(method: Method, left_out: LeftOut) -> Learnt:
 
 @torch.no_grad()
 def calibrated(
-    method: Method, levels: dict[str, Tensor], truth: Int64[Tensor, " R"], shots: Int64[Tensor, " R"]
+    method: Method, levels: dict[str, Tensor], truth: Int64[Tensor, " R"], shots: Int64[Tensor, " R"] | None = None
 ) -> tuple[Fusion, Calibration]:
     """The fusion and the calibration that photos left out tell.
 
@@ -137,11 +137,13 @@ def calibrated(
         method: what compares.
         levels: level -> (R, N) similarities.
         truth: (R,) which column is of the photo's own class.
-        shots: (R,) how many photos that class has.
+        shots: (R,) how many photos that class has, where what is learnt of all classes lacks the photos too; None where
+            it was learnt from other classes.
     """
-    trust = _trust(method, shots)
+    trust = None if shots is None else _trust(method, shots)
     fusion = refitted(method.fusion, levels, truth, trust)
-    return fusion, _calibration(method, fusion, levels, truth, shots)
+    ratio = 1.0 if shots is None else _temperature_ratio(method, shots)
+    return fusion, _calibration(method, fusion, levels, truth, trust, ratio)
 
 
 def _check_fusion(method: Method, way: int) -> None:
@@ -172,7 +174,8 @@ def _calibration(
     fusion: Fusion,
     levels: dict[str, Tensor],
     truth: Int64[Tensor, " R"],
-    shots: Int64[Tensor, " R"],
+    trust: Tensor | None,
+    ratio: float,
 ) -> Calibration:
     contributions = fusion.contributions(levels)
     logits = fusion(levels).double()
@@ -180,10 +183,10 @@ def _calibration(
     temperature = _temperature(logits, truth)
     raw, tempered = (_probabilities(logits / divisor) for divisor in (1.0, temperature))
     absolute = method.absolute_levels
-    weights = learn_known_weights(contributions, truth, absolute, _trust(method, shots))
+    weights = learn_known_weights(contributions, truth, absolute, trust)
     scores = known_score(known_features(contributions, absolute).cpu(), weights)
     return Calibration(
-        temperature=temperature * _temperature_ratio(method, shots),
+        temperature=temperature * ratio,
         left_out_temperature=temperature,
         known=tuple(sorted(scores.tolist())),
         known_weights=tuple(weights.tolist()),
