@@ -2,53 +2,22 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from triptych.data import ImageError, ImageSource, Photo, Unreadable, check_label, photo_stream, read_photos
+from triptych.data import ImageError, ImageSource, Photo, check_label, photo_stream, read_photos
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
+from triptych.recognizer.answers import Answer, answers_to, asked_in_batches, probabilities_of, readable, sets_of
 from triptych.recognizer.banked import Banked
 from triptych.recognizer.calibration import Calibration, refuse_not_finite
-from triptych.recognizer.knowledge import Asked, Knowledge
-from triptych.recognizer.sets import prediction_sets
+from triptych.recognizer.knowledge import Knowledge
 from triptych.system.settings import number, whole
 
-__all__ = ["QUERY_BATCH", "Answer", "Answering", "whole_setting"]
-
-QUERY_BATCH = 32  # photos that are compared at once
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a photo is recognised as.
-
-    Attributes:
-        image: how messages name the photo.
-        label: the most probable class, or what the caller calls an unknown; None if the photo cannot be read.
-        probability: of the most probable class.
-        probabilities: (N,) of each class in ``classes_``; of a bank, 0 outside the photo's shortlist.
-        nearest: the most probable class, also where ``label`` is what the caller calls an unknown; None if the photo
-            cannot be read.
-        in_support: it is one of the photos that were learnt from, so that its answer proves nothing.
-        error: why it cannot be read, or None.
-        prediction_set: the classes among which the true one is as often as was asked, the most probable first; None
-            if that was not asked, or if the photo cannot be read.
-    """
-
-    image: str
-    label: Any
-    probability: float
-    probabilities: Float[np.ndarray, " N"]
-    nearest: Any = None
-    in_support: bool = False
-    error: str | None = None
-    prediction_set: tuple[Any, ...] | None = None
+__all__ = ["Answering", "whole_setting"]
 
 
 class Answering(ABC):
@@ -104,7 +73,7 @@ class Answering(ABC):
             return known.labels(
                 [
                     asked.known.order[n]
-                    for asked in _asked(known, images)
+                    for asked in asked_in_batches(known, images)
                     for n in asked.known.logits(asked.levels()).argmax(1)
                 ]
             )
@@ -117,7 +86,9 @@ class Answering(ABC):
     def predict_proba(self, images: Iterable[ImageSource]) -> Float[np.ndarray, "B N"]:
         """The probability of each class in ``classes_`` for each photo; rows sum to 1."""
         known = self.known_
-        found = [known.spread_over_all(_probabilities(asked), asked.known) for asked in _asked(known, images)]
+        found = [
+            known.spread_over_all(probabilities_of(asked), asked.known) for asked in asked_in_batches(known, images)
+        ]
         return np.concatenate(found) if found else np.empty((0, len(known.order)))
 
     def predict_sets(self, images: Iterable[ImageSource], coverage: float = 0.9) -> list[tuple[Any, ...]]:
@@ -145,7 +116,7 @@ class Answering(ABC):
         """
         known = self.known_
         most = _most_mass(known, coverage)
-        found = [_sets(asked.known, _probabilities(asked), most) for asked in _asked(known, images)]
+        found = [sets_of(asked.known, probabilities_of(asked), most) for asked in asked_in_batches(known, images)]
         return [one for sets in found for one in sets]
 
     def answers(
@@ -172,7 +143,7 @@ class Answering(ABC):
         known = self.known_
         least = None if unknown is None else _least_known(known, unknown, false_alarm)
         most = None if coverage is None else _most_mass(known, coverage)
-        return _answers(known, photo_stream(images), unknown, least, most)
+        return answers_to(known, photo_stream(images), unknown, least, most)
 
     def levels(self, images: Iterable[ImageSource]) -> dict[str, Float[np.ndarray, "B N"]]:
         """The similarity of each photo to each class at each level, before fusion.
@@ -181,7 +152,7 @@ class Answering(ABC):
         """
         known = self.known_
         found: dict[str, list[np.ndarray]] = {name: [] for name in known.method.level_names}
-        for asked in _asked(known, images):
+        for asked in asked_in_batches(known, images):
             for name, scores in asked.levels().items():
                 found[name].append(known.spread_over_all(scores.cpu().numpy(), asked.known, np.nan))
         return {name: np.concatenate(rows) if rows else np.empty((0, len(known.order))) for name, rows in found.items()}
@@ -246,60 +217,5 @@ def _most_mass(known: Knowledge | Banked, coverage: float) -> float:
     return known.set_threshold(coverage)
 
 
-def _sets(known: Knowledge, probabilities: Float[np.ndarray, "Q N"], most: float) -> list[tuple[Any, ...]]:
-    return [tuple(known.order[n] for n in one) for one in prediction_sets(probabilities, most)]
-
-
-def _answers(
-    known: Knowledge | Banked, images: Iterable[ImageSource], unknown: Any, least: float | None, most: float | None
-) -> Iterator[Answer]:
-    for photos in _in_batches(read_photos(images, known.method.preprocess)):
-        readable = [photo for photo in photos if isinstance(photo, Photo)]
-        told = (one for asked in known.asked(readable) for one in _batch(known, asked, unknown, least, most))
-        for photo in photos:
-            if isinstance(photo, Unreadable):
-                yield Answer(photo.name, None, np.nan, np.full(len(known.order), np.nan), error=photo.error)
-            else:
-                yield next(told)
-
-
-def _batch(
-    known: Knowledge | Banked, asked: Asked, unknown: Any, least: float | None, most: float | None
-) -> Iterator[Answer]:
-    """The answers to photos that are compared together."""
-    near, levels = asked.known, asked.levels()
-    probabilities = near.probabilities(near.logits(levels))
-    scores = [np.inf] * len(asked.photos) if least is None else near.known_score(levels).tolist()
-    sets = [None] * len(asked.photos) if most is None else _sets(near, probabilities, most)
-    whole = known.spread_over_all(probabilities, near)
-    for photo, own, everywhere, score, likely in zip(asked.photos, probabilities, whole, scores, sets, strict=True):
-        best = int(own.argmax())
-        nearest = near.order[best]
-        label = nearest if least is None or score >= least else unknown
-        known_photo = photo.id in near.photos
-        yield Answer(photo.name, label, float(own[best]), everywhere, nearest, known_photo, prediction_set=likely)
-
-
-def _probabilities(asked: Asked) -> Float[np.ndarray, "Q N"]:
-    return asked.known.probabilities(asked.known.logits(asked.levels()))
-
-
-def _readable(photo: Photo | Unreadable) -> Photo:
-    if isinstance(photo, Unreadable):
-        raise ImageError(photo.error)
-    return photo
-
-
-def _in_batches(photos: Iterator[Photo | Unreadable]) -> Iterator[list[Photo | Unreadable]]:
-    while batch := list(islice(photos, QUERY_BATCH)):
-        yield batch
-
-
-def _asked(known: Knowledge | Banked, images: Iterable[ImageSource]) -> Iterator[Asked]:
-    """One batch after the other; a photo that cannot be read is an error."""
-    for photos in _in_batches(read_photos(photo_stream(images), known.method.preprocess)):
-        yield from known.asked([_readable(photo) for photo in photos])
-
-
 def _read_one(known: Knowledge | Banked, image: ImageSource) -> Photo:
-    return _readable(next(read_photos([image], known.method.preprocess)))
+    return readable(next(read_photos([image], known.method.preprocess)))

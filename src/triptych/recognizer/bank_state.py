@@ -11,8 +11,9 @@ from torch import Tensor
 from triptych.bank import Axes, Bank
 from triptych.methods import Method, method_from_bytes, method_to_bytes
 from triptych.recognizer.banked import Banked
-from triptych.recognizer.file import bytes_tensor, check_calibration, fusion_as_text, learnt_from
+from triptych.recognizer.file import bytes_tensor
 from triptych.recognizer.knowledge import Knowledge, of_any_width
+from triptych.recognizer.learnt_text import check_calibration, fusion_as_text, learnt_from
 from triptych.recognizer.leaving_out import LeftOut
 from triptych.system.devices import usable_device
 from triptych.system.packed import pack, unpack

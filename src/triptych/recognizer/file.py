@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triptych.fusion import Fusion, LevelFusion
 from triptych.methods import Encoded, Method, method_from_bytes, method_to_bytes
-from triptych.recognizer.calibration import TEMPERATURES, Calibration, Learnt
 from triptych.recognizer.knowledge import Knowledge, of_any_width, ordered
+from triptych.recognizer.learnt_text import check_calibration, fusion_as_text, learnt_from
 from triptych.recognizer.leaving_out import LeftOut
 from triptych.support import Support, summarised
 from triptych.system.devices import usable_device
@@ -29,11 +28,8 @@ from triptych.system.packed import check_packed, pack, read_packed, unpack
 __all__ = [
     "Settings",
     "bytes_tensor",
-    "check_calibration",
     "check_file",
     "fingerprint",
-    "fusion_as_text",
-    "learnt_from",
     "plain_label",
     "read_file",
     "write_file",
@@ -213,18 +209,6 @@ def _left_out(method: Method, supports: list[Support], photos: list[str], simila
     )
 
 
-def learnt_from(method: Method, content: dict[str, Any], left_out: LeftOut) -> Learnt:
-    """What was learnt, from how a file tells it."""
-    fusion = method.fusion if content["fusion"] is None else fusion_from_text(content["fusion"], method)
-    calibration = content["calibration"]
-    if calibration is not None:
-        several = {name: tuple(calibration[name]) for name in ("known", "known_weights")}
-        calibration = Calibration(**{**calibration, **several})
-        if len(calibration.known_weights) != len(method.level_names) + len(method.absolute_levels):
-            raise ValueError("the weights of what is known are not those of its levels")
-    return Learnt(fusion, calibration, left_out)
-
-
 def _check_values(content: dict[str, Any]) -> None:
     """Refuse what would fail only later; anyone can write a file with the right checksum."""
     labels, ids = content["labels"], content["ids"]
@@ -246,36 +230,6 @@ def _check_values(content: dict[str, Any]) -> None:
     if content["settings"]["views"] < 1:
         raise ValueError(f"there are {content['settings']['views']} views of each photo")
     check_calibration(content["calibration"])
-
-
-def check_calibration(calibration: dict[str, Any] | None) -> None:
-    """Refuse numbers that no leave-one-out gives.
-
-    Raises:
-        ValueError: there are such.
-    """
-    low, high = TEMPERATURES
-    if calibration is not None and not (
-        calibration["known"]
-        and np.isfinite(calibration["known"]).all()
-        and np.isfinite(calibration["known_weights"]).all()
-        and all(low <= calibration[name] <= high for name in ("temperature", "left_out_temperature"))
-        and all(0 <= calibration[name] <= 1 for name in ("accuracy", "ece_before", "ece"))
-    ):
-        raise ValueError("its calibration holds numbers that are not finite or out of range")
-
-
-def fusion_as_text(fusion: Fusion) -> dict[str, Any]:
-    """The numbers of a fusion, as JSON holds them."""
-    return {name: value.tolist() for name, value in fusion.state_dict().items()}
-
-
-def fusion_from_text(text: dict[str, Any], method: Method) -> Fusion:
-    fusion = LevelFusion(method.level_names)
-    fusion.load_state_dict({name: torch.tensor(value) for name, value in text.items()})
-    if not all(value.isfinite().all() for value in fusion.state_dict().values()):
-        raise ValueError("its fusion holds no numbers")
-    return fusion.to(next(method.parameters()).device)
 
 
 def _cut(data: bytes, sizes: list[int]) -> list[bytes]:
