@@ -62,3 +62,11 @@ def test_places_that_are_refused(bank: Path, photos: Path, tmp_path: Path, comma
     assert "needs them in memory" in command("export", bank, "-o", tmp_path / "x.onnx").err
     assert "list the photos of a .triptych file" in command("show", bank, "--photos").err
     assert command("show", bank).code == 0
+
+
+def test_a_class_of_too_few_usable_photos_leaves_no_bank(photos: Path, tmp_path: Path, command: Command) -> None:
+    (sorted(photos.glob("*/*"))[0]).write_bytes(b"\xff\xd8\xff no photo")
+    ended = command("fit", photos, "--bank", tmp_path / "bank", "--method", "mml-conv64f", "--min-photos", "2")
+    assert ended.code == 2
+    assert "1 usable photo, expected at least 2" in ended.err
+    assert not (tmp_path / "bank").exists()

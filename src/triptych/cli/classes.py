@@ -73,7 +73,12 @@ def fit(
     recognizer = Recognizer(method, device, views, backbone=backbone, components=components, bank=bank)
     recognizer.fit(files, labels)
     counts = {str(label): count for label, count in recognizer.photo_counts().items()}
-    _check_counts(counts, least, "usable photo")
+    try:
+        _check_counts(counts, least, "usable photo")
+    except ValueError:
+        if bank is not None:
+            recognizer.known_.bank.drop()  # type: ignore[union-attr]
+        raise
     if out is not None:
         recognizer.save(out)
     calibration = describe_calibration(recognizer.calibration_)
