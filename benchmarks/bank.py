@@ -204,13 +204,17 @@ def draw(record: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for shot, line in zip(sorted({row["shot"] for row in record["rows"].values()}), ("-", "--"), strict=False):
         rows = sorted((row for row in record["rows"].values() if row["shot"] == shot), key=lambda row: row["classes"])
         x = [row["classes"] for row in rows]
         for size, colour in zip(LISTS, ("tab:blue", "tab:orange", "tab:green"), strict=True):
             held = [100 * row["exhaustive"][f"agreement_{size}"] for row in rows]
-            left.semilogx(x, held, f"o{line}", color=colour, label=f"{size} classes, {shot} photos each")
+            true = [100 * row[f"shortlist_{size}"]["holds_the_true_class"] for row in rows]
+            left.semilogx(
+                x, held, f"o{line}", color=colour, label=f"the answer of all: {size} classes, {shot} photos each"
+            )
+            left.semilogx(x, true, f"x{line}", color=colour, alpha=0.5, label=f"the true class: {size}, {shot} each")
         for name, colour, found in (
             ("question", "tab:blue", [row["question"] for row in rows]),
             (f"its shortlist of {SHORTLIST}", "tab:orange", [row[f"shortlist_{SHORTLIST}"] for row in rows]),
@@ -218,7 +222,7 @@ def draw(record: dict[str, Any], path: Path) -> None:
         ):
             times = [one["processor_p50_ms"] for one in found]
             right.loglog(x, times, f"o{line}", color=colour, label=f"{name}, {shot} photos each")
-    left.set(xlabel="classes", ylabel="%", title="Shortlist holds the answer of all classes")
+    left.set(xlabel="classes", ylabel="%", title="What a shortlist holds")
     right.set(xlabel="classes", ylabel="ms of the processor, median", title="Time, without the network")
     for axis in (left, right):
         axis.grid(alpha=0.3)
