@@ -1,5 +1,6 @@
 """The baseline that speed is measured against computes the same scores, and the benchmark runs."""
 
+import io
 import json
 import re
 import subprocess
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from photos import class_folders, split_folders
+from PIL import Image
 
 from triptych import Recognizer
 from triptych.data import Preprocessing, open_store
@@ -472,3 +476,31 @@ def test_a_network_is_pretrained_and_teaches_a_smaller_one(
         assert all(one > 0.3 for one in record["validation"].values())  # chance: 0.2
         assert load_method(tmp_path / name / "best.safetensors").config.backbone == name
     assert "class means 1-shot" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_the_bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six groups of photos, and two classes drawn from them; what is measured already is not measured again."""
+    import bank
+
+    images = [
+        Image.fromarray(pixels) for pixels in np.random.default_rng(0).integers(0, 256, (36, 60, 60, 3), np.uint8)
+    ]
+    encoded = []
+    for image in images:
+        image.save(data := io.BytesIO(), "JPEG")
+        encoded.append({"bytes": data.getvalue(), "path": None})
+    (tmp_path / "mini").mkdir()
+    pq.write_table(pa.table({"image": encoded, "label": [n // 12 for n in range(36)]}), tmp_path / "mini/0.parquet")
+    out = tmp_path / "bank.json"
+    arguments = ["--data", tmp_path / "mini", "--work", tmp_path, "--out", out, "--plot", tmp_path / "bank.png"]
+    arguments += ["--classes", "4", "8", "--shot", "2", "--asked", "4", "--compared", "3"]
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", ["bank.py", *map(str, arguments)])
+        bank.main()
+        rows = json.loads(out.read_text())["rows"]
+        assert [row["photos"] for row in rows.values()] == [8, 16]
+        assert all(row["exhaustive"]["agreement"] == 1 for row in rows.values())  # the shortlist holds all classes
+        out.write_text(json.dumps({"machine": {}, "rows": {**rows, "4 x 2": {**rows["4 x 2"], "kept": True}}}))
+    assert "kept" in json.loads(out.read_text())["rows"]["4 x 2"]
+    assert (tmp_path / "bank.png").stat().st_size > 10_000

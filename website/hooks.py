@@ -34,7 +34,14 @@ ROOMS = (
     "export",
     "data",
 )
-_OUTSIDE = ("CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "benchmarks/LOG.md", "benchmarks/growth.png")
+_OUTSIDE = (
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "benchmarks/LOG.md",
+    "benchmarks/growth.png",
+    "benchmarks/bank.png",
+)
 _OUTSIDE_PATTERNS = ("src/triptych/weights/*.md", "benchmarks/results/*.json", "benchmarks/results/methods.*")
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")  # to a file of the project
 _MATH_FENCE = re.compile(r"^```math\n(.*?)^```$", re.DOTALL | re.MULTILINE)

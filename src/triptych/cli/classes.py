@@ -44,7 +44,11 @@ Least = Annotated[
 @app.command()
 def fit(
     photos: Photos,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .triptych file to write.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The .triptych file to write.")] = None,
+    bank: Annotated[
+        str | None,
+        typer.Option(help="In place of it, for very many classes: a new folder, or s3://BUCKET/NAME.", metavar="DIR"),
+    ] = None,
     method: Method = DEFAULT,
     backbone: Backbone = None,
     components: Components = None,
@@ -56,7 +60,7 @@ def fit(
     as_json: AsJson = False,
 ) -> None:
     """Learn the classes of a folder, or a table, of photos."""
-    check_output(out, RECOGNIZER, [photos, Path(method)], overwrite)
+    place = _one_place(out, bank, [photos, Path(method)], overwrite)
     from triptych.data import labelled
     from triptych.system.devices import usable_device
 
@@ -66,16 +70,21 @@ def fit(
     from triptych.recognizer import Recognizer
     from triptych.reports import describe_calibration, trust
 
-    recognizer = Recognizer(method, device, views, backbone=backbone, components=components).fit(files, labels)
-    counts = {str(label): len(recognizer.support_[label]) for label in recognizer.classes_}
-    _check_counts(counts, least, "usable photo")
-    recognizer.save(out)
+    recognizer = Recognizer(method, device, views, backbone=backbone, components=components, bank=bank)
+    recognizer.fit(files, labels)
+    counts = {str(label): count for label, count in recognizer.photo_counts().items()}
+    try:
+        _check_counts(counts, least, "usable photo")
+    except ValueError:
+        if bank is not None:
+            recognizer.known_.bank.drop()  # type: ignore[union-attr]
+        raise
+    if out is not None:
+        recognizer.save(out)
     calibration = describe_calibration(recognizer.calibration_)
     if as_json:
-        return print_json(
-            {"file": str(out), "classes": counts, "method": backbone or method, "calibration": calibration}
-        )
-    say(f"{out}: {_summary(list(counts.values()))}")
+        return print_json({"file": place, "classes": counts, "method": backbone or method, "calibration": calibration})
+    say(f"{place}: {_summary(list(counts.values()))}")
     say(trust(calibration))
     return None
 
@@ -99,12 +108,12 @@ def add(
     usable_device(device)
     wanted = _wanted(label, photos or [], source, split)
     with changing(file, device) as recognizer:
-        before = {name: len(kept) for name, kept in recognizer.support_.items()}
+        before = recognizer.photo_counts()
         for name, mine in wanted.items():
             recognizer.add(mine, _known(recognizer, name))
-        grown = {str(name): len(kept) - before.get(name, 0) for name, kept in recognizer.support_.items()}
-    added = {name: count for name, count in grown.items() if count}
-    counts = [len(kept) for kept in recognizer.support_.values()]
+        after = recognizer.photo_counts()
+    added = {str(name): count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)}
+    counts = list(after.values())
     if as_json:
         return print_json({"file": str(file), "added": added, "classes": len(counts), "photos": sum(counts)})
     say(f"{file}: {counted(sum(added.values()), 'photo')} added; {_summary(counts)}")
@@ -127,12 +136,12 @@ def remove(
     if not label and not photo:
         raise ValueError("expected --label with a class or --photo with an id; triptych show lists them")
     with changing(file) as recognizer:
-        before = sum(len(kept) for kept in recognizer.support_.values())
+        before = sum(recognizer.photo_counts().values())
         for one in dict.fromkeys(photo or []):
             recognizer.remove_photo(one)
         for name in dict.fromkeys(label or []):
             recognizer.remove(_known(recognizer, name))
-    counts = [len(kept) for kept in recognizer.support_.values()]
+        counts = list(recognizer.photo_counts().values())
     gone = before - sum(counts)
     if as_json:
         return print_json({"file": str(file), "removed": gone, "classes": len(counts), "photos": sum(counts)})
@@ -151,7 +160,7 @@ def show(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a .triptych file knows: classes, photos, and how far its answers can be trusted."""
+    """Show what a .triptych file, or a bank, knows: classes, photos, and how far its answers can be trusted."""
     if page is not None:
         check_output(page, PAGE, [file], overwrite)
     from triptych.recognizer import Recognizer
@@ -159,17 +168,20 @@ def show(
     from triptych.system.files import write_whole
 
     recognizer = Recognizer.load(file)
+    if recognizer.bank is not None and (photos or page is not None):
+        raise ValueError(f"{file}: a bank; --photos and --out list the photos of a .triptych file")
     known = inventory(recognizer)
     if page is not None:
         write_whole(page, inventory_page(recognizer, file.name).encode(errors="backslashreplace"))
     described = _described(recognizer.method_)
     if as_json:
         return print_json({"file": str(file), **described, **known})
-    say(f"{file}: {_summary([len(one['photos']) for one in known['classes']])}")
+    counts = recognizer.photo_counts()
+    say(f"{file}: {_summary(list(counts.values()))}")
     say(f"Recognises by {described['method']}: network {described['network']}, {' + '.join(described['levels'])}.")
     say(trust(known["calibration"]))
-    for one in known["classes"]:
-        say(f"{len(one['photos']):6}  {one['label']}")
+    for one, count in zip(known["classes"], counts.values(), strict=True):
+        say(f"{count:6}  {one['label']}")
         for photo in one["photos"] if photos else []:
             say(f"        {photo['id'][:12]}  {photo['name']}")
     if page is not None:
@@ -226,4 +238,21 @@ def _files(photos: list[Path]) -> list[Path]:
 
 def _known(recognizer: Any, text: str) -> Any:
     """The class that is written like this: labels may be numbers; the text itself for a new class."""
+    if recognizer.bank is not None:  # of very many classes, none is read
+        return recognizer.support_.written(text)
     return next((label for label in recognizer.support_ if str(label) == text), text)
+
+
+def _one_place(out: Path | None, bank: str | None, read: list[Path], overwrite: bool) -> str:
+    """Where the recogniser shall lie: a file, or a bank; refused before the work, where it may not."""
+    if (out is None) == (bank is None):
+        raise ValueError("expected --out with a .triptych file to write, or --bank with a new folder, one of the two")
+    if out is not None:
+        check_output(out, RECOGNIZER, read, overwrite)
+        return str(out)
+    if overwrite:
+        raise ValueError("--overwrite is for a file; add to the bank with triptych add, or name a new folder")
+    from triptych.bank import check_new_place
+
+    check_new_place(bank, read)  # type: ignore[arg-type]
+    return str(bank)

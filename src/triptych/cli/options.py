@@ -69,7 +69,7 @@ Photos = Annotated[Path, typer.Argument(help=f"Photos by class: {LAYOUTS}.", met
 PhotosFrom = Annotated[
     Path | None, typer.Option("--from", help=f"In place of LABEL and PHOTOS: {LAYOUTS}.", metavar="DATA")
 ]
-RecognizerFile = Annotated[Path, typer.Argument(help="A .triptych file.", metavar="FILE")]
+RecognizerFile = Annotated[Path, typer.Argument(help="A .triptych file, or a bank.", metavar="FILE")]
 Unknown = Annotated[
     str | None, typer.Option(help="Answer this where a photo is of none of the classes.", metavar="LABEL")
 ]

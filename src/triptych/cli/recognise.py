@@ -194,7 +194,11 @@ def _tell(model: Any, answer: Any, coverage: float | None, as_json: bool) -> dic
         "label": answer.label,
         "probability": answer.probability,
         "nearest": answer.nearest,
-        "probabilities": {str(label): float(p) for label, p in zip(model.classes_, answer.probabilities, strict=True)},
+        "probabilities": {
+            str(label): float(p)
+            for label, p in zip(model.classes_, answer.probabilities, strict=True)
+            if p or model.bank is None  # of a bank, those of the shortlist
+        },
     }
     if coverage is not None:
         told["prediction_set"] = [str(label) for label in answer.prediction_set]

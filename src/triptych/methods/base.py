@@ -15,7 +15,7 @@ from triptych.fusion import Fusion, Levels
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.methods.projection import Projection, principal_components
-from triptych.similarity import class_members
+from triptych.similarity import class_members, pooled_vectors
 
 __all__ = ["Matching", "Method", "Summary"]
 
@@ -139,6 +139,21 @@ class Method(nn.Module, ABC):
     def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:
         """The classes, adapted to each other; by default as they are."""
         return classes
+
+    def common(self, classes: Sequence[Summary]) -> dict[str, Tensor]:
+        """What ``adapt`` takes of all classes together, where a sample of them can tell it; by default nothing."""
+        return {}
+
+    def adapt_by(self, classes: Sequence[Summary], common: Mapping[str, Tensor]) -> Sequence[Summary]:
+        """``adapt`` of a few of many classes, by what is ``common`` to all; by default they are adapted to each other.
+
+        With what is common to the same classes, it is ``adapt``.
+        """
+        return self.adapt(classes)
+
+    def pooled(self, encoded: Encoded) -> Float[Tensor, "B D"]:
+        """A vector of each image, by which few of many classes are chosen; by default the mean descriptor."""
+        return pooled_vectors(encoded.maps)
 
     def left_out(
         self, classes: Sequence[Summary], asked: Sequence[tuple[int, int]], photos: Iterable[Encoded], views: int

@@ -1,28 +1,70 @@
 """Discriminant analysis of vectors in blocks, about the mean of all photos: of all classes, and without one photo."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from triptych.similarity import LDA, fit_lda, lda_to_classes, left_out_lda
+from triptych.similarity import LDA, ShrunkInverse, fit_lda, lda_of, lda_to_classes, left_out_lda
 
-__all__ = ["class_scores", "discriminated", "left_out_scores"]
+__all__ = ["Within", "class_scores", "discriminated", "left_out_scores"]
 
 _REFITTED = 200  # vectors of the support up to which the analysis is made anew for each photo left out
 
 
-def discriminated(classes: Sequence[list[Tensor]], ridge: float) -> tuple[list[Tensor], LDA]:
+class Within(NamedTuple):
+    """What an analysis takes of all classes together, which a sample of them can tell.
+
+    Attributes:
+        centres: (D_b,) of each block.
+        inverse: of the covariance within classes, about these centres.
+    """
+
+    centres: list[Tensor]
+    inverse: ShrunkInverse
+
+    @classmethod
+    def of(cls, classes: Sequence[list[Tensor]], ridge: float) -> "Within":
+        """Of classes as in ``discriminated``."""
+        centres = _centres(classes)
+        vectors = [_joined(own, centres).double() for own in classes]
+        deviations = torch.cat([own - own.mean(0) for own in vectors])
+        return cls(centres, ShrunkInverse.of(deviations, len(classes), ridge))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As it is stored."""
+        rows, factor, freedom, ridge = self.inverse
+        rows = rows[:0] if len(factor) == rows.shape[1] else rows
+        numbers = torch.tensor([freedom, ridge], dtype=torch.float64)
+        blocks = {f"centre{number}": centre for number, centre in enumerate(self.centres)}
+        return {**blocks, "rows": rows, "factor": factor, "numbers": numbers}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Within":
+        """What ``tensors`` gave."""
+        centres = [tensors[f"centre{number}"] for number in range(sum("centre" in name for name in tensors))]
+        freedom, ridge = tensors["numbers"].tolist()
+        factor = tensors["factor"].mT.contiguous().mT  # as it was made: another layout rounds differently
+        return cls(centres, ShrunkInverse(tensors["rows"], factor, int(freedom), ridge))
+
+
+def discriminated(
+    classes: Sequence[list[Tensor]], ridge: float, within: Within | None = None
+) -> tuple[list[Tensor], LDA]:
     """The centres (D_b,) of the blocks of all classes, and LDA of all classes about them.
 
     Args:
         classes: the blocks of each class, each (K, D_b). Less its centre a block is scaled to unit length.
         ridge: see ``fit_lda``.
+        within: the centres and the covariance, where these classes are some of many; by default their own.
     """
-    centres = _centres(classes)
+    centres = _centres(classes) if within is None else within.centres
     vectors = [_joined(own, centres) for own in classes]
+    if within is not None:
+        return centres, lda_of(torch.stack([own.double().mean(0) for own in vectors]), within.inverse)
     labels = torch.arange(len(classes), device=vectors[0].device)
     shots = torch.tensor([len(own) for own in vectors], device=labels.device)
     return centres, fit_lda(torch.cat(vectors), labels.repeat_interleave(shots), ridge)

@@ -7,7 +7,6 @@ weighted by their lengths, images are compared by discriminant analysis, and sev
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from triptych.backbones import Backbone
 from triptych.fusion import LevelFusion, Levels
 from triptych.methods.base import Matching, Method, Summary
 from triptych.methods.config import MethodConfig
-from triptych.methods.discriminants import class_scores, discriminated, left_out_scores
+from triptych.methods.discriminants import class_scores, left_out_scores
 from triptych.methods.encoded import Encoded
 from triptych.methods.salience import (
     KEPT_VECTOR_LEVELS,
@@ -32,13 +31,12 @@ from triptych.methods.salience import (
     salient_of,
 )
 from triptych.methods.salient_left_out import left_out_patches
+from triptych.methods.salient_together import Together, common_from, common_tensors
 from triptych.similarity import (
-    Stack,
     kept_weights,
     nearest_similarity,
     salient_pool,
     salient_to_classes,
-    stack_pools,
 )
 from triptych.system.settings import number, optional, some_of, whole
 
@@ -91,22 +89,6 @@ class SalientConfig(MethodConfig):
         """A configuration from JSON. An earlier version compared all patches, and wrote no numbers of them."""
         patches = {"query_patches": None, "support_patches": None}
         return super().from_dict({**patches, **values} if isinstance(values, Mapping) else values)
-
-
-class _Together:
-    """All classes: the discriminant analyses between them, and their pools."""
-
-    def __init__(self, classes: Sequence[Summary], ridge: float) -> None:
-        levels = classes[0]
-        self.discriminants = {
-            level: discriminated([one[level] for one in classes], ridge) for level in levels if level in VECTOR_LEVELS
-        }
-        self.pools = {level: [one[level].descriptors for one in classes] for level in levels if level in PIXEL_LEVELS}
-
-    @cached_property
-    def stacks(self) -> dict[str, list[Stack]]:
-        """The pools of each level, once they are asked for without a gradient."""
-        return {level: stack_pools(pools) for level, pools in self.pools.items()}
 
 
 class SalientMML(Method):
@@ -203,8 +185,21 @@ class SalientMML(Method):
 
     def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:
         """Discriminate the classes from each other."""
-        together = _Together(classes, self.config.ridge)
+        together = Together(classes, self.config.ridge)
         return [{"together": together, "number": number} for number in range(len(classes))]
+
+    def common(self, classes: Sequence[Summary]) -> dict[str, Tensor]:
+        """The centres and the covariance of each discriminant analysis."""
+        blocks = {level: [one[level] for one in classes] for level in self._vector_levels}
+        return common_tensors(blocks, self.config.ridge)
+
+    def adapt_by(self, classes: Sequence[Summary], common: Mapping[str, Tensor]) -> Sequence[Summary]:
+        together = Together(classes, self.config.ridge, common_from(common, self._vector_levels))
+        return [{"together": together, "number": number} for number in range(len(classes))]
+
+    def pooled(self, encoded: Encoded) -> Float[Tensor, "B D"]:
+        """What the level "global" compares."""
+        return torch.cat([functional.normalize(block, dim=1) for block in VECTOR_LEVELS["global"](encoded)], dim=1)
 
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
         together, numbers = classes[0]["together"], [one["number"] for one in classes]

@@ -1,6 +1,6 @@
 """The recogniser: a scikit-learn classifier of photos, its state, its file, its calibration."""
 
-from triptych.recognizer.answering import QUERY_BATCH, Answer
+from triptych.recognizer.answers import QUERY_BATCH, Answer
 from triptych.recognizer.assembly import assembled
 from triptych.recognizer.calibration import Calibration, fusion_from
 from triptych.recognizer.changes import changing

@@ -1,54 +1,23 @@
 """What a fitted recogniser answers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from triptych.data import ImageError, ImageSource, Photo, Unreadable, check_label, photo_stream, read_photos
+from triptych.data import ImageError, ImageSource, Photo, check_label, photo_stream, read_photos
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
+from triptych.recognizer.answers import Answer, answers_to, asked_in_batches, probabilities_of, readable, sets_of
+from triptych.recognizer.banked import Banked
 from triptych.recognizer.calibration import Calibration, refuse_not_finite
 from triptych.recognizer.knowledge import Knowledge
-from triptych.recognizer.sets import prediction_sets
 from triptych.system.settings import number, whole
 
-__all__ = ["QUERY_BATCH", "Answer", "Answering", "whole_setting"]
-
-QUERY_BATCH = 32  # photos that are compared at once
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a photo is recognised as.
-
-    Attributes:
-        image: how messages name the photo.
-        label: the most probable class, or what the caller calls an unknown; None if the photo cannot be read.
-        probability: of the most probable class.
-        probabilities: (N,) of each class in ``classes_``.
-        nearest: the most probable class, also where ``label`` is what the caller calls an unknown; None if the photo
-            cannot be read.
-        in_support: it is one of the photos that were learnt from, so that its answer proves nothing.
-        error: why it cannot be read, or None.
-        prediction_set: the classes among which the true one is as often as was asked, the most probable first; None
-            if that was not asked, or if the photo cannot be read.
-    """
-
-    image: str
-    label: Any
-    probability: float
-    probabilities: Float[np.ndarray, " N"]
-    nearest: Any = None
-    in_support: bool = False
-    error: str | None = None
-    prediction_set: tuple[Any, ...] | None = None
+__all__ = ["Answering", "whole_setting"]
 
 
 class Answering(ABC):
@@ -57,17 +26,22 @@ class Answering(ABC):
     @property
     @abstractmethod
     def knowledge_(self) -> Knowledge:
-        """Its fitted state."""
+        """Its fitted state, all in memory."""
+
+    @property
+    @abstractmethod
+    def known_(self) -> Knowledge | Banked:
+        """The same, or that of a recogniser whose classes lie in a bank."""
 
     @property
     def calibration_(self) -> Calibration | None:
         """How far its answers can be trusted; None if no photo was left out (see ``calibrate``)."""
-        return self.knowledge_.learnt.calibration
+        return self.known_.learnt.calibration
 
     @property
     def fusion_(self) -> Fusion:
         """How much each level counts: the method's fusion, fitted to the photos; see ``learn_fusion``."""
-        return self.knowledge_.fusion
+        return self.known_.learnt.fusion
 
     def predict(
         self, images: Iterable[ImageSource], unknown: Hashable | None = None, false_alarm: float = 0.05
@@ -94,10 +68,15 @@ class Answering(ABC):
         >>> recognizer.predict(photos[:1], unknown="none of these")
         array(['a'], dtype='<U1')
         """
-        known = self.knowledge_
+        known = self.known_
         if unknown is None:
-            found = [known.logits(levels).argmax(1) for levels in _compared(known, images)]
-            return known.labels([known.order[n] for best in found for n in best])
+            return known.labels(
+                [
+                    asked.known.order[n]
+                    for asked in asked_in_batches(known, images)
+                    for n in asked.known.logits(asked.levels()).argmax(1)
+                ]
+            )
         answers = list(self.answers(images, unknown, false_alarm))
         for answer in answers:
             if answer.error is not None:
@@ -106,8 +85,10 @@ class Answering(ABC):
 
     def predict_proba(self, images: Iterable[ImageSource]) -> Float[np.ndarray, "B N"]:
         """The probability of each class in ``classes_`` for each photo; rows sum to 1."""
-        known = self.knowledge_
-        found = [known.probabilities(known.logits(levels)) for levels in _compared(known, images)]
+        known = self.known_
+        found = [
+            known.spread_over_all(probabilities_of(asked), asked.known) for asked in asked_in_batches(known, images)
+        ]
         return np.concatenate(found) if found else np.empty((0, len(known.order)))
 
     def predict_sets(self, images: Iterable[ImageSource], coverage: float = 0.9) -> list[tuple[Any, ...]]:
@@ -133,9 +114,9 @@ class Answering(ABC):
         >>> [len(one) for one in recognizer.predict_sets(photos[:2], coverage=0.1)]
         [1, 1]
         """
-        known = self.knowledge_
+        known = self.known_
         most = _most_mass(known, coverage)
-        found = [_sets(known, known.probabilities(known.logits(levels)), most) for levels in _compared(known, images)]
+        found = [sets_of(asked.known, probabilities_of(asked), most) for asked in asked_in_batches(known, images)]
         return [one for sets in found for one in sets]
 
     def answers(
@@ -159,19 +140,22 @@ class Answering(ABC):
         b None
         None missing.jpg: No such file or directory; expected an image file
         """
-        known = self.knowledge_
+        known = self.known_
         least = None if unknown is None else _least_known(known, unknown, false_alarm)
         most = None if coverage is None else _most_mass(known, coverage)
-        return _answers(known, photo_stream(images), unknown, least, most)
+        return answers_to(known, photo_stream(images), unknown, least, most)
 
     def levels(self, images: Iterable[ImageSource]) -> dict[str, Float[np.ndarray, "B N"]]:
-        """The similarity of each photo to each class at each level, before fusion."""
-        known = self.knowledge_
-        batches = list(_compared(known, images))
-        names = known.method.level_names
-        if not batches:
-            return {name: np.empty((0, len(known.order))) for name in names}
-        return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in names}
+        """The similarity of each photo to each class at each level, before fusion.
+
+        Of a bank, those of the classes that are not in a photo's shortlist are nan: nothing is compared with them.
+        """
+        known = self.known_
+        found: dict[str, list[np.ndarray]] = {name: [] for name in known.method.level_names}
+        for asked in asked_in_batches(known, images):
+            for name, scores in asked.levels().items():
+                found[name].append(known.spread_over_all(scores.cpu().numpy(), asked.known, np.nan))
+        return {name: np.concatenate(rows) if rows else np.empty((0, len(known.order))) for name, rows in found.items()}
 
     def explain(self, image: ImageSource, top: int = 3) -> Explanation:
         """Why a photo is recognised as what it is: each level's share, and the patches that match.
@@ -194,8 +178,9 @@ class Answering(ABC):
         >>> match.query == match.support, round(match.similarity, 2)
         (True, 1.0)
         """
-        known, top = self.knowledge_, whole_setting("top", top)
-        pixels = _read_one(known, image).pixels
+        top = whole_setting("top", top)
+        [asked] = self.known_.asked([_read_one(self.known_, image)])
+        known, pixels = asked.known, asked.photos[0].pixels
         supports, fusion, temperature = known.supports, known.fusion, known.temperature
         why = explain(known.method, fusion, pixels, known.order, supports, top, temperature, known.classes)
         refuse_not_finite(torch.tensor([evidence.probability for evidence in why.classes]))
@@ -203,9 +188,8 @@ class Answering(ABC):
 
     def knows(self, image: ImageSource) -> bool:
         """Whether a photo is one of those it was fitted on, so that its answer proves nothing."""
-        known = self.knowledge_
-        photo = _read_one(known, image)
-        return any(photo.id in support.ids for support in known.supports)
+        photo = _read_one(self.known_, image)
+        return any(photo.id in asked.known.photos for asked in self.known_.asked([photo]))
 
 
 def whole_setting(name: str, value: Any, most: int | None = None) -> int:
@@ -216,7 +200,7 @@ def whole_setting(name: str, value: Any, most: int | None = None) -> int:
     return int(value)
 
 
-def _least_known(known: Knowledge, unknown: Any, false_alarm: float) -> float:
+def _least_known(known: Knowledge | Banked, unknown: Any, false_alarm: float) -> float:
     """The score below which a photo is called unknown."""
     if isinstance(unknown, str) and not unknown:
         raise ValueError("unknown is empty; expected what to call a photo of none of the classes")
@@ -226,64 +210,12 @@ def _least_known(known: Knowledge, unknown: Any, false_alarm: float) -> float:
     return known.threshold(false_alarm)
 
 
-def _most_mass(known: Knowledge, coverage: float) -> float:
+def _most_mass(known: Knowledge | Banked, coverage: float) -> float:
     """The mass above a class up to which it belongs to the set."""
     if not number(0, 1).holds(coverage) or coverage in (0, 1):
         raise ValueError(f"coverage must be between 0 and 1, got {coverage!r:.80}")
     return known.set_threshold(coverage)
 
 
-def _sets(known: Knowledge, probabilities: Float[np.ndarray, "Q N"], most: float) -> list[tuple[Any, ...]]:
-    return [tuple(known.order[n] for n in one) for one in prediction_sets(probabilities, most)]
-
-
-def _answers(
-    known: Knowledge, images: Iterable[ImageSource], unknown: Any, least: float | None, most: float | None
-) -> Iterator[Answer]:
-    ids = {photo for support in known.supports for photo in support.ids}
-    for photos in _in_batches(read_photos(images, known.method.preprocess)):
-        rows = iter(_batch(known, [photo for photo in photos if isinstance(photo, Photo)], least, most))
-        for photo in photos:
-            if isinstance(photo, Unreadable):
-                yield Answer(photo.name, None, np.nan, np.full(len(known.order), np.nan), error=photo.error)
-                continue
-            is_known, probabilities, likely = next(rows)
-            best = int(probabilities.argmax())
-            nearest, probability = known.order[best], float(probabilities[best])
-            label = nearest if is_known else unknown
-            yield Answer(photo.name, label, probability, probabilities, nearest, photo.id in ids, prediction_set=likely)
-
-
-def _batch(
-    known: Knowledge, photos: Sequence[Photo], least: float | None, most: float | None
-) -> Iterator[tuple[bool, Float[np.ndarray, " N"], tuple[Any, ...] | None]]:
-    """Of each photo of a batch, whether it is of a known class, its probabilities and its set."""
-    if not photos:
-        return
-    levels = known.compare(photos)
-    probabilities = known.probabilities(known.logits(levels))
-    scores = [np.inf] * len(photos) if least is None else known.known_score(levels).tolist()
-    sets = [None] * len(photos) if most is None else _sets(known, probabilities, most)
-    for own, score, likely in zip(probabilities, scores, sets, strict=True):
-        yield least is None or score >= least, own, likely
-
-
-def _readable(photo: Photo | Unreadable) -> Photo:
-    if isinstance(photo, Unreadable):
-        raise ImageError(photo.error)
-    return photo
-
-
-def _in_batches(photos: Iterator[Photo | Unreadable]) -> Iterator[list[Photo | Unreadable]]:
-    while batch := list(islice(photos, QUERY_BATCH)):
-        yield batch
-
-
-def _compared(known: Knowledge, images: Iterable[ImageSource]) -> Iterator[dict[str, Tensor]]:
-    """The levels of one batch after the other; a photo that cannot be read is an error."""
-    for photos in _in_batches(read_photos(photo_stream(images), known.method.preprocess)):
-        yield known.compare([_readable(photo) for photo in photos])
-
-
-def _read_one(known: Knowledge, image: ImageSource) -> Photo:
-    return _readable(next(read_photos([image], known.method.preprocess)))
+def _read_one(known: Knowledge | Banked, image: ImageSource) -> Photo:
+    return readable(next(read_photos([image], known.method.preprocess)))

@@ -22,6 +22,7 @@ __all__ = [
     "TEMPERATURES",
     "Calibration",
     "Learnt",
+    "calibrated",
     "calibration_error",
     "fusion_from",
     "learn",
@@ -122,8 +123,27 @@ def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = 
 @torch.no_grad()
 def learn_from(method: Method, left_out: LeftOut) -> Learnt:
     """What ``learn`` finds, from leave-one-out results of one photo at least."""
-    fusion = refitted(method.fusion, left_out.levels, left_out.truth, _trust(method, left_out))
-    return Learnt(fusion, _calibrated(method, fusion, left_out), left_out)
+    fusion, calibration = calibrated(method, left_out.levels, left_out.truth, _shots(left_out))
+    return Learnt(fusion, calibration, left_out)
+
+
+@torch.no_grad()
+def calibrated(
+    method: Method, levels: dict[str, Tensor], truth: Int64[Tensor, " R"], shots: Int64[Tensor, " R"] | None = None
+) -> tuple[Fusion, Calibration]:
+    """The fusion and the calibration that photos left out tell.
+
+    Args:
+        method: what compares.
+        levels: level -> (R, N) similarities.
+        truth: (R,) which column is of the photo's own class.
+        shots: (R,) how many photos that class has, where what is learnt of all classes lacks the photos too; None where
+            it was learnt from other classes.
+    """
+    trust = None if shots is None else _trust(method, shots)
+    fusion = refitted(method.fusion, levels, truth, trust)
+    ratio = 1.0 if shots is None else _temperature_ratio(method, shots)
+    return fusion, _calibration(method, fusion, levels, truth, trust, ratio)
 
 
 def _check_fusion(method: Method, way: int) -> None:
@@ -149,17 +169,24 @@ def uncalibrated(method: Method, supports: Sequence[Support]) -> Learnt:
     return Learnt(fusion_from(method, supports, nothing), None, nothing)
 
 
-def _calibrated(method: Method, fusion: Fusion, left_out: LeftOut) -> Calibration:
-    truth, contributions = left_out.truth, fusion.contributions(left_out.levels)
-    logits = fusion(left_out.levels).double()
+def _calibration(
+    method: Method,
+    fusion: Fusion,
+    levels: dict[str, Tensor],
+    truth: Int64[Tensor, " R"],
+    trust: Tensor | None,
+    ratio: float,
+) -> Calibration:
+    contributions = fusion.contributions(levels)
+    logits = fusion(levels).double()
     refuse_not_finite(logits)  # where a level tells nothing apart, its spread is none
     temperature = _temperature(logits, truth)
     raw, tempered = (_probabilities(logits / divisor) for divisor in (1.0, temperature))
     absolute = method.absolute_levels
-    weights = learn_known_weights(contributions, truth, absolute, _trust(method, left_out))
+    weights = learn_known_weights(contributions, truth, absolute, trust)
     scores = known_score(known_features(contributions, absolute).cpu(), weights)
     return Calibration(
-        temperature=temperature * _temperature_ratio(method, left_out),
+        temperature=temperature * ratio,
         left_out_temperature=temperature,
         known=tuple(sorted(scores.tolist())),
         known_weights=tuple(weights.tolist()),
@@ -169,7 +196,7 @@ def _calibrated(method: Method, fusion: Fusion, left_out: LeftOut) -> Calibratio
     )
 
 
-def _temperature_ratio(method: Method, left_out: LeftOut) -> float:
+def _temperature_ratio(method: Method, shots: Int64[Tensor, " R"]) -> float:
     r"""The best temperature of K photos a class over that of K - 1, which the photos left out were compared with.
 
     .. math:: T_K / T_{K-1} = 1 - K^{-1.3}
@@ -180,7 +207,7 @@ def _temperature_ratio(method: Method, left_out: LeftOut) -> float:
     """
     if method.separable or method.fusion.trained:
         return 1.0
-    return float((1 - _shots(left_out).double() ** -_LEARNING).mean())
+    return float((1 - shots.double() ** -_LEARNING).mean())
 
 
 def usual_temperature(method: Method) -> float:
@@ -212,10 +239,10 @@ def fusion_from(
         fusion, levels = fusion.restricted(names), {name: levels[name] for name in names}
     if not fusion.trained and not len(left_out.truth):
         return _fusion_without_left_out(method, supports, fusion)
-    return refitted(fusion, levels, left_out.truth, _trust(method, left_out))
+    return refitted(fusion, levels, left_out.truth, _trust(method, _shots(left_out)))
 
 
-def _trust(method: Method, left_out: LeftOut) -> Tensor | None:
+def _trust(method: Method, shots: Int64[Tensor, " R"]) -> Tensor | None:
     """(R,) how far photos left out stand for new ones, where classes depend on each other; else all alike.
 
     Each class lacks a photo when one is left out. With K photos a class, what the method learns from how they vary
@@ -223,7 +250,6 @@ def _trust(method: Method, left_out: LeftOut) -> Tensor | None:
     """
     if method.separable:
         return None
-    shots = _shots(left_out)
     return (shots - 2).clamp_min(0) / shots
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
+from triptych.bank import is_bank
 from triptych.recognizer.estimator import Recognizer
 from triptych.recognizer.file import check_file
 from triptych.system.files import turn_to_write
@@ -17,7 +18,7 @@ def changing(path: str | PathLike[str], device: str = "cpu") -> Iterator[Recogni
     """Read a file, let the caller change the recogniser, and write it back; after an error the file is as it was.
 
     Processes that change the same file take turns, so that no change is lost. Meanwhile an empty file lies
-    beside it, ``.NAME.lock``.
+    beside it, ``.NAME.lock``. A bank changes in place: each call of ``add`` or ``remove`` is one change.
 
     Raises:
         ValueError: as ``Recognizer.load``.
@@ -36,6 +37,9 @@ def changing(path: str | PathLike[str], device: str = "cpu") -> Iterator[Recogni
         ...     Recognizer.load(f"{folder}/tones.triptych").classes_.tolist()
         ['black', 'grey', 'light']
     """
+    if is_bank(path):  # whose classes change in place, each whole or not at all
+        yield Recognizer.load(path, device)
+        return
     check_file(path)  # says what is wrong, and leaves no lock behind
     target = Path(path).resolve()  # a link keeps pointing to the file
     with turn_to_write(target):

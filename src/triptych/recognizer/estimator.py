@@ -1,6 +1,6 @@
 """Recognizer: a few photos per class in, recognised photos out. A scikit-learn classifier of images."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from html import escape
 from os import PathLike
 from typing import Any, Self
@@ -9,10 +9,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
+from triptych.bank import Bank, is_bank, place_of
 from triptych.data import ImageSource, LabelledPhotos, as_photos, check_label, labelled, read_class_photos
 from triptych.interop import chosen_method
 from triptych.methods import Method
 from triptych.recognizer.answering import Answering, whole_setting
+from triptych.recognizer.bank_changes import added, fitted, without_class, without_photo
+from triptych.recognizer.bank_state import open_bank
+from triptych.recognizer.banked import Banked
 from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
 from triptych.recognizer.knowledge import Knowledge, check_inductive, fits, of_any_width
 from triptych.recognizer.notebook import notebook_html
@@ -48,11 +52,12 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         components: reduce descriptors to so many principal components, those of the photos given to ``fit``.
             ``add`` and ``remove`` keep them, so that their result is no longer that of ``fit`` on all photos, but
             that of ``Recognizer(fitted.method_).fit`` on all photos.
+        bank: keep the classes in a database, of any number: a new folder, or an address such as
+            "s3://bucket/name". ``load`` opens one that was fitted. See ``docs/bank.md``.
 
     Attributes:
-        classes_: (N,) the labels, sorted where they can be, in the caller's dtype.
         method_: the loaded method.
-        support_: label -> ``Support``.
+        support_: label -> ``Support``; of a bank, read when asked for.
 
     Examples:
         >>> import numpy as np
@@ -64,10 +69,9 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         array(['red', 'blue'], dtype='<U4')
     """
 
-    classes_: np.ndarray
     method_: Method
-    support_: dict[Any, Support]
-    _known: Knowledge
+    support_: Mapping[Any, Support]
+    _known: Knowledge | Banked
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         thumbnails: bool = True,
         backbone: str | PathLike[str] | None = None,
         components: int | None = None,
+        bank: str | PathLike[str] | None = None,
     ) -> None:
         self.method = method
         self.device = device
@@ -86,6 +91,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         self.thumbnails = thumbnails
         self.backbone = backbone
         self.components = components
+        self.bank = bank
 
     def fit(self, images: LabelledPhotos, labels: Iterable[Hashable] | None = None, split: str | None = None) -> Self:
         """Learn the classes of labelled photos.
@@ -115,6 +121,12 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         components = None if self.components is None else whole_setting("components", self.components)
         method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
         check_inductive(method)
+        if self.bank is not None:
+            if components is not None:
+                raise ValueError("components are not for a bank; leave them out, or fit without a bank")
+            calibrate, thumbnails, dtype = bool(self.calibrate), bool(self.thumbnails), of_any_width(dtype)
+            bank = Bank(place_of(self.bank))
+            return self._take(fitted(bank, method, photos, names, dtype, views, calibrate, thumbnails))
         read = track(read_class_photos(photos, names, method.preprocess), "learning", total=len(photos))
         if components is not None:
             decoded = list(read)
@@ -143,11 +155,13 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         >>> recognizer.add(photos[4:], "c").predict(photos[[0, 5]])
         array(['a', 'c'], dtype='<U1')
         """
-        known = self.knowledge_
+        known = self.known_
         check_label(label)
         photos = as_photos(images)
         if not photos:
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")
+        if isinstance(known, Banked):
+            return self._take(added(known, photos, label, bool(self.thumbnails)))
         read = read_class_photos(photos, [label] * len(photos), known.method.preprocess)
         read = track(read, "learning", total=len(photos))
         support = grow(known.method, read, known.support, known.views, bool(self.thumbnails))
@@ -165,12 +179,14 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         Raises:
             ValueError: no such class, or fewer than two would remain; both are given, or neither.
         """
-        known = self.knowledge_
+        known = self.known_
         if (label is not None) == (photo is not None) and None not in known.support:
             raise ValueError("expected a label or the id of a photo, one of the two; support_ has both")
         if photo is not None:
             return self._without_photo(photo)
         check_label(label)
+        if isinstance(known, Banked):
+            return self._take(without_class(known, label, bool(self.thumbnails)))
         if label not in known.support:
             raise ValueError(f"no class {label!r}; expected one of {', '.join(map(repr, known.support))}")
         if len(known.support) <= 2:
@@ -191,9 +207,11 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         return self._without_photo(photo)
 
     def _without_photo(self, photo: str) -> Self:
-        known = self.knowledge_
+        known = self.known_
         if not isinstance(photo, str):
             raise ValueError(f"expected the id of a photo, a text, got {photo!r:.80}; support_ has the ids")
+        if isinstance(known, Banked):
+            return self._take(without_photo(known, photo, bool(self.thumbnails)))
         found = [
             (label, number)
             for label, kept in known.support.items()
@@ -217,21 +235,25 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
             ValueError: a label is no string, number or boolean, or the file exists and is no recogniser.
             OSError: the file cannot be written.
         """
+        known = self.knowledge_
         check_replaced(as_path(path), RECOGNIZER)
-        write_file(self.knowledge_, self._settings(), path)
+        write_file(known, self._settings(), path)
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str = "cpu") -> "Recognizer":
-        """Read a ``.triptych`` file; it holds numbers and text, and never runs code.
+        """Read a ``.triptych`` file, or open a bank; they hold numbers and text, and never run code.
 
         Raises:
-            ValueError: the file is missing, damaged, altered, or from a newer version.
+            ValueError: the file or the bank is missing, damaged, altered, or from a newer version.
 
         >>> from triptych import Recognizer
         >>> Recognizer.load("missing.triptych")
         Traceback (most recent call last):
         ValueError: missing.triptych: No such file or directory; expected a .triptych file
         """
+        if is_bank(path):
+            banked, settings = open_bank(place_of(path), device)
+            return cls(banked.method, device, **settings, bank=place_of(path))._take(banked)
         known, settings = read_file(path, device)
         return cls(known.method, device, **settings)._take(known)
 
@@ -241,7 +263,24 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         Raises:
             ValueError: a label is no string, number or boolean.
         """
-        return fingerprint(self.knowledge_, self._settings())
+        known = self.known_
+        if isinstance(known, Banked):
+            return known.fingerprint()
+        return fingerprint(known, self._settings())
+
+    def photo_counts(self) -> dict[Any, int]:
+        """label -> how many photos it was learnt from.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> grey = [np.full((90, 90, 3), 60 * i, np.uint8) for i in range(3)]
+        >>> Recognizer().fit(grey, ["dark", "dark", "light"]).photo_counts()
+        {'dark': 2, 'light': 1}
+        """
+        known = self.known_
+        if isinstance(known, Banked):
+            return known.support.counts()
+        return {label: len(kept) for label, kept in known.support.items()}
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that the input is photos or their paths, not a table of numbers."""
@@ -252,17 +291,26 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
 
     def _repr_html_(self) -> str:  # type: ignore[override]
         """What a notebook shows."""
-        return notebook_html(self._known) if hasattr(self, "_known") else f"<pre>{escape(repr(self))}</pre>"
+        known = getattr(self, "_known", None)
+        return notebook_html(known) if isinstance(known, Knowledge) else f"<pre>{escape(repr(self))}</pre>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """The same, as scikit-learn's estimators give it."""
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
-    def _take(self, known: Knowledge) -> Self:
+    def _take(self, known: Knowledge | Banked) -> Self:
         """Replace the fitted state, in one step."""
-        classes = known.labels(known.order)
-        self._known, self.method_, self.support_, self.classes_ = known, known.method, known.support, classes
+        self._known, self.method_, self.support_ = known, known.method, known.support
         return self
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """(N,) the labels, sorted where they can be, in the caller's dtype.
+
+        Raises:
+            NotFittedError: before ``fit``.
+        """
+        return self.known_.class_labels
 
     def _settings(self) -> Settings:
         return {"views": self.views, "calibrate": self.calibrate, "thumbnails": self.thumbnails}
@@ -270,6 +318,21 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
     @property
     def knowledge_(self) -> Knowledge:
         """Its fitted state, which is never changed, only replaced.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            ValueError: its classes lie in a bank, and not in memory.
+        """
+        known = self.known_
+        if isinstance(known, Banked):
+            raise ValueError(
+                f"the classes lie in the bank {known.bank.place}, and this needs them in memory; fit without a bank"
+            )
+        return known
+
+    @property
+    def known_(self) -> Knowledge | Banked:
+        """Its fitted state, in memory or in a bank.
 
         Raises:
             NotFittedError: before ``fit``.

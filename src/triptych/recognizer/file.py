@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triptych.fusion import Fusion, LevelFusion
 from triptych.methods import Encoded, Method, method_from_bytes, method_to_bytes
-from triptych.recognizer.calibration import TEMPERATURES, Calibration, Learnt
 from triptych.recognizer.knowledge import Knowledge, of_any_width, ordered
+from triptych.recognizer.learnt_text import check_calibration, fusion_as_text, learnt_from
 from triptych.recognizer.leaving_out import LeftOut
 from triptych.support import Support, summarised
 from triptych.system.devices import usable_device
@@ -26,7 +25,15 @@ from triptych.system.files import write_whole
 from triptych.system.outputs import ONNX_MODEL, TORCH_PROGRAM
 from triptych.system.packed import check_packed, pack, read_packed, unpack
 
-__all__ = ["Settings", "check_file", "fingerprint", "plain_label", "read_file", "write_file"]
+__all__ = [
+    "Settings",
+    "bytes_tensor",
+    "check_file",
+    "fingerprint",
+    "plain_label",
+    "read_file",
+    "write_file",
+]
 
 Settings = dict[str, Any]  # of a Recognizer: its views, whether it calibrates, whether it keeps thumbnails
 
@@ -121,12 +128,12 @@ def _contents(known: Knowledge, settings: Settings) -> tuple[dict[str, Tensor], 
     ids = [photo for support in kept for photo in support.ids]
     dtype, learnt, encoded = known.dtype, known.learnt, Encoded.join([support.encoded for support in kept])
     tensors = {
-        "method": _bytes_tensor(method_to_bytes(known.method, whole=False)),
+        "method": bytes_tensor(method_to_bytes(known.method, whole=False)),
         **{f"{_ENCODED}{name}": value.cpu().contiguous() for name, value in encoded.tensors.items()},
         "owners": torch.repeat_interleave(torch.tensor([len(support) for support in kept])),
         "left_out": torch.tensor([ids.index(photo) for photo in learnt.left_out.photos], dtype=torch.int64),
         "similarities": torch.stack(list(learnt.left_out.levels.values()), dim=2).cpu(),  # (R, N, L)
-        "thumbnails": _bytes_tensor(b"".join(thumbnails)),
+        "thumbnails": bytes_tensor(b"".join(thumbnails)),
         "thumbnail_sizes": torch.tensor([len(thumbnail) for thumbnail in thumbnails]),
     }
     content = {
@@ -137,7 +144,7 @@ def _contents(known: Knowledge, settings: Settings) -> tuple[dict[str, Tensor], 
         "calibration": None if learnt.calibration is None else asdict(learnt.calibration),
         "settings": {name: kind(settings[name]) for name, kind in _SETTINGS.items()}
         | {"views": known.views, "calibrate": known.calibrate},
-        "fusion": None if learnt.fusion is known.method.fusion else _fusion_as_text(learnt.fusion),
+        "fusion": None if learnt.fusion is known.method.fusion else fusion_as_text(learnt.fusion),
     }
     content["checksum"] = _checksum(tensors, content)
     return tensors, content
@@ -168,7 +175,7 @@ def _restore(method: Method, tensors: dict[str, Tensor], content: dict[str, Any]
     settings = {name: content["settings"][name] for name in _SETTINGS}
     supports = [support[label] for label in ordered(support)]  # in the order of the similarities
     left_out = _left_out(method, supports, [ids[i] for i in tensors["left_out"]], tensors["similarities"])
-    return Knowledge(method, support, dtype, _learnt(method, content, left_out), settings["calibrate"]), settings
+    return Knowledge(method, support, dtype, learnt_from(method, content, left_out), settings["calibrate"]), settings
 
 
 def _encoded(method: Method, tensors: dict[str, Tensor]) -> Encoded:
@@ -202,21 +209,9 @@ def _left_out(method: Method, supports: list[Support], photos: list[str], simila
     )
 
 
-def _learnt(method: Method, content: dict[str, Any], left_out: LeftOut) -> Learnt:
-    fusion = method.fusion if content["fusion"] is None else _fusion_from_text(content["fusion"], method)
-    calibration = content["calibration"]
-    if calibration is not None:
-        several = {name: tuple(calibration[name]) for name in ("known", "known_weights")}
-        calibration = Calibration(**{**calibration, **several})
-        if len(calibration.known_weights) != len(method.level_names) + len(method.absolute_levels):
-            raise ValueError("the weights of what is known are not those of its levels")
-    return Learnt(fusion, calibration, left_out)
-
-
 def _check_values(content: dict[str, Any]) -> None:
     """Refuse what would fail only later; anyone can write a file with the right checksum."""
-    labels, ids, calibration = content["labels"], content["ids"], content["calibration"]
-    low, high = TEMPERATURES
+    labels, ids = content["labels"], content["ids"]
     if not isinstance(labels, list) or len(set(labels)) < 2:
         raise ValueError(f"labels are {labels}; expected two classes or more")
     if len(set(labels)) < len(labels) or not all(isinstance(label, str | int | float) for label in labels):
@@ -234,26 +229,7 @@ def _check_values(content: dict[str, Any]) -> None:
             raise ValueError(f"its setting {name} is {content['settings'][name]!r}")
     if content["settings"]["views"] < 1:
         raise ValueError(f"there are {content['settings']['views']} views of each photo")
-    if calibration is not None and not (
-        calibration["known"]
-        and np.isfinite(calibration["known"]).all()
-        and np.isfinite(calibration["known_weights"]).all()
-        and all(low <= calibration[name] <= high for name in ("temperature", "left_out_temperature"))
-        and all(0 <= calibration[name] <= 1 for name in ("accuracy", "ece_before", "ece"))
-    ):
-        raise ValueError("its calibration holds numbers that are not finite or out of range")
-
-
-def _fusion_as_text(fusion: Fusion) -> dict[str, Any]:
-    return {name: value.tolist() for name, value in fusion.state_dict().items()}
-
-
-def _fusion_from_text(text: dict[str, Any], method: Method) -> Fusion:
-    fusion = LevelFusion(method.level_names)
-    fusion.load_state_dict({name: torch.tensor(value) for name, value in text.items()})
-    if not all(value.isfinite().all() for value in fusion.state_dict().values()):
-        raise ValueError("its fusion holds no numbers")
-    return fusion.to(next(method.parameters()).device)
+    check_calibration(content["calibration"])
 
 
 def _cut(data: bytes, sizes: list[int]) -> list[bytes]:
@@ -272,7 +248,8 @@ def _checksum(tensors: dict[str, Tensor], content: dict[str, Any]) -> str:
     return whole.hexdigest()
 
 
-def _bytes_tensor(data: bytes) -> Tensor:
+def bytes_tensor(data: bytes) -> Tensor:
+    """Bytes as a file of tensors holds them."""
     if not data:
         return torch.empty(0, dtype=torch.uint8)
     return torch.from_numpy(np.frombuffer(data, dtype=np.uint8).copy())

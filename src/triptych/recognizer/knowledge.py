@@ -1,10 +1,10 @@
 """The state of a fitted recogniser. It is never changed, only replaced."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from triptych.data import Photo
 from triptych.fusion import Fusion
-from triptych.methods import Method, Summary
+from triptych.methods import Encoded, Method, Summary
 from triptych.recognizer.calibration import (
     Calibration,
     Learnt,
@@ -28,7 +28,7 @@ from triptych.recognizer.unknowns import known_features, known_score
 from triptych.support import Support, encode
 from triptych.system.wording import counted
 
-__all__ = ["Knowledge", "check_inductive", "fits", "of_any_width", "ordered"]
+__all__ = ["Asked", "Knowledge", "check_inductive", "encoded_photos", "fits", "of_any_width", "ordered"]
 
 
 def check_inductive(method: Method) -> None:
@@ -51,6 +51,7 @@ class Knowledge:
         dtype: of the caller's labels (``of_any_width``); None where they have none in common.
         learnt: how much each level counts, and the calibration.
         calibrate: whether photos are left out to learn that, in ``fit`` and after changes.
+        common: what is common to many classes of which these are some (``Method.adapt_by``); None where these are all.
     """
 
     method: Method
@@ -58,6 +59,7 @@ class Knowledge:
     dtype: np.dtype | None
     learnt: Learnt
     calibrate: bool
+    common: Mapping[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
         check_inductive(self.method)
@@ -94,8 +96,9 @@ class Knowledge:
     @cached_property
     def classes(self) -> Sequence[Summary]:
         """What queries are compared with, in that order, adapted to each other."""
+        summaries = [support.summary for support in self.supports]
         with torch.no_grad():
-            return self.method.adapt([support.summary for support in self.supports])
+            return self.method.adapt(summaries) if self.common is None else self.method.adapt_by(summaries, self.common)
 
     @property
     def fusion(self) -> Fusion:
@@ -115,10 +118,25 @@ class Knowledge:
         array[:] = labels
         return array
 
+    @cached_property
+    def class_labels(self) -> np.ndarray:
+        """The labels in the caller's dtype."""
+        return self.labels(self.order)
+
+    @cached_property
+    def photos(self) -> frozenset[str]:
+        """The ids of all photos that were learnt from."""
+        return frozenset(photo for support in self.supports for photo in support.ids)
+
+    def asked(self, photos: Sequence[Photo]) -> Iterator["Asked"]:
+        """The photos, encoded, and what is known of the classes that they may be of: all."""
+        if photos:
+            yield Asked(self, photos, encoded_photos(self.method, photos))
+
     @torch.no_grad()
     def compare(self, photos: Sequence[Photo]) -> dict[str, Float[Tensor, "Q N"]]:
         """The similarity of photos to the classes at each level."""
-        return self.method.compare(encode(self.method, np.stack([photo.pixels for photo in photos])), self.classes)
+        return self.method.compare(encoded_photos(self.method, photos), self.classes)
 
     @torch.no_grad()
     def logits(self, levels: dict[str, Tensor]) -> Float[Tensor, "Q N"]:
@@ -185,11 +203,42 @@ class Knowledge:
         masses = masses_above(logits.softmax(dim=1).cpu().numpy())
         return masses[np.arange(len(masses)), left_out.truth.cpu().numpy()]
 
+    def spread_over_all(
+        self, scores: Float[np.ndarray, "Q N"], near: "Knowledge", otherwise: float = 0.0
+    ) -> Float[np.ndarray, "Q N"]:
+        """Scores of the classes of ``near`` as scores of all: these are all."""
+        return scores
+
     def _calibration(self, otherwise: str) -> Calibration:
         if self.learnt.calibration is None:
             mend = "add a second one to some class" if self.calibrate else "fit with calibrate=True"
             raise ValueError(f"{otherwise}: no photo was left out to learn from; {mend}")
         return self.learnt.calibration
+
+
+class Asked(NamedTuple):
+    """Photos that are asked about.
+
+    Attributes:
+        known: what is known of the classes that they may be of.
+        photos: Q of them.
+        encoded: the same, encoded.
+    """
+
+    known: Knowledge
+    photos: Sequence[Photo]
+    encoded: Encoded
+
+    @torch.no_grad()
+    def levels(self) -> dict[str, Float[Tensor, "Q N"]]:
+        """The similarity of the photos to the classes at each level."""
+        return self.known.method.compare(self.encoded, self.known.classes)
+
+
+@torch.no_grad()
+def encoded_photos(method: Method, photos: Sequence[Photo]) -> Encoded:
+    """Photos as the method compares them."""
+    return encode(method, np.stack([photo.pixels for photo in photos]))
 
 
 def ordered(labels: Iterable[Any]) -> list[Any]:

@@ -19,7 +19,8 @@ def inventory(recognizer: Recognizer) -> dict[str, Any]:
 
     Returns:
         A JSON-serialisable summary: the number of photos, the views of each, the calibration
-        (``describe_calibration``), and for each class its label and the id and file name of each photo.
+        (``describe_calibration``), and for each class its label and the id and file name of each photo. Of a bank, for
+        each class its label and how many photos it has.
 
     Raises:
         ValueError: a label is no string, number or boolean.
@@ -33,6 +34,8 @@ def inventory(recognizer: Recognizer) -> dict[str, Any]:
         >>> [(one["label"], len(one["photos"])) for one in known["classes"]]
         [('black', 1), ('grey', 1)]
     """
+    if recognizer.bank is not None:
+        return _of_bank(recognizer)
     known = recognizer.knowledge_
     classes = [
         {
@@ -46,6 +49,16 @@ def inventory(recognizer: Recognizer) -> dict[str, Any]:
         "views": known.views,
         "calibration": describe_calibration(known.learnt.calibration),
         "classes": classes,
+    }
+
+
+def _of_bank(recognizer: Recognizer) -> dict[str, Any]:
+    counts = recognizer.photo_counts()
+    return {
+        "photos": sum(counts.values()),
+        "views": recognizer.views,
+        "calibration": describe_calibration(recognizer.calibration_),
+        "classes": [{"label": label, "photos": count} for label, count in counts.items()],
     }
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from triptych.similarity.common import class_members, without_autocast
 
-__all__ = ["LDA", "ShrunkInverse", "fit_lda", "lda_to_classes"]
+__all__ = ["LDA", "ShrunkInverse", "fit_lda", "lda_of", "lda_to_classes"]
 
 
 class LDA(NamedTuple):
@@ -59,7 +59,18 @@ def fit_lda(vectors: Float[Tensor, "S D"], labels: Int64[Tensor, " S"], ridge: f
     members = class_members(labels, len(vectors))
     rows = vectors.double()
     means = torch.stack([rows[one].mean(0) for one in members])  # (N, D)
-    inverse = ShrunkInverse.of(rows - means[labels], len(means), ridge)
+    return lda_of(means, ShrunkInverse.of(rows - means[labels], len(means), ridge))
+
+
+def lda_of(means: Float[Tensor, "N D"], inverse: "ShrunkInverse") -> LDA:
+    """``fit_lda``, from the means of the classes and the inverse of a covariance, perhaps that of more classes.
+
+    >>> import torch
+    >>> from triptych.similarity import ShrunkInverse, lda_of
+    >>> inverse = ShrunkInverse.of(torch.zeros(2, 2).double(), 2, ridge=0.5)
+    >>> lda_of(torch.eye(2).double(), inverse).offsets.round(decimals=6)
+    tensor([1., 1.], dtype=torch.float64)
+    """
     directions = inverse.times(means)
     return LDA(directions, (directions * means).sum(1) / 2)
 
@@ -84,13 +95,13 @@ class ShrunkInverse(NamedTuple):
     .. math:: (X^T X / f + \rho I)^{-1} v = \frac{1}{\rho} \big(v - X^T (X X^T + f \rho I)^{-1} X v\big)
 
     Attributes:
-        rows: (S, D) X in float64.
+        rows: (S, D) X in float64; needed with fewer rows than entries only.
         factor: Cholesky factor of :math:`X X^T + f \rho I`, or of the matrix itself if S >= D.
         freedom: f.
         ridge: :math:`\rho`.
 
     >>> import torch
-    >>> from triptych.similarity.lda import ShrunkInverse
+    >>> from triptych.similarity import ShrunkInverse
     >>> ShrunkInverse.of(torch.tensor([[1.0, 0.0], [1.0, 0.0]]).double(), 1, ridge=0.5).times(torch.eye(2).double())
     tensor([[0.4000, 0.0000],
             [0.0000, 2.0000]], dtype=torch.float64)
@@ -115,7 +126,7 @@ class ShrunkInverse(NamedTuple):
 
     def times(self, vectors: Float[Tensor, "J D"]) -> Float[Tensor, "J D"]:
         """The inverse times each vector."""
-        if len(self.rows) >= self.rows.shape[1]:
+        if len(self.factor) == self.rows.shape[1]:
             return torch.cholesky_solve(vectors.T, self.factor).T
         within = torch.cholesky_solve(self.rows @ vectors.T, self.factor)  # (S, J)
         return (vectors - within.T @ self.rows) / self.ridge

@@ -1,0 +1,190 @@
+"""The state of a fitted recogniser whose classes lie in a bank."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from triptych.bank import Axes, Bank
+from triptych.data import Photo
+from triptych.methods import Encoded, Method
+from triptych.recognizer.calibration import Learnt
+from triptych.recognizer.file import plain_label
+from triptych.recognizer.knowledge import Asked, Knowledge, encoded_photos, ordered
+from triptych.support import Support
+
+__all__ = ["SHORTLIST", "Banked", "BankedClasses", "key_of", "label_of"]
+
+SHORTLIST = 100  # classes that a photo is compared with
+
+
+@dataclass(frozen=True, eq=False)
+class Banked:
+    """The state of a fitted recogniser whose classes lie in a bank.
+
+    A photo is compared with the classes of its shortlist, by the code that compares with few classes: what is known of
+    them is a ``Knowledge`` like that of any recogniser, and only what is common to all classes comes from a sample.
+
+    Attributes:
+        bank: where the classes lie.
+        shared: what is known of all classes together; it has no class of its own.
+        axes: of the vectors by which the shortlist is made.
+        views: of each photo.
+        photos: how many the bank had when ``shared`` was learnt.
+    """
+
+    bank: Bank
+    shared: Knowledge
+    axes: Axes
+    views: int
+    photos: int
+
+    @property
+    def method(self) -> Method:
+        """What compares."""
+        return self.shared.method
+
+    @property
+    def learnt(self) -> Learnt:
+        """How much each level counts, and the calibration."""
+        return self.shared.learnt
+
+    @property
+    def support(self) -> "BankedClasses":
+        """label -> what is kept of the class, read when asked for."""
+        return BankedClasses(self.bank, self.method, self.views)
+
+    @property
+    def order(self) -> list[Any]:
+        """The labels, in the order of all scores."""
+        return self._labels[0]
+
+    @property
+    def class_labels(self) -> np.ndarray:
+        """The labels in the caller's dtype."""
+        return self.labels(self.order)
+
+    def labels(self, labels: Sequence[Any]) -> np.ndarray:
+        """See ``Knowledge.labels``."""
+        return self.shared.labels(labels)
+
+    def threshold(self, false_alarm: float) -> float:
+        """See ``Knowledge.threshold``."""
+        return self.shared.threshold(false_alarm)
+
+    def set_threshold(self, coverage: float) -> float:
+        """See ``Knowledge.set_threshold``."""
+        return self.shared.set_threshold(coverage)
+
+    def vectors(self, encoded: Encoded) -> Float[Tensor, "B D"]:
+        """By which images are found."""
+        return self.axes.vectors(self.method.pooled(encoded))
+
+    @torch.no_grad()
+    def asked(self, photos: Sequence[Photo]) -> Iterator[Asked]:
+        """Each photo, encoded, and what is known of the classes of its shortlist."""
+        for photo in photos:
+            encoded = encoded_photos(self.method, [photo])
+            yield Asked(self.near(encoded), [photo], encoded)
+
+    def near(self, encoded: Encoded) -> Knowledge:
+        """What is known of the classes that one encoded photo may be of."""
+        labels = self.bank.shortlist(self.vectors(encoded)[0], SHORTLIST)
+        found = self.bank.supports(self.method, labels, self.views)
+        return replace(self.shared, support={label_of(label): kept for label, kept in found.items()})
+
+    def spread_over_all(
+        self, scores: Float[np.ndarray, "Q n"], near: Knowledge, otherwise: float = 0.0
+    ) -> Float[np.ndarray, "Q N"]:
+        """Scores of the classes of ``near`` as scores of all."""
+        order, places = self._labels
+        whole = np.full((len(scores), len(order)), otherwise, scores.dtype)
+        known = [(n, places[label]) for n, label in enumerate(near.order) if label in places]  # else just removed
+        whole[:, [place for _, place in known]] = scores[:, [n for n, _ in known]]
+        return whole
+
+    @cached_property
+    def _read(self) -> dict[tuple[int, int], tuple[list[Any], dict[Any, int]]]:
+        return {}
+
+    def fingerprint(self) -> str:
+        """A hash of all that answers depend on: another one after each change of the bank."""
+        state = hashlib.sha256(self.bank.read_state())
+        state.update(repr((self.bank.place, self.bank.version)).encode())
+        return state.hexdigest()
+
+    @property
+    def _labels(self) -> tuple[list[Any], dict[Any, int]]:
+        """The labels and their places, read anew after each change of the bank."""
+        version = self.bank.version
+        if version not in self._read:
+            order = ordered(self.support)
+            self._read.clear()
+            self._read[version] = order, {label: place for place, label in enumerate(order)}
+        return self._read[version]
+
+
+class BankedClasses(Mapping[Any, Support]):
+    """label -> what a bank keeps of the class, read when asked for."""
+
+    def __init__(self, bank: Bank, method: Method, views: int) -> None:
+        self._bank, self._method, self._views = bank, method, views
+
+    def __getitem__(self, label: Any) -> Support:
+        key = key_of(label)
+        found = self._bank.supports(self._method, [key], self._views)
+        if key not in found:
+            raise KeyError(label)
+        return found[key]
+
+    def __contains__(self, label: object) -> bool:
+        return self.count(label) > 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.counts())
+
+    def __len__(self) -> int:
+        return len(self._bank.counts())
+
+    def count(self, label: Any) -> int:
+        """How many photos a class has; none where there is no such class."""
+        try:
+            return self._bank.count(key_of(label))
+        except ValueError:  # no label that a bank can hold
+            return 0
+
+    def counts(self) -> dict[Any, int]:
+        """label -> how many photos."""
+        return {label_of(key): count for key, count in sorted(self._bank.counts().items())}
+
+    def written(self, text: str) -> Any:
+        """The class that is written like this; the text itself for a new class."""
+        for key in (json.dumps(text), text, text.lower()):
+            if self._bank.count(key) and str(label_of(key)) == text:
+                return label_of(key)
+        return text
+
+
+def key_of(label: Any) -> str:
+    """A label as the bank holds it.
+
+    >>> from triptych.recognizer.banked import key_of, label_of
+    >>> key_of("apple"), key_of(3), label_of(key_of(3))
+    ('"apple"', '3', 3)
+
+    Raises:
+        ValueError: it is no string, number or boolean.
+    """
+    return json.dumps(plain_label(label))
+
+
+def label_of(key: str) -> Any:
+    """The label that ``key_of`` wrote."""
+    return json.loads(key)

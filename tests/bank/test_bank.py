@@ -1,0 +1,119 @@
+"""Tables of photos: what is added is found, what is removed is not, and what is joined stays."""
+
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from triptych.bank import Bank, Row, is_bank
+from triptych.bank import bank as tables
+from triptych.methods import Encoded, build_method
+
+SIZE = 4
+
+
+def rows(label: str, first: int, count: int = 2) -> list[Row]:
+    """Photos of a class that lie along an axis of their own."""
+    kept = Encoded({"maps": torch.full((1, 64, 2, 2), float(first)).half()})
+    vectors = torch.randn(count, SIZE, generator=torch.Generator().manual_seed(first)) * 0.01 + first
+    return [Row(label, f"{first + i:032x}", f"{i}.jpg", vectors[i], kept, b"jpeg") for i in range(count)]
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Bank:
+    bank = Bank(str(tmp_path / "bank"))
+    bank.create(SIZE)
+    bank.add(rows("a", 0))
+    bank.add(rows("it's", 100, 3))
+    bank.add(rows("c", 200, 1))
+    bank.write_state(b"state")
+    return bank
+
+
+def test_what_is_added_is_found(bank: Bank) -> None:
+    assert bank.counts() == {"a": 2, "it's": 3, "c": 1}
+    assert bank.shortlist(torch.full((SIZE,), 90.0), 2) == ["it's", "a"]
+    assert bank.owners([f"{101:032x}", f"{7:032x}"]) == {f"{101:032x}": "it's"}
+    assert len(bank.photos_beginning("0" * 30)) == 6
+    assert bank.photos_beginning(f"{200:032x}") == {f"{200:032x}": "c"}
+    method = build_method("mml-conv64f").eval()
+    found = bank.supports(method, ["it's", "nothing"], views=1)
+    assert list(found) == ["it's"]
+    assert found["it's"].ids == tuple(f"{100 + i:032x}" for i in range(3))
+    assert found["it's"].names == ("0.jpg", "1.jpg", "2.jpg")
+    assert found["it's"].encoded.maps.dtype == torch.float16
+    assert len(bank.supports(method, ["it's"], views=1, without_last=True)["it's"]) == 2
+
+
+def test_what_is_removed_is_not_found(bank: Bank) -> None:
+    bank.remove("it's")
+    bank.remove_photo(f"{1:032x}")
+    assert bank.counts() == {"a": 1, "c": 1}
+    assert "it's" not in bank.shortlist(torch.full((SIZE,), 100.0), 3)
+    assert bank.has_others("a", 1)
+    assert not bank.has_others("a", 2)
+
+
+def test_another_handle_sees_each_change(bank: Bank) -> None:
+    other = pickle.loads(pickle.dumps(bank))
+    before = other.version
+    bank.add(rows("d", 300))
+    assert other.count("d") == 2
+    assert other.version != before
+    assert other.read_state() == b"state"
+
+
+def test_rows_that_move_and_are_indexed_stay(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, small in (("_RECENT", 20), ("_INDEXED", 60), ("_SMALL_FILES", 3), ("_PARTITION", 10)):
+        monkeypatch.setattr(tables, name, small)
+    for number in range(60):
+        bank.add(rows(f"class {number}", 1000 * (number + 1)))
+        assert bank.count("class 0") == 2
+    indexed = {column for one in bank._table("photos").list_indices() for column in one.columns}
+    assert indexed == {"label", "id", "vector"}
+    assert bank._table("recent").count_rows() < 20 + 2
+    assert len(bank.counts()) == 63
+    for number in (0, 30, 59):
+        assert bank.shortlist(torch.full((SIZE,), 1000.0 * (number + 1)), 1) == [f"class {number}"]
+    bank.remove("class 30")
+    assert bank.count("class 30") == 0
+    labels, vectors = bank.all_vectors()
+    assert vectors.shape == (len(labels), SIZE)
+    assert np.isfinite(vectors).all()
+
+
+def test_a_photo_that_lies_in_both_tables_counts_once(bank: Bank) -> None:
+    """A killed process may have copied recent rows, and not yet removed them."""
+    bank._table("photos").add(bank._table("recent").search().to_arrow())
+    assert bank.counts() == {"a": 2, "it's": 3, "c": 1}
+    assert bank.count("a") == 2
+    assert len(bank.supports(build_method("mml-conv64f").eval(), ["a"], views=1)["a"]) == 2
+    bank.remove("a")
+    assert bank.count("a") == 0
+
+
+def test_the_shortlist_reaches_as_far_as_it_must(bank: Bank) -> None:
+    """One class may have more photos than rows are sought at first."""
+    bank.add(rows("many", 400, 40))
+    assert bank.shortlist(torch.full((SIZE,), 400.0), 4) == ["many", "c", "it's", "a"]
+
+
+def test_no_bank_until_it_is_whole(tmp_path: Path) -> None:
+    bank = Bank(str(tmp_path / "bank"))
+    bank.create(SIZE)
+    assert not bank.exists
+    with pytest.raises(ValueError, match="no bank, or one whose fit was interrupted"):
+        bank.read_state()
+    bank.drop()
+    assert not is_bank(tmp_path / "bank")
+    with pytest.raises(ValueError, match="expected the folder of a bank"):
+        Bank("")
+
+
+def test_without_lancedb_the_message_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lancedb", None)
+    with pytest.raises(RuntimeError, match=r"a bank needs lancedb .*pip install '\.\[bank\]'"):
+        Bank(str(tmp_path))
