@@ -1,6 +1,6 @@
 """The recogniser: a scikit-learn classifier of photos, its state, its file, its calibration."""
 
-from triptych.recognizer.answering import QUERY_BATCH, Answer
+from triptych.recognizer.answering import QUERY_BATCH, Answer, Asked, answers_by
 from triptych.recognizer.assembly import assembled
 from triptych.recognizer.calibration import Calibration, fusion_from
 from triptych.recognizer.changes import changing
@@ -13,9 +13,11 @@ from triptych.recognizer.sets import fewest_left_out
 __all__ = [
     "QUERY_BATCH",
     "Answer",
+    "Asked",
     "Calibration",
     "Knowledge",
     "Recognizer",
+    "answers_by",
     "assembled",
     "changing",
     "check_inductive",

@@ -1,7 +1,7 @@
 """What a fitted recogniser answers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,9 +19,12 @@ from triptych.recognizer.knowledge import Knowledge
 from triptych.recognizer.sets import prediction_sets
 from triptych.system.settings import number, whole
 
-__all__ = ["QUERY_BATCH", "Answer", "Answering", "whole_setting"]
+__all__ = ["QUERY_BATCH", "Answer", "Answering", "Asked", "answers_by", "whole_setting"]
 
 QUERY_BATCH = 32  # photos that are compared at once
+
+# Photos, and whether it is asked how known they are -> the probability of each class, and how known each photo is.
+Asked = Callable[[Sequence[Photo], bool], tuple[Float[np.ndarray, "Q N"], Float[np.ndarray, " Q"] | None]]
 
 
 @dataclass(frozen=True)
@@ -159,10 +162,7 @@ class Answering(ABC):
         b None
         None missing.jpg: No such file or directory; expected an image file
         """
-        known = self.knowledge_
-        least = None if unknown is None else _least_known(known, unknown, false_alarm)
-        most = None if coverage is None else _most_mass(known, coverage)
-        return _answers(known, photo_stream(images), unknown, least, most)
+        return answers_by(self, _asked_by(self.knowledge_), images, unknown, false_alarm, coverage)
 
     def levels(self, images: Iterable[ImageSource]) -> dict[str, Float[np.ndarray, "B N"]]:
         """The similarity of each photo to each class at each level, before fusion."""
@@ -208,6 +208,30 @@ class Answering(ABC):
         return any(photo.id in support.ids for support in known.supports)
 
 
+def answers_by(
+    recognizer: Answering,
+    asked: Asked,
+    images: Iterable[ImageSource],
+    unknown: Hashable | None = None,
+    false_alarm: float = 0.05,
+    coverage: float | None = None,
+) -> Iterator[Answer]:
+    """``Answering.answers`` where something else computes for the recogniser.
+
+    Args:
+        recognizer: what knows the classes.
+        asked: what computes probabilities of its classes, in the order of ``Knowledge.order``.
+        images: as the others, see ``Answering.answers``.
+        unknown: see there.
+        false_alarm: see there.
+        coverage: see there.
+    """
+    known = recognizer.knowledge_
+    least = None if unknown is None else _least_known(known, unknown, false_alarm)
+    most = None if coverage is None else _most_mass(known, coverage)
+    return _answers(known, asked, photo_stream(images), unknown, least, most)
+
+
 def whole_setting(name: str, value: Any, most: int | None = None) -> int:
     """A setting that is a count; NumPy's integers, which a grid search sets, are taken too."""
     check = whole(1, most)
@@ -238,11 +262,16 @@ def _sets(known: Knowledge, probabilities: Float[np.ndarray, "Q N"], most: float
 
 
 def _answers(
-    known: Knowledge, images: Iterable[ImageSource], unknown: Any, least: float | None, most: float | None
+    known: Knowledge,
+    asked: Asked,
+    images: Iterable[ImageSource],
+    unknown: Any,
+    least: float | None,
+    most: float | None,
 ) -> Iterator[Answer]:
     ids = {photo for support in known.supports for photo in support.ids}
     for photos in _in_batches(read_photos(images, known.method.preprocess)):
-        rows = iter(_batch(known, [photo for photo in photos if isinstance(photo, Photo)], least, most))
+        rows = iter(_batch(known, asked, [photo for photo in photos if isinstance(photo, Photo)], least, most))
         for photo in photos:
             if isinstance(photo, Unreadable):
                 yield Answer(photo.name, None, np.nan, np.full(len(known.order), np.nan), error=photo.error)
@@ -254,15 +283,24 @@ def _answers(
             yield Answer(photo.name, label, probability, probabilities, nearest, photo.id in ids, prediction_set=likely)
 
 
+def _asked_by(known: Knowledge) -> Asked:
+    """The method itself."""
+
+    def asked(photos: Sequence[Photo], scored: bool) -> tuple[Float[np.ndarray, "Q N"], Float[np.ndarray, " Q"] | None]:
+        levels = known.compare(photos)
+        return known.probabilities(known.logits(levels)), known.known_score(levels).numpy() if scored else None
+
+    return asked
+
+
 def _batch(
-    known: Knowledge, photos: Sequence[Photo], least: float | None, most: float | None
+    known: Knowledge, asked: Asked, photos: Sequence[Photo], least: float | None, most: float | None
 ) -> Iterator[tuple[bool, Float[np.ndarray, " N"], tuple[Any, ...] | None]]:
     """Of each photo of a batch, whether it is of a known class, its probabilities and its set."""
     if not photos:
         return
-    levels = known.compare(photos)
-    probabilities = known.probabilities(known.logits(levels))
-    scores = [np.inf] * len(photos) if least is None else known.known_score(levels).tolist()
+    probabilities, found = asked(photos, least is not None)
+    scores = [np.inf] * len(photos) if found is None else found.tolist()
     sets = [None] * len(photos) if most is None else _sets(known, probabilities, most)
     for own, score, likely in zip(probabilities, scores, sets, strict=True):
         yield least is None or score >= least, own, likely
