@@ -14,6 +14,7 @@ __all__ = ["ray_session"]
 _STORE = 1 << 28  # bytes of shared memory that a cluster of this machine takes: runs and answers are small
 _QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # what it says of workers that die: it says so on stdout
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
@@ -34,7 +35,7 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[Any]:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Ray about itself
+        warnings.filterwarnings("ignore", module=r"ray(\.|$)")  # of Ray about itself
         with extra("ray", "the engine ray needs Ray"):
             import ray
             import ray.data

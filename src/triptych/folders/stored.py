@@ -72,11 +72,15 @@ def listed_at(url: str) -> tuple[str, dict[str, int | None]]:
     """What lies below an address, without what is hidden: the address, and the sizes of the objects by their names.
 
     Raises:
-        RuntimeError: the storage does not answer.
+        ValueError: there is no such place.
+        RuntimeError: the storage refuses to list it.
     """
     storage, root = file_system(url)
     try:
-        found = storage.find(root, detail=True)
+        if not (found := storage.find(root, detail=True)):
+            storage.info(root)  # says why
+    except FileNotFoundError as error:
+        raise ValueError(f"{printable(url)}: nothing lies there, or it does not answer; expected photos") from error
     except Exception as error:  # each storage has errors of its own
         raise RuntimeError(f"{printable(url)}: cannot be listed ({printable(error)})") from error
     if set(found) == {root}:  # a single object
