@@ -18,10 +18,10 @@ from triptych import Recognizer
 from triptych.engines import ENGINES, EngineSettings, Question, engine_of
 from triptych.engines.cluster import RayEngine, divided, runs
 from triptych.engines.settings import NAMES
-from triptych.engines.worker import COLUMN, Job, Worker, packed
+from triptych.engines.worker import COLUMN, Job, Worker, answers_of, packed
 from triptych.folders import predict_folder
 from triptych.folders.places import photos_at
-from triptych.recognizer import QUERY_BATCH
+from triptych.recognizer import QUERY_BATCH, Answer
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,10 @@ def test_what_a_cluster_lacks_is_said() -> None:
         RayEngine(device="mps")
 
 
+def sent_back(worker: Worker, run: bytes) -> list[Answer]:
+    return answers_of(worker(pa.table({COLUMN: [run]})).column(COLUMN)[0].as_py())
+
+
 def job_of(recognizer: Recognizer) -> Job:
     return Job(packed(recognizer), Question(coverage=0.5), "cpu", str(Path.cwd()))
 
@@ -90,8 +94,7 @@ def test_a_worker_answers_runs_as_the_recogniser_does(recognizer: Recognizer, fo
     photos = photos_at(folder).photos
     worker = Worker(lambda: job_of(recognizer), begun)
     sent = [pickle.dumps((number, photos.part(*run))) for number, run in enumerate(runs(len(photos.names), 2))]
-    back = [worker(pa.table({COLUMN: [one]})).column(COLUMN)[0].as_py() for one in sent]
-    answers = [answer for one in back for answer in pickle.loads(one)]
+    answers = [answer for one in sent for answer in sent_back(worker, one)]
     expected = list(recognizer.answers(photos.sources(), coverage=0.5))
     assert len(sent) == 3
     assert len(answers) == len(expected) == 72
@@ -101,24 +104,24 @@ def test_a_worker_answers_runs_as_the_recogniser_does(recognizer: Recognizer, fo
 
 
 def test_photos_that_end_every_worker_end_the_run(recognizer: Recognizer, folder: Path) -> None:
-    run = pa.table({COLUMN: [pickle.dumps((0, photos_at(folder).photos.part(0, 32)))]})
-    Worker(lambda: job_of(recognizer), lambda number: 4)(run)
+    run = pickle.dumps((0, photos_at(folder).photos.part(0, 32)))
+    sent_back(Worker(lambda: job_of(recognizer), lambda number: 4), run)
     with pytest.raises(RuntimeError, match=r"4 workers died of the photos 000\.png to 031\.png"):
-        Worker(lambda: job_of(recognizer), lambda number: 5)(run)
+        sent_back(Worker(lambda: job_of(recognizer), lambda number: 5), run)
 
 
 def test_a_worker_of_another_version_refuses(recognizer: Recognizer, folder: Path) -> None:
-    run = pa.table({COLUMN: [pickle.dumps((0, photos_at(folder).photos))]})
+    run = pickle.dumps((0, photos_at(folder).photos))
     other = replace(job_of(recognizer), version="0.0.1")
     with pytest.raises(RuntimeError, match=r"and 0.0.1 asks; install the same on all machines"):
-        Worker(lambda: other, lambda number: 1)(run)
+        sent_back(Worker(lambda: other, lambda number: 1), run)
 
 
 def test_a_worker_that_does_not_see_the_photos_says_so(recognizer: Recognizer, folder: Path) -> None:
     photos = replace(photos_at(folder).photos, folder=folder / "elsewhere")  # type: ignore[type-var]
-    run = pa.table({COLUMN: [pickle.dumps((0, photos))]})
+    run = pickle.dumps((0, photos))
     with pytest.raises(RuntimeError, match="elsewhere: a worker does not see it"):
-        Worker(lambda: job_of(recognizer), lambda number: 1)(run)
+        sent_back(Worker(lambda: job_of(recognizer), lambda number: 1), run)
 
 
 @pytest.mark.parametrize(

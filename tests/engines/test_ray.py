@@ -1,8 +1,8 @@
 """A real Ray cluster: the same bytes as the local engine, also when a worker is killed, or the command itself."""
 
 import os
+import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -35,6 +35,15 @@ pytestmark = [
 ]
 
 COUNT = 200
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _token() -> Iterator[None]:
+    """Clusters answer whoever has a token; without one, Ray would write one into the home folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +80,7 @@ def expected(recognizer: Recognizer, folder: Path, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="module")
-def two_workers() -> Iterator[RayEngine]:
+def two_workers(_token: None) -> Iterator[RayEngine]:
     """A cluster of this machine that several tests share."""
     with ray_session(None, workers=2):
         yield RayEngine(workers=2)
@@ -183,41 +192,9 @@ def test_a_killed_command_goes_on_with_any_engine(
     assert out.read_bytes() == expected.read_bytes()
 
 
-@pytest.fixture
-def address() -> Iterator[str]:
-    """A cluster of two nodes with one core each."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    start = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
-    store = "--object-store-memory=100000000"
-    nodes = [subprocess.Popen([*start, store, "--head", f"--port={port}", "--include-dashboard=false"])]
-    try:
-        wait_for(port)
-        nodes.append(subprocess.Popen([*start, store, f"--address=127.0.0.1:{port}"]))
-        yield f"127.0.0.1:{port}"
-    finally:
-        for node in reversed(nodes):
-            node.terminate()
-            node.wait(30)
-
-
-def wait_for(port: int) -> None:
-    while True:
-        with socket.socket() as tried:
-            if tried.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-
-
-def test_a_cluster_that_runs_elsewhere(address: str, shelf: Path, folder: Path, expected: Path, tmp_path: Path) -> None:
-    out = tmp_path / "answers.csv"
-    arguments = command_line("predict", shelf, folder, "--out", out, *OPTIONS, "--address", address)
-    ended = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert ended.returncode == 1, ended.stderr  # a photo is empty
-    assert ended.stdout.startswith("{\n")
-    assert out.read_bytes() == expected.read_bytes()
-    nowhere = [*arguments[:-1], "127.0.0.1:9", "--overwrite"]
-    ended = subprocess.run(nowhere, capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
-    assert "error: address 127.0.0.1:9: no Ray cluster answers" in ended.stderr
+def test_a_cluster_that_does_not_answer_is_told_soon(shelf: Path, folder: Path, command: Command) -> None:
+    for address, reason in (("127.0.0.1:9", "Connection refused"), ("127.0.0.1:999999", "port must be 0-65535")):
+        ended = command("predict", shelf, folder / "000.png", "--engine", "ray", "--address", address)
+        assert (ended.code, ended.out) == (1, "")
+        assert f"error: address {address}: no Ray cluster answers" in ended.err
+        assert reason in ended.err

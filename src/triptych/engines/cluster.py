@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from triptych.engines.engine import Engine, PhotoSet, Question
 from triptych.engines.ray_session import ray_session
-from triptych.engines.worker import COLUMN, Job, Worker, packed
+from triptych.engines.worker import COLUMN, Job, Worker, answers_of, packed
 from triptych.recognizer import QUERY_BATCH, Answer, Recognizer
 
 __all__ = ["RayEngine", "divided", "runs"]
@@ -43,7 +43,7 @@ class RayEngine(Engine):
             device, workers = divided(ray.cluster_resources(), self.device, self.workers)
             job = Job(shelf, question, device, os.getcwd())
             for row in _pool(ray, job, photos, workers).iter_rows():
-                yield from pickle.loads(row[COLUMN])
+                yield from answers_of(row[COLUMN])
 
 
 def divided(resources: Mapping[str, float], device: str, workers: int | None) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from triptych.system.extras import extra
 __all__ = ["ray_session"]
 
 _STORE = 1 << 28  # bytes of shared memory that a cluster of this machine takes: runs and answers are small
+_SHORT = 5.0  # seconds to wait for a cluster's port
 _QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # what it says of workers that die: it says so on stdout
@@ -28,8 +30,7 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[Any]:
         workers: that a cluster of this machine has room for; None for one a core.
 
     Raises:
-        RuntimeError: Ray is missing, no cluster answers, or what the workers do fails on the way.
-        ValueError: a worker refuses what it is asked.
+        RuntimeError: Ray is missing, no cluster answers, or Ray fails on the way.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent to anyone
     for name, value in _QUIET.items():
@@ -63,30 +64,39 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> None:
             **quiet,
         )
         return
+    _refuse_silent(address)
     try:
         ray.init(address=address, **quiet)
     except Exception as error:  # of many kinds
-        raise RuntimeError(f"address {address}: no Ray cluster answers ({_first_line(error)})") from error
+        raise _no_cluster(address, error) from error
+
+
+def _refuse_silent(address: str) -> None:
+    """Raise a RuntimeError where nothing listens: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host.rpartition("/")[2].strip("[]"), int(port)), timeout=_SHORT).close()
+        except (OSError, OverflowError) as error:
+            raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> RuntimeError:
+    return RuntimeError(
+        f"address {address}: no Ray cluster answers ({_last_line(error)}); expected HOST:PORT of one that ray start "
+        "began (with a token: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN too), or auto on a machine of it"
+    )
 
 
 @contextmanager
 def _plain_errors(ray: Any) -> Iterator[None]:
-    """What a worker raised, as if it were raised here; of Ray's own errors the first line."""
     try:
         yield
     except ray.exceptions.RayError as error:
-        cause = error
-        while isinstance(cause, ray.exceptions.RayError) and isinstance(deeper := _deeper(cause), BaseException):
-            cause = deeper
-        for kind in (ValueError, MemoryError, RuntimeError, OSError):
-            if isinstance(cause, kind) and not isinstance(cause, ray.exceptions.RayError):
-                raise kind(str(cause)) from error
-        raise RuntimeError(f"the Ray cluster failed ({_first_line(cause)}); run again, to go on") from error
+        raise RuntimeError(f"the Ray cluster failed ({_last_line(error)}); run again, to go on") from error
 
 
-def _deeper(error: BaseException) -> Any:
-    return getattr(error, "cause", None) or error.__cause__
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+def _last_line(error: BaseException) -> str:
+    """Where Ray says what it was, below a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{lines[-1]:.200}" if lines else type(error).__name__

@@ -12,12 +12,13 @@ from typing import Any
 
 from triptych import __version__
 from triptych.engines.engine import PhotoSet, Question
-from triptych.recognizer import Recognizer
+from triptych.recognizer import Answer, Recognizer
 from triptych.system.devices import usable_device
 
-__all__ = ["COLUMN", "Job", "Worker", "packed"]
+__all__ = ["COLUMN", "Job", "Worker", "answers_of", "packed"]
 
 COLUMN = "run"  # of a batch: a run of photos on the way to a worker, its answers on the way back
+_TOLD: tuple[type[Exception], ...] = (ValueError, OSError, RuntimeError, MemoryError)
 _ATTEMPTS = 4  # at a run of photos: whatever ends that many workers would end any other
 
 
@@ -56,17 +57,25 @@ class Worker:
         """Answer the runs of a batch, a table of Arrow."""
         import pyarrow as pa
 
-        answers = [self._answered(*pickle.loads(one)) for one in batch[COLUMN].to_pylist()]
+        answers = [self._packed(*pickle.loads(one)) for one in batch[COLUMN].to_pylist()]
         return pa.table({COLUMN: pa.array(answers, pa.large_binary())})
 
-    def _answered(self, number: int, photos: PhotoSet) -> bytes:
+    def _packed(self, number: int, photos: PhotoSet) -> bytes:
+        """The answers to a run, or why there are none: what is raised here, Ray tells in its own words."""
+        try:
+            return pickle.dumps(self._answers(number, photos))
+        except _TOLD as error:
+            kind = next(kind for kind in _TOLD if isinstance(error, kind))
+            return pickle.dumps(kind(str(error)))
+
+    def _answers(self, number: int, photos: PhotoSet) -> list[Answer]:
         if self._begun(number) > _ATTEMPTS:
             first, last = photos.names[0], photos.names[-1]
             raise RuntimeError(f"{_ATTEMPTS} workers died of the photos {first} to {last}; find the one and remove it")
         if self._recognizer is None:
             self._recognizer = self._load()
             photos.refuse_unreachable()
-        return pickle.dumps(list(self._job.question.ask(self._recognizer, photos.sources())))
+        return list(self._job.question.ask(self._recognizer, photos.sources()))
 
     def _load(self) -> Recognizer:
         job = self._job
@@ -81,6 +90,18 @@ class Worker:
             file = Path(place) / "shelf.triptych"
             file.write_bytes(job.recognizer)
             return Recognizer.load(file, str(usable_device(job.device)))
+
+
+def answers_of(packed: bytes) -> list[Answer]:
+    """The answers that a worker sent back.
+
+    Raises:
+        ValueError, OSError, RuntimeError, MemoryError: as the worker did.
+    """
+    found = pickle.loads(packed)
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def packed(recognizer: Recognizer) -> bytes:
