@@ -5,7 +5,7 @@
 The photos are those of a folder of class folders, over and over. All engines answer with ``--threads`` threads or
 workers: the local engine and ONNX Runtime with so many threads, Ray with so many workers of one thread each. Each
 engine answers a few photos and then many, in turns: the difference is what a photo costs, the rest is the start.
-Processor time includes that of child processes that have ended, and so all of Ray's.
+Processor time is of this process and of children that it has waited for: Ray's workers are not among them.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from triptych.folders import predict_folder
 
 
 def seconds() -> tuple[float, float]:
-    """Wall time, and processor time of this process and its children."""
+    """Wall time, and processor time of this process and of children that it has waited for."""
     spent = os.times()
     return time.perf_counter(), spent.user + spent.system + spent.children_user + spent.children_system
 

@@ -93,6 +93,7 @@ def test_two_workers_give_the_same_bytes(
     summary = predict_folder(recognizer, folder, out, "none", 0.2, coverage=0.5, engine=two_workers)
     assert (summary.photos, summary.unreadable) == (COUNT + 1, 1)
     assert out.read_bytes() == expected.read_bytes()
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
 def test_relative_places_parquet_and_storage(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from triptych.data import Photo
@@ -31,7 +32,9 @@ class OnnxRuntimeEngine(Engine):
         with tempfile.TemporaryDirectory() as place:
             model = Path(place) / "model.onnx"
             export(recognizer, model)
-            session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = torch.get_num_threads()
+            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         asked = _asked_by(session)
         return answers_by(
             recognizer, asked, photos.sources(), question.unknown, question.false_alarm, question.coverage
