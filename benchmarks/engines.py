@@ -3,8 +3,8 @@
     python benchmarks/engines.py ../shared/data/grocery --json benchmarks/results/engines.json
 
 The photos are those of a folder of class folders, over and over. All engines answer with ``--threads`` threads or
-workers: the local engine and ONNX Runtime with so many threads, Ray with so many workers of one thread each. Each
-engine answers a few photos and then many, in turns: the difference is what a photo costs, the rest is the start.
+workers: the local engine and ONNX Runtime with so many threads, Ray with so many workers of one thread each. They take
+turns. The start is the time to the first batch of answers; what a photo costs, is measured from there to the last.
 Processor time is of this process and of children that it has waited for: Ray's workers are not among them.
 """
 
@@ -23,9 +23,11 @@ from latency import photos_of
 from machine import machine, processor_line
 
 from triptych import Recognizer
-from triptych.engines import EngineSettings, engine_of
+from triptych.engines import EngineSettings, Question, engine_of
 from triptych.engines.settings import NAMES
-from triptych.folders import predict_folder
+from triptych.folders import photos_at
+
+TOGETHER = 0.05  # seconds after the first answer in which those that came with it are taken
 
 
 def seconds() -> tuple[float, float]:
@@ -43,23 +45,26 @@ def filled(place: Path, files: list[str], count: int) -> Path:
     return folder
 
 
-def measured(recognizer: Recognizer, name: str, folder: Path, threads: int, out: Path) -> dict[str, float]:
+def measured(recognizer: Recognizer, name: str, folder: Path, threads: int) -> dict[str, float]:
     """One run of an engine."""
     settings = EngineSettings(engine=name, workers=threads if name == "ray" else None)
-    wall, processor = seconds()
-    predict_folder(recognizer, folder, out, overwrite=True, engine=engine_of(settings))
-    wall, processor = (after - before for after, before in zip(seconds(), (wall, processor), strict=True))
-    return {"wall_s": wall, "processor_s": processor}
+    photos = photos_at(folder).photos
+    begun = seconds()
+    marks = [seconds() for _ in engine_of(settings).answers(recognizer, photos, Question())]
+    first, last = marks[0], marks[-1]
+    together = sum(wall - first[0] < TOGETHER for wall, _ in marks)
+    rest = len(photos.names) - together
+    return {
+        "start_wall_s": first[0] - begun[0],
+        "photo_wall_ms": 1e3 * (last[0] - first[0]) / rest,
+        "start_processor_s": first[1] - begun[1],
+        "photo_processor_ms": 1e3 * (last[1] - first[1]) / rest,
+    }
 
 
-def told(few: list[dict[str, float]], many: list[dict[str, float]], counts: tuple[int, int]) -> dict[str, Any]:
-    """What a photo costs and what a start does, from runs over two numbers of photos."""
-    found: dict[str, Any] = {}
-    for clock in ("wall_s", "processor_s"):
-        low, high = (statistics.median(run[clock] for run in runs) for runs in (few, many))
-        photo = (high - low) / (counts[1] - counts[0])
-        found |= {f"{clock} a photo": photo, f"{clock} to start": low - counts[0] * photo}
-    return {**found, "photos_per_s": 1 / found["wall_s a photo"], "runs": {"few": few, "many": many}}
+def told(runs: list[dict[str, float]]) -> dict[str, Any]:
+    """The medians of some runs, and the runs."""
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]} | {"runs": runs}
 
 
 def main() -> None:
@@ -67,8 +72,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="a folder of class folders")
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--shot", type=int, default=5)
-    parser.add_argument("--few", type=int, default=32)
-    parser.add_argument("--many", type=int, default=1024)
+    parser.add_argument("--count", type=int, default=1024, help="photos to answer")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--engines", nargs="+", choices=NAMES, default=list(NAMES))
@@ -77,22 +81,17 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     support, labels, rest = photos_of(given.photos, given.classes, given.shot)
     recognizer = Recognizer().fit(support, labels)
-    counts = (given.few, given.many)
-    runs: dict[str, dict[int, list[dict[str, float]]]] = {
-        name: {count: [] for count in counts} for name in given.engines
-    }
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in given.engines}
     with tempfile.TemporaryDirectory() as place:
-        folders = {count: filled(Path(place), rest, count) for count in counts}
+        folder = filled(Path(place), rest, given.count)
         for _ in range(given.turns):
             for name in given.engines:
-                for count in counts:
-                    run = measured(recognizer, name, folders[count], given.threads, Path(place) / "answers.csv")
-                    print(name, count, run, flush=True)
-                    runs[name][count].append(run)
+                runs[name].append(measured(recognizer, name, folder, given.threads))
+                print(name, runs[name][-1], flush=True)
     result = {
         "machine": {**machine(torch.device("cpu")), "cores": os.cpu_count()},
-        "photos": {"few": given.few, "many": given.many, "classes": given.classes, "shot": given.shot},
-        "engines": {name: told(found[given.few], found[given.many], counts) for name, found in runs.items()},
+        "photos": {"count": given.count, "classes": given.classes, "shot": given.shot},
+        "engines": {name: told(found) for name, found in runs.items()},
     }
     print(json.dumps(result, indent=1))
     print(processor_line(result["machine"]))

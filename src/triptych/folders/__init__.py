@@ -1,7 +1,7 @@
 """Many photos: recognised into a table, or sorted into folders; where they lie."""
 
 from triptych.folders.photos import beside_photos, photos_below
-from triptych.folders.places import is_place, photos_of
+from triptych.folders.places import is_place, photos_at, photos_of
 from triptych.folders.predict import BatchSummary, predict_folder
 from triptych.folders.sort import SortSummary, sort_photos
 
@@ -10,6 +10,7 @@ __all__ = [
     "SortSummary",
     "beside_photos",
     "is_place",
+    "photos_at",
     "photos_below",
     "photos_of",
     "predict_folder",
