@@ -191,11 +191,3 @@ def test_a_killed_command_goes_on_with_any_engine(
     assert '"resumed": 0' not in ended.stdout
     assert ended.returncode == 1, ended.stderr  # a photo is empty
     assert out.read_bytes() == expected.read_bytes()
-
-
-def test_a_cluster_that_does_not_answer_is_told_soon(shelf: Path, folder: Path, command: Command) -> None:
-    for address, reason in (("127.0.0.1:9", "Connection refused"), ("127.0.0.1:999999", "port must be 0-65535")):
-        ended = command("predict", shelf, folder / "000.png", "--engine", "ray", "--address", address)
-        assert (ended.code, ended.out) == (1, "")
-        assert f"error: address {address}: no Ray cluster answers" in ended.err
-        assert reason in ended.err

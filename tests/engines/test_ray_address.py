@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Command
 from photos import photo
 from toys import small_method
 
@@ -77,3 +78,13 @@ def test_a_cluster_that_runs_elsewhere(address: str, tmp_path: Path) -> None:
     )
     assert [row["label"] for row in mine] == [row["label"] for row in theirs]
     np.testing.assert_allclose(*([row["probability"] for row in rows] for rows in (mine, theirs)), atol=1e-5)
+
+
+def test_a_cluster_that_does_not_answer_is_told_soon(tmp_path: Path, command: Command) -> None:
+    photos = [photo(kind, i) for kind in range(2) for i in range(2)]
+    Recognizer(small_method()).fit(photos, ["a", "a", "b", "b"]).save(tmp_path / "x.triptych")
+    photo(0, 50).save(tmp_path / "1.png")
+    options = ("--engine", "ray", "--address", "127.0.0.1:9")
+    ended = command("predict", tmp_path / "x.triptych", tmp_path / "1.png", *options)
+    assert (ended.code, ended.out) == (1, "")
+    assert "error: address 127.0.0.1:9: no Ray cluster answers ([Errno 111] Connection refused)" in ended.err
