@@ -18,6 +18,7 @@ ROOMS = (
     "serve",
     "reports",
     "folders",
+    "engines",
     "comparison",
     "training",
     "evaluation",

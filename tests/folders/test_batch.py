@@ -278,8 +278,14 @@ def test_one_process_at_a_time(recognizer: Recognizer, folder: Path, tmp_path: P
         (("photos", "--out", "nowhere/x.csv"), "nowhere/x.csv: expected a file in a folder that exists"),
         (("photos", "--out", "there.csv"), "there.csv: exists and is no table of answers that triptych wrote"),
         (("empty", "--out", "x.csv"), "empty: no photos in the folder; expected photos"),
-        (("photos", "photos", "--out", "x.csv"), "expected one folder of photos, got photos, photos"),
-        (("photos/1.png", "--out", "x.csv"), "expected one folder of photos, got photos/1.png"),
+        (
+            ("photos", "photos", "--out", "x.csv"),
+            "expected one folder of photos, Parquet file or address, got photos, photos",
+        ),
+        (
+            ("photos/1.png", "--out", "x.csv"),
+            "expected one folder of photos, Parquet file or address, got photos/1.png",
+        ),
         (("photos", "--out", "photos/x.csv"), "photos/x.csv: lies inside photos, whose photos are read"),
         (("photos", "--out", "/dev/null"), "/dev/null: a device or a named pipe, which cannot hold a table of answers"),
         (("photos/1.png", "--device", "gpu"), "device gpu: expected auto, cpu or cuda"),

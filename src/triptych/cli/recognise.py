@@ -1,6 +1,5 @@
 """Commands that recognise photos."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from triptych.cli.app import app
 from triptych.cli.options import (
     AsJson,
+    Changes,
     Coverage,
     Device,
     FalseAlarm,
@@ -19,8 +19,10 @@ from triptych.cli.options import (
     RecognizerFile,
     Unknown,
     checked,
+    options_from,
 )
 from triptych.cli.terminal import complain, print_json, say
+from triptych.engines import EngineSettings
 from triptych.system.outputs import PAGE, TABLE, check_output
 from triptych.system.settings import whole
 from triptych.system.wording import counted, first_few
@@ -58,10 +60,15 @@ def demo(
 
 
 @app.command()
+@options_from(engine=EngineSettings)
 def predict(
     recognizer: RecognizerFile,
     images: Annotated[
-        list[Path], typer.Argument(help="Photos to recognise, and folders of them.", metavar="PHOTOS...")
+        list[str],
+        typer.Argument(
+            help="Photos to recognise, and places of them: folders, Parquet files, addresses such as s3://BUCKET/DIR.",
+            metavar="PHOTOS...",
+        ),
     ],
     unknown: Unknown = None,
     false_alarm: FalseAlarm = None,
@@ -71,28 +78,32 @@ def predict(
         typer.Option(
             "--out",
             "-o",
-            help="Write the answers to the photos of one folder to this .csv, .jsonl or .parquet file; goes on after a "
+            help="Write the answers to the photos of one place to this .csv, .jsonl or .parquet file; goes on after a "
             "kill.",
         ),
     ] = None,
     device: Device = "cpu",
+    *,
+    changes: Changes,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Recognise photos, and those in folders of any size and their sub-folders."""
+    settings = EngineSettings(**changes["engine"])
     share = _share(unknown, false_alarm)
     if out is not None:
         _check_table(out, images, recognizer, overwrite)
+    from triptych.engines import Question, engine_of
+    from triptych.folders import photos_of
     from triptych.recognizer import Recognizer
-    from triptych.system.devices import usable_device
 
-    usable_device(device)
-    model = Recognizer.load(recognizer, device)
+    model = Recognizer.load(recognizer, _own_device(settings, device))
+    engine, question = engine_of(settings, device), Question(unknown, share, coverage)
     if out is not None:
-        return _predict_folder(model, images[0], out, unknown, share, coverage, overwrite, as_json)
-    photos = _photos(images)
-    answers = model.answers(photos, unknown, share, coverage)
-    told = [_tell(model, answer, coverage, as_json) for answer in _tracked(answers, len(photos), as_json)]
+        return _predict_folder(model, images[0], out, question, engine, overwrite, as_json)
+    photos = photos_of(images)
+    answers = engine.answers(model, photos, question)
+    told = [_tell(model, answer, coverage, as_json) for answer in _tracked(answers, len(photos.names), as_json)]
     _warn_of_learnt([answer["image"] for answer in told if "in_support" in answer])
     if as_json:
         print_json(told)
@@ -156,21 +167,23 @@ def _one_place(place: Path | None, out: Path | None) -> Path:
     return place or out  # type: ignore[return-value]
 
 
-def _check_table(out: Path, images: list[Path], recognizer: Path, overwrite: bool) -> None:
-    if len(images) != 1 or not os.path.isdir(images[0]):
-        raise ValueError(f"--out {out}: expected one folder of photos, got {', '.join(map(str, images))}")
-    check_output(out, TABLE, [images[0], recognizer], overwrite)
+def _check_table(out: Path, images: list[str], recognizer: Path, overwrite: bool) -> None:
+    from triptych.folders import is_place
+
+    if len(images) != 1 or not is_place(images[0]):
+        raise ValueError(
+            f"--out {out}: expected one folder of photos, Parquet file or address, got {', '.join(images)}"
+        )
+    check_output(out, TABLE, [Path(images[0]), recognizer], overwrite)
 
 
-def _photos(images: list[Path]) -> list[Path]:
-    """The photos, and those in the folders among them."""
-    from triptych.folders import photos_below
+def _own_device(settings: EngineSettings, device: str) -> Any:
+    """Where this process computes: workers use the device in its place, and ONNX Runtime the processor."""
+    from triptych.system.devices import usable_device
 
-    found: list[Path] = []
-    for path in images:
-        # Unlike Path.is_dir, os.path.isdir has an answer for what may not be looked at; reading it says why.
-        found += [path / name for name in photos_below(path).names] if os.path.isdir(path) else [path]
-    return found
+    if settings.engine == "onnxruntime" and device != "cpu":
+        raise ValueError(f"device {device}: the engine onnxruntime computes on the processor; expected cpu")
+    return usable_device("cpu" if settings.engine == "ray" else device)
 
 
 def _tracked(answers: Iterator[Any], total: int, quiet: bool) -> Iterable[Any]:
@@ -222,18 +235,14 @@ def _warn_of_learnt(names: list[str]) -> None:
 
 
 def _predict_folder(
-    model: Any,
-    folder: Path,
-    out: Path,
-    unknown: str | None,
-    false_alarm: float,
-    coverage: float | None,
-    overwrite: bool,
-    as_json: bool,
+    model: Any, place: str, out: Path, question: Any, engine: Any, overwrite: bool, as_json: bool
 ) -> None:
     from triptych.folders import beside_photos, predict_folder
 
-    summary = predict_folder(model, folder, out, unknown, false_alarm, overwrite, coverage)
+    unknown = question.unknown
+    summary = predict_folder(
+        model, place, out, unknown, question.false_alarm, overwrite, question.coverage, engine=engine
+    )
     if as_json:
         print_json(asdict(summary))
     else:

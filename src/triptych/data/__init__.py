@@ -3,12 +3,12 @@
 from triptych.data.augment import centre_crop, colour_jitter, normalise, random_crop_flip, resize
 from triptych.data.errors import ImageError, NotAnImageError
 from triptych.data.files import is_image
-from triptych.data.folders import files_below, list_folder, walk, warn_of_unread
+from triptych.data.folders import IMAGE_ENDINGS, files_below, list_folder, walk, warn_of_unread
 from triptych.data.grammar import labelled, list_images
-from triptych.data.images import ImageSource, NamedBytes, read_image, squash
+from triptych.data.images import ImageSource, NamedBytes, RemotePhoto, read_image, squash
 from triptych.data.inputs import LabelledPhotos, as_photos, check_label, photo_stream
 from triptych.data.known import KNOWN_DATA, KnownData, check_known, count_splits
-from triptych.data.limits import Limits
+from triptych.data.limits import Limits, current_limits
 from triptych.data.listing import SPLITS, Listing
 from triptych.data.photos import Photo, Unreadable, left_out_warning, read_class_photos, read_photos
 from triptych.data.preprocessing import Preprocessing
@@ -16,6 +16,7 @@ from triptych.data.same import appearance, copies
 from triptych.data.store import ImageStore, cache_folder, open_store
 
 __all__ = [
+    "IMAGE_ENDINGS",
     "KNOWN_DATA",
     "SPLITS",
     "ImageError",
@@ -29,6 +30,7 @@ __all__ = [
     "NotAnImageError",
     "Photo",
     "Preprocessing",
+    "RemotePhoto",
     "Unreadable",
     "appearance",
     "as_photos",
@@ -39,6 +41,7 @@ __all__ = [
     "colour_jitter",
     "copies",
     "count_splits",
+    "current_limits",
     "files_below",
     "is_image",
     "labelled",

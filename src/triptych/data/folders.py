@@ -9,10 +9,10 @@ from pathlib import Path
 from triptych.data.listing import Listing, listing_of, split_of
 from triptych.system.wording import counted, first_few, printable
 
-__all__ = ["FilesBelow", "files_below", "list_folder", "split_folders", "walk", "warn_of_unread"]
+__all__ = ["IMAGE_ENDINGS", "FilesBelow", "files_below", "list_folder", "split_folders", "walk", "warn_of_unread"]
 
-_ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".jp2", ".ppm", ".pgm"}
-_ENDINGS |= {".qoi", ".tga", ".avif", ".heic", ".heif"}
+IMAGE_ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".jp2", ".ppm", ".pgm"}
+IMAGE_ENDINGS |= {".qoi", ".tga", ".avif", ".heic", ".heif"}
 _EXPECTED = "a folder with one sub-folder of photos per class, or a CSV file with the columns path and label"
 
 
@@ -173,7 +173,7 @@ def _warn_of_photos_beside(root: Path, beside: Sequence[str]) -> None:
     photos = [
         printable(name)
         for name in beside
-        if Path(name).suffix.lower() in _ENDINGS and not name.startswith(".") and (root / name).is_file()
+        if Path(name).suffix.lower() in IMAGE_ENDINGS and not name.startswith(".") and (root / name).is_file()
     ]
     if photos:
         warnings.warn(

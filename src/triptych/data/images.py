@@ -1,7 +1,7 @@
 """One photo: from a file, bytes, a PIL image or an array to what a person sees, upright and in RGB."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
@@ -25,6 +25,7 @@ __all__ = [
     "ImageSource",
     "NamedBytes",
     "NotAnImageError",
+    "RemotePhoto",
     "decoded",
     "read_image",
     "source_name",
@@ -53,8 +54,27 @@ class NamedBytes:
     name: str
 
 
+@dataclass(frozen=True)
+class RemotePhoto:
+    """An encoded photo that lies elsewhere.
+
+    Attributes:
+        fetch: its bytes, fetched when the photo is read. An ImageError of it is of the photo; any other error ends
+            the reading of all.
+        name: how messages name it.
+    """
+
+    fetch: Callable[[], bytes]
+    name: str
+
+    @property
+    def data(self) -> bytes:
+        """Its bytes."""
+        return self.fetch()
+
+
 if TYPE_CHECKING:
-    ImageSource: TypeAlias = str | PathLike[str] | bytes | NamedBytes | Image.Image | np.ndarray
+    ImageSource: TypeAlias = str | PathLike[str] | bytes | NamedBytes | RemotePhoto | Image.Image | np.ndarray
 else:
     ImageSource = object | None  # anything: what is no photo gets a message of ours, also from a checker of types
 
@@ -118,7 +138,7 @@ def source_name(source: ImageSource) -> str:
     """How messages name a photo."""
     if isinstance(source, str | PathLike):
         return printable(source)
-    if isinstance(source, NamedBytes):
+    if isinstance(source, NamedBytes | RemotePhoto):
         return printable(source.name)
     if isinstance(source, Image.Image):
         return printable(getattr(source, "filename", "") or f"PIL image {source.size[0]}x{source.size[1]}")
@@ -166,7 +186,7 @@ def _opened(source: ImageSource, name: str, held: ExitStack) -> tuple[Image.Imag
         return source, 0
     if isinstance(source, np.ndarray):
         return _from_array(source, name), 0
-    if isinstance(source, bytes | NamedBytes):
+    if isinstance(source, bytes | NamedBytes | RemotePhoto):
         data = source if isinstance(source, bytes) else source.data
         if not data:
             raise ImageError(f"{name}: empty (0 bytes); replace or remove it")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from triptych.data.errors import NoSplitError
 from triptych.data.files import content_digest
-from triptych.data.images import ImageSource, NamedBytes
+from triptych.data.images import ImageSource, NamedBytes, RemotePhoto
 
 __all__ = ["SPLITS", "Listing", "choose_split", "listing_of", "split_of"]
 
@@ -125,7 +125,7 @@ def choose_split(
 
 
 def _digest(source: ImageSource) -> bytes:
-    if isinstance(source, NamedBytes):
+    if isinstance(source, NamedBytes | RemotePhoto):
         source = source.data
     if isinstance(source, bytes):
         return hashlib.blake2b(source, digest_size=16).digest()

@@ -1,7 +1,18 @@
-"""Whole folders of photos: recognised into a table, or sorted into folders."""
+"""Many photos: recognised into a table, or sorted into folders; where they lie."""
 
 from triptych.folders.photos import beside_photos, photos_below
+from triptych.folders.places import is_place, photos_at, photos_of
 from triptych.folders.predict import BatchSummary, predict_folder
 from triptych.folders.sort import SortSummary, sort_photos
 
-__all__ = ["BatchSummary", "SortSummary", "beside_photos", "photos_below", "predict_folder", "sort_photos"]
+__all__ = [
+    "BatchSummary",
+    "SortSummary",
+    "beside_photos",
+    "is_place",
+    "photos_at",
+    "photos_below",
+    "photos_of",
+    "predict_folder",
+    "sort_photos",
+]

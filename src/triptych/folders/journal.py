@@ -1,4 +1,4 @@
-"""Answers to the photos of a folder on their way into a table: a line each, so that a killed run goes on from there."""
+"""Answers to photos on their way into a table: a line each, so that a killed run goes on from there."""
 
 import hashlib
 import json
@@ -7,19 +7,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from triptych.engines import Engine, Question
 from triptych.folders.tables import SET, Row
 from triptych.recognizer import QUERY_BATCH, Answer, Recognizer, plain_label
-from triptych.system.wording import printable
 
 __all__ = ["appending", "header_of", "journal_rows", "record_answers", "resume"]
 
 
-def header_of(
-    recognizer: Recognizer, photos: Sequence[str], unknown: Any, false_alarm: float, coverage: float | None
-) -> Row:
-    """What the answers depend on."""
+def header_of(recognizer: Recognizer, photos: Sequence[str], question: Question, engine: Engine) -> Row:
+    """What the answers depend on. Engines with the same answers bit for bit share their journals."""
+    unknown = question.unknown
     listing = hashlib.blake2b(digest_size=16)
     for name in photos:
         listing.update(os.fsencode(name) + b"\0")
@@ -30,8 +29,9 @@ def header_of(
         "photos": len(photos),
         "listing": listing.hexdigest(),
         "unknown": None if unknown is None else plain_label(unknown),
-        "false_alarm": None if unknown is None else false_alarm,
-        "coverage": coverage,
+        "false_alarm": None if unknown is None else question.false_alarm,
+        "coverage": question.coverage,
+        **({} if engine.exact else {"engine": engine.name}),
     }
 
 
@@ -89,26 +89,24 @@ def _image(line: bytes) -> str | None:
         return None
 
 
-def record_answers(
-    file: BinaryIO, answers: Iterator[Answer], folder: Path, photos: Sequence[str], coverage: float | None
-) -> None:
+def record_answers(file: BinaryIO, answers: Iterator[Answer], photos: Sequence[str], with_sets: bool) -> None:
     """Append the answers, a batch at a time."""
     named = zip(photos, answers, strict=True)
     while batch := list(islice(named, QUERY_BATCH)):
-        file.write("".join(json.dumps(_row(name, answer, folder, coverage)) + "\n" for name, answer in batch).encode())
+        file.write("".join(json.dumps(_row(name, answer, with_sets)) + "\n" for name, answer in batch).encode())
         file.flush()
 
 
-def _row(name: str, answer: Answer, folder: Path, coverage: float | None) -> Row:
+def _row(name: str, answer: Answer, with_sets: bool) -> Row:
     read = answer.error is None
-    sets = {} if coverage is None else {SET: None if not read else list(map(plain_label, answer.prediction_set or ()))}
+    sets = {SET: list(map(plain_label, answer.prediction_set or ())) if read else None} if with_sets else {}
     return {
         "image": _text(name),
         "label": plain_label(answer.label) if read else None,
         "probability": answer.probability if read else None,
         "nearest": plain_label(answer.nearest) if read else None,
         "in_support": answer.in_support if read else None,
-        "error": None if answer.error is None else _text(answer.error.removeprefix(f"{printable(folder / name)}: ")),
+        "error": None if answer.error is None else _text(answer.error.removeprefix(f"{answer.image}: ")),
         **sets,
     }
 

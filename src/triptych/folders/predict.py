@@ -1,4 +1,4 @@
-"""Recognise a folder of any size into a file; a run that was killed goes on where it stopped."""
+"""Recognise any number of photos into a file; a run that was killed goes on where it stopped."""
 
 import time
 from collections.abc import Hashable, Iterable, Iterator
@@ -7,8 +7,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from triptych.engines import Engine, LocalEngine, Question
 from triptych.folders.journal import appending, header_of, journal_rows, record_answers, resume
-from triptych.folders.photos import photos_below
+from triptych.folders.places import photos_at
 from triptych.folders.tables import WRITERS, Row
 from triptych.recognizer import Recognizer, plain_label
 from triptych.system.files import as_path, turn_to_write, writing_whole
@@ -53,6 +54,7 @@ def predict_folder(
     false_alarm: float = 0.05,
     overwrite: bool = False,
     coverage: float | None = None,
+    engine: Engine | None = None,
 ) -> BatchSummary:
     """Recognise all photos of a folder and its sub-folders; of all of them, memory holds the names alone.
 
@@ -66,17 +68,19 @@ def predict_folder(
 
     Args:
         recognizer: a fitted recogniser.
-        folder: hidden files in it are left out, and so are the answers themselves.
+        folder: hidden files in it are left out, and so are the answers themselves. Also Parquet files, or an address
+            of object storage; see ``photos_at``.
         out: a .csv, .jsonl or .parquet file.
         unknown: what to answer for photos of none of the classes; None to choose a class always.
         false_alarm: see ``Recognizer.predict``.
         overwrite: replace ``out`` if it is a table of answers.
         coverage: how often the set of each photo holds its class; None for no sets.
+        engine: what computes; by default this process. See ``triptych.engines``.
 
     Raises:
-        ValueError: no such folder, or no photos in it; a file that exists, or has another ending; ``NAME.partial``
+        ValueError: no such place, or no photos there; a file that exists, or has another ending; ``NAME.partial``
             holds answers of another recogniser, folder, setting or version; unknowns or sets cannot be told.
-        RuntimeError: another process is writing the same file.
+        RuntimeError: another process is writing the same file, or photos cannot be fetched.
         OSError: the file cannot be written.
 
     Examples:
@@ -93,24 +97,24 @@ def predict_folder(
         ['1.png', 'b']
     """
     start = time.perf_counter()
-    folder, out = as_path(folder), as_path(out)
+    out, engine, question = as_path(out), engine or LocalEngine(), Question(unknown, false_alarm, coverage)
     _check_place(out)
     journal = out.with_name(f"{out.name}.partial")
-    found = photos_below(folder, without=(out, journal))
-    photos = found.names
-    header = header_of(recognizer, photos, unknown, false_alarm, coverage)
-    recognizer.answers((), unknown, false_alarm, coverage)  # what cannot be told is an error before there is a file
+    found = photos_at(folder, without=(out, journal))
+    names = found.photos.names
+    header = header_of(recognizer, names, question, engine)
+    question.ask(recognizer, iter(()))  # what cannot be told is an error before there is a file
     with turn_to_write(out, wait=False):
         if out.exists() and not overwrite:
             raise ValueError(f"{out}: exists already; remove it, or name another file for the answers")
         check_replaced(out, TABLE)
         with appending(journal) as file:
-            done = resume(file, header, photos, journal)
-            asked = photos[done:]
-            answers = recognizer.answers((folder / name for name in asked), unknown, false_alarm, coverage)
+            done = resume(file, header, names, journal)
+            asked = found.photos.part(done, len(names))
             began = time.perf_counter()
-            record_answers(file, track(answers, "recognising", total=len(asked)), folder, asked, coverage)
-            rate = len(asked) / (time.perf_counter() - began)
+            answers = engine.answers(recognizer, asked, question) if asked.names else iter(())
+            record_answers(file, track(answers, "recognising", len(asked.names)), asked.names, coverage is not None)
+            rate = len(asked.names) / (time.perf_counter() - began)
         labels = [plain_label(label) for label in (*recognizer.support_, *([] if unknown is None else [unknown]))]
         counts = {"unknown": 0, "unreadable": 0}
         with writing_whole(out) as file:
@@ -118,7 +122,7 @@ def predict_folder(
         journal.unlink()
     seconds = time.perf_counter() - start
     counts |= {"not_images": found.not_images, "unread": found.unread}
-    return BatchSummary(str(out), len(photos), resumed=done, seconds=seconds, photos_per_second=rate, **counts)
+    return BatchSummary(str(out), len(names), resumed=done, seconds=seconds, photos_per_second=rate, **counts)
 
 
 def _check_place(out: Path) -> None:

@@ -1,6 +1,7 @@
 """The recogniser: a scikit-learn classifier of photos, its state, its file, its calibration."""
 
-from triptych.recognizer.answers import QUERY_BATCH, Answer
+from triptych.recognizer.answering import answers_by
+from triptych.recognizer.answers import QUERY_BATCH, Answer, Scored, Scorer
 from triptych.recognizer.assembly import assembled
 from triptych.recognizer.calibration import Calibration, fusion_from
 from triptych.recognizer.changes import changing
@@ -16,6 +17,9 @@ __all__ = [
     "Calibration",
     "Knowledge",
     "Recognizer",
+    "Scored",
+    "Scorer",
+    "answers_by",
     "assembled",
     "changing",
     "check_inductive",

@@ -11,13 +11,22 @@ from jaxtyping import Float
 from triptych.data import ImageError, ImageSource, Photo, check_label, photo_stream, read_photos
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
-from triptych.recognizer.answers import Answer, answers_to, asked_in_batches, probabilities_of, readable, sets_of
+from triptych.recognizer.answers import (
+    Answer,
+    Scorer,
+    answers_to,
+    asked_in_batches,
+    probabilities_of,
+    readable,
+    scorer_of,
+    sets_of,
+)
 from triptych.recognizer.banked import Banked
 from triptych.recognizer.calibration import Calibration, refuse_not_finite
 from triptych.recognizer.knowledge import Knowledge
 from triptych.system.settings import number, whole
 
-__all__ = ["Answering", "whole_setting"]
+__all__ = ["Answering", "answers_by", "whole_setting"]
 
 
 class Answering(ABC):
@@ -140,10 +149,7 @@ class Answering(ABC):
         b None
         None missing.jpg: No such file or directory; expected an image file
         """
-        known = self.known_
-        least = None if unknown is None else _least_known(known, unknown, false_alarm)
-        most = None if coverage is None else _most_mass(known, coverage)
-        return answers_to(known, photo_stream(images), unknown, least, most)
+        return answers_by(self, scorer_of(self.known_), images, unknown, false_alarm, coverage)
 
     def levels(self, images: Iterable[ImageSource]) -> dict[str, Float[np.ndarray, "B N"]]:
         """The similarity of each photo to each class at each level, before fusion.
@@ -190,6 +196,30 @@ class Answering(ABC):
         """Whether a photo is one of those it was fitted on, so that its answer proves nothing."""
         photo = _read_one(self.known_, image)
         return any(photo.id in asked.known.photos for asked in self.known_.asked([photo]))
+
+
+def answers_by(
+    recognizer: Answering,
+    scorer: Scorer,
+    images: Iterable[ImageSource],
+    unknown: Hashable | None = None,
+    false_alarm: float = 0.05,
+    coverage: float | None = None,
+) -> Iterator[Answer]:
+    """``Answering.answers`` where something else computes for the recogniser.
+
+    Args:
+        recognizer: what knows the classes.
+        scorer: what computes the probabilities of its classes.
+        images: as the others, see ``Answering.answers``.
+        unknown: see there.
+        false_alarm: see there.
+        coverage: see there.
+    """
+    known = recognizer.known_
+    least = None if unknown is None else _least_known(known, unknown, false_alarm)
+    most = None if coverage is None else _most_mass(known, coverage)
+    return answers_to(known, scorer, photo_stream(images), unknown, least, most)
 
 
 def whole_setting(name: str, value: Any, most: int | None = None) -> int:

@@ -1,6 +1,7 @@
 """Answers to photos: encoded, compared and calibrated, a batch at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -13,7 +14,18 @@ from triptych.recognizer.banked import Banked
 from triptych.recognizer.knowledge import Asked, Knowledge
 from triptych.recognizer.sets import prediction_sets
 
-__all__ = ["QUERY_BATCH", "Answer", "answers_to", "asked_in_batches", "probabilities_of", "readable", "sets_of"]
+__all__ = [
+    "QUERY_BATCH",
+    "Answer",
+    "Scored",
+    "Scorer",
+    "answers_to",
+    "asked_in_batches",
+    "probabilities_of",
+    "readable",
+    "scorer_of",
+    "sets_of",
+]
 
 QUERY_BATCH = 32  # photos that are compared at once
 
@@ -45,33 +57,87 @@ class Answer:
     prediction_set: tuple[Any, ...] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Photos that were compared with the same classes.
+
+    Attributes:
+        known: what is known of these classes.
+        photos: Q of them.
+        probabilities: (Q, n) of each class, in the order of ``known``.
+        known_scores: (Q,) how known each photo is; None where that was not asked.
+    """
+
+    known: Knowledge
+    photos: Sequence[Photo]
+    probabilities: Float[np.ndarray, "Q n"]
+    known_scores: Float[np.ndarray, " Q"] | None
+
+
+# Photos, and whether it is asked how known they are.
+Scorer = Callable[[Sequence[Photo], bool], Iterator[Scored]]
+
+
+def scorer_of(known: Knowledge | Banked) -> Scorer:
+    """The method itself."""
+
+    def scorer(photos: Sequence[Photo], asks_how_known: bool) -> Iterator[Scored]:
+        for asked in known.asked(photos):
+            near, levels = asked.known, asked.levels()
+            scores = near.known_score(levels).numpy() if asks_how_known else None
+            yield Scored(near, asked.photos, near.probabilities(near.logits(levels)), scores)
+
+    return scorer
+
+
 def sets_of(known: Knowledge, probabilities: Float[np.ndarray, "Q N"], most: float) -> list[tuple[Any, ...]]:
+    """The prediction set of each photo, as labels; ``most`` is what ``Knowledge.set_threshold`` gives."""
     return [tuple(known.order[n] for n in one) for one in prediction_sets(probabilities, most)]
 
 
 def answers_to(
-    known: Knowledge | Banked, images: Iterable[ImageSource], unknown: Any, least: float | None, most: float | None
+    known: Knowledge | Banked,
+    scorer: Scorer,
+    images: Iterable[ImageSource],
+    unknown: Any,
+    least: float | None,
+    most: float | None,
 ) -> Iterator[Answer]:
-    for photos in _in_batches(read_photos(images, known.method.preprocess)):
-        readable = [photo for photo in photos if isinstance(photo, Photo)]
-        told = (one for asked in known.asked(readable) for one in _batch(known, asked, unknown, least, most))
-        for photo in photos:
-            if isinstance(photo, Unreadable):
-                yield Answer(photo.name, None, np.nan, np.full(len(known.order), np.nan), error=photo.error)
-            else:
-                yield next(told)
+    """The answer to each photo, in order.
+
+    Args:
+        known: the classes.
+        scorer: what compares with them.
+        images: the photos.
+        unknown: what is answered for a photo of another class.
+        least: how known a photo of these classes is at least; None to take each for one of them.
+        most: see ``sets_of``; None for no sets.
+    """
+    with closing(read_photos(images, known.method.preprocess)) as stream:
+        for photos in _in_batches(stream):
+            readable = [photo for photo in photos if isinstance(photo, Photo)]
+            told = (
+                one
+                for scored in scorer(readable, least is not None)
+                for one in _told(known, scored, unknown, least, most)
+            )
+            for photo in photos:
+                if isinstance(photo, Unreadable):
+                    yield Answer(photo.name, None, np.nan, np.full(len(known.order), np.nan), error=photo.error)
+                else:
+                    yield next(told)
 
 
-def _batch(
-    known: Knowledge | Banked, asked: Asked, unknown: Any, least: float | None, most: float | None
+def _told(
+    known: Knowledge | Banked, scored: Scored, unknown: Any, least: float | None, most: float | None
 ) -> Iterator[Answer]:
-    """The answers to photos that are compared together."""
-    near, levels = asked.known, asked.levels()
-    probabilities = near.probabilities(near.logits(levels))
-    scores = [np.inf] * len(asked.photos) if least is None else near.known_score(levels).tolist()
-    sets = [None] * len(asked.photos) if most is None else sets_of(near, probabilities, most)
-    whole = known.spread_over_all(probabilities, near)
-    for photo, own, everywhere, score, likely in zip(asked.photos, probabilities, whole, scores, sets, strict=True):
+    """The answers to photos that were compared together."""
+    near = scored.known
+    scores = [np.inf] * len(scored.photos) if scored.known_scores is None else scored.known_scores.tolist()
+    sets = [None] * len(scored.photos) if most is None else sets_of(near, scored.probabilities, most)
+    whole = known.spread_over_all(scored.probabilities, near)
+    rows = zip(scored.photos, scored.probabilities, whole, scores, sets, strict=True)
+    for photo, own, everywhere, score, likely in rows:
         best = int(own.argmax())
         nearest = near.order[best]
         label = nearest if least is None or score >= least else unknown
@@ -80,6 +146,7 @@ def _batch(
 
 
 def probabilities_of(asked: Asked) -> Float[np.ndarray, "Q N"]:
+    """Of each class that the photos are compared with."""
     return asked.known.probabilities(asked.known.logits(asked.levels()))
 
 
@@ -95,6 +162,11 @@ def asked_in_batches(known: Knowledge | Banked, images: Iterable[ImageSource]) -
 
 
 def readable(photo: Photo | Unreadable) -> Photo:
+    """The photo.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
     if isinstance(photo, Unreadable):
         raise ImageError(photo.error)
     return photo

@@ -1,0 +1,45 @@
+"""Photos that are files."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Self
+
+from triptych.data import ImageSource
+from triptych.engines import PhotoSet
+from triptych.system.wording import printable
+
+__all__ = ["FilePhotos", "refuse_hidden"]
+
+
+@dataclass(frozen=True)
+class FilePhotos(PhotoSet):
+    """Files in a folder and its sub-folders.
+
+    Attributes:
+        folder: where.
+        names: their paths in it.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+
+    def part(self, start: int, stop: int) -> Self:
+        return replace(self, names=self.names[start:stop])
+
+    def sources(self) -> Iterator[ImageSource]:
+        return (self.folder / name for name in self.names)
+
+    def refuse_unreachable(self) -> None:
+        refuse_hidden(self.folder)
+
+
+def refuse_hidden(place: str | PathLike[str]) -> None:
+    """Raise a RuntimeError where this machine does not see a folder or a file that another one named."""
+    if not os.path.exists(place):
+        raise RuntimeError(
+            f"{printable(place)}: a worker does not see it; put the photos where every machine of the cluster sees "
+            "them, such as a shared folder or object storage"
+        )
