@@ -115,7 +115,8 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         components = None if self.components is None else whole_setting("components", self.components)
         method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
         check_inductive(method)
-        read = track(read_class_photos(photos, names, method.preprocess), "learning", total=len(photos))
+        read: Iterable[Any] = read_class_photos(photos, names, method.preprocess)
+        read = track(read, "learning", total=len(photos))
         if components is not None:
             decoded = list(read)
             method = reduced_to(method, [photo for _, photo in decoded], components)
