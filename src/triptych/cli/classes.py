@@ -58,14 +58,14 @@ def fit(
     """Learn the classes of a folder, or a table, of photos."""
     check_output(out, RECOGNIZER, [photos, Path(method)], overwrite)
     from triptych.data import labelled
-    from triptych.system.devices import usable_device
 
-    usable_device(device)
     files, labels, _ = labelled(photos, split=split)
     _check_counts(Counter(labels), least, "photo")  # before the work, what can be known before it
     from triptych.recognizer import Recognizer
     from triptych.reports import describe_calibration, trust
+    from triptych.system.devices import usable_device
 
+    usable_device(device)
     recognizer = Recognizer(method, device, views, backbone=backbone, components=components).fit(files, labels)
     counts = {str(label): len(recognizer.support_[label]) for label in recognizer.classes_}
     _check_counts(counts, least, "usable photo")
@@ -93,11 +93,11 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add photos to a class, or new classes, in a .triptych file; all of them or none."""
+    wanted = _wanted(label, photos or [], source, split)
     from triptych.recognizer import changing
     from triptych.system.devices import usable_device
 
     usable_device(device)
-    wanted = _wanted(label, photos or [], source, split)
     with changing(file, device) as recognizer:
         before = {name: len(kept) for name, kept in recognizer.support_.items()}
         for name, mine in wanted.items():

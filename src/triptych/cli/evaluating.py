@@ -6,22 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Changes, Device, Method, Overwrite, options_from
+from triptych.cli.options import AsJson, Changes, DataSets, Device, Method, Overwrite, options_from
 from triptych.cli.terminal import json_text, print_json, say
 from triptych.evaluation import EvaluateSettings
 from triptych.system.outputs import RECORD, check_output
-from triptych.system.wording import LAYOUTS
 from triptych.weights import DEFAULT
 
 __all__ = ["evaluate", "methods"]
-
-
-DataSets = Annotated[
-    list[str],
-    typer.Argument(
-        help=f"Photos by class, or several such data sets for a cross-domain table: {LAYOUTS}.", metavar="DATA..."
-    ),
-]
 
 
 @app.command()

@@ -18,6 +18,8 @@ from triptych.cli.options import (
     Overwrite,
     RecognizerFile,
     Unknown,
+    ask_photo_folder,
+    before_work,
     checked,
 )
 from triptych.cli.terminal import complain, print_json, say
@@ -104,7 +106,10 @@ def predict(
 @app.command()
 def sort(
     recognizer: RecognizerFile,
-    photos: Annotated[Path, typer.Argument(help="The folder of photos to sort.", metavar="DIR")],
+    photos: Annotated[
+        Path,
+        typer.Argument(help="The folder of photos to sort.", metavar="DIR", callback=before_work(ask_photo_folder)),
+    ],
     place: Annotated[
         Path | None, typer.Argument(help="Gets a folder per class, with copies.", metavar="OUT_DIR")
     ] = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import Changes, Device, Method, checked, options_from
+from triptych.cli.options import Changes, Device, Method, ask_recognizer, before_work, checked, options_from
 from triptych.cli.terminal import say
 from triptych.serve import Settings
 from triptych.system.settings import whole
@@ -20,7 +20,12 @@ __all__ = ["serve"]
 @app.command()
 @options_from(limits=Settings)
 def serve(
-    file: Annotated[Path | None, typer.Argument(help="A .triptych file to have on a shelf.", metavar="FILE")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A .triptych file to have on a shelf.", metavar="FILE", callback=before_work(ask_recognizer)
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Where to listen; other than this machine's own needs a token.")] = (
         "127.0.0.1"
     ),

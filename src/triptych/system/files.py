@@ -14,8 +14,11 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from triptych.system.wording import printable
+
 __all__ = [
     "as_path",
+    "check_named",
     "copy_new",
     "part_beside",
     "plain_path",
@@ -62,6 +65,26 @@ def read_plain(path: str | os.PathLike[str]) -> bytes:
     return plain_path(path).read_bytes()
 
 
+def check_named(path: str | os.PathLike[str], expected: str) -> None:
+    """Refuse a file that a caller named and that is not there, without opening it.
+
+    Args:
+        path: the file.
+        expected: what it should be, for the message.
+
+    Raises:
+        ValueError: missing, a folder, a pipe or a device.
+
+    >>> from triptych.system.files import check_named
+    >>> check_named("none.triptych", "a .triptych file")
+    Traceback (most recent call last):
+    ValueError: none.triptych: no such file; expected a .triptych file
+    """
+    if not os.path.isfile(path):
+        what = "a folder" if os.path.isdir(path) else "no plain file" if os.path.lexists(path) else "no such file"
+        raise ValueError(f"{printable(path)}: {what}; expected {expected}")
+
+
 def read_named(path: str | os.PathLike[str], expected: str) -> bytes:
     """All of a file that a caller named.
 
@@ -77,11 +100,11 @@ def read_named(path: str | os.PathLike[str], expected: str) -> bytes:
     Traceback (most recent call last):
     ValueError: none.json: no such file; expected a file that triptych episodes wrote
     """
+    check_named(path, expected)
     try:
         return read_plain(path)
     except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
-        raise ValueError(f"{path}: {reason}; expected {expected}") from error
+        raise ValueError(f"{printable(path)}: {error.strerror or error}; expected {expected}") from error
 
 
 def plain_path(path: str | os.PathLike[str]) -> Path:

@@ -19,6 +19,7 @@ __all__ = [
     "PAGE",
     "PICTURE",
     "RECOGNIZER",
+    "RECOGNIZER_FILE",
     "RECORD",
     "TABLE",
     "TORCH_PROGRAM",
@@ -85,6 +86,7 @@ _HTML = b"<!doctype html"
 PAGE = Kind("page", {".html": _HTML, ".htm": _HTML})
 PICTURE = Kind("picture", {".png": b"\x89png\r\n\x1a\n", ".svg": b"<?xml", ".pdf": b"%pdf-", ".html": _HTML})
 RECOGNIZER = Kind("recogniser", {".triptych": b'{"__metadata__":{"triptych"'})
+RECOGNIZER_FILE = "a .triptych file"  # what messages expect where one is read
 METHOD = Kind("method", {".safetensors": b'{"__metadata__":{"triptych"'}, b"triptych-method", False)
 CARD = Kind("model card", {".md": b"---"}, b"library_name: triptych", False)
 ONNX_MODEL = Kind("ONNX model", {".onnx": b"triptych"}, streams=False)
