@@ -204,6 +204,8 @@ def _wanted(label: str | None, photos: list[Path], source: Path | None, split: s
     if (source is None) == (label is None) or bool(photos) == (label is None):
         raise ValueError("expected a label and photos of it, or --from with photos by class, as fit takes them")
     if label is not None:
+        if split is not None:
+            raise ValueError(f"--split {split} is of the data that --from names, which is missing; leave it out")
         return {label: _files(photos)}
     wanted: dict[str, list[Any]] = {}
     for photo, name in zip(*labelled(source, split=split)[:2], strict=True):  # type: ignore[arg-type]

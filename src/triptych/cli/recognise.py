@@ -121,7 +121,9 @@ def sort(
 ) -> None:
     """Copy photos into folders by what they are recognised as; nothing is overwritten."""
     share, out = _share(unknown, false_alarm), _one_place(place, out)
-    from triptych.folders import beside_photos, sort_photos
+    from triptych.folders import beside_photos, check_copies, sort_photos
+
+    check_copies(photos, out)
     from triptych.recognizer import Recognizer
     from triptych.system.devices import usable_device
 

@@ -41,6 +41,7 @@ def push(
     overwrite: Overwrite = False,
 ) -> None:
     """Share a method with its card: to a folder, or to the Hugging Face hub."""
+    _refuse_beside_card(card, licence, record)
     from triptych.interop import check_push, load_method, model_card, push_method, training_of
 
     check_push(place, overwrite)
@@ -68,6 +69,13 @@ def pull(
 
     save_method(pull_method(place), out)
     say(str(out))
+
+
+def _refuse_beside_card(card: Path | None, licence: str | None, record: list[Path] | None) -> None:
+    """What the made card would hold is not put into your own."""
+    if card is not None and (licence is not None or record):
+        given = "--record" if licence is None else f"--licence {licence}"
+        raise ValueError(f"{given} is for the card that is made, and --card {card} is given; write it into that card")
 
 
 def _record(path: Path) -> dict[str, Any]:

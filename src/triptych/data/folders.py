@@ -212,7 +212,7 @@ def _sort_entries(here: str, files: list[str], own: list[str], links: list[str],
                 elif entry.is_file():
                     files.append(entry.path)
                 else:
-                    what = "a link that leads nowhere" if entry.is_symlink() else "no plain file"
+                    what = "no plain file" if os.path.exists(entry.path) else "a link that leads nowhere"
                     unread.append(f"{printable(entry.path)}: {what}")
             except OSError as error:  # the target of a link may not be looked at
                 unread.append(f"{printable(entry.path)}: {error.strerror or error}")

@@ -44,6 +44,7 @@ from triptych.data.layouts import (
 from triptych.data.listing import SPLITS, Listing, choose_split, listing_of, split_of
 from triptych.data.pickled import list_pickled, pickled_splits
 from triptych.data.tables import list_csv, list_parquet
+from triptych.system.files import as_path
 from triptych.system.wording import LAYOUTS, printable
 
 __all__ = ["check_data", "labelled", "list_images"]
@@ -65,6 +66,7 @@ def check_data(source: str | PathLike[str]) -> None:
     """
     if str(source).startswith(_HUB):
         return check_hub_data(str(source).removeprefix(_HUB))
+    source = as_path(source)
     if not os.path.isdir(source) and not os.path.isfile(source):
         what = "no plain file" if os.path.lexists(source) else "no such file or folder"
         raise ValueError(f"{printable(source)}: {what}; expected {LAYOUTS}")

@@ -49,7 +49,9 @@ def list_hub(name: str, split: str | None, to_learn: bool = False) -> Listing:
     except Exception as error:  # the hub's client raises many kinds
         if not answered:
             raise OSError(_unreachable(name)) from error
-        raise ValueError(f"hf:{name}: cannot be loaded ({type(error).__name__}: {error})") from error
+        raise ValueError(
+            f"hf:{name}: cannot be loaded ({type(error).__name__}: {error}); expected a data set of images with labels"
+        ) from error
     found = {known: part for part in available if (known := split_of(part))}
     if len(available) == 1 and not found:
         chosen = next(iter(available))

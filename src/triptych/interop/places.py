@@ -2,7 +2,6 @@
 
 import os
 from os import PathLike
-from pathlib import Path
 
 from triptych.system.files import as_path
 from triptych.system.hub import check_reachable, file_kept
@@ -31,7 +30,7 @@ def check_method(name: str | PathLike[str]) -> None:
     text, path = str(name), as_path(name)
     if text.startswith(HUB):
         repository = text.removeprefix(HUB)
-        told = f"{text}: not in the hub's cache, and the Hugging Face hub cannot be reached"
+        told = f"{text}: not in the hub's cache, and the Hugging Face hub cannot be reached; try again"
         return check_reachable(file_kept(repository, METHOD_FILE), told)
     if (len(path.parts) > 1 or path.suffix) and not os.path.exists(path):
         raise ValueError(
@@ -55,7 +54,7 @@ def check_backbone(name: str | PathLike[str]) -> None:
     """
     if not isinstance(name, str | PathLike):
         raise ValueError(f"expected the name of a model or a folder, got {type(name).__name__}: {name!r:.80}")
-    if not Path(name).is_dir():
+    if not os.path.isdir(name):
         check_reachable(file_kept(str(name), "config.json"), unreachable_backbone(str(name)))
 
 

@@ -72,12 +72,13 @@ def check_push(target: str | PathLike[str], overwrite: bool = False) -> None:
     if str(target).startswith(HUB):
         return
     folder = as_path(target)
-    if folder.is_dir():
+    if folder.is_dir() or (folder.parent.is_dir() and not folder.exists()):
         check_own_folder(folder, {METHOD_FILE: METHOD, CARD_FILE: CARD}, "a method and its card")
+    else:
+        raise ValueError(f"{folder}: expected a folder, or a new one in a folder that exists; hf:OWNER/NAME is the hub")
+    if folder.is_dir():
         check_output(folder / METHOD_FILE, METHOD, overwrite=overwrite)
         check_output(folder / CARD_FILE, CARD, overwrite=overwrite)
-    elif folder.exists() or not folder.parent.is_dir():
-        raise ValueError(f"{folder}: expected a folder, or a new one in a folder that exists; hf:OWNER/NAME is the hub")
 
 
 def pull_method(source: str | PathLike[str]) -> Method:

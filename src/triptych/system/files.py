@@ -80,6 +80,7 @@ def check_named(path: str | os.PathLike[str], expected: str) -> None:
     Traceback (most recent call last):
     ValueError: none.triptych: no such file; expected a .triptych file
     """
+    path = as_path(path)
     if not os.path.isfile(path):
         what = "a folder" if os.path.isdir(path) else "no plain file" if os.path.lexists(path) else "no such file"
         raise ValueError(f"{printable(path)}: {what}; expected {expected}")
@@ -155,10 +156,20 @@ def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     path = as_path(path)
     try:
         stream = path.exists() and not path.is_file() and not path.is_dir()
-        with path.open("wb") if stream else _replacing(path) as file:
+        with _stream(path) if stream else _replacing(path) as file:
             yield file
     except OSError as error:
-        raise OSError(f"{path}: cannot be written ({error.strerror or error})") from error
+        reason = "nothing reads from it; name a file" if error.errno == errno.ENXIO else error.strerror or error
+        raise OSError(f"{path}: cannot be written ({reason})") from error
+
+
+def _stream(path: Path) -> BinaryIO:
+    """A device or a pipe to write to. A pipe that nothing reads from is an error: opening it could wait for ever."""
+    if os.name == "nt":
+        return path.open("wb")
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_NONBLOCK), "wb")
+    os.set_blocking(file.fileno(), True)
+    return file
 
 
 @contextmanager
