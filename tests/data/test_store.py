@@ -1,6 +1,5 @@
 """The decoded store: right pixels, decoded once, and never half a cache, whatever happens to the process."""
 
-import faulthandler
 import json
 import os
 import queue
@@ -13,7 +12,6 @@ import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -413,6 +411,7 @@ def test_processes_at_once_decode_once_and_both_get_the_whole_store(tmp_path, st
         np.testing.assert_array_equal(np.load(process.result), expected_pixels(root))
 
 
+@pytest.mark.timeout(LONG)
 def test_a_process_killed_in_the_middle_leaves_nothing_that_is_taken_for_whole(tmp_path, cache, decoded, start):
     root = write_photos(tmp_path / "data", each=8)
     process = start(root, 'count == 12 and print("middle", flush=True); count >= 12 and time.sleep(600)')
@@ -423,13 +422,13 @@ def test_a_process_killed_in_the_middle_leaves_nothing_that_is_taken_for_whole(t
     process.end()
     assert process.process.returncode == -signal.SIGKILL
     assert kept_files(cache) == {".part"}
-    with limited():
-        assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
+    assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
     assert len(decoded) == 16
     assert kept_files(cache) == {".npy", ".json"}
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(LONG)
 def test_who_waits_for_another_process_is_told(tmp_path, cache, start):
     root = write_photos(tmp_path / "data", each=8)
     process = start(root, 'count == 12 and print("middle", flush=True); count >= 12 and time.sleep(600)')
@@ -438,23 +437,6 @@ def test_who_waits_for_another_process_is_told(tmp_path, cache, start):
     assert process.line() == "middle"
     told = threading.Timer(4, process.end)
     told.start()
-    with limited(), pytest.warns(UserWarning, match=r"\.npy: waiting for another process that is changing it"):
+    with pytest.warns(UserWarning, match=r"\.npy: waiting for another process that is changing it"):
         assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
     told.join()
-
-
-@contextmanager
-def limited() -> Iterator[None]:
-    """Within, what waits for minutes is an error; there may be no thread that could say so."""
-
-    def late(*_: object) -> None:
-        faulthandler.dump_traceback()
-        raise TimeoutError(f"not done after {LONG} seconds")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(LONG)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
