@@ -459,6 +459,6 @@ def test_what_is_no_recogniser_is_not_locked(command: Command, tmp_path: Path) -
     path = tmp_path / "x.triptych"
     path.write_text("a note")
     assert command("remove", path, "--label", "plum").err == f"error: {path}: truncated, damaged or not a " + (
-        "triptych-recognizer file\n"
+        "triptych-recognizer file; expected one that triptych wrote, whole\n"
     )
     assert list(tmp_path.iterdir()) == [path]
