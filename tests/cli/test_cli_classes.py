@@ -182,13 +182,13 @@ def test_a_photo_that_is_there_already_is_counted_once(command: Command, shelf: 
         (("add", "SHELF", "class0", "empty"), "empty: no files in the folder"),
         (("add", "SHELF", "class9", "class0.png", "empty"), "empty: no files in the folder"),
         (("add", "SHELF", "--from", "nowhere"), "nowhere: no such file or folder"),
-        (("add", "none.triptych", "class0", "class0.png"), "none.triptych: No such file"),
+        (("add", "none.triptych", "class0", "class0.png"), "none.triptych: no such file"),
         (("add", "class0.png", "class0", "class0.png"), "class0.png: truncated, damaged or not"),
         (("remove", "SHELF"), "expected --label with a class or --photo with an id"),
         (("remove", "SHELF", "--label", "plum"), "no class 'plum'"),
         (("remove", "SHELF", "--photo", "zz"), "0 photos have an id that begins with 'zz'"),
         (("remove", "SHELF", "--label", "class0", "--label", "class1"), "would leave one class"),
-        (("show", "none.triptych"), "none.triptych: No such file"),
+        (("show", "none.triptych"), "none.triptych: no such file"),
         (("show", "SHELF", "--html", "SHELF"), "shelf.triptych: expected a name that ends in .html or .htm"),
         (("show", "SHELF", "--html", "class0.png"), "class0.png: expected a name that ends in .html or .htm"),
         (("add", "SHELF", "class0", "class0.png", "--device", "gpu"), "device gpu: expected auto, cpu or cuda"),
@@ -459,6 +459,6 @@ def test_what_is_no_recogniser_is_not_locked(command: Command, tmp_path: Path) -
     path = tmp_path / "x.triptych"
     path.write_text("a note")
     assert command("remove", path, "--label", "plum").err == f"error: {path}: truncated, damaged or not a " + (
-        "triptych-recognizer file\n"
+        "triptych-recognizer file; expected one that triptych wrote, whole\n"
     )
     assert list(tmp_path.iterdir()) == [path]

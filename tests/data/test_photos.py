@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -45,6 +46,26 @@ def test_photos_of_any_shape_are_read_with_keep() -> None:
     wide, tall = read_photos([np.zeros((30, 60), np.uint8), np.zeros((60, 30), np.uint8)], Preprocessing(32, "keep"))
     assert (wide.pixels.shape, tall.pixels.shape) == ((32, 64, 3), (64, 32, 3))
     assert wide.id != tall.id
+
+
+def test_a_generator_that_is_left_waits_for_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector may close it within the lock under which threads begin and end."""
+    goes_on, read = Event(), Preprocessing.pixels
+    first = np.zeros((9, 9, 3), np.uint8)
+
+    def waiting(preprocessing: Preprocessing, source: object) -> np.ndarray:
+        assert source is first or goes_on.wait(60)
+        return read(preprocessing, source)
+
+    monkeypatch.setattr(Preprocessing, "pixels", waiting)
+    photos = read_photos([first, *[png(tmp_path / f"{shade}.png", shade) for shade in range(70)]], Preprocessing(4))
+    assert isinstance(next(photos), Photo)
+    leaving = Thread(target=photos.close, daemon=True)
+    leaving.start()
+    leaving.join(30)
+    left = not leaving.is_alive()
+    goes_on.set()
+    assert left
 
 
 def test_files_that_are_no_images_are_told_apart(tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 import json
 import os
+import queue
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from triptych.data import ImageError, ImageStore, Preprocessing, cache_folder, o
 from triptych.data.images import source_name
 
 SIDE = 16
+LONG = 120  # seconds, in which anything here is done
 
 
 @pytest.fixture(autouse=True)
@@ -324,9 +327,10 @@ def test_a_cache_that_is_no_folder_is_named(tmp_path, cache):
 # Several processes.
 
 
-def start(root: Path, each_decode: str) -> subprocess.Popen:
-    """A process that waits for a line and opens the store; ``each_decode`` runs before each decode."""
-    program = f"""
+class Opening:
+    """A process that waits for a word and opens the store; ``each_decode`` runs before each decode."""
+
+    PROGRAM = """
         import sys, time
         import numpy as np
         from triptych.data import Preprocessing, open_store
@@ -342,49 +346,97 @@ def start(root: Path, each_decode: str) -> subprocess.Popen:
         Preprocessing.pixels = counting
         print("ready", flush=True)
         sys.stdin.readline()
-        images = open_store(sys.argv[1], None, Preprocessing({SIDE})).images.numpy()
+        images = open_store(sys.argv[1], None, Preprocessing({side})).images.numpy()
         np.save(sys.argv[2], images)
         print(count, flush=True)
     """
-    result = root.parent / f"seen-{len(list(root.parent.iterdir()))}.npy"
-    result.touch()
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program), str(root), str(result)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    process.result = result
-    return process
+
+    def __init__(self, root: Path, result: Path, each_decode: str) -> None:
+        program = textwrap.dedent(self.PROGRAM.format(each_decode=each_decode, side=SIDE))
+        self.result = result
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program, str(root), str(result)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._listening = threading.Thread(target=self._listen, daemon=True)
+        self._listening.start()
+
+    def _listen(self) -> None:
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.put(line.strip())
+
+    def line(self) -> str:
+        """The next line that it prints; an error after minutes without one."""
+        return self._lines.get(timeout=LONG)
+
+    def go(self) -> None:
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait(LONG)
+        self._listening.join(LONG)
+        self.process.stdin.close()
+
+
+@pytest.fixture
+def start(tmp_path) -> Iterator[Callable[..., Opening]]:
+    """Start such processes; none is left, whatever fails."""
+    started: list[Opening] = []
+
+    def opening(root: Path, each_decode: str) -> Opening:
+        started.append(Opening(root, tmp_path / f"seen-{len(started)}.npy", each_decode))
+        return started[-1]
+
+    yield opening
+    for one in started:
+        one.end()
 
 
 @pytest.mark.slow
-def test_processes_at_once_decode_once_and_both_get_the_whole_store(tmp_path):
+def test_processes_at_once_decode_once_and_both_get_the_whole_store(tmp_path, start):
     root = write_photos(tmp_path / "data", each=8)
     processes = [start(root, "time.sleep(0.05)") for _ in range(2)]
     for process in processes:
-        assert process.stdout.readline() == "ready\n"
+        assert process.line() == "ready"
     for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    counts = [int(process.communicate(timeout=60)[0]) for process in processes]
-    assert sorted(counts) == [0, 16]
+        process.go()
+    assert sorted(int(process.line()) for process in processes) == [0, 16]
     for process in processes:
         np.testing.assert_array_equal(np.load(process.result), expected_pixels(root))
 
 
-def test_a_process_killed_in_the_middle_leaves_nothing_that_is_taken_for_whole(tmp_path, cache, decoded):
+@pytest.mark.timeout(LONG)
+def test_a_process_killed_in_the_middle_leaves_nothing_that_is_taken_for_whole(tmp_path, cache, decoded, start):
     root = write_photos(tmp_path / "data", each=8)
     process = start(root, 'count == 12 and print("middle", flush=True); count >= 12 and time.sleep(600)')
-    assert process.stdout.readline() == "ready\n"
-    process.stdin.write("\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "middle\n"
+    assert process.line() == "ready"
+    process.go()
+    assert process.line() == "middle"
     assert kept_files(cache) == {".part"}
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    process.end()
+    assert process.process.returncode == -signal.SIGKILL
     assert kept_files(cache) == {".part"}
     assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
     assert len(decoded) == 16
     assert kept_files(cache) == {".npy", ".json"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(LONG)
+def test_who_waits_for_another_process_is_told(tmp_path, cache, start):
+    root = write_photos(tmp_path / "data", each=8)
+    process = start(root, 'count == 12 and print("middle", flush=True); count >= 12 and time.sleep(600)')
+    process.line()
+    process.go()
+    assert process.line() == "middle"
+    told = threading.Timer(4, process.end)
+    told.start()
+    with pytest.warns(UserWarning, match=r"\.npy: waiting for another process that is changing it"):
+        assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
+    told.join()

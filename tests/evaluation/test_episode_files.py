@@ -126,7 +126,9 @@ def test_a_file_with_something_wrong_is_refused(file: Path, changes: dict, messa
 )
 def test_another_file_is_told_in_plain_words(file: Path, content: bytes, told: str) -> None:
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"episodes\.json: damaged or not a file of episodes \({told}\)$"):
+    with pytest.raises(
+        ValueError, match=rf"episodes\.json: damaged or not a file of episodes \({told}\); write one with"
+    ):
         read_episodes(file)
 
 

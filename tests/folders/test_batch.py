@@ -297,7 +297,7 @@ def test_one_process_at_a_time(recognizer: Recognizer, folder: Path, tmp_path: P
         (("photos", "--out", "x.csv", "--coverage", "0"), "coverage must be between 0 and 1"),
         (("photos/1.png", "--false-alarm", "0.1"), "--false-alarm 0.1: expected --unknown beside it"),
         (("photos", "--out", "x.csv", "--false-alarm", "0.1"), "--false-alarm 0.1: expected --unknown beside it"),
-        (("photos", "--out", "x.csv", "--unknown", ""), "unknown is empty; expected what to call a photo"),
+        (("photos", "--out", "x.csv", "--unknown", ""), "an argument is empty, as of a variable that is not set"),
     ],
 )
 def test_wrong_input_is_one_line(

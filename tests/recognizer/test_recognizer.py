@@ -573,7 +573,7 @@ def test_views_set_after_fitting_count_from_the_next_fit_on(tmp_path: Path) -> N
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"none.triptych: No such file"):
+    with pytest.raises(ValueError, match=r"none.triptych: no such file"):
         Recognizer.load(tmp_path / "none.triptych")
 
 

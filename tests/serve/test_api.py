@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -303,6 +304,21 @@ def test_what_the_service_says_of_itself(client: Client, fruit: str) -> None:
         client.ask("BREW", "/v1/shelves")
     text = client.ask("GET", "/metrics").data.decode()
     assert "BREW" not in text
+
+
+def test_what_is_no_request_says_what_would_be_one(service: Running, fruit: str) -> None:
+    shelves, described = "/v1/shelves", "/openapi.json"
+    for path, content, kind, told in (
+        (shelves, b"{", "application/json", "expected a JSON object"),
+        (shelves, b"", "application/json", "missing; expected, as /openapi.json describes it"),
+        (shelves, b"[" * 100_000, "application/json", "expected a JSON object"),
+        (f"{shelves}/{fruit}/predict", b"junk", "multipart/form-data; boundary=x", "expected parts with the boundary"),
+        (f"{shelves}/{fruit}/predict?revision=99", b"x", "image/png", "read it again, or leave revision out"),
+        ("/nowhere", b"", "image/png", described),
+    ):
+        with closing(http.client.HTTPConnection(service.host)) as connection:
+            connection.request("POST", path, content, {"Content-Type": kind})
+            assert told in json.load(connection.getresponse())["detail"]
 
 
 def test_base64_is_what_the_client_sends(client: Client, fruit: str) -> None:

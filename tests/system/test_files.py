@@ -45,6 +45,18 @@ def test_the_bytes_arrive(tmp_path, data):
     assert only_file(tmp_path).read_bytes() == data
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_that_nothing_reads_from_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"pipe: cannot be written \(nothing reads from it; name a file\)"):
+        write_whole(tmp_path / "pipe", b"whole")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(tmp_path / "pipe", b"whole")
+    assert os.read(reader, 99) == b"whole"
+    os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
 def test_a_string_is_a_path(tmp_path):
     write_whole(str(tmp_path / "result"), b"whole")
     assert only_file(tmp_path).name == "result"

@@ -60,6 +60,8 @@ def main() -> None:
 def _run() -> int:
     """The exit code of the command."""
     try:
+        if "" in sys.argv[1:]:  # a path of no letters would be the folder at hand
+            raise ValueError("an argument is empty, as of a variable that is not set; give a value, or leave it out")
         code = app(sys.argv[1:] or ["--help"], prog_name="triptych", standalone_mode=False) or 0
         if code == _INTERRUPTED:
             complain("error", "interrupted")
@@ -93,6 +95,8 @@ def _reason(error: OSError) -> str:
     """What went wrong; an error that names no file is of what was printed."""
     if error.errno == errno.ENOSPC and error.filename is None:
         return f"the result cannot be printed ({error.strerror})"
+    if error.filename is not None and error.strerror:  # Python's own words begin with a number
+        return f"{error.filename}: {error.strerror}; give another path, or make that one usable"
     return str(error)
 
 

@@ -62,14 +62,14 @@ def fit(
     """Learn the classes of a folder, or a table, of photos."""
     place = _one_place(out, bank, [photos, Path(method)], overwrite)
     from triptych.data import labelled
-    from triptych.system.devices import usable_device
 
-    usable_device(device)
     files, labels, _ = labelled(photos, split=split)
     _check_counts(Counter(labels), least, "photo")  # before the work, what can be known before it
     from triptych.recognizer import Recognizer
     from triptych.reports import describe_calibration, trust
+    from triptych.system.devices import usable_device
 
+    usable_device(device)
     recognizer = Recognizer(method, device, views, backbone=backbone, components=components, bank=bank)
     recognizer.fit(files, labels)
     counts = {str(label): count for label, count in recognizer.photo_counts().items()}
@@ -102,11 +102,11 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add photos to a class, or new classes, in a .triptych file; all of them or none."""
+    wanted = _wanted(label, photos or [], source, split)
     from triptych.recognizer import changing
     from triptych.system.devices import usable_device
 
     usable_device(device)
-    wanted = _wanted(label, photos or [], source, split)
     with changing(file, device) as recognizer:
         before = recognizer.photo_counts()
         for name, mine in wanted.items():
@@ -216,6 +216,8 @@ def _wanted(label: str | None, photos: list[Path], source: Path | None, split: s
     if (source is None) == (label is None) or bool(photos) == (label is None):
         raise ValueError("expected a label and photos of it, or --from with photos by class, as fit takes them")
     if label is not None:
+        if split is not None:
+            raise ValueError(f"--split {split} is of the data that --from names, which is missing; leave it out")
         return {label: _files(photos)}
     wanted: dict[str, list[Any]] = {}
     for photo, name in zip(*labelled(source, split=split)[:2], strict=True):  # type: ignore[arg-type]

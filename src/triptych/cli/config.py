@@ -60,6 +60,8 @@ def read_config(
     file = printable(path)
     found = Config(changes={stage: {} for stage in stages})
     values = read_yaml(path)
+    if not values:
+        raise ValueError(f"{file}: no settings in it; expected some by name, such as way: 5")
     known = _by_name(options)
     for key, value in values.items():
         name = key.replace("-", "_")

@@ -6,22 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Changes, Device, Method, Overwrite, options_from
+from triptych.cli.options import AsJson, Changes, DataSets, Device, Method, Overwrite, options_from
 from triptych.cli.terminal import json_text, print_json, say
 from triptych.evaluation import EvaluateSettings
 from triptych.system.outputs import RECORD, check_output
-from triptych.system.wording import LAYOUTS
 from triptych.weights import DEFAULT
 
 __all__ = ["evaluate", "methods"]
-
-
-DataSets = Annotated[
-    list[str],
-    typer.Argument(
-        help=f"Photos by class, or several such data sets for a cross-domain table: {LAYOUTS}.", metavar="DATA..."
-    ),
-]
 
 
 @app.command()
@@ -49,12 +40,15 @@ def evaluate(
     places = list(map(Path, data))
     if out is not None:  # a run's folder may hold the record too
         check_output(out, RECORD, [*places, *([Path(method)] if Path(method).is_file() else [])], overwrite)
-    from triptych.evaluation import check_evaluation_folder, domain_table, write_evaluation_run
+    from triptych.evaluation import check_evaluation_folder, domain_table, read_episodes, write_evaluation_run
     from triptych.system.files import write_whole
 
     if run_folder is not None:
         check_evaluation_folder(run_folder, places, overwrite)
-    record = _measured(data, method, device, settings, episodes_file)
+    episodes = None if episodes_file is None else read_episodes(episodes_file)
+    if episodes is not None:
+        episodes.settings_for(settings)  # what conflicts is told before any work
+    record = _measured(data, method, device, settings, episodes)
     table = domain_table(record) if len(data) > 1 else None
     if run_folder is not None:
         write_evaluation_run(run_folder, record, data if table else data[0], settings, table)
@@ -69,15 +63,12 @@ def evaluate(
     return None
 
 
-def _measured(
-    data: list[str], method: str, device: str, settings: EvaluateSettings, episodes_file: Path | None
-) -> dict[str, Any]:
+def _measured(data: list[str], method: str, device: str, settings: EvaluateSettings, episodes: Any) -> dict[str, Any]:
     """The record of one data set, or of several."""
     from triptych.evaluation import evaluate as run_evaluation
-    from triptych.evaluation import evaluate_domains, read_episodes
+    from triptych.evaluation import evaluate_domains
     from triptych.interop import load_method
 
-    episodes = None if episodes_file is None else read_episodes(episodes_file)
     loaded = load_method(method, device)
     if len(data) > 1:
         return evaluate_domains(data, loaded, method, settings)

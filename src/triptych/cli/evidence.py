@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Device, Overwrite, RecognizerFile, checked
+from triptych.cli.options import AsJson, Device, Overwrite, RecognizerFile, ask_photo, before_work, checked
 from triptych.cli.terminal import complain, print_json, say
 from triptych.cli.words import for_and_against
 from triptych.system.outputs import PICTURE, check_output
@@ -20,7 +20,7 @@ _MATCHES = 3  # shown of each class
 @app.command()
 def explain(
     file: RecognizerFile,
-    photo: Annotated[str, typer.Argument(help="A photo.", metavar="PHOTO")],
+    photo: Annotated[str, typer.Argument(help="A photo.", metavar="PHOTO", callback=before_work(ask_photo))],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Draw the evidence into this .png, .svg, .pdf or .html file."),

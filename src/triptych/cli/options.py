@@ -11,6 +11,9 @@ import typer
 
 from triptych.cli.config import Config, config_parameter
 from triptych.cli.option import Option
+from triptych.system.devices import check_device_name
+from triptych.system.files import check_named
+from triptych.system.outputs import RECOGNIZER_FILE
 from triptych.system.settings import DEVICE_HELP, Check
 from triptych.system.wording import LAYOUTS, SPLIT_LAYOUTS
 
@@ -20,6 +23,7 @@ __all__ = [
     "Changes",
     "Coverage",
     "Data",
+    "DataSets",
     "Device",
     "FalseAlarm",
     "Method",
@@ -33,6 +37,11 @@ __all__ = [
     "TrainData",
     "Unknown",
     "as_typed",
+    "ask_method",
+    "ask_photo",
+    "ask_photo_folder",
+    "ask_recognizer",
+    "before_work",
     "checked",
     "options_from",
 ]
@@ -49,27 +58,92 @@ def checked(check: Check) -> Callable[..., Any]:
     return callback
 
 
+def before_work(check: Callable[[Any], None]) -> Callable[..., Any]:
+    """A callback of an option or an argument: asks of each value what can be known before torch is loaded."""
+
+    def callback(value: Any) -> Any:
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None:
+                check(one)
+        return value
+
+    return callback
+
+
+def ask_recognizer(file: Path) -> None:
+    """Refuse what is no file and no bank."""
+    from triptych.bank import is_bank
+
+    if not is_bank(file):
+        check_named(file, RECOGNIZER_FILE)
+
+
+def _ask_data(source: str | Path) -> None:
+    from triptych.data import check_data
+
+    check_data(source)
+
+
+def ask_method(name: str) -> None:
+    """Refuse a method that cannot be had."""
+    from triptych.interop import check_method
+
+    check_method(name)
+
+
+def ask_photo(photo: str | Path) -> None:
+    """Refuse what cannot be opened as a photo."""
+    from triptych.data import check_photo
+
+    check_photo(photo)
+
+
+def ask_photo_folder(folder: Path) -> None:
+    """Refuse what is no folder."""
+    from triptych.data import check_photo_folder
+
+    check_photo_folder(folder)
+
+
+def _ask_backbone(name: str) -> None:
+    from triptych.interop import check_backbone
+
+    check_backbone(name)
+
+
 Method = Annotated[
     str,
     typer.Option(
         help="Weights that triptych methods lists, a .safetensors file, a run's folder, hf:OWNER/NAME, or a published "
-        "checkpoint."
+        "checkpoint.",
+        callback=before_work(ask_method),
     ),
 ]
 Backbone = Annotated[
-    str | None, typer.Option(help="A transformers vision model to use instead: its name on the hub, or its folder.")
+    str | None,
+    typer.Option(
+        help="A transformers vision model to use instead: its name on the hub, or its folder.",
+        callback=before_work(_ask_backbone),
+    ),
 ]
-Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
+Device = Annotated[str, typer.Option(help=DEVICE_HELP, callback=before_work(check_device_name))]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 Split = Annotated[
     str | None, typer.Option(help="train, val or test, where the photos have splits; none is taken by chance.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that such a command wrote.")]
-Photos = Annotated[Path, typer.Argument(help=f"Photos by class: {LAYOUTS}.", metavar="DATA")]
-PhotosFrom = Annotated[
-    Path | None, typer.Option("--from", help=f"In place of LABEL and PHOTOS: {LAYOUTS}.", metavar="DATA")
+Photos = Annotated[
+    Path, typer.Argument(help=f"Photos by class: {LAYOUTS}.", metavar="DATA", callback=before_work(_ask_data))
 ]
-RecognizerFile = Annotated[Path, typer.Argument(help="A .triptych file, or a bank.", metavar="FILE")]
+PhotosFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", help=f"In place of LABEL and PHOTOS: {LAYOUTS}.", metavar="DATA", callback=before_work(_ask_data)
+    ),
+]
+RecognizerFile = Annotated[
+    Path, typer.Argument(help="A .triptych file, or a bank.", metavar="FILE", callback=before_work(ask_recognizer))
+]
 Unknown = Annotated[
     str | None, typer.Option(help="Answer this where a photo is of none of the classes.", metavar="LABEL")
 ]
@@ -83,9 +157,24 @@ Coverage = Annotated[
     float | None,
     typer.Option(help="Also give the set of classes that holds the true one so often, for example 0.9."),
 ]
-Data = Annotated[str, typer.Argument(help=f"Photos by class: {LAYOUTS}.", metavar="DATA")]
+Data = Annotated[
+    str, typer.Argument(help=f"Photos by class: {LAYOUTS}.", metavar="DATA", callback=before_work(_ask_data))
+]
+DataSets = Annotated[
+    list[str],
+    typer.Argument(
+        help=f"Photos by class, or several such data sets for a cross-domain table: {LAYOUTS}.",
+        metavar="DATA...",
+        callback=before_work(_ask_data),
+    ),
+]
 TrainData = Annotated[
-    str, typer.Argument(help=f"Photos by class, with splits train and val: {SPLIT_LAYOUTS}.", metavar="DATA")
+    str,
+    typer.Argument(
+        help=f"Photos by class, with splits train and val: {SPLIT_LAYOUTS}.",
+        metavar="DATA",
+        callback=before_work(_ask_data),
+    ),
 ]
 RunFolder = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; by default runs/METHOD.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")]

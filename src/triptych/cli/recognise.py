@@ -18,6 +18,8 @@ from triptych.cli.options import (
     Overwrite,
     RecognizerFile,
     Unknown,
+    ask_photo_folder,
+    before_work,
     checked,
     options_from,
 )
@@ -115,7 +117,10 @@ def predict(
 @app.command()
 def sort(
     recognizer: RecognizerFile,
-    photos: Annotated[Path, typer.Argument(help="The folder of photos to sort.", metavar="DIR")],
+    photos: Annotated[
+        Path,
+        typer.Argument(help="The folder of photos to sort.", metavar="DIR", callback=before_work(ask_photo_folder)),
+    ],
     place: Annotated[
         Path | None, typer.Argument(help="Gets a folder per class, with copies.", metavar="OUT_DIR")
     ] = None,
@@ -127,7 +132,9 @@ def sort(
 ) -> None:
     """Copy photos into folders by what they are recognised as; nothing is overwritten."""
     share, out = _share(unknown, false_alarm), _one_place(place, out)
-    from triptych.folders import beside_photos, sort_photos
+    from triptych.folders import beside_photos, check_copies, sort_photos
+
+    check_copies(photos, out)
     from triptych.recognizer import Recognizer
     from triptych.system.devices import usable_device
 

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import Changes, Device, Method, checked, options_from
+from triptych.cli.options import Changes, Device, Method, ask_recognizer, before_work, checked, options_from
 from triptych.cli.terminal import say
 from triptych.serve import Settings
+from triptych.system.files import read_named
 from triptych.system.settings import whole
 from triptych.weights import DEFAULT
 
@@ -20,7 +21,12 @@ __all__ = ["serve"]
 @app.command()
 @options_from(limits=Settings)
 def serve(
-    file: Annotated[Path | None, typer.Argument(help="A .triptych file to have on a shelf.", metavar="FILE")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A .triptych file to have on a shelf.", metavar="FILE", callback=before_work(ask_recognizer)
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Where to listen; other than this machine's own needs a token.")] = (
         "127.0.0.1"
     ),
@@ -40,11 +46,13 @@ def serve(
     changes: Changes,
 ) -> None:
     """Serve a web page and an HTTP API on this machine, until it is ended."""
+    settings, token = Settings(**changes["limits"]), _token(token_file)
+    from triptych.serve.running import check_token
     from triptych.serve.running import serve as run_service
     from triptych.system.devices import usable_device
 
+    check_token(host, token, allow_host or [])
     usable_device(device)
-    settings, token = Settings(**changes["limits"]), _token(token_file)
     run_service(data or _data(), file, host, port, token, allow_host or [], method, device, settings, _ready)
 
 
@@ -56,7 +64,10 @@ def _ready(address: str) -> None:
 def _token(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get("TRIPTYCH_TOKEN") or None
-    return file.read_text(encoding="utf-8").strip()
+    try:
+        return read_named(file, "a file with the token").decode().strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: no text in UTF-8; expected a file with the token") from error
 
 
 def _data() -> Path:

@@ -7,22 +7,26 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import Overwrite
+from triptych.cli.options import Overwrite, ask_method, before_work
 from triptych.cli.terminal import say
 from triptych.system.files import read_named
 from triptych.system.outputs import METHOD, check_output
 
 __all__ = ["pull", "push"]
 
-Place = Annotated[str, typer.Argument(help="A folder, or hf:OWNER/NAME on the Hugging Face hub.", metavar="PLACE")]
+_PLACE = "A folder, or hf:OWNER/NAME on the Hugging Face hub."
 
 
 @app.command()
 def push(
     method: Annotated[
-        str, typer.Argument(help="A .safetensors file, a run's folder, or a name that triptych methods lists.")
+        str,
+        typer.Argument(
+            help="A .safetensors file, a run's folder, or a name that triptych methods lists.",
+            callback=before_work(ask_method),
+        ),
     ],
-    place: Place,
+    place: Annotated[str, typer.Argument(help=_PLACE, metavar="PLACE")],
     licence: Annotated[
         str | None, typer.Option(help="Licence of the weights, as the hub calls it, such as mit.")
     ] = None,
@@ -37,6 +41,7 @@ def push(
     overwrite: Overwrite = False,
 ) -> None:
     """Share a method with its card: to a folder, or to the Hugging Face hub."""
+    _refuse_beside_card(card, licence, record)
     from triptych.interop import check_push, load_method, model_card, push_method, training_of
 
     check_push(place, overwrite)
@@ -53,7 +58,7 @@ def push(
 
 @app.command()
 def pull(
-    place: Place,
+    place: Annotated[str, typer.Argument(help=_PLACE, metavar="PLACE", callback=before_work(ask_method))],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file.")],
     overwrite: Overwrite = False,
 ) -> None:
@@ -64,6 +69,13 @@ def pull(
 
     save_method(pull_method(place), out)
     say(str(out))
+
+
+def _refuse_beside_card(card: Path | None, licence: str | None, record: list[Path] | None) -> None:
+    """What the made card would hold is not put into your own."""
+    if card is not None and (licence is not None or record):
+        given = "--record" if licence is None else f"--licence {licence}"
+        raise ValueError(f"{given} is for the card that is made, and --card {card} is given; write it into that card")
 
 
 def _record(path: Path) -> dict[str, Any]:

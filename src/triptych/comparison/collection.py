@@ -3,6 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Hashable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +81,8 @@ def collect(
     sources, given, _ = labelled(images, labels, split)
     drawn = _drawn(given, most, seed)
     read = track(read_photos([sources[i] for i in drawn], method.preprocess), "encoding", total=len(drawn))
-    all_read = [photo if isinstance(photo, Unreadable) else _Encoded.of(method, photo) for photo in read]
+    with closing(read):
+        all_read = [photo if isinstance(photo, Unreadable) else _Encoded.of(method, photo) for photo in read]
     photos = [photo for photo in all_read if isinstance(photo, _Encoded)]
     names = [given[i] for i, photo in zip(drawn, all_read, strict=True) if isinstance(photo, _Encoded)]
     refused = [photo for photo in all_read if isinstance(photo, Unreadable)]

@@ -1,19 +1,24 @@
 """Data: where photos and labelled photos come from, and the decoded store that episodes index."""
 
-from triptych.data.augment import centre_crop, colour_jitter, normalise, random_crop_flip, resize
+from typing import TYPE_CHECKING
+
 from triptych.data.errors import ImageError, NotAnImageError
-from triptych.data.files import is_image
-from triptych.data.folders import IMAGE_ENDINGS, files_below, list_folder, walk, warn_of_unread
-from triptych.data.grammar import labelled, list_images
+from triptych.data.files import check_photo, is_image
+from triptych.data.folders import IMAGE_ENDINGS, check_photo_folder, files_below, list_folder, walk, warn_of_unread
+from triptych.data.grammar import check_data, labelled, list_images
 from triptych.data.images import ImageSource, NamedBytes, RemotePhoto, read_image, squash
 from triptych.data.inputs import LabelledPhotos, as_photos, check_label, photo_stream
 from triptych.data.known import KNOWN_DATA, KnownData, check_known, count_splits
 from triptych.data.limits import Limits, current_limits
 from triptych.data.listing import SPLITS, Listing
-from triptych.data.photos import Photo, Unreadable, left_out_warning, read_class_photos, read_photos
-from triptych.data.preprocessing import Preprocessing
-from triptych.data.same import appearance, copies
-from triptych.data.store import ImageStore, cache_folder, open_store
+from triptych.system.lazy import imported_when_used
+
+if TYPE_CHECKING:
+    from triptych.data.augment import centre_crop, colour_jitter, normalise, random_crop_flip, resize
+    from triptych.data.photos import Photo, Unreadable, left_out_warning, read_class_photos, read_photos
+    from triptych.data.preprocessing import Preprocessing
+    from triptych.data.same import appearance, copies
+    from triptych.data.store import ImageStore, cache_folder, open_store
 
 __all__ = [
     "IMAGE_ENDINGS",
@@ -36,8 +41,11 @@ __all__ = [
     "as_photos",
     "cache_folder",
     "centre_crop",
+    "check_data",
     "check_known",
     "check_label",
+    "check_photo",
+    "check_photo_folder",
     "colour_jitter",
     "copies",
     "count_splits",
@@ -60,3 +68,26 @@ __all__ = [
     "walk",
     "warn_of_unread",
 ]
+
+# Whether data is there can be told without torch.
+__getattr__ = imported_when_used(
+    __name__,
+    {
+        "ImageStore": "triptych.data.store",
+        "Photo": "triptych.data.photos",
+        "Preprocessing": "triptych.data.preprocessing",
+        "Unreadable": "triptych.data.photos",
+        "appearance": "triptych.data.same",
+        "cache_folder": "triptych.data.store",
+        "centre_crop": "triptych.data.augment",
+        "colour_jitter": "triptych.data.augment",
+        "copies": "triptych.data.same",
+        "left_out_warning": "triptych.data.photos",
+        "normalise": "triptych.data.augment",
+        "open_store": "triptych.data.store",
+        "random_crop_flip": "triptych.data.augment",
+        "read_class_photos": "triptych.data.photos",
+        "read_photos": "triptych.data.photos",
+        "resize": "triptych.data.augment",
+    },
+)

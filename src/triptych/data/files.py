@@ -11,7 +11,7 @@ from triptych.data.formats import FIRST_BYTES, FORMATS, image_format
 from triptych.data.limits import current_limits
 from triptych.system.wording import printable
 
-__all__ = ["content_digest", "is_image", "open_photo", "refuse_format"]
+__all__ = ["check_photo", "content_digest", "is_image", "open_photo", "refuse_format"]
 
 _KINDS = {
     stat.S_IFDIR: "Is a directory",
@@ -54,6 +54,20 @@ def open_photo(path: str | PathLike[str], name: str | None = None) -> BufferedIO
         file.close()
         raise
     return file
+
+
+def check_photo(path: str | PathLike[str]) -> None:
+    """Refuse what cannot be opened as a photo; it is not decoded.
+
+    Raises:
+        ImageError: as ``open_photo``.
+
+    >>> from triptych.data import check_photo
+    >>> check_photo("missing.jpg")
+    Traceback (most recent call last):
+    triptych.data.errors.ImageError: missing.jpg: No such file or directory; expected an image file
+    """
+    open_photo(path).close()
 
 
 def is_image(path: str | PathLike[str]) -> bool:

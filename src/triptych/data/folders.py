@@ -4,12 +4,22 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from triptych.data.listing import Listing, listing_of, split_of
 from triptych.system.wording import counted, first_few, printable
 
-__all__ = ["IMAGE_ENDINGS", "FilesBelow", "files_below", "list_folder", "split_folders", "walk", "warn_of_unread"]
+__all__ = [
+    "IMAGE_ENDINGS",
+    "FilesBelow",
+    "check_photo_folder",
+    "files_below",
+    "list_folder",
+    "split_folders",
+    "walk",
+    "warn_of_unread",
+]
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".jp2", ".ppm", ".pgm"}
 IMAGE_ENDINGS |= {".qoi", ".tga", ".avif", ".heic", ".heif"}
@@ -67,6 +77,21 @@ def walk(folder: Path) -> FilesBelow:
             unread.append(f"{printable(here)}: {error.strerror or error}")
         links.sort()
     return FilesBelow(tuple(sorted(map(Path, files))), tuple(sorted(unread)))
+
+
+def check_photo_folder(folder: str | PathLike[str]) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        ValueError: there is none of that name.
+
+    >>> from triptych.data import check_photo_folder
+    >>> check_photo_folder("nowhere")
+    Traceback (most recent call last):
+    ValueError: nowhere: no such folder; expected a folder of photos
+    """
+    if not os.path.isdir(folder):
+        raise ValueError(f"{printable(folder)}: no such folder; expected a folder of photos")
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -196,7 +221,7 @@ def _sort_entries(here: str, files: list[str], own: list[str], links: list[str],
                 elif entry.is_file():
                     files.append(entry.path)
                 else:
-                    what = "a link that leads nowhere" if entry.is_symlink() else "no plain file"
+                    what = "no plain file" if os.path.exists(entry.path) else "a link that leads nowhere"
                     unread.append(f"{printable(entry.path)}: {what}")
             except OSError as error:  # the target of a link may not be looked at
                 unread.append(f"{printable(entry.path)}: {error.strerror or error}")

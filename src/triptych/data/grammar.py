@@ -22,7 +22,7 @@ import numpy as np
 from triptych.data.errors import NoSplitError
 from triptych.data.files import is_image
 from triptych.data.folders import list_folder, split_folders
-from triptych.data.hub import list_hub
+from triptych.data.hub import check_hub_data, list_hub
 from triptych.data.images import ImageSource, source_name
 from triptych.data.inputs import (
     LabelledPhotos,
@@ -44,9 +44,33 @@ from triptych.data.layouts import (
 from triptych.data.listing import SPLITS, Listing, choose_split, listing_of, split_of
 from triptych.data.pickled import list_pickled, pickled_splits
 from triptych.data.tables import list_csv, list_parquet
+from triptych.system.files import as_path
 from triptych.system.wording import LAYOUTS, printable
 
-__all__ = ["labelled", "list_images"]
+__all__ = ["check_data", "labelled", "list_images"]
+
+_HUB = "hf:"
+
+
+def check_data(source: str | PathLike[str]) -> None:
+    """Refuse a place where there is nothing, before anything is loaded or read.
+
+    Raises:
+        ValueError: no such file or folder, or no plain file.
+        OSError: it is to be had of the Hugging Face hub, which cannot be reached.
+
+    >>> from triptych.data import check_data
+    >>> check_data("nowhere")
+    Traceback (most recent call last):
+    ValueError: nowhere: no such file or folder; expected a folder with one sub-folder per class; ...
+    """
+    if str(source).startswith(_HUB):
+        return check_hub_data(str(source).removeprefix(_HUB))
+    source = as_path(source)
+    if not os.path.isdir(source) and not os.path.isfile(source):
+        what = "no plain file" if os.path.lexists(source) else "no such file or folder"
+        raise ValueError(f"{printable(source)}: {what}; expected {LAYOUTS}")
+    return None
 
 
 def labelled(
@@ -113,14 +137,12 @@ def _check_split(split: str | None) -> None:
 
 
 def _listed(source: str | PathLike[str], split: str | None, to_learn: bool) -> Listing:
-    if str(source).startswith("hf:"):
-        return list_hub(str(source).removeprefix("hf:"), split, to_learn)
+    check_data(source)
+    if str(source).startswith(_HUB):
+        return list_hub(str(source).removeprefix(_HUB), split, to_learn)
     root = Path(source)
     if os.path.isdir(root):
         return _listed_folder(root, split, to_learn)
-    if not os.path.isfile(root):
-        what = "no plain file" if os.path.lexists(root) else "no such file or folder"
-        raise ValueError(f"{printable(root)}: {what}; expected {LAYOUTS}")
     if to_learn:
         _refuse_split(root, split)
     return _listed_file(root)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from os.path import isdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,22 @@ import numpy as np
 
 from triptych.data.listing import Listing, choose_split, split_of
 from triptych.system.extras import extra
-from triptych.system.hub import hub_or_cache
+from triptych.system.hub import check_reachable, data_kept, hub_or_cache
 
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["list_hub"]
+__all__ = ["check_hub_data", "list_hub"]
+
+
+def check_hub_data(name: str) -> None:
+    """Refuse a data set that is neither here nor to be had, without the library that reads it.
+
+    Raises:
+        OSError: no such folder, nothing in the cache, and the hub cannot be reached.
+    """
+    if not isdir(name) and find_spec("datasets") is not None:  # without it, list_hub says what to install
+        check_reachable(data_kept(name), _unreachable(name))
 
 
 def list_hub(name: str, split: str | None, to_learn: bool = False) -> Listing:
@@ -37,10 +48,10 @@ def list_hub(name: str, split: str | None, to_learn: bool = False) -> Listing:
             available = datasets.load_dataset(name)
     except Exception as error:  # the hub's client raises many kinds
         if not answered:
-            raise OSError(
-                f"hf:{name}: no such folder, and the Hugging Face hub cannot be reached; try again"
-            ) from error
-        raise ValueError(f"hf:{name}: cannot be loaded ({type(error).__name__}: {error})") from error
+            raise OSError(_unreachable(name)) from error
+        raise ValueError(
+            f"hf:{name}: cannot be loaded ({type(error).__name__}: {error}); expected a data set of images with labels"
+        ) from error
     found = {known: part for part in available if (known := split_of(part))}
     if len(available) == 1 and not found:
         chosen = next(iter(available))
@@ -72,6 +83,10 @@ def _without_bars(library: Any) -> Iterator[None]:
     finally:
         if shown:
             library.enable_progress_bars()
+
+
+def _unreachable(name: str) -> str:
+    return f"hf:{name}: no such folder, and the Hugging Face hub cannot be reached; try again"
 
 
 def _column(table: "datasets.Dataset", kind: type, name: str) -> str:

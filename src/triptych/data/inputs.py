@@ -188,3 +188,5 @@ def _is_missing(label: Any) -> bool:
         return bool(label != label)
     except TypeError:  # pandas' NA
         return True
+    except (ValueError, RuntimeError) as error:  # a tensor, which can be hashed
+        raise ValueError(f"a label is a {type(label).__name__}; expected a text or a number") from error

@@ -9,7 +9,7 @@ import numpy as np
 from triptych.data.errors import NoSplitError
 from triptych.data.grammar import list_images
 from triptych.data.listing import Listing
-from triptych.system.wording import first_few, printable
+from triptych.system.wording import first_few, listed, printable
 
 __all__ = ["KNOWN_DATA", "KnownData", "check_known", "count_splits"]
 
@@ -95,7 +95,7 @@ def check_known(data: str | Path, name: str, known: Mapping[str, KnownData] = KN
     if name not in known:
         raise ValueError(f"unknown data set {name!r}; expected one of {', '.join(known)}")
     expected, place = known[name], printable(data)
-    listings = {split: list_images(data, split) for split in expected.classes}
+    listings = {split: _split_of(data, split, name, expected) for split in expected.classes}
     for split, listing in listings.items():
         for what, got, wanted in (
             ("classes", len(listing.classes), expected.classes[split]),
@@ -108,6 +108,16 @@ def check_known(data: str | Path, name: str, known: Mapping[str, KnownData] = KN
         raise ValueError(f"{place}: {total} images in all, expected {expected.total} ({expected.source})")
     _refuse_shared_classes(place, listings)
     return {split: _counts(listing) for split, listing in listings.items()}
+
+
+def _split_of(data: str | Path, split: str, name: str, expected: KnownData) -> Listing:
+    try:
+        return list_images(data, split)
+    except NoSplitError as error:
+        raise ValueError(
+            f"{printable(data)}: has no split {split!r}; {name} has {listed(list(expected.classes))} "
+            f"({expected.source}): give it as it is shipped, or leave --expect out"
+        ) from error
 
 
 def _refuse_shared_classes(place: str, listings: Mapping[str, Listing]) -> None:

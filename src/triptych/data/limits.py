@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Condition
 
+from triptych.system.settings import number
+
 __all__ = ["BYTES_PER_PIXEL", "Limits", "Memory", "current_limits", "decoding_memory"]
 
 BYTES_PER_PIXEL = 8  # decoded and in RGB, or in RGB and turned upright: Pillow has four bytes a pixel for each
@@ -28,7 +30,7 @@ class Limits:
     60.0
     >>> Limits(megabytes=0.0)
     Traceback (most recent call last):
-    ValueError: megabytes is 0.0; expected a number above 0
+    ValueError: megabytes must be a number above 0, got 0.0
     """
 
     megabytes: float = 200.0
@@ -36,8 +38,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} is {value}; expected a number above 0")
+            number(0, above=True).ask(name, value)
 
     @property
     def memory(self) -> int:

@@ -72,8 +72,9 @@ def read_photos(sources: Iterable[ImageSource], preprocessing: Preprocessing) ->
     >>> grey.pixels.shape, nothing.error
     ((84, 84, 3), 'missing.jpg: No such file or directory; expected an image file')
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: deque[Future[Photo | Unreadable]] = deque()
+    pool = ThreadPoolExecutor(os.cpu_count())
+    waiting: deque[Future[Photo | Unreadable]] = deque()
+    try:
         for source in sources:
             if isinstance(source, Image.Image | np.ndarray):
                 waiting.append(Future())
@@ -84,6 +85,10 @@ def read_photos(sources: Iterable[ImageSource], preprocessing: Preprocessing) ->
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        # Without waiting for the threads: the garbage collector closes a generator that was left, in any thread, and
+        # within the thread module's own lock, too. To wait there for another thread is to wait for ever.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def read_class_photos(

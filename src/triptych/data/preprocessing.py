@@ -61,9 +61,9 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if isinstance(self.side, bool) or not isinstance(self.side, int) or not 1 <= self.side <= _MOST:
             raise ValueError(f"side is {self.side!r}; expected a whole number of pixels from 1 to {_MOST}")
-        if self.fit not in FITS:
+        if not isinstance(self.fit, str) or self.fit not in FITS:
             raise ValueError(f"fit is {self.fit!r}; expected one of {', '.join(FITS)}")
-        if self.interpolation not in INTERPOLATIONS:
+        if not isinstance(self.interpolation, str) or self.interpolation not in INTERPOLATIONS:
             raise ValueError(f"interpolation is {self.interpolation!r}; expected one of {', '.join(INTERPOLATIONS)}")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if not _is_triple(values):

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import warnings
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,7 +12,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import PIL
 import torch
-from filelock import FileLock
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from triptych.data.listing import Listing
 from triptych.data.photos import Unreadable, left_out_warning, read_photos, refuse_lost_classes
 from triptych.data.preprocessing import Preprocessing
 from triptych.data.same import identical_pairs
+from triptych.system.files import turn_to_write
 from triptych.system.progress import track
 from triptych.system.wording import printable
 
@@ -130,7 +131,7 @@ def _cached(listing: Listing, key: str, preprocessing: Preprocessing) -> tuple[n
     pixels, index = folder / f"{key}.npy", folder / f"{key}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{key}.lock"):
+        with turn_to_write(pixels):
             found = _whole(listing, side, pixels, index)
             if found is None:
                 _build(listing, preprocessing, pixels, index)
@@ -168,9 +169,9 @@ def _build(listing: Listing, preprocessing: Preprocessing, pixels: Path, index: 
         kept: dict[int, str] = {}
         lost: dict[int, Unreadable] = {}
         count = len(listing.labels)
-        with whole.open("wb") as file:
+        read = track(read_photos(listing.photos(), preprocessing), "decoding", total=count)
+        with closing(read), whole.open("wb") as file:
             _write_header(file, (count, side, side, 3))
-            read = track(read_photos(listing.photos(), preprocessing), "decoding", total=count)
             for position, photo in enumerate(read):
                 if isinstance(photo, Unreadable):
                     lost[position] = photo

@@ -55,7 +55,7 @@ def read_csv(table: Path, base: Path) -> tuple[list[Path], list[str]]:
             rows = [_row(name, number, row, column) for number, row in enumerate(reader, start=1)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
-            f"{name}: not a CSV file in UTF-8 ({error}); save it as such, with the columns path and label"
+            f"{name}: not a CSV file in UTF-8 ({_fault(error)}); save it as such, with the columns path and label"
         ) from error
     except OSError as error:
         raise ValueError(f"{name}: cannot be read ({error.strerror or error})") from error
@@ -90,11 +90,15 @@ def list_parquet(files: Sequence[Path]) -> Listing:
         values += labels
         class_names = class_names or known
     if not values:
-        raise ValueError(f"{', '.join(map(printable, files))}: the table has no rows")
+        raise ValueError(f"{', '.join(map(printable, files))}: the table has no rows; expected one for each photo")
     present = _present(values, class_names, names)
     index = {value: position for position, value in enumerate(present)}
     classes = tuple(class_names[int(value)] if class_names else str(value) for value in present)
     return Listing(sources, names, np.array([index[value] for value in values], dtype=np.int64), classes)
+
+
+def _fault(error: Exception) -> str:
+    return f"byte {error.start + 1} is none" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _row(table: str, number: int, row: dict[str | None, str | list[str] | None], column: str) -> tuple[str, str]:
@@ -136,7 +140,9 @@ def _cells(table: Any, file: Path) -> tuple[list[dict], list[Any]]:
     _refuse_bomb(_unpacked(table) > left, size)  # before a page of them is unpacked
     for batch in table.iter_batches(_ROWS, columns=["image", "label"]):
         for image in batch.column("image").to_pylist():
-            if not isinstance(image["bytes"], bytes):
+            if not isinstance(image, dict):
+                raise TypeError(f"got {type(image).__name__} for an image")
+            if not isinstance(image.get("bytes"), bytes):
                 raise TypeError(f"no bytes in the image {image.get('path')!r}")
             images.append(image)
         left -= max(batch.nbytes, _LEAST_BYTES * batch.num_rows)

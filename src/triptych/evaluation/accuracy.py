@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 __all__ = ["Accuracy"]
 
@@ -42,5 +42,5 @@ class Accuracy:
         """
         if len(splits) < 2 or not 0 < asked < 1:
             raise ValueError(f"expected two splits at least and a share between 0 and 1, got {len(splits)} and {asked}")
-        width = student_t.ppf(0.975, len(splits) - 1) * sqrt(1 / len(splits) + asked / (1 - asked))
+        width = stdtrit(len(splits) - 1, 0.975) * sqrt(1 / len(splits) + asked / (1 - asked))
         return cls(float(splits.mean()), float(width * splits.std(ddof=1)))

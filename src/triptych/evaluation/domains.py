@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from triptych.data import check_data
 from triptych.evaluation.episodes import EpisodeSampler
 from triptych.evaluation.evaluating import evaluate, open_evaluated
 from triptych.evaluation.settings import EvaluateSettings
@@ -46,6 +47,8 @@ def evaluate_domains(
     >>> domain_table(record).splitlines()[0]
     '| data | classes | images | all levels | distribution | pixel | part | plda |'
     """
+    for one in datasets:
+        check_data(one)
     names = [os.path.realpath(one) if os.path.exists(one) else str(one) for one in datasets]
     if twice := [one for one in names if names.count(one) > 1]:
         raise ValueError(f"{printable(twice[0])}: named twice; expected each data set once")

@@ -81,11 +81,12 @@ class EpisodeFile:
             raise ValueError(
                 f"{self.name}: its episodes are of other data: fingerprint {self.fingerprint:.12}... of "
                 f"{counted(len(self.images), 'image')} of {len(self.classes)} classes, got {store.fingerprint:.12}... "
-                f"of {counted(len(store), 'image')} of {len(store.classes)} classes"
+                f"of {counted(len(store), 'image')} of {len(store.classes)} classes; give the data of the file"
             )
         if len(store) != len(self.images):
             raise ValueError(
-                f"{self.name}: {len(self.images)} images could be read where it was written, here {len(store)} can"
+                f"{self.name}: {len(self.images)} images could be read where it was written, here {len(store)} can; "
+                "expected the same"
             )
         for number, (episode, drawn) in enumerate(zip(self.episodes, self.drawn, strict=True)):
             _check_episode(episode, drawn, store.labels, f"{self.name}: episode {number}")
@@ -161,7 +162,9 @@ def read_episodes(path: str | Path) -> EpisodeFile:
         classes, images = (tuple(map(str, content[key])) for key in ("classes", "images"))
         fingerprint = str(content["data_fingerprint"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{name}: damaged or not a file of episodes ({_told(error):.200})") from error
+        raise ValueError(
+            f"{name}: damaged or not a file of episodes ({_told(error):.200}); write one with triptych episodes"
+        ) from error
     return EpisodeFile(name, hashlib.sha256(data).hexdigest(), settings, fingerprint, classes, images, episodes, drawn)
 
 
@@ -224,7 +227,7 @@ def _check_episode(episode: Episode, drawn: Sequence[int], labels: np.ndarray, n
     numbers = np.concatenate([episode.support_labels, episode.query_labels])
     pairs = np.unique(np.stack([numbers, labels[images]]), axis=1)  # each class of the episode, and what it is of
     if pairs[1].tolist() != list(drawn) or len(set(drawn)) != len(drawn):
-        raise ValueError(f"{name} has images that are not of its classes")
+        raise ValueError(f"{name} has images that are not of its classes; write the file anew with triptych episodes")
 
 
 def _without_common_folder(names: Sequence[str]) -> list[str]:

@@ -64,10 +64,9 @@ def check_evaluation_folder(folder: Path, read: Iterable[Path] = (), overwrite: 
     Raises:
         ValueError: it lies inside what is read, holds other things or files of these names that Triptych did not
             write, or an evaluation while ``overwrite`` is false.
+        OSError: it is not writable.
     """
     check_spared(folder, read)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: a file; expected a folder for the run")
     if check_own_folder(folder, _OURS, "an evaluation") and not overwrite:
         raise ValueError(f"{folder}: an evaluation already lies here; replace it with --overwrite, or name another")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from triptych.data import is_image, walk, warn_of_unread
+from triptych.data import check_photo_folder, is_image, walk, warn_of_unread
 from triptych.system.wording import counted, printable
 
 __all__ = ["FolderPhotos", "beside_photos", "photos_below"]
@@ -51,8 +51,7 @@ def photos_below(folder: Path, without: Iterable[Path] = ()) -> FolderPhotos:
     ...     photos_below(Path(folder))
     FolderPhotos(names=('a.png', 'b.png'), not_images=1, unread=0)
     """
-    if not os.path.isdir(folder):
-        raise ValueError(f"{printable(folder)}: no such folder; expected a folder of photos")
+    check_photo_folder(folder)
     root, left_out = folder.resolve(), [path.resolve() for path in without]
     inside = [str(path.relative_to(root)) for path in left_out if path.is_relative_to(root)]
     below = tuple(f"{name}{os.sep}" for name in inside)

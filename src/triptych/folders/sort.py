@@ -15,10 +15,11 @@ from pathlib import Path
 from triptych.folders.photos import photos_below
 from triptych.recognizer import Recognizer
 from triptych.system.files import as_path, copy_new, part_beside, remove_abandoned
+from triptych.system.outputs import check_folder
 from triptych.system.progress import track
 from triptych.system.wording import printable
 
-__all__ = ["UNREADABLE", "SortSummary", "folder_names", "sort_photos"]
+__all__ = ["UNREADABLE", "SortSummary", "check_copies", "folder_names", "sort_photos"]
 
 UNREADABLE = "unreadable"
 
@@ -90,8 +91,7 @@ def sort_photos(
         {'b': 1}
     """
     folder, out = as_path(folder), as_path(out)
-    if folder.resolve() == out.resolve():
-        raise ValueError(f"{out}: expected another folder than the one whose photos are sorted")
+    check_copies(folder, out)
     names = _places(recognizer, out, unknown)
     found = photos_below(folder, without=[out])
     asked = found.names
@@ -116,6 +116,24 @@ def sort_photos(
     there = sorted_into.total() - len(made) - repeated
     folders = dict(sorted(sorted_into.items()))
     return SortSummary(folders, len(made), there, repeated, unreadable, found.not_images, found.unread)
+
+
+def check_copies(folder: Path, out: Path) -> None:
+    """Refuse a place for the copies before anything is loaded or read.
+
+    Raises:
+        ValueError: it is the folder whose photos are sorted, or a file lies there.
+        OSError: it is not writable.
+
+    >>> from pathlib import Path
+    >>> from triptych.folders import check_copies
+    >>> check_copies(Path("photos"), Path("photos"))
+    Traceback (most recent call last):
+    ValueError: photos: expected another folder than the one whose photos are sorted
+    """
+    if os.path.realpath(folder) == os.path.realpath(out):
+        raise ValueError(f"{out}: expected another folder than the one whose photos are sorted")
+    check_folder(out, "the copies")
 
 
 def folder_names(labels: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
@@ -172,7 +190,7 @@ def _places(recognizer: Recognizer, out: Path, unknown: str | None) -> dict[str,
     if unknown in labels:
         raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
     names = folder_names(labels if unknown is None else [*labels, unknown], taken=[UNREADABLE])
-    _refuse_files([out, *out.parents, *(out / name for name in (*names.values(), UNREADABLE))])
+    _refuse_files(out / name for name in (*names.values(), UNREADABLE))
     return names
 
 

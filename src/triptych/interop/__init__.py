@@ -1,12 +1,20 @@
 """Weights from elsewhere and for others: published checkpoints, models of the transformers library, files, the hub."""
 
-from triptych.interop.cards import model_card, training_of
-from triptych.interop.loading import chosen_method, load_method
-from triptych.interop.pretrained import pretrained_method
-from triptych.interop.published import import_checkpoint
-from triptych.interop.sharing import check_push, method_file, pull_method, push_method
+from typing import TYPE_CHECKING
+
+from triptych.interop.places import check_backbone, check_method
+from triptych.system.lazy import imported_when_used
+
+if TYPE_CHECKING:
+    from triptych.interop.cards import model_card, training_of
+    from triptych.interop.loading import chosen_method, load_method
+    from triptych.interop.pretrained import pretrained_method
+    from triptych.interop.published import import_checkpoint
+    from triptych.interop.sharing import check_push, method_file, pull_method, push_method
 
 __all__ = [
+    "check_backbone",
+    "check_method",
     "check_push",
     "chosen_method",
     "import_checkpoint",
@@ -18,3 +26,20 @@ __all__ = [
     "push_method",
     "training_of",
 ]
+
+# Whether a method can be had is told without torch.
+__getattr__ = imported_when_used(
+    __name__,
+    {
+        "check_push": "triptych.interop.sharing",
+        "chosen_method": "triptych.interop.loading",
+        "import_checkpoint": "triptych.interop.published",
+        "load_method": "triptych.interop.loading",
+        "method_file": "triptych.interop.sharing",
+        "model_card": "triptych.interop.cards",
+        "pretrained_method": "triptych.interop.pretrained",
+        "pull_method": "triptych.interop.sharing",
+        "push_method": "triptych.interop.sharing",
+        "training_of": "triptych.interop.cards",
+    },
+)

@@ -18,6 +18,15 @@ __all__ = ["model_card", "training_of"]
 _CONFIG = "config.yaml"
 _LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_() -]{0,99}")  # no mark of YAML's or of Markdown's tables
 _RUN = (_CONFIG, ENVIRONMENT)
+# What a card says of a record, and of which kind each is.
+_RECORD: dict[str, tuple[type, str]] = {
+    "data": (str, "a text"),
+    "split": (str, "a text"),
+    "weights_sha256": (str, "a text"),
+    "accuracy": (float, "a share from 0 to 1"),
+    "ci95": (float, "a share from 0 to 1"),
+    **dict.fromkeys(("way", "shot", "episodes", "seed"), (int, "a whole number")),
+}
 
 
 def model_card(
@@ -37,7 +46,8 @@ def model_card(
         records: what ``evaluate`` returned for it.
 
     Raises:
-        ValueError: a record is of other weights, or the licence is no name of one.
+        ValueError: a record is damaged or of other weights, the licence is no name of one, or what the run's folder
+            says is damaged.
 
     >>> from triptych.interop import model_card
     >>> from triptych.methods import build_method
@@ -77,11 +87,18 @@ def training_of(folder: Path) -> dict[str, str]:
     >>> training_of(Path("/proc"))
     {}
     """
-    found = {name: (folder / name).read_text(encoding="utf-8") for name in _RUN if (folder / name).is_file()}
+    found = {name: _text(folder / name) for name in _RUN if (folder / name).is_file()}
     if _CONFIG in found:
         remarks = [line.removeprefix("# ") for line in found[_CONFIG].splitlines() if line.startswith("#")]
         found[_CONFIG] = yaml_text(_without_places(read_yaml(folder / _CONFIG)), "\n".join(remarks))
     return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{printable(path)}: damaged, no text in UTF-8; expected that of a run") from error
 
 
 def _without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +144,8 @@ def _accuracy(method: Method, records: list[Mapping[str, Any]]) -> str:
         return ""
     lines = ["## Accuracy\n\n", "| data | split | task | episodes, seed | accuracy in % |\n|---|---|---|---|---|\n"]
     for record in records:
-        if record.get("weights_sha256") != weights_hash(method):
+        _check_record(record)
+        if record["weights_sha256"] != weights_hash(method):
             raise ValueError(f"the record of {record.get('data')!r} is of other weights; evaluate this method")
         data = printable(Path(str(record["data"])).name)
         figure = with_interval(record["accuracy"], record["ci95"])
@@ -136,14 +154,27 @@ def _accuracy(method: Method, records: list[Mapping[str, Any]]) -> str:
     return "".join(lines)
 
 
+def _check_record(record: Mapping[str, Any]) -> None:
+    """Refuse what is no record of one data set: anybody may have changed the file."""
+    for name, (kind, expected) in _RECORD.items():
+        value = record.get(name)
+        if type(value) is not kind or (isinstance(value, float) and not 0 <= value <= 1):
+            raise ValueError(
+                f"a record has {value!r:.80} for {name}; expected {expected}, as triptych evaluate writes it"
+            )
+
+
 def _training(files: Mapping[str, str]) -> str:
     parts = []
     if settings := files.get(_CONFIG):
         parts.append(f"## Training\n\n```yaml\n{settings.strip()}\n```\n")
     if environment := files.get(ENVIRONMENT):
-        start = json.loads(environment)["starts"][-1]
-        commit = (start["git"].get("triptych") or start["git"].get("working_folder") or {}).get("commit")
-        versions = ", ".join(f"{name} {version}" for name, version in start["versions"].items())
-        told = f"{start['device']}, {start['processor']}; {versions}"
+        try:
+            start = json.loads(environment)["starts"][-1]
+            commit = (start["git"].get("triptych") or start["git"].get("working_folder") or {}).get("commit")
+            versions = ", ".join(f"{name} {version}" for name, version in start["versions"].items())
+            told = f"{start['device']}, {start['processor']}; {versions}"
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            raise ValueError(f"{ENVIRONMENT}: damaged; expected that of a run; remove it to go on without") from error
         parts.append(f"\nComputed with {told}{'' if commit is None else f'; git commit {commit}'}.\n")
     return "".join(parts)

@@ -4,6 +4,7 @@ from os import PathLike
 
 import torch
 
+from triptych.interop.places import HUB, check_method
 from triptych.interop.pretrained import pretrained_method
 from triptych.interop.published import import_checkpoint
 from triptych.interop.sharing import pull_method
@@ -39,9 +40,10 @@ def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device 
     ValueError: mml: no such file or registered weights; expected mml-conv64f, ...
     """
     path = as_path(name)
+    check_method(name)
     if str(name) in WEIGHTS:
         method = packaged_method(str(name))
-    elif str(name).startswith("hf:") or path.is_dir():
+    elif str(name).startswith(HUB) or path.is_dir():
         method = pull_method(name)
     elif not path.is_file() and str(name) in METHODS:
         raise ValueError(f"{name} is to be trained: triptych train DATA --method {name}")

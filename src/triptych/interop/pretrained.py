@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from triptych.backbones import architecture_of, require_transformers
+from triptych.interop.places import check_backbone, unreachable_backbone
 from triptych.methods import ONE_LAYER, Method, MethodConfig, Preprocessing, SalientConfig, build_method
 from triptych.system.hub import hub_or_cache
 from triptych.system.wording import first_line
@@ -56,13 +57,10 @@ def pretrained_method(name: str | PathLike[str], settings: MethodConfig = PRETRA
         >>> method.channels, method.preprocess.side
         (16, 224)
     """
-    if not isinstance(name, str | PathLike):
-        raise ValueError(f"expected the name of a model or a folder, got {type(name).__name__}: {name!r:.80}")
+    check_backbone(name)
     name = str(name)
-    with hub_or_cache(needed=not isdir(name)) as answered:
-        if not answered and not _cached(name):
-            raise OSError(_unreachable(name))
-        require_transformers()
+    require_transformers()
+    with hub_or_cache(needed=not isdir(name)):
         return _loaded(name, settings)
 
 
@@ -175,7 +173,7 @@ def _explained(name: str) -> Iterator[None]:
                 f"{name}: the model's owner asks for consent; give it on its page, then log in with: hf auth login"
             ) from error
         if isinstance(error, LocalEntryNotFoundError) or isinstance(cause, LocalEntryNotFoundError):
-            raise OSError(_unreachable(name)) from error
+            raise OSError(unreachable_backbone(name)) from error
         what = "holds no model that can be read" if isdir(name) else "no such folder, and no such model on the hub"
         raise ValueError(f"{name}: {what} ({first_line(error)})") from error
     except ValueError as error:
@@ -186,24 +184,6 @@ def _explained(name: str) -> Iterator[None]:
         raise ValueError(f"{name}: its weights are damaged, or hold more than numbers, which is not run") from error
     except Exception as error:  # a damaged file may raise anything
         raise ValueError(f"{name}: damaged or incomplete ({first_line(error)}); fetch it again") from error
-
-
-def _cached(name: str) -> bool:
-    """Whether the hub's cache has a model. True where the name is wrong: the library's own error says more."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return isinstance(try_to_load_from_cache(name, "config.json"), str)
-    except HFValidationError:
-        return True
-
-
-def _unreachable(name: str) -> str:
-    return (
-        f"{name}: no such folder, and the Hugging Face hub cannot be reached; download the model where it can be "
-        f"(hf download {name} --local-dir FOLDER) and give that folder"
-    )
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def _read(path: str | Path) -> dict[str, Tensor]:
         # Without PyTorch's own words, which advise to run the file.
         raise ValueError(
             f"{path}: damaged, no checkpoint, or holds more than weights, which triptych refuses to run "
-            f"({type(error).__name__})"
+            "; expected a published .pth.tar, or a .safetensors file"
         ) from error
     state = checkpoint.get("state_dict", checkpoint.get("model")) if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
+from triptych.interop.places import HUB, METHOD_FILE, check_method
 from triptych.methods import Method, method_to_bytes, read_method
 from triptych.system.extras import extra
 from triptych.system.files import as_path, write_whole
@@ -17,9 +18,8 @@ from triptych.system.wording import first_line
 
 __all__ = ["CARD_FILE", "METHOD_FILE", "check_push", "method_file", "pull_method", "push_method"]
 
-METHOD_FILE, CARD_FILE = "method.safetensors", "README.md"
+CARD_FILE = "README.md"
 
-_HUB = "hf:"
 _BEST = "best.safetensors"
 
 
@@ -52,8 +52,8 @@ def push_method(
     ...     pull_method(f"{folder}/my-dn4").config.pixel_k
     3
     """
-    if str(target).startswith(_HUB):
-        return _upload(str(target).removeprefix(_HUB), method_to_bytes(method), card.encode(), private)
+    if str(target).startswith(HUB):
+        return _upload(str(target).removeprefix(HUB), method_to_bytes(method), card.encode(), private)
     folder = as_path(target)
     check_push(folder, overwrite)
     folder.mkdir(exist_ok=True)
@@ -69,15 +69,16 @@ def check_push(target: str | PathLike[str], overwrite: bool = False) -> None:
         ValueError: it is no folder, it holds other things, its parent is missing, or its files must not be replaced.
         OSError: it is not writable.
     """
-    if str(target).startswith(_HUB):
+    if str(target).startswith(HUB):
         return
     folder = as_path(target)
-    if folder.is_dir():
+    if folder.is_dir() or (folder.parent.is_dir() and not folder.exists()):
         check_own_folder(folder, {METHOD_FILE: METHOD, CARD_FILE: CARD}, "a method and its card")
+    else:
+        raise ValueError(f"{folder}: expected a folder, or a new one in a folder that exists; hf:OWNER/NAME is the hub")
+    if folder.is_dir():
         check_output(folder / METHOD_FILE, METHOD, overwrite=overwrite)
         check_output(folder / CARD_FILE, CARD, overwrite=overwrite)
-    elif folder.exists() or not folder.parent.is_dir():
-        raise ValueError(f"{folder}: expected a folder, or a new one in a folder that exists; hf:OWNER/NAME is the hub")
 
 
 def pull_method(source: str | PathLike[str]) -> Method:
@@ -91,8 +92,9 @@ def pull_method(source: str | PathLike[str]) -> Method:
         OSError: the hub cannot be reached, and the method is not in its cache.
         RuntimeError: huggingface_hub is not installed.
     """
-    if str(source).startswith(_HUB):
-        return read_method(_download(str(source).removeprefix(_HUB)))
+    if str(source).startswith(HUB):
+        check_method(source)
+        return read_method(_download(str(source).removeprefix(HUB)))
     return read_method(method_file(as_path(source)))
 
 

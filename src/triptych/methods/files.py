@@ -12,7 +12,7 @@ from triptych.backbones import Backbone, check_weights, pretrained_efficientnet_
 from triptych.methods.base import Method
 from triptych.methods.legacy import renamed_settings, upgraded
 from triptych.methods.types import METHOD_TYPES
-from triptych.system.files import as_path, write_whole
+from triptych.system.files import as_path, check_named, write_whole
 from triptych.system.outputs import METHOD, check_replaced
 from triptych.system.packed import pack, read_packed, unpack
 from triptych.system.wording import printable
@@ -34,7 +34,7 @@ def save_method(method: Method, path: str | PathLike[str]) -> None:
     An earlier method file of that name is replaced, any other file is not.
 
     Raises:
-        ValueError: the file exists and is no method file.
+        ValueError: the file exists and is no method file, or what is given is no method.
         OSError: the file cannot be written.
 
     >>> import tempfile
@@ -45,6 +45,8 @@ def save_method(method: Method, path: str | PathLike[str]) -> None:
     ...     load_method(f"{folder}/dn4.safetensors").config.pixel_k
     3
     """
+    if not isinstance(method, Method):
+        raise ValueError(f"expected a method, such as load_method gives, got {type(method).__name__}")
     check_replaced(as_path(path), METHOD)
     write_whole(path, method_to_bytes(method))
 
@@ -75,9 +77,10 @@ def read_method(path: str | PathLike[str]) -> Method:
     """The method of a file that ``save_method`` wrote.
 
     Raises:
-        ValueError: it is no method's, or was changed.
+        ValueError: there is no such file, it is no method's, or was changed.
         OSError: it cannot be read.
     """
+    check_named(path, "a .safetensors file of a method")
     return method_from_bytes(read_packed(path, _FORMAT), str(path))
 
 

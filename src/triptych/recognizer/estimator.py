@@ -127,7 +127,8 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
             calibrate, thumbnails, dtype = bool(self.calibrate), bool(self.thumbnails), of_any_width(dtype)
             bank = Bank(place_of(self.bank))
             return self._take(fitted(bank, method, photos, names, dtype, views, calibrate, thumbnails))
-        read = track(read_class_photos(photos, names, method.preprocess), "learning", total=len(photos))
+        read: Iterable[Any] = read_class_photos(photos, names, method.preprocess)
+        read = track(read, "learning", total=len(photos))
         if components is not None:
             decoded = list(read)
             method = reduced_to(method, [photo for _, photo in decoded], components)

@@ -21,8 +21,8 @@ from triptych.recognizer.learnt_text import check_calibration, fusion_as_text, l
 from triptych.recognizer.leaving_out import LeftOut
 from triptych.support import Support, summarised
 from triptych.system.devices import usable_device
-from triptych.system.files import write_whole
-from triptych.system.outputs import ONNX_MODEL, TORCH_PROGRAM
+from triptych.system.files import check_named, write_whole
+from triptych.system.outputs import ONNX_MODEL, RECOGNIZER_FILE, TORCH_PROGRAM
 from triptych.system.packed import check_packed, pack, read_packed, unpack
 
 __all__ = [
@@ -71,6 +71,7 @@ def read_file(path: str | PathLike[str], device: str = "cpu") -> tuple[Knowledge
     Raises:
         ValueError: the file is missing, damaged, altered, or from a newer version; the message names it.
     """
+    check_named(path, RECOGNIZER_FILE)
     with _named(path):
         data = read_packed(path, _FORMAT)
     tensors, content = unpack(data, _FORMAT, _VERSION, str(path))
@@ -94,6 +95,7 @@ def check_file(path: str | PathLike[str]) -> None:
     Raises:
         ValueError: as ``read_file``.
     """
+    check_named(path, RECOGNIZER_FILE)
     with _named(path):
         check_packed(path, _FORMAT)
 
@@ -103,7 +105,7 @@ def _named(path: str | PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}; expected a .triptych file") from error
+        raise ValueError(f"{path}: {error.strerror or error}; expected {RECOGNIZER_FILE}") from error
     except ValueError as error:
         if Path(path).suffix.lower() not in _EXPORTS:
             raise

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,6 +23,11 @@ from triptych.serve.shelves import Shelves
 
 __all__ = ["create_app"]
 
+_TOLD = {  # in place of HTTP's bare phrase
+    400: "the body cannot be read; expected a JSON object, as /openapi.json describes it",
+    404: "nothing is here; /openapi.json lists what can be asked",
+    405: "Method Not Allowed here; the header Allow and /openapi.json say which are",
+}
 _log = logging.getLogger(__name__)
 _METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 _SUMMARY = "Few-shot image recognition that shows its evidence: shelves of classes, a handful of photos each."
@@ -105,14 +110,21 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
+    faults = [{"where": ".".join(map(str, one["loc"])), "what": _fault(one)} for one in error.errors()]
     told = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults[:3])
     return response(Problem(422, "invalid", told, errors=faults))
 
 
+def _fault(found: Mapping[str, Any]) -> str:
+    """What is wrong with a part of a request, where the library's own words do not say what was expected."""
+    if found["type"] == "missing":
+        return "missing; expected, as /openapi.json describes it"
+    return "no JSON; expected a JSON object" if found["type"] == "json_invalid" else str(found["msg"])
+
+
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return response(Problem(error.status_code, "http", str(error.detail), error.headers))
+    return response(Problem(error.status_code, "http", _TOLD.get(error.status_code, str(error.detail)), error.headers))
 
 
 def _problem(description: str) -> dict[str, Any]:

@@ -61,7 +61,10 @@ class Service:
         if revision is None:
             return known if known is not None else await self.on_disk(lambda: shelf.learnt)
         if revision > shelf.index.revision:
-            raise Problem(409, "no-such-revision", f"the shelf is at revision {shelf.index.revision}, not {revision}")
+            told = (
+                f"the shelf is at revision {shelf.index.revision}, not {revision}; read it again, or leave revision out"
+            )
+            raise Problem(409, "no-such-revision", told)
         if known is not None and known.revision >= revision and not settled:
             return known
         return await to_thread.run_sync(lambda: shelf.wait(revision, seconds, settled), limiter=self.waiting)

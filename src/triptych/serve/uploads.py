@@ -112,7 +112,7 @@ async def body(request: Request, settings: Settings, most: float, what: str) -> 
                 408, "too-slow", "the upload did not come in time; try again", {"Connection": "close"}
             ) from None
         except ClientDisconnect:
-            raise Problem(400, "broken-off", "the upload was broken off") from None
+            raise Problem(400, "broken-off", "the upload was broken off; send it again") from None
         if (total := total + len(chunk)) > most:
             raise too_large
         yield chunk
@@ -179,10 +179,11 @@ async def _multipart(request: Request, settings: Settings, held: _Held, boundary
                 while parts.whole:
                     yield parts.whole.pop(0)
         parser.finalize()
-    except FormParserError as error:
-        raise Problem(400, "multipart", f"the multipart form is damaged: {error}") from None
+    except FormParserError:
+        told = "the multipart form is damaged; expected parts with the boundary that Content-Type states"
+        raise Problem(400, "multipart", told) from None
     if not parts.ended:
-        raise Problem(400, "multipart", "the multipart form is broken off")
+        raise Problem(400, "multipart", "the multipart form is broken off; expected its last boundary; send it again")
 
 
 class _Parts:

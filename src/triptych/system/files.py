@@ -14,8 +14,11 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from triptych.system.wording import printable
+
 __all__ = [
     "as_path",
+    "check_named",
     "copy_new",
     "part_beside",
     "plain_path",
@@ -62,6 +65,27 @@ def read_plain(path: str | os.PathLike[str]) -> bytes:
     return plain_path(path).read_bytes()
 
 
+def check_named(path: str | os.PathLike[str], expected: str) -> None:
+    """Refuse a file that a caller named and that is not there, without opening it.
+
+    Args:
+        path: the file.
+        expected: what it should be, for the message.
+
+    Raises:
+        ValueError: missing, a folder, a pipe or a device.
+
+    >>> from triptych.system.files import check_named
+    >>> check_named("none.triptych", "a .triptych file")
+    Traceback (most recent call last):
+    ValueError: none.triptych: no such file; expected a .triptych file
+    """
+    path = as_path(path)
+    if not os.path.isfile(path):
+        what = "a folder" if os.path.isdir(path) else "no plain file" if os.path.lexists(path) else "no such file"
+        raise ValueError(f"{printable(path)}: {what}; expected {expected}")
+
+
 def read_named(path: str | os.PathLike[str], expected: str) -> bytes:
     """All of a file that a caller named.
 
@@ -77,11 +101,11 @@ def read_named(path: str | os.PathLike[str], expected: str) -> bytes:
     Traceback (most recent call last):
     ValueError: none.json: no such file; expected a file that triptych episodes wrote
     """
+    check_named(path, expected)
     try:
         return read_plain(path)
     except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
-        raise ValueError(f"{path}: {reason}; expected {expected}") from error
+        raise ValueError(f"{printable(path)}: {error.strerror or error}; expected {expected}") from error
 
 
 def plain_path(path: str | os.PathLike[str]) -> Path:
@@ -132,10 +156,20 @@ def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     path = as_path(path)
     try:
         stream = path.exists() and not path.is_file() and not path.is_dir()
-        with path.open("wb") if stream else _replacing(path) as file:
+        with _stream(path) if stream else _replacing(path) as file:
             yield file
     except OSError as error:
-        raise OSError(f"{path}: cannot be written ({error.strerror or error})") from error
+        reason = "nothing reads from it; name a file" if error.errno == errno.ENXIO else error.strerror or error
+        raise OSError(f"{path}: cannot be written ({reason})") from error
+
+
+def _stream(path: Path) -> BinaryIO:
+    """A device or a pipe to write to. A pipe that nothing reads from is an error: opening it could wait for ever."""
+    if os.name == "nt":
+        return path.open("wb")
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_NONBLOCK), "wb")
+    os.set_blocking(file.fileno(), True)
+    return file
 
 
 @contextmanager

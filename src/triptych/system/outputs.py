@@ -4,7 +4,9 @@ An existing file is replaced only where Triptych wrote it and it is of the same 
 done, and wants ``--overwrite`` too. In Python, ``save`` replaces the same kind at once.
 """
 
+import errno
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,10 +21,12 @@ __all__ = [
     "PAGE",
     "PICTURE",
     "RECOGNIZER",
+    "RECOGNIZER_FILE",
     "RECORD",
     "TABLE",
     "TORCH_PROGRAM",
     "Kind",
+    "check_folder",
     "check_output",
     "check_own_folder",
     "check_replaced",
@@ -30,6 +34,7 @@ __all__ = [
     "check_spared",
 ]
 
+_ADDRESS = re.compile(r"hf:|[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost one of the two slashes
 _ENDS = 1 << 16  # bytes at the beginning and the end of a file that are searched for the mark
 
 
@@ -85,6 +90,7 @@ _HTML = b"<!doctype html"
 PAGE = Kind("page", {".html": _HTML, ".htm": _HTML})
 PICTURE = Kind("picture", {".png": b"\x89png\r\n\x1a\n", ".svg": b"<?xml", ".pdf": b"%pdf-", ".html": _HTML})
 RECOGNIZER = Kind("recogniser", {".triptych": b'{"__metadata__":{"triptych"'})
+RECOGNIZER_FILE = "a .triptych file"  # what messages expect where one is read
 METHOD = Kind("method", {".safetensors": b'{"__metadata__":{"triptych"'}, b"triptych-method", False)
 CARD = Kind("model card", {".md": b"---"}, b"library_name: triptych", False)
 ONNX_MODEL = Kind("ONNX model", {".onnx": b"triptych"}, streams=False)
@@ -119,6 +125,7 @@ def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: b
     Traceback (most recent call last):
     ValueError: fruit.jpg: expected a name that ends in .triptych, as a recogniser is written
     """
+    _refuse_name(path)
     if path.is_dir():
         raise ValueError(f"{path}: a folder; expected a file, such as {path / f'x{next(iter(kind.beginnings))}'}")
     if not path.parent.is_dir():
@@ -159,8 +166,36 @@ def check_replaced(path: Path, kind: Kind) -> None:
         raise ValueError(f"{path}: exists and is no {kind.name} that triptych wrote; name another file")
 
 
+def check_folder(path: Path, what: str) -> None:
+    """Refuse a place where no folder can be made and filled.
+
+    Args:
+        path: the folder; it need not exist, nor those that it lies in.
+        what: the folder is for, for the message.
+
+    Raises:
+        ValueError: a file lies there, or in its way.
+        OSError: it is not writable.
+
+    >>> from pathlib import Path
+    >>> from triptych.system.outputs import check_folder
+    >>> check_folder(Path(__file__), "the copies")
+    Traceback (most recent call last):
+    ValueError: ...: a file; expected a folder for the copies
+    """
+    _refuse_name(path)
+    if _ADDRESS.match(str(path)):
+        raise ValueError(f"{path}: looks like an address; expected a folder of this machine for {what}")
+    place = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
+    if not place.is_dir():
+        raise ValueError(f"{place}: a file; expected a folder for {what}")
+    _check_writable(path, place)
+
+
 def check_own_folder(path: Path, kinds: Mapping[str, Kind], what: str) -> list[str]:
-    """Refuse a folder with other things in it than those that are written there; its files' names, if it is there.
+    """Refuse a folder with other things in it than those that are written there, and one that is not writable.
+
+    Returns the names of its files, if it is there.
 
     Args:
         path: the folder; it need not exist.
@@ -168,13 +203,15 @@ def check_own_folder(path: Path, kinds: Mapping[str, Kind], what: str) -> list[s
         what: they are together, for the message.
 
     Raises:
-        ValueError: it holds something else, or a file of such a name that Triptych did not write.
+        ValueError: it holds something else, or a file of such a name that Triptych did not write; or it is a file.
+        OSError: it is not writable.
 
     >>> from pathlib import Path
     >>> from triptych.system.outputs import RECORD, check_own_folder
     >>> check_own_folder(Path("nowhere"), {"record.json": RECORD}, "an evaluation")
     []
     """
+    check_folder(path, what)
     names = sorted(one.name for one in path.iterdir()) if path.is_dir() else []
     if others := [name for name in names if name not in kinds or not (path / name).is_file()]:
         raise ValueError(f"{path}: holds other things than {what} ({others[0]}); name a folder of its own")
@@ -201,9 +238,7 @@ def check_run_folder(path: Path, read: Iterable[Path] = (), resume: bool = False
     Traceback (most recent call last):
     ValueError: ...: a file; expected a folder for the run
     """
-    place = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
-    if not place.is_dir():
-        raise ValueError(f"{place}: a file; expected a folder for the run")
+    check_folder(path, "the run")
     check_spared(path, read)
     stages = [path, path / "pretrain"]
     others = sorted(one.name for one in path.iterdir() if not one.name.startswith(".")) if path.is_dir() else []
@@ -211,7 +246,6 @@ def check_run_folder(path: Path, read: Iterable[Path] = (), resume: bool = False
         raise ValueError(f"{path}: holds other things than a run ({others[0]}); name a folder of its own")
     if not resume and any((stage / "checkpoint.pt").exists() for stage in stages):
         raise ValueError(f"{path}: a run already lies here; continue it with --resume, or choose another --out")
-    _check_writable(path, place)
 
 
 def check_spared(path: Path, read: Iterable[Path]) -> None:
@@ -226,6 +260,7 @@ def check_spared(path: Path, read: Iterable[Path]) -> None:
     Traceback (most recent call last):
     ValueError: /proc/record.json: lies inside /proc, whose photos are read; name a place outside
     """
+    _refuse_name(path)
     places = {_real(path), _real(path.parent) / path.name}
     for source in read:
         if not source.exists():
@@ -235,6 +270,17 @@ def check_spared(path: Path, read: Iterable[Path]) -> None:
                 raise ValueError(f"{path}: is read by this command and would be lost; name another file to write")
         elif any(place.is_relative_to(folder) for folder in _folders(source) for place in places):
             raise ValueError(f"{path}: lies inside {source}, whose photos are read; name a place outside")
+
+
+def _refuse_name(path: Path) -> None:
+    """Refuse what no file system takes for a name."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ValueError(f"{path!s:.60}...: {error.strerror}; give a shorter one") from error
+    except ValueError as error:  # a null character, or half of one
+        raise ValueError(f"{path}: {error}; expected the name of a place to write to") from error
 
 
 def _check_writable(path: Path, folder: Path) -> None:

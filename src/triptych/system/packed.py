@@ -39,7 +39,9 @@ def unpack(data: bytes, format: str, version: int, name: str) -> tuple[dict[str,
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:  # KeyError: a type of numbers of another
         raise ValueError(f"{name}: truncated, damaged or not a {format} file ({error})") from error
     _check_format(content, format, name)
-    if not isinstance(content.get("version"), int) or content["version"] > version:
+    if type(content.get("version")) is not int or content["version"] < 1:
+        raise ValueError(f"{name}: damaged: its version is {content.get('version')!r:.40}; expected a whole number")
+    if content["version"] > version:
         raise ValueError(f"{name}: written by a newer triptych; update triptych")
     return tensors, content
 
@@ -87,7 +89,7 @@ def _check_header(file: BinaryIO, size: int, format: str, name: str) -> None:
     """Refuse, by its first bytes, what is no file of tensors, is cut short, or is of another format."""
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(size - 8, _LONGEST_HEADER):
-        raise ValueError(f"{name}: truncated, damaged or not a {format} file")
+        raise ValueError(f"{name}: truncated, damaged or not a {format} file; expected one that triptych wrote, whole")
     try:
         header = json.loads(file.read(length))
         content = json.loads((header.pop("__metadata__", None) or {}).get(_KEY, "{}"))
@@ -96,7 +98,7 @@ def _check_header(file: BinaryIO, size: int, format: str, name: str) -> None:
     except (AttributeError, KeyError, IndexError, TypeError, ValueError, RecursionError):
         whole, content = False, None
     if not whole:
-        raise ValueError(f"{name}: truncated, damaged or not a {format} file")
+        raise ValueError(f"{name}: truncated, damaged or not a {format} file; expected one that triptych wrote, whole")
     _check_format(content, format, name)
 
 

@@ -1,7 +1,7 @@
 """Progress on stderr, so that stdout stays clean for results."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -31,8 +31,11 @@ def progress_bar() -> Progress:
     )
 
 
-def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
-    """Yield the items; after a second, under a progress bar. Inside another bar there is none."""
+def track(items: Iterable[T], description: str, total: int) -> Generator[T, None, None]:
+    """Yield the items; after a second, under a progress bar. Inside another bar there is none.
+
+    Close it where the loop may raise: until then the bar stays on the screen.
+    """
     global _shown
     start, bar = time.monotonic(), None
     try:

@@ -28,9 +28,11 @@ class _Loader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key, _ in node.value:
             name = getattr(key, "value", None)
-            if isinstance(name, str) and name in seen:
+            if not isinstance(name, str):
+                raise yaml.MarkedYAMLError(problem="a key that is no text", problem_mark=key.start_mark)
+            if name in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {name!r} twice", problem_mark=key.start_mark)
-            seen.add(name if isinstance(name, str) else id(key))
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 
@@ -69,7 +71,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         found = yaml.load(data.decode(), _Loader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
-        raise ValueError(f"{name}: no YAML file of settings ({_told(error)})") from error
+        raise ValueError(
+            f"{name}: no YAML file of settings ({_told(error)}); expected some by name, such as way: 5"
+        ) from error
     found = {} if found is None else found
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise ValueError(f"{name}: expected settings by name, such as way: 5; got {type(found).__name__}")
@@ -107,4 +111,4 @@ def _lines(values: Mapping[str, Any], indent: str) -> list[str]:
 def _told(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
-    return first_line(error)
+    return "no text in UTF-8" if isinstance(error, UnicodeDecodeError) else first_line(error)
