@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +61,9 @@ class Unreadable:
     is_image: bool = True
 
 
-def read_photos(sources: Iterable[ImageSource], preprocessing: Preprocessing) -> Iterator[Photo | Unreadable]:
+def read_photos(
+    sources: Iterable[ImageSource], preprocessing: Preprocessing
+) -> Generator[Photo | Unreadable, None, None]:
     """Decode photos on all cores, in order, a bounded number ahead; one that cannot be read keeps its place.
 
     Images and arrays are read when they come: their owner may give the same one again, changed.
