@@ -151,7 +151,7 @@ def test_a_missing_library_says_which_extra(
         (("--engine", "ray", "--workers", "0"), "--workers must be a whole number of at least 1"),
         (("--engine", "onnxruntime", "--address", "auto"), "address auto: expected with the engine ray"),
         (("--engine", "onnxruntime", "--device", "cuda"), "the engine onnxruntime computes on the processor"),
-        (("--engine", "ray", "--device", "gpu"), "device gpu: the engine ray takes auto, cpu or cuda"),
+        (("--engine", "ray", "--device", "gpu"), "device gpu: expected auto, cpu or cuda"),
         (("--engine", "ray", "--coverage", "2"), "coverage must be between 0 and 1"),
     ],
 )

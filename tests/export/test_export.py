@@ -317,7 +317,9 @@ def test_no_file_of_another_kind_is_replaced(format: str, tmp_path: Path, comman
     ending = next(iter(FORMATS[format].beginnings))
     other = tmp_path / f"other{ending}"
     other.write_bytes(b"PK\x03\x04 somebody else's")
-    ended = command("export", tmp_path / "x.triptych", "--format", format, "-o", other, "--overwrite")
+    shelf = tmp_path / "x.triptych"
+    shelf.touch()
+    ended = command("export", shelf, "--format", format, "-o", other, "--overwrite")
     assert ended.code == 2
     assert "that triptych wrote" in ended.err
     assert other.read_bytes() == b"PK\x03\x04 somebody else's"

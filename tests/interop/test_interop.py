@@ -131,7 +131,7 @@ def test_a_compressed_archive_is_not_unpacked(tmp_path: Path) -> None:
     with ZipFile(tmp_path / "stored.pt") as stored, ZipFile(tmp_path / "bomb.pt", "w", ZIP_DEFLATED) as bomb:
         for name in stored.namelist():
             bomb.writestr(name, stored.read(name))
-    with pytest.raises(ValueError, match="BadZipFile"):
+    with pytest.raises(ValueError, match="damaged, no checkpoint, or holds more than weights"):
         load_method(tmp_path / "bomb.pt")
 
 

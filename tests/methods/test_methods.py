@@ -181,9 +181,9 @@ def test_matchings_name_each_photo_of_a_class_in_turn(name: str) -> None:
         rows, pool = matching.rows(method.encode(query[:1])), matching.pool(summary[level])
         assert matching.unit in {"patch", "channel"}
         assert len(pool) == 3 * len(rows)
-        torch.testing.assert_close(
-            pool[len(rows) : 2 * len(rows)], matching.rows(method.encode(support[1:2])), rtol=1e-3, atol=1e-4
-        )
+        second = matching.rows(method.encode(support[1:2]))  # rows may be as long as they count; the pool's are not
+        alike = torch.cosine_similarity(pool[len(rows) : 2 * len(rows)], second)
+        torch.testing.assert_close(alike, torch.ones(len(rows)), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["mml-conv64f", "dn4-conv64f"])

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 
-from triptych.system.files import turn_to_write
+from triptych.system.files import as_path, turn_to_write
 from triptych.system.outputs import check_spared
 
 __all__ = ["PHOTOS", "RECENT", "STATE", "check_new_place", "is_bank", "is_remote", "place_of", "turn_to_change"]
@@ -26,9 +26,10 @@ def place_of(place: str | PathLike[str]) -> str:
     Raises:
         ValueError: neither.
     """
-    if not isinstance(place, str | PathLike) or not isinstance(fspath(place), str) or not fspath(place):
-        raise ValueError(f"expected the folder of a bank, or its address on object storage, got {place!r:.80}")
-    return _REMOTE.sub(lambda found: f"{found[1]}://", str(fspath(place)), count=1)
+    as_path(place)
+    if not (name := str(fspath(place))):
+        raise ValueError("expected the folder of a bank, or its address on object storage, got ''")
+    return _REMOTE.sub(lambda found: f"{found[1]}://", name, count=1)
 
 
 def is_remote(place: str) -> bool:

@@ -250,7 +250,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         >>> from triptych import Recognizer
         >>> Recognizer.load("missing.triptych")
         Traceback (most recent call last):
-        ValueError: missing.triptych: No such file or directory; expected a .triptych file
+        ValueError: missing.triptych: no such file; expected a .triptych file
         """
         if is_bank(path):
             banked, settings = open_bank(place_of(path), device)
