@@ -70,3 +70,9 @@ def test_a_class_of_too_few_usable_photos_leaves_no_bank(photos: Path, tmp_path:
     assert ended.code == 2
     assert "1 usable photo, expected at least 2" in ended.err
     assert not (tmp_path / "bank").exists()
+
+
+def test_a_shelf_is_made_of_a_file(bank: Path, tmp_path: Path, command: Command) -> None:
+    ended = command("serve", bank, "--data", tmp_path / "shelves", "--port", "0")
+    assert ended.code == 2
+    assert f"{bank}: a bank; a shelf is made of a .triptych file" in ended.err

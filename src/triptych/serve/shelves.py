@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from threading import Lock, RLock
 
+from triptych.bank import is_bank
 from triptych.interop import load_method
 from triptych.methods import Method
 from triptych.recognizer import Recognizer
@@ -127,9 +128,11 @@ class Shelves:
             name: of the shelf; by default that of the file.
 
         Raises:
-            ValueError: it cannot be read, or two of its classes would be written the same.
+            ValueError: it cannot be read, is a bank, or two of its classes would be written the same.
             OSError: the disk is full, or cannot be written.
         """
+        if is_bank(file):
+            raise ValueError(f"{file}: a bank; a shelf is made of a .triptych file")
         recognizer = Recognizer.load(file, self._device)
         data = read_plain(file)
         source = hashlib.sha256(data).hexdigest()
