@@ -135,7 +135,8 @@ def salient_descriptors(
     if keep is not None and keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
     if keep is None:
-        positions = torch.arange(lengths.shape[1], device=lengths.device).expand(len(lengths), -1)
+        # Not len(lengths), which would fix the batch of a recorded graph.
+        positions = torch.arange(lengths.shape[1], device=lengths.device).expand(lengths.shape[0], -1)
         return SalientDescriptors(functional.normalize(descriptors, dim=2), _shares(lengths, power), positions)
     kept, positions = lengths.topk(min(keep, lengths.shape[1]), dim=1)  # (B, T)
     chosen = descriptors.gather(1, positions[..., None].expand(-1, -1, descriptors.shape[2]))  # (B, T, C)
