@@ -151,10 +151,10 @@ def test_a_record_or_a_run_that_somebody_changed_is_told(photos: Path, command: 
 def test_a_table_of_other_images_says_what_it_should_hold(
     photos: Path, command: Command, images: list[object], told: str
 ) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    pytest.importorskip("pyarrow.parquet").write_table(
-        pyarrow.table({"image": images, "label": ["a", "b"]}), "x.parquet"
-    )
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"image": images, "label": ["a", "b"]}), "x.parquet")
     ended = command("splits", "x.parquet")
     head = "error: x.parquet: not a Parquet file with image {bytes, path} and label columns"
     assert (ended.code, ended.err) == (2, f"{head} ({told})\n")

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 from commands import Command
 from photos import photo
-from toys import small_method
 
 from triptych import Recognizer
 from triptych.engines import ENGINES, EngineSettings, Question, engine_of
@@ -22,20 +21,6 @@ from triptych.engines.worker import COLUMN, Job, Worker, answers_of, packed
 from triptych.folders import predict_folder
 from triptych.folders.places import photos_at
 from triptych.recognizer import QUERY_BATCH, Answer
-
-
-@pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer(small_method()).fit(
-        [photo(kind, i) for kind in range(3) for i in range(3)], np.repeat(["a", "b", "c"], 3)
-    )
-
-
-@pytest.fixture(scope="module")
-def shelf(recognizer: Recognizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("shelf") / "shelf.triptych"
-    recognizer.save(file)
-    return file
 
 
 @pytest.fixture(scope="module")

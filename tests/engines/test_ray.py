@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 from commands import Command
 from photos import photo
-from toys import small_method
 
 from triptych import Recognizer
 from triptych.engines import Question
@@ -43,20 +42,6 @@ def _token() -> Iterator[None]:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         yield
-
-
-@pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer(small_method()).fit(
-        [photo(kind, i) for kind in range(3) for i in range(3)], np.repeat(["a", "b", "c"], 3)
-    )
-
-
-@pytest.fixture(scope="module")
-def shelf(recognizer: Recognizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("shelf") / "shelf.triptych"
-    recognizer.save(file)
-    return file
 
 
 QUESTION = ("--unknown", "none", "--false-alarm", "0.2", "--coverage", "0.5")
