@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,14 @@ from triptych.data import LabelledPhotos, Photo, Unreadable, appearance, copies,
 from triptych.methods import Encoded, Method
 from triptych.recognizer import even_shares
 from triptych.support import encode, thumbnail
+from triptych.system.batches import in_batches
 from triptych.system.progress import track
+from triptych.system.threads import spread
 from triptych.system.wording import counted
 
 __all__ = ["Collection", "collect"]
+
+_TOGETHER = 32  # photos that are spread over the cores
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def collect(
     drawn = _drawn(given, most, seed)
     read = track(read_photos([sources[i] for i in drawn], method.preprocess), "encoding", total=len(drawn))
     with closing(read):
-        all_read = [photo if isinstance(photo, Unreadable) else _Encoded.of(method, photo) for photo in read]
+        all_read = [one for photos in in_batches(read, _TOGETHER) for one in spread(partial(_encoded, method), photos)]
     photos = [photo for photo in all_read if isinstance(photo, _Encoded)]
     names = [given[i] for i, photo in zip(drawn, all_read, strict=True) if isinstance(photo, _Encoded)]
     refused = [photo for photo in all_read if isinstance(photo, Unreadable)]
@@ -115,6 +120,10 @@ class _Encoded:
     def of(cls, method: Method, photo: Photo) -> "_Encoded":
         encoded = encode(method, photo.pixels[None]).to_keep()
         return cls(photo.name, photo.id, encoded, thumbnail(photo.pixels), appearance(photo.pixels))
+
+
+def _encoded(method: Method, photo: Photo | Unreadable) -> _Encoded | Unreadable:
+    return photo if isinstance(photo, Unreadable) else _Encoded.of(method, photo)
 
 
 def _drawn(names: list[Any], most: int, seed: int) -> list[int]:

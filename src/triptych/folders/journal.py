@@ -5,13 +5,13 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from triptych.engines import Engine, Question
 from triptych.folders.tables import SET, Row
 from triptych.recognizer import QUERY_BATCH, Answer, Recognizer, plain_label
+from triptych.system.batches import in_batches
 
 __all__ = ["appending", "header_of", "journal_rows", "record_answers", "resume"]
 
@@ -91,8 +91,7 @@ def _image(line: bytes) -> str | None:
 
 def record_answers(file: BinaryIO, answers: Iterator[Answer], photos: Sequence[str], with_sets: bool) -> None:
     """Append the answers, a batch at a time."""
-    named = zip(photos, answers, strict=True)
-    while batch := list(islice(named, QUERY_BATCH)):
+    for batch in in_batches(zip(photos, answers, strict=True), QUERY_BATCH):
         file.write("".join(json.dumps(_row(name, answer, with_sets)) + "\n" for name, answer in batch).encode())
         file.flush()
 

@@ -3,9 +3,10 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO
+
+from triptych.system.batches import in_batches
 
 __all__ = ["COLUMNS", "SET", "WRITERS", "Row"]
 
@@ -42,7 +43,7 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any], s
     types = (pa.string(), kind, pa.float64(), kind, pa.bool_(), pa.string())
     schema = pa.schema([*zip(COLUMNS, types, strict=True), *([(SET, pa.list_(kind))] if sets else [])])
     with pq.ParquetWriter(file, schema) as writer:
-        for chunk in _chunks(rows):
+        for chunk in in_batches(rows, _CHUNK):
             if kind == pa.string():
                 chunk = [_as_text(row) for row in chunk]
             writer.write_table(pa.Table.from_pylist(chunk, schema))
@@ -53,12 +54,6 @@ def _as_text(row: Row) -> Row:
     likely = row.get(SET)
     named = {name: None if row[name] is None else str(row[name]) for name in ("label", "nearest")}
     return {**row, **named, SET: None if likely is None else [str(one) for one in likely]}
-
-
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    remaining = iter(rows)
-    while chunk := list(islice(remaining, _CHUNK)):
-        yield chunk
 
 
 # Ending -> (file, rows, all labels that may occur, whether rows have sets) -> None. A column of Parquet has one type:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from triptych.data import ImageError, ImageSource, Photo, Unreadable, photo_stre
 from triptych.recognizer.banked import Banked
 from triptych.recognizer.knowledge import Asked, Knowledge
 from triptych.recognizer.sets import prediction_sets
+from triptych.system.batches import in_batches
 
 __all__ = [
     "QUERY_BATCH",
@@ -114,7 +114,7 @@ def answers_to(
         most: see ``sets_of``; None for no sets.
     """
     with closing(read_photos(images, known.method.preprocess)) as stream:
-        for photos in _in_batches(stream):
+        for photos in in_batches(stream, QUERY_BATCH):
             readable = [photo for photo in photos if isinstance(photo, Photo)]
             told = (
                 one
@@ -150,14 +150,9 @@ def probabilities_of(asked: Asked) -> Float[np.ndarray, "Q N"]:
     return asked.known.probabilities(asked.known.logits(asked.levels()))
 
 
-def _in_batches(photos: Iterator[Photo | Unreadable]) -> Iterator[list[Photo | Unreadable]]:
-    while batch := list(islice(photos, QUERY_BATCH)):
-        yield batch
-
-
 def asked_in_batches(known: Knowledge | Banked, images: Iterable[ImageSource]) -> Iterator[Asked]:
     """One batch after the other; a photo that cannot be read is an error."""
-    for photos in _in_batches(read_photos(photo_stream(images), known.method.preprocess)):
+    for photos in in_batches(read_photos(photo_stream(images), known.method.preprocess), QUERY_BATCH):
         yield from known.asked([readable(photo) for photo in photos])
 
 

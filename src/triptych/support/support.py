@@ -15,6 +15,8 @@ from PIL import Image
 
 from triptych.data import Photo, squash
 from triptych.methods import Encoded, Method, Summary, encode_images
+from triptych.system.batches import in_batches
+from triptych.system.threads import spread
 from triptych.system.wording import first_few
 
 __all__ = [
@@ -37,6 +39,7 @@ _THUMBNAIL = 224  # pixels a side, about 9 KB: large enough to be looked at besi
 _THUMBNAIL_QUALITY = 70  # of JPEG
 _CROP = 0.8
 _IN_ONE_PASS: ContextVar[int] = ContextVar("images in one pass", default=1)
+_TOGETHER = 32  # images that are spread over the cores
 _COMPONENT_PHOTOS = 256  # of which principal components are learnt: tens of thousands of descriptors
 
 
@@ -137,10 +140,12 @@ def grow(
             changed then.
     """
     fresh: dict[Any, list[tuple[str, str, Encoded, bytes]]] = {}
-    for label, photo in _new(read, before):
-        encoded = method.keep(encode(method, _views(photo, views)))
-        jpeg = thumbnail(photo.pixels) if thumbnails else b""
-        fresh.setdefault(label, []).append((photo.id, Path(photo.name).name, encoded, jpeg))
+    for some in in_batches(_new(read, before), max(1, _TOGETHER // views)):
+        encoded = method.keep(encode(method, np.concatenate([_views(photo, views) for _, photo in some])))
+        for number, (label, photo) in enumerate(some):
+            jpeg = thumbnail(photo.pixels) if thumbnails else b""
+            mine = encoded[number * views : (number + 1) * views]
+            fresh.setdefault(label, []).append((photo.id, Path(photo.name).name, mine, jpeg))
     support = dict(before)
     for label, photos in fresh.items():
         ids, names, parts, small = zip(*photos, strict=True)
@@ -186,12 +191,15 @@ def in_one_pass(images: int) -> Iterator[None]:
 
 
 def encode(method: Method, pixels: np.ndarray) -> Encoded:
-    """Encode images one at a time, or as ``in_one_pass`` says.
+    """Encode images one at a time, or as ``in_one_pass`` says; on a CPU, one on each core.
 
     What is kept of a photo must not depend on what is encoded with it.
     """
     device = next(method.parameters()).device
-    return encode_images(method, torch.from_numpy(pixels).to(device), _IN_ONE_PASS.get())
+    passes = torch.from_numpy(pixels).to(device).split(_IN_ONE_PASS.get())
+    if device.type == "cpu":
+        return Encoded.join(spread(lambda images: encode_images(method, images, len(images)), passes))
+    return Encoded.join([encode_images(method, images, len(images)) for images in passes])
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:
@@ -242,7 +250,7 @@ def _new(read: Iterable[tuple[Any, Photo]], before: dict[Any, Support]) -> Itera
             conflicts.append(f"{both}: the same photo is given as {owner!r} and as {label!r}; keep it in one class")
     if repeated:
         several = f"{len(repeated)} photos are there already: " if len(repeated) > 1 else ""
-        warnings.warn(f"{several}{first_few(repeated)}; counted once", stacklevel=4)
+        warnings.warn(f"{several}{first_few(repeated)}; counted once", stacklevel=5)
     if conflicts:
         raise ValueError("\n  ".join(conflicts))
 
