@@ -37,8 +37,8 @@ from triptych.comparison.baselines import pooled
 from triptych.data import list_folder, read_photos
 from triptych.evaluation import Accuracy
 from triptych.methods import Encoded, Method, weights_hash
-from triptych.recognizer.calibration import calibration_error
 from triptych.recognizer.knowledge import Knowledge
+from triptych.recognizer.temperature import calibration_error
 from triptych.recognizer.unknowns import known_features, known_score, usual_known_weights
 from triptych.similarity import class_members
 from triptych.support import encode, support_of

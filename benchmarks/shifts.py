@@ -24,8 +24,8 @@ from triptych import load_method
 from triptych.evaluation import Accuracy
 from triptych.methods import weights_hash
 from triptych.recognizer.calibration import Learnt as Knows
-from triptych.recognizer.calibration import calibration_error, usual_temperature
 from triptych.recognizer.sets import masses_above, prediction_sets, set_threshold
+from triptych.recognizer.temperature import calibration_error, usual_temperature
 from triptych.recognizer.unknowns import known_features, known_score
 from triptych.system.environment import versions
 from triptych.system.files import write_whole

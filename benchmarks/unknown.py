@@ -26,7 +26,7 @@ from triptych import load_method
 from triptych.evaluation import Accuracy
 from triptych.methods import weights_hash
 from triptych.recognizer.calibration import Learnt as Knows
-from triptych.recognizer.calibration import usual_temperature
+from triptych.recognizer.temperature import usual_temperature
 from triptych.recognizer.unknowns import known_features, known_score, usual_known_weights
 from triptych.system.environment import versions
 from triptych.system.files import write_whole

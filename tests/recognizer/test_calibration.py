@@ -8,30 +8,28 @@ from triptych.fusion import LevelFusion, learn_fusion
 from triptych.methods import SalientConfig, SalientMML, build_method
 from triptych.recognizer.calibration import (
     Calibration,
-    _temperature,
-    calibration_error,
     learn_from,
     refuse_not_finite,
-    usual_temperature,
 )
 from triptych.recognizer.leaving_out import LeftOut, even_shares
+from triptych.recognizer.temperature import calibration_error, fitted_temperature, usual_temperature
 
 
 def test_temperature_finds_the_scale_of_the_logits() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(20_000, 4, generator=generator, dtype=torch.float64)
     truth = torch.multinomial((logits / 0.4).softmax(1), 1, generator=generator)[:, 0]
-    assert _temperature(logits, truth) == pytest.approx(0.4, rel=0.05)
+    assert fitted_temperature(logits, truth) == pytest.approx(0.4, rel=0.05)
 
 
 def test_a_few_perfect_photos_do_not_make_it_sure_of_everything() -> None:
     logits = torch.eye(2, dtype=torch.float64) * 10
-    assert _temperature(logits, torch.tensor([0, 1])) > 1 / 3
+    assert fitted_temperature(logits, torch.tensor([0, 1])) > 1 / 3
 
 
 def test_temperature_of_many_is_hardly_held_back() -> None:
     logits = torch.eye(2, dtype=torch.float64).repeat(500, 1) * 3
-    assert _temperature(logits, torch.tensor([0, 1] * 500)) < 1 / 2
+    assert fitted_temperature(logits, torch.tensor([0, 1] * 500)) < 1 / 2
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(0.05, 4.0), (0.1, 9.0), (0.29, 28.0), (0.001, 0.0), (0.999, 98.0)])

@@ -34,13 +34,23 @@ class Answering(ABC):
 
     @property
     @abstractmethod
-    def knowledge_(self) -> Knowledge:
-        """Its fitted state, all in memory."""
+    def known_(self) -> Knowledge | Banked:
+        """Its fitted state, in memory or in a bank."""
 
     @property
-    @abstractmethod
-    def known_(self) -> Knowledge | Banked:
-        """The same, or that of a recogniser whose classes lie in a bank."""
+    def knowledge_(self) -> Knowledge:
+        """Its fitted state, which is never changed, only replaced.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            ValueError: its classes lie in a bank, and not in memory.
+        """
+        known = self.known_
+        if isinstance(known, Banked):
+            raise ValueError(
+                f"the classes lie in the bank {known.bank.place}, and this needs them in memory; fit without a bank"
+            )
+        return known
 
     @property
     def calibration_(self) -> Calibration | None:

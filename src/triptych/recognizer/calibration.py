@@ -7,40 +7,29 @@ from math import floor
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
-from scipy.optimize import minimize_scalar
+from jaxtyping import Int64
 from torch import Tensor
 
 from triptych.fusion import Fusion, LevelFusion, refitted
 from triptych.methods import Encoded, Method
 from triptych.recognizer.leaving_out import LeftOut, leave_one_out, most_left_out
+from triptych.recognizer.temperature import calibration_error, fitted_temperature, temperature_ratio
 from triptych.recognizer.unknowns import known_features, known_score, learn_known_weights
 from triptych.support import Support, restored
 from triptych.system.settings import number
 
 __all__ = [
-    "TEMPERATURES",
     "Calibration",
     "Learnt",
     "calibrated",
-    "calibration_error",
     "fusion_from",
     "learn",
     "learn_from",
     "refuse_not_finite",
     "uncalibrated",
-    "usual_temperature",
 ]
 
-# A user has tens of photos, not thousands: the temperature is held near 1, where training has put it, by a
-# log-normal prior as wide as a factor of two.
-_PRIOR_WIDTH = float(np.log(2.0))
-_SEARCHED = (-4.0, 4.0)  # of the temperature's logarithm
-# Chosen on groceries, birds and signs; see _temperature_ratio and usual_temperature.
-_LEARNING = 1.3
-_USUAL_TEMPERATURE = 1.4
 _ROUNDING = 1e-9  # 100 * 0.29 is a little below 29
-TEMPERATURES = (1e-3, 1e3)  # beyond what is searched; a file may hold none below or above
 
 
 @dataclass(frozen=True)
@@ -142,7 +131,7 @@ def calibrated(
     """
     trust = None if shots is None else _trust(method, shots)
     fusion = refitted(method.fusion, levels, truth, trust)
-    ratio = 1.0 if shots is None else _temperature_ratio(method, shots)
+    ratio = 1.0 if shots is None else temperature_ratio(method, shots)
     return fusion, _calibration(method, fusion, levels, truth, trust, ratio)
 
 
@@ -180,7 +169,7 @@ def _calibration(
     contributions = fusion.contributions(levels)
     logits = fusion(levels).double()
     refuse_not_finite(logits)  # where a level tells nothing apart, its spread is none
-    temperature = _temperature(logits, truth)
+    temperature = fitted_temperature(logits, truth)
     raw, tempered = (_probabilities(logits / divisor) for divisor in (1.0, temperature))
     absolute = method.absolute_levels
     weights = learn_known_weights(contributions, truth, absolute, trust)
@@ -194,31 +183,6 @@ def _calibration(
         ece_before=calibration_error(raw, truth.cpu().numpy()),
         ece=calibration_error(tempered, truth.cpu().numpy()),
     )
-
-
-def _temperature_ratio(method: Method, shots: Int64[Tensor, " R"]) -> float:
-    r"""The best temperature of K photos a class over that of K - 1, which the photos left out were compared with.
-
-    .. math:: T_K / T_{K-1} = 1 - K^{-1.3}
-
-    where classes depend on each other, as what a method learns from how photos vary grows with each photo, and no
-    training has calibrated the fusion; else 1. Measured from 2 to 10 photos of groceries, birds and signs with the
-    default method; the mean over the photos left out.
-    """
-    if method.separable or method.fusion.trained:
-        return 1.0
-    return float((1 - shots.double() ** -_LEARNING).mean())
-
-
-def usual_temperature(method: Method) -> float:
-    """The temperature where no photo was left out: 1 after training, which calibrates the fusion; else above 1.
-
-    >>> from triptych.methods import packaged_method
-    >>> from triptych.recognizer.calibration import usual_temperature
-    >>> usual_temperature(packaged_method("mml-conv64f"))
-    1.0
-    """
-    return 1.0 if method.fusion.trained else _USUAL_TEMPERATURE
 
 
 @torch.no_grad()
@@ -273,35 +237,6 @@ def _fusion_without_left_out(method: Method, supports: Sequence[Support], untrai
         levels = {level: scores[others].view(len(asked), -1) for level, scores in levels.items()}
     fusion.observe(levels)
     return fusion
-
-
-def calibration_error(probabilities: Float[np.ndarray, "B N"], truth: Int64[np.ndarray, " B"], bins: int = 15) -> float:
-    r"""Expected calibration error: how far the stated probability of the answer is from how often it is right.
-
-    .. math:: \mathrm{ECE} = \sum_b \frac{|B_b|}{B} \, |\mathrm{acc}(B_b) - \mathrm{conf}(B_b)|
-
-    over ``bins`` equal intervals of the highest probability. Source: Guo et al., ICML 2017, equation 3.
-
-    >>> import numpy as np
-    >>> from triptych.recognizer.calibration import calibration_error
-    >>> calibration_error(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), bins=1)
-    0.35
-    """
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(np.mean(right[bin_of == b]) - np.mean(confidence[bin_of == b])) for b in np.unique(bin_of)]
-    shares = [np.mean(bin_of == b) for b in np.unique(bin_of)]
-    return round(float(np.dot(gaps, shares)), 12)
-
-
-def _temperature(logits: Tensor, truth: Tensor) -> float:
-    """The divisor of the logits with the highest posterior."""
-
-    def cost(log_temperature: float) -> float:
-        loss = torch.nn.functional.cross_entropy(logits / float(np.exp(log_temperature)), truth, reduction="sum")
-        return float(loss) + (log_temperature / _PRIOR_WIDTH) ** 2 / 2
-
-    return float(np.exp(minimize_scalar(cost, bounds=_SEARCHED, method="bounded").x))
 
 
 def _probabilities(logits: Tensor) -> np.ndarray:

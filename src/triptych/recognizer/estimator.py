@@ -10,22 +10,21 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from triptych.bank import Bank, is_bank, place_of
-from triptych.data import ImageSource, LabelledPhotos, as_photos, check_label, labelled, read_class_photos
+from triptych.data import ImageSource, LabelledPhotos, as_photos, check_label, labelled
 from triptych.interop import chosen_method
 from triptych.methods import Method
+from triptych.recognizer import bank_changes, memory_changes
 from triptych.recognizer.answering import Answering, whole_setting
-from triptych.recognizer.bank_changes import added, fitted, without_class, without_photo
 from triptych.recognizer.bank_state import open_bank
 from triptych.recognizer.banked import Banked
 from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
-from triptych.recognizer.knowledge import Knowledge, check_inductive, fits, of_any_width
+from triptych.recognizer.knowledge import Knowledge, check_inductive, of_any_width
 from triptych.recognizer.notebook import notebook_html
 from triptych.recognizer.threads import one_at_a_time
-from triptych.support import Support, grow, reduced_to, without
+from triptych.support import Support
 from triptych.system.devices import usable_device
 from triptych.system.files import as_path
 from triptych.system.outputs import RECOGNIZER, check_replaced
-from triptych.system.progress import track
 from triptych.weights import DEFAULT
 
 __all__ = ["MOST_VIEWS", "Recognizer"]
@@ -121,26 +120,15 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         components = None if self.components is None else whole_setting("components", self.components)
         method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
         check_inductive(method)
-        if self.bank is not None:
-            if components is not None:
-                raise ValueError("components are not for a bank; leave them out, or fit without a bank")
-            calibrate, thumbnails, dtype = bool(self.calibrate), bool(self.thumbnails), of_any_width(dtype)
-            bank = Bank(place_of(self.bank))
-            return self._take(fitted(bank, method, photos, names, dtype, views, calibrate, thumbnails))
-        read: Iterable[Any] = read_class_photos(photos, names, method.preprocess)
-        read = track(read, "learning", total=len(photos))
+        calibrate, thumbnails, dtype = bool(self.calibrate), bool(self.thumbnails), of_any_width(dtype)
+        if self.bank is None:
+            return self._take(
+                memory_changes.fitted(method, photos, names, dtype, views, components, calibrate, thumbnails)
+            )
         if components is not None:
-            decoded = list(read)
-            method = reduced_to(method, [photo for _, photo in decoded], components)
-            read = iter(decoded)
-        try:
-            support = grow(method, read, {}, views, bool(self.thumbnails))
-        except RuntimeError as error:
-            side, reason = method.preprocess.side, str(error).splitlines()[0]
-            raise ValueError(
-                f"the method cannot compare photos of {side} pixels, as it takes them ({reason})"
-            ) from error
-        return self._take(Knowledge.learn(method, support, of_any_width(dtype), bool(self.calibrate)))
+            raise ValueError("components are not for a bank; leave them out, or fit without a bank")
+        bank = Bank(place_of(self.bank))
+        return self._take(bank_changes.fitted(bank, method, photos, names, dtype, views, calibrate, thumbnails))
 
     @one_at_a_time
     def add(self, images: Iterable[ImageSource], label: Hashable) -> Self:
@@ -162,12 +150,8 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         if not photos:
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")
         if isinstance(known, Banked):
-            return self._take(added(known, photos, label, bool(self.thumbnails)))
-        read = read_class_photos(photos, [label] * len(photos), known.method.preprocess)
-        read = track(read, "learning", total=len(photos))
-        support = grow(known.method, read, known.support, known.views, bool(self.thumbnails))
-        dtype = known.dtype if known.dtype is not None and fits(known.dtype, label) else None
-        return self._take(known.changed(support, dtype))
+            return self._take(bank_changes.added(known, photos, label, bool(self.thumbnails)))
+        return self._take(memory_changes.added(known, photos, label, bool(self.thumbnails)))
 
     @one_at_a_time
     def remove(self, label: Hashable | None = None, photo: str | None = None) -> Self:
@@ -187,13 +171,8 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
             return self._without_photo(photo)
         check_label(label)
         if isinstance(known, Banked):
-            return self._take(without_class(known, label, bool(self.thumbnails)))
-        if label not in known.support:
-            raise ValueError(f"no class {label!r}; expected one of {', '.join(map(repr, known.support))}")
-        if len(known.support) <= 2:
-            raise ValueError(f"removing {label!r} would leave one class; add another class first")
-        support = {name: kept for name, kept in known.support.items() if name != label}
-        return self._take(known.changed(support, known.dtype))
+            return self._take(bank_changes.without_class(known, label, bool(self.thumbnails)))
+        return self._take(memory_changes.without_class(known, label))
 
     @one_at_a_time
     def remove_photo(self, photo: str) -> Self:
@@ -212,20 +191,8 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         if not isinstance(photo, str):
             raise ValueError(f"expected the id of a photo, a text, got {photo!r:.80}; support_ has the ids")
         if isinstance(known, Banked):
-            return self._take(without_photo(known, photo, bool(self.thumbnails)))
-        found = [
-            (label, number)
-            for label, kept in known.support.items()
-            for number, name in enumerate(kept.ids)
-            if photo and name.startswith(photo)
-        ]
-        if len(found) != 1:
-            raise ValueError(f"{len(found)} photos have an id that begins with {photo!r}; expected exactly one")
-        label, number = found[0]
-        if len(known.support[label]) == 1:
-            raise ValueError(f"photo {photo!r} is the only one of class {label!r}; remove the class instead")
-        support = {**known.support, label: without(known.method, known.support[label], number)}
-        return self._take(known.changed(support, known.dtype))
+            return self._take(bank_changes.without_photo(known, photo, bool(self.thumbnails)))
+        return self._take(memory_changes.without_photo(known, photo))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one ``.triptych`` file with the method and what is kept of the classes, whole or not at all.
@@ -315,21 +282,6 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
 
     def _settings(self) -> Settings:
         return {"views": self.views, "calibrate": self.calibrate, "thumbnails": self.thumbnails}
-
-    @property
-    def knowledge_(self) -> Knowledge:
-        """Its fitted state, which is never changed, only replaced.
-
-        Raises:
-            NotFittedError: before ``fit``.
-            ValueError: its classes lie in a bank, and not in memory.
-        """
-        known = self.known_
-        if isinstance(known, Banked):
-            raise ValueError(
-                f"the classes lie in the bank {known.bank.place}, and this needs them in memory; fit without a bank"
-            )
-        return known
 
     @property
     def known_(self) -> Knowledge | Banked:

@@ -20,10 +20,10 @@ from triptych.recognizer.calibration import (
     learn,
     refuse_not_finite,
     uncalibrated,
-    usual_temperature,
 )
 from triptych.recognizer.leaving_out import LeftOut
 from triptych.recognizer.sets import fewest_left_out, masses_above, set_threshold
+from triptych.recognizer.temperature import usual_temperature
 from triptych.recognizer.unknowns import known_features, known_score
 from triptych.support import Support, encode
 from triptych.system.wording import counted

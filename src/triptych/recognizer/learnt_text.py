@@ -7,8 +7,9 @@ import torch
 
 from triptych.fusion import Fusion, LevelFusion
 from triptych.methods import Method
-from triptych.recognizer.calibration import TEMPERATURES, Calibration, Learnt
+from triptych.recognizer.calibration import Calibration, Learnt
 from triptych.recognizer.leaving_out import LeftOut
+from triptych.recognizer.temperature import TEMPERATURES
 
 __all__ = ["check_calibration", "fusion_as_text", "learnt_from"]
 
