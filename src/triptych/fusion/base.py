@@ -36,6 +36,16 @@ class Fusion(nn.Module, ABC):
 
     def observe(self, levels: Levels) -> None:
         """Learn statistics from one training episode, where a fusion keeps them outside its forward pass."""
+        statistics = self.statistics(levels)
+        if statistics is not None:
+            self.follow(statistics)
+
+    def statistics(self, levels: Levels) -> Tensor | None:
+        """What ``observe`` takes of one episode, which another process may have seen; None for nothing."""
+        return None
+
+    def follow(self, statistics: Tensor) -> None:
+        """Let what is kept follow the ``statistics`` of one episode."""
 
     def calibrated(self, levels: Levels) -> dict[str, Tensor]:
         """Logits (Q, N) of each level by itself; empty if the fusion has none but their sum."""

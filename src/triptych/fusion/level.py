@@ -53,13 +53,17 @@ class LevelFusion(Fusion):
         return bool(self.observed > 0)
 
     @torch.no_grad()
-    def observe(self, levels: Levels) -> None:
-        """Let the running spread follow one episode's similarities; a single class has no spread."""
+    def statistics(self, levels: Levels) -> Tensor | None:
+        """(L,) the spread of one episode's similarities, by level; a single class has none."""
         if next(iter(levels.values())).shape[1] < 2:
-            return
+            return None
         spread = torch.stack([levels[name].std(dim=1, correction=0).mean() for name in self.names])
-        momentum = self.momentum if self.observed else 1.0
-        self.spread.lerp_(spread.clamp_min(torch.finfo(spread.dtype).tiny).to(self.spread), momentum)
+        return spread.clamp_min(torch.finfo(spread.dtype).tiny).to(self.spread)
+
+    @torch.no_grad()
+    def follow(self, statistics: Tensor) -> None:
+        """Let the running spread follow that of one episode."""
+        self.spread.lerp_(statistics, self.momentum if self.observed else 1.0)
         self.observed += 1
 
     def calibrated(self, levels: Levels) -> dict[str, Tensor]:
