@@ -14,6 +14,7 @@ import triptych
 SOURCE = Path(triptych.__file__).parent
 # From the top down; CONTRIBUTING.md says what each is for.
 ROOMS = (
+    "__main__",  # python -m triptych
     "cli",
     "serve",
     "reports",
