@@ -34,13 +34,16 @@ def pretrain(
     *,
     changes: Changes,
 ) -> None:
-    """Train a backbone to classify the train split; validation episodes pick the epoch."""
+    """Train a backbone to classify the train split; validation episodes pick the epoch.
+
+    Processes that torchrun or srun starts share each step.
+    """
     settings = PretrainSettings(**changes["pretrain"])
     folder = out or Path("runs") / f"{method}-pretrain"
     _check(folder, data, settings, resume)
     from triptych.training import pretrain as run_pretraining
 
-    say(str(run_pretraining(data, folder, method, settings, resume)))
+    _say_once(run_pretraining(data, folder, method, settings, resume))
 
 
 @app.command()
@@ -56,7 +59,10 @@ def train(
     *,
     changes: Changes,
 ) -> None:
-    """Train a method on episodes; validation picks the model and the test split is never opened."""
+    """Train a method on episodes; validation picks the model and the test split is never opened.
+
+    Processes that torchrun or srun starts share each step.
+    """
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
     if init is None and not keep_fusion:
@@ -70,7 +76,15 @@ def train(
     _check(folder, data, settings, resume)
     from triptych.training import train as run_training
 
-    say(str(run_training(data, folder, method, Preset(first, settings), init, resume, keep_fusion)))
+    _say_once(run_training(data, folder, method, Preset(first, settings), init, resume, keep_fusion))
+
+
+def _say_once(best: Path) -> None:
+    """One of several processes names the result."""
+    from triptych.training import is_first_process
+
+    if is_first_process():
+        say(str(best))
 
 
 def _check(folder: Path, data: str, settings: RunSettings, resume: bool) -> None:

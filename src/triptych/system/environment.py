@@ -77,13 +77,14 @@ def git_state(folder: Path, tracked: bool = False) -> dict[str, Any] | None:
     return {"commit": commit, "changed": None if changed is None else bool(changed)}
 
 
-def record_environment(folder: Path, device: str, step: int = 0) -> None:
+def record_environment(folder: Path, device: str, step: int = 0, processes: int = 1) -> None:
     """Add a start of a run to ``environment.json`` in its folder: a run that is resumed may go on elsewhere.
 
     Args:
         folder: the run's.
         device: that computes.
         step: that the run goes on from.
+        processes: that share each step.
 
     Raises:
         OSError: it cannot be written.
@@ -92,7 +93,7 @@ def record_environment(folder: Path, device: str, step: int = 0) -> None:
     starts: list[Any] = []
     with suppress(OSError, ValueError, KeyError, TypeError):  # missing or damaged
         starts = list(json.loads(path.read_text(encoding="utf-8"))["starts"])
-    starts.append({"step": step, **environment(device)})
+    starts.append({"step": step, "processes": processes, **environment(device)})
     write_whole(path, f"{json.dumps({'starts': starts}, indent=2)}\n".encode())
 
 

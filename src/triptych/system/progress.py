@@ -8,12 +8,19 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["progress_bar", "steps", "track"]
+__all__ = ["hide_progress", "progress_bar", "steps", "track"]
 
 T = TypeVar("T")
 
 _PATIENCE = 1.0  # seconds that pass before there is a bar
 _shown = False
+_hidden = False
+
+
+def hide_progress() -> None:
+    """Show no bars from now on: another process shows how far the work is."""
+    global _hidden
+    _hidden = True
 
 
 def progress_bar() -> Progress:
@@ -27,7 +34,7 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=_hidden or not console.is_terminal,
     )
 
 

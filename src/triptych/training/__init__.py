@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from triptych.training.logger import Logger, LogStart
     from triptych.training.loggers import LOGGERS
     from triptych.training.pretraining import pretrain
+    from triptych.training.ranks import LostProcessError, is_first_process
     from triptych.training.run import TrainingError
 
 __all__ = [
@@ -20,12 +21,14 @@ __all__ = [
     "PRESETS",
     "LogStart",
     "Logger",
+    "LostProcessError",
     "Preset",
     "PretrainSettings",
     "RunSettings",
     "TrainSettings",
     "TrainingError",
     "balance_levels",
+    "is_first_process",
     "learn_closed_form",
     "pretrain",
     "train",
@@ -37,8 +40,10 @@ __getattr__ = imported_when_used(
         "LOGGERS": "triptych.training.loggers",
         "LogStart": "triptych.training.logger",
         "Logger": "triptych.training.logger",
+        "LostProcessError": "triptych.training.ranks",
         "TrainingError": "triptych.training.run",
         "balance_levels": "triptych.training.balance",
+        "is_first_process": "triptych.training.ranks",
         "learn_closed_form": "triptych.training.closed_form",
         "pretrain": "triptych.training.pretraining",
         "train": "triptych.training.episodic",

@@ -1,5 +1,6 @@
 """Episodic training: each step is a few tasks like those the method will be asked to solve."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -10,9 +11,11 @@ from torch import Tensor, nn
 
 from triptych.data import ImageStore, colour_jitter, random_crop_flip, resize
 from triptych.evaluation import Episode, config_text
+from triptych.fusion import Levels
 from triptych.methods import Encoded, Method, MethodConfig, build_method
 from triptych.similarity import search_dtype, searching
-from triptych.training.feasible import check_train_data
+from triptych.training.feasible import check_shared, check_train_data
+from triptych.training.launch import launched
 from triptych.training.loggers import check_loggers
 from triptych.training.pretraining import pretrain
 from triptych.training.run import Run
@@ -53,9 +56,13 @@ def train(
     Raises:
         ValueError: bad data, settings or folder.
         TrainingError: the loss is no longer finite.
+        LostProcessError: another process of the run has ended.
         RuntimeError: a logger's library is missing.
     """
     settings = preset.train
+    check_shared("episodes_per_step", settings.episodes_per_step, launched().count)
+    if init is None and preset.pretrain is not None:
+        check_shared("batch", preset.pretrain.batch, launched().count)
     check_loggers(settings.loggers)
     check_train_data(data, settings, build_method(method).fusion.way)
     start = init
@@ -78,8 +85,8 @@ def _sections(preset: Preset, init: str | Path | None, keep_fusion: bool) -> dic
 
 
 def _train_on_episodes(stage: EpisodicStage, out: Path, settings: TrainSettings, resume: bool, config: str) -> None:
-    model, optimizer, per_step = stage.model, stage.optimizer, settings.episodes_per_step
-    with Run(out, settings, stage.context, settings.steps, stage.modules, optimizer, resume, config) as run:
+    model, optimizer, ranks, per_step = stage.model, stage.optimizer, stage.ranks, settings.episodes_per_step
+    with Run(out, settings, stage.context, settings.steps, stage.modules, optimizer, resume, config, ranks) as run:
         if run.owes_validation:
             run.validated(*stage.validation(cast(Method, stage.average.module)))
         while run.step < settings.steps:
@@ -90,40 +97,51 @@ def _train_on_episodes(stage: EpisodicStage, out: Path, settings: TrainSettings,
 
             optimizer.zero_grad()
             losses, accuracies = [], []
-            for number in range(run.step * per_step, (run.step + 1) * per_step):
+            for number in range(run.step * per_step, (run.step + 1) * per_step)[ranks.own]:
+                stage.turns.begin(number)
                 episode = stage.samplers[number % len(stage.samplers)][number]
                 pixels = _pixels(stage.train, episode, number, model.preprocess.side, settings)
                 with stage.fabric.autocast():
                     taps = model.backbone.taps(model.crops(resize(model.preprocess.normalise(pixels), side)))
                     encoded = model.encode_features(taps)
                 with searching(search_dtype(stage.precision), _positions(taps[-1], number, settings)):
-                    loss, accuracy = episode_loss(model, encoded, episode, settings.level_loss)
+                    loss, accuracy = episode_loss(model, encoded, episode, settings.level_loss, stage.turns.observe)
                 if stage.head is not None:
                     classes = torch.from_numpy(stage.train.labels[episode.images]).to(pixels.device)
                     loss = loss + settings.plda_loss * stage.head.loss(taps, classes)
                 stage.fabric.backward(loss / per_step)
+                stage.turns.end()
                 losses.append(loss.item())
                 accuracies.append(accuracy)
+            ranks.add_gradients(one for group in optimizer.param_groups for one in group["params"])
             optimizer.step()
             stage.average.update_parameters(model)
 
-            run.advance(float(np.mean(losses)), float(np.mean(accuracies)), learning_rate)
+            told, accuracy = ranks.means(float(np.mean(losses)), float(np.mean(accuracies)))
+            run.advance(told, accuracy, learning_rate)
             if run.step % settings.validate_every == 0 or run.step == settings.steps:
                 run.save_before_validation(settings.validation_episodes, settings.validation_shots)
                 run.validated(*stage.validation(cast(Method, stage.average.module)))
             run.save_if_due()
 
 
-def episode_loss(model: Method, encoded: Encoded, episode: Episode, level_loss: float) -> tuple[Tensor, float]:
+def episode_loss(
+    model: Method,
+    encoded: Encoded,
+    episode: Episode,
+    level_loss: float,
+    observe: Callable[[Levels], None] | None = None,
+) -> tuple[Tensor, float]:
     """``Method.loss`` of an episode, and the accuracy.
 
-    ``encoded`` are the support images followed by the queries, encoded together.
+    ``encoded`` are the support images followed by the queries, encoded together. The fusion observes the levels, by
+    ``observe`` if it is given.
     """
     support, query = encoded.split([len(episode.support), len(episode.query)])
     labels = torch.from_numpy(episode.support_labels).to(encoded.device)
     truth = torch.from_numpy(episode.query_labels).to(encoded.device)
     levels = model.compare_encoded(query, support, labels)
-    model.fusion.observe(levels)
+    (observe or model.fusion.observe)(levels)
     accuracy = (model.fuse(levels).argmax(1) == truth).float().mean().item()
     return model.loss(levels, truth, level_loss), accuracy
 

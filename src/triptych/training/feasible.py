@@ -6,7 +6,25 @@ from triptych.data import Listing, list_images
 from triptych.evaluation import EpisodeSampler
 from triptych.training.settings import PretrainSettings, TrainSettings
 
-__all__ = ["check_pretrain_data", "check_train_data"]
+__all__ = ["check_pretrain_data", "check_shared", "check_train_data"]
+
+
+def check_shared(name: str, amount: int, processes: int) -> None:
+    """Refuse a step that processes cannot share equally.
+
+    Raises:
+        ValueError: they cannot; the message says what they can.
+
+    >>> from triptych.training.feasible import check_shared
+    >>> check_shared("episodes_per_step", 4, 2)
+    >>> check_shared("episodes_per_step", 1, 2)
+    Traceback (most recent call last):
+    ValueError: episodes_per_step 1 cannot be shared equally by 2 processes; expected a multiple of 2
+    """
+    if amount % processes:
+        raise ValueError(
+            f"{name} {amount} cannot be shared equally by {processes} processes; expected a multiple of {processes}"
+        )
 
 
 def check_pretrain_data(data: str | Path, settings: PretrainSettings) -> None:

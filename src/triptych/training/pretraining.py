@@ -10,7 +10,8 @@ from torch import Tensor
 from triptych.data import ImageStore, colour_jitter, random_crop_flip, resize
 from triptych.evaluation import config_text
 from triptych.methods import MethodConfig
-from triptych.training.feasible import check_pretrain_data
+from triptych.training.feasible import check_pretrain_data, check_shared
+from triptych.training.launch import launched
 from triptych.training.loggers import check_loggers
 from triptych.training.run import Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at
@@ -45,21 +46,25 @@ def pretrain(
     Raises:
         ValueError: bad data, settings or folder.
         TrainingError: the loss is no longer finite.
+        LostProcessError: another process of the run has ended.
         RuntimeError: a logger's library is missing.
     """
+    check_shared("batch", settings.batch, launched().count)
     check_loggers(settings.loggers)
     check_pretrain_data(data, settings)
     stage = start_pretraining(data, method, settings)
-    model, optimizer = stage.model, stage.optimizer
+    model, optimizer, ranks = stage.model, stage.optimizer, stage.ranks
+    trained = [*model.backbone.parameters(), *stage.heads.parameters()]
     epoch_steps = len(stage.train) // settings.batch
     total = settings.epochs * epoch_steps
     config = config_text(data, method, "pretrain", {"pretrain": asdict(settings)})
-    with Run(Path(out), settings, stage.context, total, stage.modules, optimizer, resume, config) as run:
+    with Run(Path(out), settings, stage.context, total, stage.modules, optimizer, resume, config, ranks) as run:
         if run.owes_validation:
             _validate(run, stage, settings)
         while run.step < total:
             epoch, position = divmod(run.step, epoch_steps)
             pixels, labels = _batch(stage.train, epoch, position, model.preprocess.side, settings)
+            pixels, labels = pixels[ranks.own], labels[ranks.own]
             images = resize(model.preprocess.normalise(pixels), side_at(epoch, settings.epochs, settings.sides))
             learning_rate = cosine(run.step, total, settings.learning_rate, settings.warmup)
             set_learning_rate(optimizer, learning_rate)
@@ -69,10 +74,12 @@ def pretrain(
                 maps = model.backbone(images)
             loss, accuracy = stage.heads.loss(maps.float(), labels, settings.dense_weight)
             optimizer.zero_grad()
-            stage.fabric.backward(loss)
+            stage.fabric.backward(loss / ranks.count)
+            ranks.add_gradients(trained)
             optimizer.step()
 
-            run.advance(loss.item(), accuracy, learning_rate)
+            told, accuracy = ranks.means(loss.item(), accuracy)
+            run.advance(told, accuracy, learning_rate)
             if run.step % (epoch_steps * settings.validate_every) == 0 or run.step == total:
                 run.save_before_validation(settings.validation_episodes, settings.validation_shots)
                 _validate(run, stage, settings)

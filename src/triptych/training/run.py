@@ -2,32 +2,30 @@
 
 import io
 import json
-import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from rich.console import Console
 from torch import nn
 from torch.optim import Optimizer
 
 from triptych.evaluation import CONFIG
 from triptych.methods import Method, renamed_settings, save_method
-from triptych.system.devices import usable_device
 from triptych.system.environment import record_environment
 from triptych.system.files import write_whole
-from triptych.system.memory import keep_freed_memory
-from triptych.system.precision import resolve_precision
 from triptych.system.progress import progress_bar
+from triptych.training.launch import end_even_if_stuck
 from triptych.training.loggers import start_loggers
+from triptych.training.ranks import ALONE, Ranks
 from triptych.training.settings import RunSettings
 
-__all__ = ["Run", "TrainingError", "start_fabric"]
+__all__ = ["Run", "TrainingError"]
 
 _CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 _FREE = ("device", "loggers")  # settings that may change when a run goes on
@@ -39,25 +37,13 @@ class TrainingError(RuntimeError):
     """Training cannot go on."""
 
 
-def start_fabric(precision: str, device: str = "auto") -> tuple[Fabric, str]:
-    """Fabric on a device, "auto" for a GPU where there is one; and the precision: what "auto" has become."""
-    keep_freed_memory()
-    chosen = usable_device(device)
-    resolved = resolve_precision(precision, chosen.type, half="bf16")
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it says what it computes in, in words of its own
-    fabric = Fabric(
-        accelerator=chosen.type,
-        devices=1 if chosen.index is None or chosen.type == "cpu" else [chosen.index],
-        precision="bf16-mixed" if resolved == "bf16" else "32-true",
-    )
-    return fabric, resolved
-
-
 class Run:
     """One stage's folder: ``checkpoint.pt``, ``best.safetensors``, logs, and what the run is.
 
     ``settings.json`` holds what must be the same when it is resumed, ``config.yaml`` the settings as ``--config`` takes
     them, ``environment.json`` what it was computed with.
+
+    Of several processes the first one alone writes; all read the checkpoint.
 
     Every random draw of training is a function of the seed and the step, so the weights, the optimiser's state
     and the step are the whole state: a run killed at any moment and resumed ends with the same weights.
@@ -71,9 +57,11 @@ class Run:
         optimizer: the optimiser.
         resume: continue the run that lies in the folder, if there is one.
         config: the text of ``config.yaml``.
+        ranks: this process among those that train together.
 
     Raises:
-        ValueError: resuming with other settings or data, or starting where a run already lies.
+        ValueError: resuming with other settings or data, or starting where a run already lies; or the processes do
+            not start from the same.
     """
 
     def __init__(
@@ -86,6 +74,7 @@ class Run:
         optimizer: Optimizer,
         resume: bool,
         config: str = "",
+        ranks: Ranks = ALONE,
     ) -> None:
         self.folder = folder
         self.steps = steps
@@ -98,6 +87,7 @@ class Run:
         self._modules = modules
         self._optimizer = optimizer
         self._settings = settings
+        self._ranks = ranks
         self._checkpoint_seconds = settings.checkpoint_seconds
         self._checkpoint = folder / "checkpoint.pt"
         self._loss = self._accuracy = math.nan
@@ -108,14 +98,19 @@ class Run:
                     f"{folder}: a run already lies here; continue it with --resume, or choose another --out"
                 )
             self._load()
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "settings.json", json.dumps(self._identity, indent=2).encode())
-        write_whole(folder / CONFIG, config.encode())
-        record_environment(folder, str(next(next(iter(modules.values())).parameters()).device), self.step)
+        self._check_same_start()
+        ranks.take_over(modules.values())
+        if ranks.first:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / "settings.json", json.dumps(self._identity, indent=2).encode())
+            write_whole(folder / CONFIG, config.encode())
+            device = str(next(next(iter(modules.values())).parameters()).device)
+            record_environment(folder, device, self.step, ranks.count)
 
     def __enter__(self) -> "Run":
         self._saved = self._started = time.monotonic()
-        self._loggers = start_loggers(self._settings.loggers, self.folder, self._identity, self.step)
+        loggers = self._settings.loggers if self._ranks.first else ()
+        self._loggers = start_loggers(loggers, self.folder, self._identity, self.step)
         self._bar = progress_bar()
         self._task = self._bar.add_task(self.folder.name, total=self.steps, completed=self.step, status="")
         self._bar.start()
@@ -124,6 +119,10 @@ class Run:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._bar.stop()
         self._loggers.close(failed=kind is not None)
+        if kind is None:
+            self._ranks.agree(self.step)  # who goes on reads what the first one has written
+        elif self._ranks.count > 1:
+            end_even_if_stuck()
 
     def advance(self, loss: float, accuracy: float, learning_rate: float) -> None:
         """Count a step; refuse a diverged one."""
@@ -147,7 +146,7 @@ class Run:
         shown = " and ".join(f"{shot}-shot" for shot in shots)
         self._bar.update(self._task, status=f"validating on {episodes} episodes, {shown}")
         if not self._told:
-            _CONSOLE.print(f"{self._place()}: saved; validating on {episodes} episodes, {shown}")
+            self._say(f"{self._place()}: saved; validating on {episodes} episodes, {shown}")
         self._told = True
 
     def validated(self, method: Method, score: float, figures: Mapping[str, float]) -> None:
@@ -156,9 +155,10 @@ class Run:
         self.log({f"validation/{name}": value for name, value in figures.items()})
         if score > self.best:
             self.best = score
-            save_method(method, self.folder / "best.safetensors")
+            if self._ranks.first:
+                save_method(method, self.folder / "best.safetensors")
         minutes = (time.monotonic() - self._started) / 60
-        _CONSOLE.print(f"{self._place()} ({minutes:.1f} min): {self._status()}; validation: {_accuracies(figures)}")
+        self._say(f"{self._place()} ({minutes:.1f} min): {self._status()}; validation: {_accuracies(figures)}")
         self._save()
 
     def log(self, figures: Mapping[str, float]) -> None:
@@ -171,6 +171,8 @@ class Run:
             self._save()
 
     def _save(self) -> None:
+        if not self._ranks.first:
+            return
         state = {
             "identity": self._identity,
             "step": self.step,
@@ -205,6 +207,18 @@ class Run:
         """The identity of a run that an earlier version began; settings that came later have their defaults."""
         named = {_NAMES.get(name, name): value for name, value in identity.items()}
         return {**self._defaults, **named, "method": renamed_settings(named.get("method"))}
+
+    def _check_same_start(self) -> None:
+        text = json.dumps([self._identity, self.step], sort_keys=True)
+        if not self._ranks.agree(int.from_bytes(sha256(text.encode()).digest()[:7], "big")):
+            raise ValueError(
+                f"{self.folder}: the processes do not start from the same settings, photos and checkpoint (here step "
+                f"{self.step}); give all the same command, and a folder and photos that all machines share"
+            )
+
+    def _say(self, line: str) -> None:
+        if self._ranks.first:
+            _CONSOLE.print(line)
 
     def _place(self) -> str:
         return f"{_STAGES[self._identity['stage']]}, step {self.step}/{self.steps}"

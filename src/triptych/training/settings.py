@@ -69,7 +69,7 @@ class PretrainSettings(RunSettings):
     """
 
     epochs: int = setting(14, "Passes over the train split.", whole(1))
-    batch: int = setting(128, "Images a step.", whole(1))
+    batch: int = setting(128, "Images a step; several processes share them.", whole(1))
     learning_rate: float = setting(0.1, "Peak of the one-cycle cosine schedule.", number(0, 100, above=True))
     warmup: float = setting(0.1, "Share of the steps over which the learning rate rises to its peak.", number(0, 1))
     weight_decay: float = setting(5e-4, "L2 penalty.", number(0, 10))
@@ -113,7 +113,9 @@ class TrainSettings(RunSettings):
     """
 
     steps: int = setting(125_000, "Optimiser steps.", whole(1))
-    episodes_per_step: int = setting(4, "Episodes whose gradients are averaged in a step.", whole(1))
+    episodes_per_step: int = setting(
+        4, "Episodes whose gradients are averaged in a step; several processes share them.", whole(1)
+    )
     way: int = setting(
         5, "Classes in an episode; the published fusion, which has one way, is trained at that one.", whole(2)
     )

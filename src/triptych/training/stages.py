@@ -17,8 +17,11 @@ from triptych.fusion import LevelFusion
 from triptych.interop import load_method
 from triptych.methods import Method, MethodConfig, build_method
 from triptych.training.classification import GaussianHead, Heads
-from triptych.training.run import start_fabric
+from triptych.training.launch import start_fabric
+from triptych.training.norms import share_norms
+from triptych.training.ranks import Ranks
 from triptych.training.settings import PretrainSettings, TrainSettings
+from triptych.training.turns import Turns
 from triptych.training.validation import Validation
 
 __all__ = ["EpisodicStage", "PretrainStage", "start_episodes", "start_pretraining"]
@@ -30,6 +33,7 @@ class PretrainStage:
 
     Attributes:
         fabric: the device and the precision of the network.
+        ranks: this process among those that train together.
         precision: what "auto" has become.
         model: the method whose backbone learns.
         heads: the classifiers over its maps.
@@ -39,6 +43,7 @@ class PretrainStage:
     """
 
     fabric: Fabric
+    ranks: Ranks
     precision: str
     model: Method
     heads: Heads
@@ -63,6 +68,7 @@ class EpisodicStage:
 
     Attributes:
         fabric: the device and the precision of the network.
+        ranks: this process among those that train together.
         precision: what "auto" has become.
         model: the method that learns.
         average: the moving average of its weights, which is validated and kept.
@@ -70,10 +76,12 @@ class EpisodicStage:
         optimizer: of model and head.
         train: what they learn from.
         samplers: of its episodes, one for each shot; they take turns.
+        turns: what keeps the statistics of several processes as one would have them.
         validation: what a model is worth.
     """
 
     fabric: Fabric
+    ranks: Ranks
     precision: str
     model: Method
     average: AveragedModel
@@ -81,6 +89,7 @@ class EpisodicStage:
     optimizer: Optimizer
     train: ImageStore
     samplers: Sequence[EpisodeSampler]
+    turns: Turns
     validation: Validation
 
     @property
@@ -97,9 +106,11 @@ class EpisodicStage:
 
 def start_pretraining(data: str | Path, method: str | MethodConfig, settings: PretrainSettings) -> PretrainStage:
     """A freshly initialised method and its classifiers, on the device of the settings."""
-    fabric, precision = start_fabric(settings.precision, settings.device)
+    fabric, ranks, precision = start_fabric(settings.precision, settings.device)
     torch.manual_seed(settings.seed)
     model = build_method(method)
+    if ranks.count > 1:
+        share_norms(model.backbone)
     train, val = _stores(data, model, settings.store_side, fabric)
     heads = Heads(model.backbone.channels, len(train.classes)).to(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -110,7 +121,7 @@ def start_pretraining(data: str | Path, method: str | MethodConfig, settings: Pr
         nesterov=True,
         weight_decay=settings.weight_decay,
     )
-    return PretrainStage(fabric, precision, model, heads, optimizer, train, val)
+    return PretrainStage(fabric, ranks, precision, model, heads, optimizer, train, val)
 
 
 def start_episodes(
@@ -121,11 +132,13 @@ def start_episodes(
     keep_fusion: bool,
 ) -> EpisodicStage:
     """A method with the weights of ``init``, as far as both have them, on the device of the settings."""
-    fabric, precision = start_fabric(settings.precision, settings.device)
+    fabric, ranks, precision = start_fabric(settings.precision, settings.device)
     torch.manual_seed(settings.seed)
     model = _initialised(build_method(method), init, keep_fusion)
     train, val = _stores(data, model, settings.store_side, fabric)
-    validation = Validation(model, train, val, settings, precision)  # now: too few images are no news for the end
+    validation = Validation(
+        model, train, val, settings, precision, ranks
+    )  # now: too few images are no news for the end
     way = model.fusion.way or settings.way
     samplers = [
         EpisodeSampler(train.labels, way, shot, settings.queries, settings.seed, train.classes)
@@ -135,7 +148,8 @@ def start_episodes(
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
     head = _head(model, train, settings)
     optimizer = torch.optim.Adam(_groups(model, head, settings), lr=settings.learning_rate, betas=settings.betas)
-    return EpisodicStage(fabric, precision, model, average, head, optimizer, train, samplers, validation)
+    turns = Turns(ranks, settings.seed, model.fusion, [model] if head is None else [model, head])
+    return EpisodicStage(fabric, ranks, precision, model, average, head, optimizer, train, samplers, turns, validation)
 
 
 def _stores(data: str | Path, model: Method, store_side: int | None, fabric: Fabric) -> tuple[ImageStore, ImageStore]:

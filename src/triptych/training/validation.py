@@ -13,6 +13,7 @@ from triptych.methods import Method, encode_images
 from triptych.similarity import in_precision
 from triptych.training.balance import balance_levels
 from triptych.training.closed_form import learn_closed_form
+from triptych.training.ranks import ALONE, Ranks
 from triptych.training.settings import TrainSettings
 
 __all__ = ["Validation", "observe_levels", "validate_class_means"]
@@ -29,20 +30,27 @@ class Validation:
         val: what the episodes are drawn from.
         settings: of the stage.
         precision: as in ``check_precision``.
+        ranks: the processes that share the episodes; each finishes the model by itself.
 
     Raises:
         ValueError: too few images for the episodes.
     """
 
     def __init__(
-        self, model: Method, train: ImageStore, val: ImageStore, settings: TrainSettings, precision: str
+        self,
+        model: Method,
+        train: ImageStore,
+        val: ImageStore,
+        settings: TrainSettings,
+        precision: str,
+        ranks: Ranks = ALONE,
     ) -> None:
         way = model.fusion.way or min(5, len(val.classes))
         self.samplers = [
             EpisodeSampler(val.labels, way, shot, settings.validation_queries, _SEED, val.classes)
             for shot in settings.validation_shots
         ]
-        self.train, self.val, self.settings, self.precision = train, val, settings, precision
+        self.train, self.val, self.settings, self.precision, self.ranks = train, val, settings, precision, ranks
         self.closed_form = settings.plda_images > 0 and model.learns_closed_form(len(train.classes))
 
     def __call__(self, model: Method) -> tuple[Method, float, dict[str, float]]:
@@ -66,11 +74,22 @@ class Validation:
         """Fused accuracy and that of each subset of levels, per validation shot."""
         figures = {}
         for shot, sampler in zip(self.settings.validation_shots, self.samplers, strict=True):
-            accuracies = evaluate_store(model, self.val, sampler, self.settings.validation_episodes, self.precision)
-            for subset, values in accuracies.items():
-                figures[f"{shot}-shot {subset}"] = float(values.mean())
-            figures[f"{shot}-shot"] = float(values.mean())
+            accuracies = self._accuracies(model, sampler)
+            for subset, value in accuracies.items():
+                figures[f"{shot}-shot {subset}"] = value
+            figures[f"{shot}-shot"] = value
         return figures
+
+    def _accuracies(self, model: Method, sampler: EpisodeSampler) -> dict[str, float]:
+        """The mean accuracy of each subset of levels; the last one is all."""
+        count, ranks = self.settings.validation_episodes, self.ranks
+        if ranks.count == 1 or count < ranks.count:
+            found = evaluate_store(model, self.val, sampler, count, self.precision)
+            return {subset: float(values.mean()) for subset, values in found.items()}
+        mine = [sampler[number] for number in range(count)[ranks.own]]
+        found = evaluate_store(model, self.val, mine, len(mine), self.precision)
+        means = ranks.means(*(values.sum() * ranks.count / count for values in found.values()))
+        return dict(zip(found, means, strict=True))
 
 
 @torch.no_grad()
