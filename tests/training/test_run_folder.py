@@ -5,15 +5,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 from photos import split_folders
 
 from triptych.evaluation import config_text
-from triptych.methods import METHODS, Preprocessing
+from triptych.methods import METHODS, MethodConfig, Preprocessing
 from triptych.system.yaml_files import read_yaml
 from triptych.training import Preset, PretrainSettings, TrainSettings, train
 from triptych.training.run import Run
 
 METHOD = replace(METHODS["dn4-conv64f"], preprocessing=Preprocessing(side=32))
+WITH_DROPOUT = replace(METHODS["covamnet-conv64f"], preprocessing=Preprocessing(side=32))
 QUICK = {"sides": (16,), "validation_episodes": 1, "validation_shots": (1,), "validation_queries": 1, "precision": "32"}
 SHORT = Preset(
     PretrainSettings(epochs=1, batch=24, **QUICK),
@@ -45,11 +47,12 @@ def test_a_registered_configuration_has_its_name() -> None:
     assert "method: dn4-conv64f\n" in config_text("x", METHODS["dn4-conv64f"], "train", {})
 
 
+@pytest.mark.parametrize("method", [METHOD, WITH_DROPOUT])
 def test_a_killed_and_resumed_run_has_the_figures_of_a_whole_one(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: MethodConfig
 ) -> None:
     recipe = Preset(None, replace(SHORT.train, steps=2, validate_every=1, checkpoint_seconds=0, loggers=("csv",)))
-    train(data, tmp_path / "whole", METHOD, recipe)
+    train(data, tmp_path / "whole", method, recipe)
     saved = Run.save_if_due
 
     def kill(run: Run) -> None:
@@ -63,8 +66,10 @@ def test_a_killed_and_resumed_run_has_the_figures_of_a_whole_one(
     with monkeypatch.context() as patch:
         patch.setattr(Run, "save_if_due", kill)
         with pytest.raises(KeyboardInterrupt):
-            train(data, tmp_path / "killed", METHOD, recipe)
+            train(data, tmp_path / "killed", method, recipe)
     assert "\n2,loss" in (tmp_path / "killed" / "metrics.csv").read_text()
-    train(data, tmp_path / "killed", METHOD, recipe, resume=True)
+    train(data, tmp_path / "killed", method, recipe, resume=True)
     whole, killed = ((tmp_path / name / "metrics.csv").read_text() for name in ("whole", "killed"))
     assert killed.replace("1,loss,9.0\n", "") == whole
+    ends = [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("whole", "killed")]
+    torch.testing.assert_close(ends[1]["modules"], ends[0]["modules"], rtol=0, atol=0)

@@ -20,7 +20,7 @@ _DROPOUT = 5  # a stream of random numbers of a seed
 
 
 class Turns:
-    """What several processes do around each episode; one process does nothing of it.
+    """What is done around each episode; of statistics, one process has nothing to do.
 
     Args:
         ranks: this process among the others.
@@ -41,11 +41,9 @@ class Turns:
         self._before = (torch.empty(0), torch.empty(0))
 
     def begin(self, number: int) -> None:
-        """An episode comes. Its dropout is its own, as its crops are; one process draws on."""
-        if self._ranks.count == 1:
-            return
+        """An episode comes. Its dropout is its own, as its crops are, whatever was drawn before."""
         torch.manual_seed(int(np.random.default_rng([self._seed, _DROPOUT, number]).integers(2**63)))
-        if self._norms:
+        if self._ranks.count > 1 and self._norms:
             self._before = self._state()
 
     def observe(self, levels: Levels) -> None:
