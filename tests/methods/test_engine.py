@@ -10,7 +10,8 @@ from photos import photo, split_folders
 from registry import EACH, SIDE
 
 from triptych import Recognizer, load_method
-from triptych.methods import METHODS, WEIGHTS, Preprocessing
+from triptych.data import open_store
+from triptych.methods import METHODS, WEIGHTS, Preprocessing, RENetConfig
 from triptych.training import Preset, TrainSettings, train
 
 TRAIN = TrainSettings(
@@ -70,6 +71,22 @@ def test_what_is_trained_moves(data: Path, tmp_path: Path) -> None:
     assert learnt["centre"].any()  # of the training classes, in closed form
     modules = torch.load(tmp_path / "simple/checkpoint.pt", weights_only=True)["modules"]
     assert "head" not in modules  # a classification by Gaussians is for methods that compare them
+
+
+def test_a_loss_beside_the_episodes_is_trained_and_its_classifier_is_in_no_file(data: Path, tmp_path: Path) -> None:
+    files, classifiers, trained = {}, {}, {}
+    for anchor in (0.0, 4.0):
+        config = RENetConfig(preprocessing=Preprocessing(side=SIDE), anchor=anchor)
+        run = tmp_path / f"anchor-{anchor}"
+        files[anchor] = load_method(train(data, run, config, Preset(None, TRAIN))).state_dict()
+        checkpoint = torch.load(run / "checkpoint.pt", weights_only=True)
+        classifiers[anchor] = checkpoint["modules"].get("auxiliary")
+        trained[anchor] = len(checkpoint["optimizer"]["state"])
+    assert set(files[0.0]) == set(files[4.0])
+    assert not torch.equal(files[0.0]["backbone.layers.0.0.weight"], files[4.0]["backbone.layers.0.0.weight"])
+    assert classifiers[0.0] is None
+    assert trained[4.0] == trained[0.0] + 2  # its weights and biases
+    assert len(classifiers[4.0]["bias"]) == len(open_store(data, "train", Preprocessing(side=SIDE)).classes)
 
 
 @pytest.mark.parametrize("name", [name for name, one in WEIGHTS.items() if one.card.startswith("frozen")])

@@ -7,7 +7,7 @@ from triptych.methods.config import MethodConfig
 from triptych.methods.covamnet import CovaMNet, CovaMNetConfig
 from triptych.methods.deepbdc import DeepBDC, DeepBDCConfig
 from triptych.methods.deepemd import DeepEMD, DeepEMDConfig
-from triptych.methods.encoded import Encoded
+from triptych.methods.encoded import Encoded, EncodedEpisode
 from triptych.methods.encoding import BATCH, encode_images
 from triptych.methods.feat import FEAT, FEATConfig
 from triptych.methods.files import (
@@ -53,6 +53,7 @@ __all__ = [
     "DeepEMD",
     "DeepEMDConfig",
     "Encoded",
+    "EncodedEpisode",
     "FEATConfig",
     "FRNConfig",
     "LaplacianShot",

@@ -13,7 +13,7 @@ from torch.nn import functional
 from triptych.backbones import Backbone, build_backbone
 from triptych.fusion import Fusion, Levels
 from triptych.methods.config import MethodConfig
-from triptych.methods.encoded import Encoded
+from triptych.methods.encoded import Encoded, EncodedEpisode
 from triptych.methods.projection import Projection, principal_components
 from triptych.similarity import class_members, pooled_vectors
 
@@ -187,6 +187,19 @@ class Method(nn.Module, ABC):
         for own in self.fusion.calibrated(levels).values():
             loss = loss + level_loss * functional.cross_entropy(own, truth)
         return loss
+
+    def training_head(self, classes: int) -> nn.Module | None:
+        """What is trained beside the method and is in no file of it, such as a classifier of the training classes."""
+        return None
+
+    def auxiliary_loss(self, episode: EncodedEpisode, head: nn.Module | None) -> Tensor | None:
+        """What training adds to ``loss``, of the photos themselves; by default nothing.
+
+        Args:
+            episode: encoded in training mode.
+            head: what ``training_head`` gave.
+        """
+        return None
 
     def learns_closed_form(self, classes: int) -> bool:
         """Whether it learns something in closed form from so many training classes; by default it does not."""

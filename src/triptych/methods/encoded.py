@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Encoded"]
+__all__ = ["Encoded", "EncodedEpisode"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,3 +105,22 @@ class Encoded:
         3
         """
         return Encoded({name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors})
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedEpisode:
+    """An episode of training, encoded.
+
+    Attributes:
+        support: S images.
+        query: Q images.
+        labels: (S,) the class of each support image, 0..N-1.
+        truth: (Q,) the class of each query, 0..N-1.
+        classes: (N,) which of the training classes each class of the episode is.
+    """
+
+    support: Encoded
+    query: Encoded
+    labels: Tensor
+    truth: Tensor
+    classes: Tensor

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from triptych.backbones import Backbone
 from triptych.fusion import SumFusion
 from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
-from triptych.methods.encoded import Encoded
+from triptych.methods.encoded import Encoded, EncodedEpisode
 from triptych.similarity import minus_squared_distances, pooled_vectors, without_autocast
 from triptych.system.settings import number
 
@@ -29,6 +30,9 @@ class FEATConfig(MethodConfig):
 
     Attributes:
         temperature: divides the squared distances.
+        contrast: weight of the contrastive loss beside the other. The authors take 1 for four layers and one photo a
+            class, 0.1 for five photos, and 0.01 and 0.1 for ResNet-12.
+        contrast_temperature: divides the squared distances of the contrastive loss.
         dropout: in training, of the attention (a fifth of it) and of what it adds.
 
     >>> from triptych.methods import FEATConfig
@@ -38,11 +42,18 @@ class FEATConfig(MethodConfig):
     """
 
     temperature: float = 64.0
+    contrast: float = 1.0
+    contrast_temperature: float = 16.0
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check(temperature=number(0, above=True), dropout=number(0, 1))
+        self.check(
+            temperature=number(0, above=True),
+            contrast=number(0),
+            contrast_temperature=number(0, above=True),
+            dropout=number(0, 1),
+        )
         if self.dropout == 1:
             raise ValueError("dropout must be below 1: at 1 nothing is left to learn from")
 
@@ -53,8 +64,8 @@ class FEAT(Method):
     .. math:: \mathrm{logit}(q, n) = -\frac{1}{T} \|x_q - \psi_n\|_2^2, \qquad
         \{\psi_1, \ldots, \psi_N\} = \mathrm{Transformer}\big(\{c_1, \ldots, c_N\}\big)
 
-    with the mean descriptor x (C,) of the query, the means c_n (C,) of the classes and ``SetTransformer``. The
-    paper's contrastive loss, which needs the photos beside the logits, is left out.
+    with the mean descriptor x (C,) of the query, the means c_n (C,) of the classes and ``SetTransformer``.
+    ``auxiliary_loss`` is the paper's contrastive loss.
 
     >>> import torch
     >>> from triptych.methods import FEAT, FEATConfig
@@ -89,6 +100,25 @@ class FEAT(Method):
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
         means = torch.stack([summary["global"] for summary in classes])  # (N, C)
         return {"global": minus_squared_distances(pooled_vectors(query.maps), means) / self.config.temperature}
+
+    @without_autocast
+    def auxiliary_loss(self, episode: EncodedEpisode, head: nn.Module | None) -> Tensor | None:
+        r"""The contrastive loss: adapted to each other, the photos of a class have a mean near all of them.
+
+        .. math:: L = \lambda \, \frac{1}{|X|} \sum_{x \in X} -\log \mathrm{softmax}_n
+            \big(-\|x - m_n\|_2^2 / T_c\big)_{y(x)}, \qquad
+            m_n = \mathrm{mean}\big(\mathrm{Transformer}(\{x \in X : y(x) = n\})\big)
+
+        over the mean descriptors X of support and queries together, with their classes y; equation 7 of the paper.
+        """
+        if not self.config.contrast:
+            return None
+        vectors = torch.cat([pooled_vectors(one.maps) for one in (episode.support, episode.query)])  # (S+Q, C)
+        labels = torch.cat([episode.labels, episode.truth])
+        sets = [vectors[labels == n] for n in range(len(episode.classes))]
+        means = torch.stack([self.transformer(one).mean(0) for one in sets])  # (N, C)
+        logits = minus_squared_distances(vectors, means) / self.config.contrast_temperature
+        return self.config.contrast * functional.cross_entropy(logits, labels)
 
 
 class SetTransformer(nn.Module):

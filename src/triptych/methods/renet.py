@@ -17,7 +17,7 @@ from triptych.backbones import Backbone
 from triptych.fusion import SumFusion
 from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
-from triptych.methods.encoded import Encoded
+from triptych.methods.encoded import Encoded, EncodedEpisode
 from triptych.similarity import cross_correlation, matching_attention, self_correlation, without_autocast
 from triptych.system.settings import number, whole
 
@@ -38,6 +38,8 @@ class RENetConfig(MethodConfig):
         grid: largest side of the maps that are compared; larger ones are pooled to it. The authors' maps have 5.
         temperature: divides the cosines.
         attention_temperature: divides the correlations before their softmax.
+        anchor: weight of the classification of the training classes beside the episode's loss. The authors weigh the
+            episode's loss by 0.25 for one photo a class and by 0.5 for five: 4 and 2 here.
 
     >>> from triptych.methods import RENetConfig
     >>> RENetConfig(grid=0)
@@ -48,6 +50,7 @@ class RENetConfig(MethodConfig):
     grid: int = 5
     temperature: float = 0.2
     attention_temperature: float = 5.0
+    anchor: float = 4.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,6 +58,7 @@ class RENetConfig(MethodConfig):
             grid=whole(1, _MOST_GRID),
             temperature=number(0, above=True),
             attention_temperature=number(0, above=True),
+            anchor=number(0),
         )
 
 
@@ -67,7 +71,7 @@ class RENet(Method):
 
     with the maps z (C, H, W) to which ``SelfCorrelation`` has added what each position shares with its surroundings,
     and the attention A of ``matching_attention`` over the correlations (H, W, H, W) of the two, cleaned by ``Matcher``.
-    The paper's loss over the training classes, which needs the photos beside the logits, is left out.
+    ``auxiliary_loss`` is the paper's loss over the training classes.
 
     >>> import torch
     >>> from triptych.methods import RENet, RENetConfig
@@ -109,6 +113,24 @@ class RENet(Method):
         photos = [summary["relation"] for summary in classes]
         blocks = [photos] if self.training else [[one] for one in photos]
         return {"relation": torch.cat([self._scores(maps, block) for block in blocks], dim=1)}
+
+    def training_head(self, classes: int) -> nn.Module | None:
+        """A linear classifier of the training classes."""
+        return nn.Linear(self.channels, classes) if self.config.anchor else None
+
+    @without_autocast
+    def auxiliary_loss(self, episode: EncodedEpisode, head: nn.Module | None) -> Tensor | None:
+        r"""The anchor loss: a query's training class is told by its map alone, without the support.
+
+        .. math:: L = \lambda \, \frac{1}{Q} \sum_q -\log \mathrm{softmax}(W \bar z_q + b)_{c(q)}
+
+        with the mean :math:`\bar z_q` (C,) of the centred map, which correlations within the image have enriched, and
+        the training class c(q); the paper's L_anchor. The authors' code also classifies 128 photos more at each step.
+        """
+        if head is None:
+            return None
+        logits = head(_centred(episode.query.maps).mean((2, 3)))  # (Q, training classes)
+        return self.config.anchor * functional.cross_entropy(logits, episode.classes[episode.truth])
 
     def pair_work(self, encoded: Encoded) -> int:
         """Convolutions in four dimensions, whose work grows with the square of the positions when there are many."""

@@ -1,6 +1,6 @@
 """Episodic training: each step is a few tasks like those the method will be asked to solve."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from triptych.data import ImageStore, colour_jitter, random_crop_flip, resize
 from triptych.evaluation import Episode, config_text
 from triptych.fusion import Levels
-from triptych.methods import Encoded, Method, MethodConfig, build_method
+from triptych.methods import Encoded, EncodedEpisode, Method, MethodConfig, build_method
 from triptych.similarity import search_dtype, searching
 from triptych.training.feasible import check_shared, check_train_data
 from triptych.training.launch import launched
@@ -106,9 +106,7 @@ def _train_on_episodes(stage: EpisodicStage, out: Path, settings: TrainSettings,
                     encoded = model.encode_features(taps)
                 with searching(search_dtype(stage.precision), _positions(taps[-1], number, settings)):
                     loss, accuracy = episode_loss(model, encoded, episode, settings.level_loss, stage.turns.observe)
-                if stage.head is not None:
-                    classes = torch.from_numpy(stage.train.labels[episode.images]).to(pixels.device)
-                    loss = loss + settings.plda_loss * stage.head.loss(taps, classes)
+                loss = loss + _beside(stage, settings, taps, encoded, episode)
                 stage.fabric.backward(loss / per_step)
                 stage.turns.end()
                 losses.append(loss.item())
@@ -144,6 +142,32 @@ def episode_loss(
     (observe or model.fusion.observe)(levels)
     accuracy = (model.fuse(levels).argmax(1) == truth).float().mean().item()
     return model.loss(levels, truth, level_loss), accuracy
+
+
+def _beside(
+    stage: EpisodicStage, settings: TrainSettings, taps: Sequence[Tensor], encoded: Encoded, episode: Episode
+) -> Tensor:
+    """The losses beside the episode's: the recipe's classification by Gaussians, and the method's own."""
+    classes = torch.from_numpy(stage.train.labels[episode.images]).to(encoded.device)
+    total = taps[-1].new_zeros(())
+    if stage.head is not None:
+        total = total + settings.plda_loss * stage.head.loss(taps, classes)
+    own = stage.model.auxiliary_loss(encoded_episode(encoded, episode, classes), stage.auxiliary)
+    return total if own is None else total + own
+
+
+def encoded_episode(encoded: Encoded, episode: Episode, classes: Tensor) -> EncodedEpisode:
+    """An episode whose support images and then queries were encoded together.
+
+    Args:
+        encoded: S + Q images.
+        episode: of S support images and Q queries.
+        classes: (S + Q,) which of the training classes each image is of.
+    """
+    support, query = encoded.split([len(episode.support), len(episode.query)])
+    labels, truth = (torch.from_numpy(one).to(encoded.device) for one in (episode.support_labels, episode.query_labels))
+    firsts = torch.from_numpy(np.unique(episode.support_labels, return_index=True)[1]).to(encoded.device)
+    return EncodedEpisode(support, query, labels, truth, classes[firsts])
 
 
 def _pixels(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:

@@ -73,7 +73,8 @@ class EpisodicStage:
         model: the method that learns.
         average: the moving average of its weights, which is validated and kept.
         head: the classifier beside the episodes, where the recipe has it.
-        optimizer: of model and head.
+        auxiliary: what the method's own auxiliary loss needs beside the method, if anything.
+        optimizer: of model, head and auxiliary.
         train: what they learn from.
         samplers: of its episodes, one for each shot; they take turns.
         turns: what keeps the statistics of several processes as one would have them.
@@ -86,6 +87,7 @@ class EpisodicStage:
     model: Method
     average: AveragedModel
     head: GaussianHead | None
+    auxiliary: nn.Module | None
     optimizer: Optimizer
     train: ImageStore
     samplers: Sequence[EpisodeSampler]
@@ -100,8 +102,9 @@ class EpisodicStage:
     @property
     def modules(self) -> dict[str, nn.Module]:
         """What a checkpoint holds."""
-        head = {} if self.head is None else {"head": self.head}
-        return {"method": self.model, "average": self.average, **head}
+        beside = {"head": self.head, "auxiliary": self.auxiliary}
+        held = {name: module for name, module in beside.items() if module is not None}
+        return {"method": self.model, "average": self.average, **held}
 
 
 def start_pretraining(data: str | Path, method: str | MethodConfig, settings: PretrainSettings) -> PretrainStage:
@@ -146,10 +149,15 @@ def start_episodes(
     ]
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
-    head = _head(model, train, settings)
-    optimizer = torch.optim.Adam(_groups(model, head, settings), lr=settings.learning_rate, betas=settings.betas)
-    turns = Turns(ranks, settings.seed, model.fusion, [model] if head is None else [model, head])
-    return EpisodicStage(fabric, ranks, precision, model, average, head, optimizer, train, samplers, turns, validation)
+    head, auxiliary = _head(model, train, settings), model.training_head(len(train.classes))
+    beside = [module for module in (head, auxiliary) if module is not None]
+    for module in beside:
+        module.to(fabric.device)
+    optimizer = torch.optim.Adam(_groups(model, beside, settings), lr=settings.learning_rate, betas=settings.betas)
+    turns = Turns(ranks, settings.seed, model.fusion, [model, *beside])
+    return EpisodicStage(
+        fabric, ranks, precision, model, average, head, auxiliary, optimizer, train, samplers, turns, validation
+    )
 
 
 def _stores(data: str | Path, model: Method, store_side: int | None, fabric: Fabric) -> tuple[ImageStore, ImageStore]:
@@ -193,11 +201,10 @@ def _head(model: Method, store: ImageStore, settings: TrainSettings) -> Gaussian
     return GaussianHead(model.backbone.tap_channels, len(store.classes)).to(store.images.device)
 
 
-def _groups(model: Method, head: nn.Module | None, settings: TrainSettings) -> list[dict[str, Any]]:
+def _groups(model: Method, beside: Sequence[nn.Module], settings: TrainSettings) -> list[dict[str, Any]]:
     """All parameters; those of the fusion, which are few, learn at a rate of their own."""
     fusion = list(model.fusion.parameters())
     known = {id(parameter) for parameter in fusion}
     others = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    if head is not None:
-        others += head.parameters()
+    others += [parameter for module in beside for parameter in module.parameters()]
     return [{"params": others, "rate": 1.0}, *([{"params": fusion, "rate": settings.fusion_rate}] if fusion else [])]
