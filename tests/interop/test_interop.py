@@ -24,15 +24,14 @@ def images(shared: Path):
     return open_store(shared / "data" / "miniimagenet", "test", Preprocessing(84))
 
 
-def reference_network(state: dict[str, torch.Tensor]) -> nn.Module:
+def reference_network(state: dict[str, torch.Tensor], prefix: str = "features.", bias: bool = False) -> nn.Module:
     """The authors' network as method.md of the paper describes it, in float64."""
     layers: list[nn.Module] = []
     for inputs, pool in ((3, True), (64, True), (64, False), (64, False)):
-        layers += [nn.Conv2d(inputs, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.LeakyReLU(0.2, True)]
+        layers += [nn.Conv2d(inputs, 64, 3, padding=1, bias=bias), nn.BatchNorm2d(64), nn.LeakyReLU(0.2, True)]
         layers += [nn.MaxPool2d(2, 2)] if pool else []
     network = nn.Sequential(*layers)
-    features = {name.removeprefix("features."): v for name, v in state.items() if name.startswith("features.")}
-    network.load_state_dict(features)
+    network.load_state_dict({name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)})
     return network.double().eval()
 
 
@@ -77,6 +76,52 @@ def test_published_mml_gives_the_scores_of_an_independent_computation(
     fused = reference_fusion(state, list(expected.values()))
     np.testing.assert_allclose(logits.numpy(), fused.numpy(), atol=1e-3)
     assert torch.equal(logits.argsort(1), fused.argsort(1))
+
+
+def nearest_three(query: np.ndarray, maps: list[np.ndarray]) -> float:
+    """DN4's image-to-class measure: the three largest cosines of each descriptor, summed."""
+    pool = np.array([oracle.unit(x) for one in maps for x in oracle.descriptors(one)])
+    return sum(float(np.sort(pool @ oracle.unit(x))[-3:].sum()) for x in oracle.descriptors(query))
+
+
+@pytest.mark.parametrize("shot", [1, 2])
+def test_published_dn4_gives_the_scores_of_an_independent_computation(shared: Path, images, shot: int) -> None:
+    path = shared / "weights" / "dn4_conv64f_miniimagenet_5w1s.pth.tar"
+    state = torch.load(path, map_location="cpu", weights_only=True)["model"]
+    episode = EpisodeSampler(images.labels, way=3, shot=shot, queries=1)[2]
+    query, support = (images[places] for places in (episode.query, episode.support))
+    method, labels = load_method(path), torch.from_numpy(episode.support_labels)
+    with torch.no_grad():
+        logits = method(*(method.preprocess.normalise(one) for one in (query, support)), labels)
+        network = reference_network(state, "features.features.", bias=True)
+        maps = [network((one.permute(0, 3, 1, 2).double() / 255 - 0.5) / 0.5).numpy() for one in (query, support)]
+    expected = oracle.table(nearest_three, *maps, episode.support_labels)
+    np.testing.assert_allclose(logits.numpy(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "bias", "key"), [("features.", False, "state_dict"), ("features.features.", True, "model")]
+)
+def test_both_layouts_of_dn4_are_read(tmp_path: Path, prefix: str, bias: bool, key: str) -> None:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for inputs, pool in ((3, True), (64, True), (64, False), (64, False)):
+        layers += [nn.Conv2d(inputs, 64, 3, padding=1, bias=bias), nn.BatchNorm2d(64), nn.LeakyReLU(0.2)]
+        layers += [nn.MaxPool2d(2)] if pool else []
+    network = nn.Sequential(*layers).eval()
+    state = {prefix + name: value for name, value in network.state_dict().items()}
+    torch.save({"epoch_index": 3, key: state, "optimizer": {"state": {}}}, tmp_path / "x.pth.tar")
+    method, images = load_method(tmp_path / "x.pth.tar"), torch.randn(2, 3, 32, 32)
+    assert (method.level_names, method.config.pixel_k) == (("pixel",), 3)
+    with torch.no_grad():
+        torch.testing.assert_close(method.encode(images).maps, network(images), rtol=1e-4, atol=1e-5)
+
+
+def test_another_classifier_of_dn4_s_repository_is_refused(tmp_path: Path) -> None:
+    state = {"features.features.0.weight": torch.zeros(64, 3, 3, 3)}
+    torch.save({"classifier_model": "ProtoNet", "model": state}, tmp_path / "x.pth.tar")
+    with pytest.raises(ValueError, match=r"x.pth.tar: its classifier_model is 'ProtoNet'; expected DN4"):
+        load_method(tmp_path / "x.pth.tar")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from torch import Tensor
 from triptych.backbones import Backbone, build_backbone
 from triptych.methods import METHODS, ONE_LAYER, Encoded, Method, MethodConfig, MMLConfig, SalientConfig, build_method
 
-SHOTS = [[1, 1], [3, 1, 2], [5, 1, 1, 5, 2], [1, 2] * 10]
+SHOTS = [[1, 1], [3, 1, 2], [5, 5], [5, 1, 1, 5, 2], [1, 2] * 10]
 
 
 def episode(shots: list[int], queries: int = 3) -> tuple[Tensor, Tensor, Tensor]:
@@ -27,7 +27,7 @@ def episode(shots: list[int], queries: int = 3) -> tuple[Tensor, Tensor, Tensor]
 
 
 @pytest.mark.parametrize("name", EACH)
-@pytest.mark.parametrize("shots", SHOTS, ids=lambda shots: f"{len(shots)}-way")
+@pytest.mark.parametrize("shots", SHOTS, ids=lambda shots: f"{len(shots)}-way-{sum(shots)}-photos")
 @torch.no_grad()
 def test_any_way_and_unequal_shots(name: str, shots: list[int]) -> None:
     method = small(name)
@@ -99,11 +99,16 @@ def test_half_precision_is_nearly_the_same(name: str) -> None:
         assert (half[level].float() - scores).abs().max() < 0.1 * scores.abs().max()
 
 
+def crops_of_maps(method: Method, taps: tuple[Tensor, ...]) -> list[Tensor]:
+    """Maps for each crop of each image, which come one after the other."""
+    crops = len(method.crops(torch.zeros(1, 3, SIDE, SIDE)))
+    return [torch.cat([one.roll(shift, 3) for shift in range(crops)]) for one in taps]
+
+
 def check_over(method: Method, taps: tuple[Tensor, ...], shots: list[int], queries: int) -> None:
     """Forward and backward from the network's maps, and with the classes in another order."""
     labels, truth = torch.repeat_interleave(torch.tensor(shots)), torch.arange(queries) % len(shots)
-    crops = len(method.crops(torch.zeros(1, 3, SIDE, SIDE)))  # of each image, whose maps come one after the other
-    maps = [torch.cat([one.roll(shift, 3) for shift in range(crops)]).requires_grad_() for one in taps]
+    maps = [one.requires_grad_() for one in crops_of_maps(method, taps)]
 
     def levels(labels: Tensor) -> dict[str, Tensor]:
         encoded = method.encode_features(maps)
@@ -123,6 +128,30 @@ def check_over(method: Method, taps: tuple[Tensor, ...], shots: list[int], queri
         torch.testing.assert_close(turned, method.fuse(found)[:, order], rtol=1e-3, atol=1e-4)
 
 
+@torch.no_grad()
+def check_answers_over(method: Method, taps: tuple[Tensor, ...]) -> None:
+    """Any way and shots, photos in another order, queries alone and twice, and half precision."""
+    encoded = method.encode_features(crops_of_maps(method, taps))
+    query, support, labels = encoded[:3], encoded[3:], torch.tensor([0, 0, 0, 1, 1, 2])
+    for shots in ([1, 1], [5, 1, 1, 5, 2], [1] * 20):
+        many = torch.repeat_interleave(torch.tensor(shots))
+        found = method.compare_encoded(query[:2], support[torch.arange(len(many)) % 6], many)
+        assert all(scores.shape == (2, len(shots)) and scores.isfinite().all() for scores in found.values())
+    levels = method.compare_encoded(query, support, labels)
+    logits = method.fuse(levels)
+    order = torch.tensor([2, 0, 1, 4, 3, 5])
+    again = method.fuse(method.compare_encoded(query, support[order], labels))
+    torch.testing.assert_close(again, logits, rtol=1e-3, atol=1e-4)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = method.compare_encoded(query, support, labels)
+    assert all((half[name] - one).abs().max() < 0.1 * one.abs().max() for name, one in levels.items())
+    if not method.transductive:
+        twice = method.fuse(method.compare_encoded(query[[0, 1, 2, 0]], support, labels))
+        alone = torch.cat([method.fuse(method.compare_encoded(query[[i]], support, labels)) for i in (0, 1, 2, 0)])
+        torch.testing.assert_close(twice, alone, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(twice[3], twice[0], rtol=1e-3, atol=1e-4)
+
+
 @cache
 def maps_of(name: str, side: int) -> tuple[Tensor, ...]:
     torch.manual_seed(2)
@@ -140,7 +169,9 @@ def slow_if_of_many_channels(name: str) -> Any:
 @pytest.mark.parametrize("name", [slow_if_of_many_channels(name) for name in OTHERS])
 def test_every_method_over_its_other_networks(name: str) -> None:
     config = METHODS[name]
-    check_over(method_over(config, backbone_of(config.backbone)), maps_of(config.backbone, side=64), [3, 1, 2], 3)
+    method, maps = method_over(config, backbone_of(config.backbone)), maps_of(config.backbone, side=64)
+    check_over(method, maps, [3, 1, 2], 3)
+    check_answers_over(method, maps)
 
 
 @cache
@@ -159,6 +190,7 @@ def test_every_method_over_a_transformer(name: str) -> None:
     if isinstance(config, SalientConfig):
         config = replace(config, levels=ONE_LAYER)  # the others need maps of several layers
     check_over(method_over(config, backbone), maps, [3, 1, 2], 3)
+    check_answers_over(method_over(config, backbone), maps)
 
 
 @pytest.mark.parametrize("name", EACH)

@@ -22,9 +22,10 @@ _SMALLEST_KL = 1.0
 def import_checkpoint(path: str | Path) -> MML:
     """Turn a published Conv-64F checkpoint into an MML model that gives the authors' own scores.
 
-    The kind is read off the weights: three fusion weights are MML, two are ADM, none is DN4; whether MML's
-    distribution level was trained with KL or Wasserstein shows in the magnitude of its running means. Only tensors and
-    plain containers are unpickled (``weights_only=True``): a checkpoint never runs code.
+    The kind is read off the weights: three fusion weights are MML, two are ADM, none is DN4, of 2019 or of 2023, which
+    has biases; whether MML's distribution level was trained with KL or Wasserstein shows in the magnitude of its
+    running means. Checkpoints of ADM's authors that compare by KL or Wasserstein alone look like DN4 of 2019 and are
+    taken for it. Only tensors and plain containers are unpickled (``weights_only=True``): a checkpoint never runs code.
 
     Raises:
         ValueError: the file is damaged, holds anything but weights, or is of another model.
@@ -92,6 +93,10 @@ def _read(path: str | Path) -> dict[str, Tensor]:
             f"{path}: damaged, no checkpoint, or holds more than weights, which triptych refuses to run "
             "; expected a published .pth.tar, or a .safetensors file"
         ) from error
+    if isinstance(checkpoint, dict) and (classifier := checkpoint.get("classifier_model", "DN4")) != "DN4":
+        raise ValueError(
+            f"{path}: its classifier_model is {classifier!r:.80}; expected DN4, or a checkpoint of MML or ADM"
+        )
     state = checkpoint.get("state_dict", checkpoint.get("model")) if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
