@@ -409,6 +409,21 @@ def test_peers_of_a_folder(tmp_path: Path) -> None:
     assert "| Triptych |" in table
 
 
+def test_the_figures_of_methods_in_the_documents_are_those_of_the_record() -> None:
+    from methods_table import table, with_figures
+
+    record = json.loads((BENCHMARKS / "results" / "methods.json").read_text(encoding="utf-8"))
+    assert (BENCHMARKS / "results" / "methods.md").read_text(encoding="utf-8") == table(record) + "\n"
+    page = (BENCHMARKS.parent / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert page == with_figures(page, record), "run benchmarks/methods.py with --report and --page docs/methods.md"
+    row = next(row for row in record["rows"] if row["method"] == "protonet-conv64f")
+    row["shots"]["5"]["accuracy"]["mean"] = 0.12345
+    changed = with_figures(page, record)
+    assert [line for line in changed.splitlines() if " / 12.35 |" in line] == [
+        line for line in changed.splitlines() if line.startswith("| `protonet`")
+    ]
+
+
 @pytest.mark.slow
 def test_the_table_of_methods_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
@@ -435,12 +450,31 @@ def test_the_table_of_methods_goes_on_where_it_stopped(
     methods.main()
     assert [file.stat().st_mtime_ns for file in files] == written
     assert capsys.readouterr().out in told
+    assert not (tmp_path / "report.png").exists(), "costs are not known yet"
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.argv", [*sys.argv, "--costs", "--no-rows"])
+        methods.main()
+    assert [file.stat().st_mtime_ns for file in files] == written
     assert (tmp_path / "report.png").stat().st_size > 1000
-    rows = {row["method"]: row for row in json.loads((tmp_path / "report.json").read_text())["rows"]}
+    record = json.loads((tmp_path / "report.json").read_text())
+    rows = {row["method"]: row for row in record["rows"]}
+    costs = record["costs"]["methods"]
+    assert set(costs) == {file.stem for file in files}
+    assert all(
+        0 < 1e-3 * one["ms_a_query"] < one["s_an_episode"] and one["peak_memory_mb"] > 100 for one in costs.values()
+    )
+    lines = [line.split(" | ") for line in (tmp_path / "report.md").read_text().splitlines() if "-conv64f" in line]
+    assert all(line[-2] == f"{costs[f'{line[0][2:]} on data']['ms_a_query']:.2f}" for line in lines)
     assert rows["meta-baseline-conv64f"]["training"] == "1 steps"
     assert rows["simpleshot-conv64f"]["training"] == "none beyond the start"
     for row in rows.values():
-        assert all(0 <= shot["accuracy"]["mean"] <= 1 and shot["ms_a_query"] > 0 for shot in row["shots"].values())
+        assert all(0 <= shot["accuracy"]["mean"] <= 1 for shot in row["shots"].values())
+    stale = json.loads(files[0].read_text())
+    files[0].write_text(json.dumps({**stale, "config": {**stale["config"], "new": 1}}))
+    monkeypatch.setattr("sys.argv", [*sys.argv, "--no-rows"])
+    methods.main()
+    shown = {f"{row['method']} on {row['data']}" for row in json.loads((tmp_path / "report.json").read_text())["rows"]}
+    assert shown == {file.stem for file in files[1:]}, "a row of another configuration is of another method"
 
 
 def test_every_entry_of_the_log_is_in_its_index() -> None:

@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from models import save_model
 from photos import photo, split_folders
 from registry import EACH, SIDE
 
 from triptych import Recognizer, load_method
 from triptych.data import open_store
-from triptych.methods import METHODS, WEIGHTS, Preprocessing, RENetConfig
+from triptych.evaluation import EvaluateSettings, evaluate
+from triptych.interop import pretrained_method
+from triptych.methods import METHODS, WEIGHTS, Preprocessing, RENetConfig, save_method
 from triptych.training import Preset, TrainSettings, train
 
 TRAIN = TrainSettings(
@@ -59,6 +62,30 @@ def test_every_method_is_trained_and_recognises(data: Path, tmp_path: Path, name
     assert set(recognizer.explain(queries[0], top=1).classes[0].contributions) == set(method.level_names)
     recognizer.save(tmp_path / "x.triptych")
     np.testing.assert_array_equal(Recognizer.load(tmp_path / "x.triptych").predict_proba(queries), probabilities)
+
+
+@pytest.fixture(scope="module")
+def transformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("dinov2"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_method_over_a_model_of_transformers_is_trained_and_recognises(
+    transformer: Path, data: Path, tmp_path: Path, name: str
+) -> None:
+    start, queries = pretrained_method(transformer, METHODS[name]), [photo(kind, 50) for kind in range(3)]
+    save_method(start, tmp_path / "start.safetensors")
+    init = tmp_path / "start.safetensors"
+    method = load_method(train(data, tmp_path / "run", start.config, Preset(None, TRAIN), init=init))
+    assert method.config.architecture == start.config.architecture
+    before, after = (one.backbone.state_dict() for one in (start, method))
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+    found = evaluate(data, method, name, EvaluateSettings(split="val", way=2, queries=1, episodes=2, precision="32"))
+    assert set(method.level_names) <= set(found["levels"])
+    if not method.transductive:
+        probabilities = Recognizer(method).fit(PHOTOS, LABELS).predict_proba(queries)
+        np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
 
 
 def test_what_is_trained_moves(data: Path, tmp_path: Path) -> None:
