@@ -8,7 +8,20 @@ from photos import class_folders
 
 from triptych.methods import METHODS
 
-TINY = ["--preset", "paper", "--steps", 1, "--episodes-per-step", 1, "--way", 2, "--queries", 1, "--side", 32]
+TINY = [
+    "--preset",
+    "paper",
+    "--steps",
+    1,
+    "--episodes-per-step",
+    1,
+    "--way",
+    2,
+    "--queries",
+    1,
+    "--side",
+    64,
+]  # maps of a few positions
 TINY += ["--validation-episodes", 1, "--validation-queries", 1, "--precision", "32"]
 ASKED = ["--way", 2, "--queries", 1, "--episodes", 2, "--precision", "32"]
 
