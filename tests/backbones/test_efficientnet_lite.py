@@ -124,6 +124,13 @@ def test_folded_weights_follow_the_weights(lite0: EfficientNetLite) -> None:
 
 
 @pytest.mark.slow
+def test_a_network_made_in_inference_mode_computes_the_same(lite0: EfficientNetLite) -> None:
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        made = copy.deepcopy(lite0)
+        assert torch.equal(made(images), lite0(images))
+
+
 def test_it_can_be_exported_with_any_number_of_images(lite0: EfficientNetLite) -> None:
     images = torch.rand(3, 3, 64, 64)
     batch = torch.export.Dim("batch", min=1)

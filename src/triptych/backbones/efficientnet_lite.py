@@ -174,7 +174,7 @@ class _Fold:
 
     def __init__(self, layer: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
         self._made_of = _weights_of(layer, norm)
-        self._versions = [one._version for one in self._made_of]
+        self._versions = list(map(_version, self._made_of))
         weight, mean, variance, gain, shift = self._made_of
         scale = gain * (variance + norm.eps).rsqrt()
         self.weight = (weight * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last)
@@ -183,7 +183,12 @@ class _Fold:
     def holds(self, layer: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
         """Whether it is still what these layers give: none of their tensors was replaced or changed."""
         now = _weights_of(layer, norm)
-        return all(a is b and a._version == v for a, b, v in zip(now, self._made_of, self._versions, strict=True))
+        return all(a is b and _version(a) == v for a, b, v in zip(now, self._made_of, self._versions, strict=True))
+
+
+def _version(weights: Tensor) -> int:
+    """How often they were changed; tensors made within ``torch.inference_mode`` don't count it."""
+    return 0 if weights.is_inference() else weights._version
 
 
 def _weights_of(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> list[Tensor]:
