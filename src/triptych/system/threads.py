@@ -1,7 +1,9 @@
 """Many small works over the cores: each core takes one, in place of all cores sharing one after the other."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from threading import Barrier
 from typing import TypeVar
 
@@ -24,19 +26,16 @@ def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result
     >>> spread(lambda number: number**2, [1, 2, 3])
     [1, 4, 9]
     """
-    threads = min(torch.get_num_threads(), len(items))
-    if threads < 2:
+    threads = torch.get_num_threads()
+    if min(threads, len(items)) < 2:
         with torch.no_grad():
             return [work(item) for item in items]
-    pool = _single_threads(threads)
-    try:
-        return list(pool.map(torch.no_grad()(work), items))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return list(_single_threads(threads, os.getpid()).map(torch.no_grad()(work), items))
 
 
-def _single_threads(count: int) -> ThreadPoolExecutor:
-    """Threads within which PyTorch starts no others.
+@cache
+def _single_threads(count: int, process: int) -> ThreadPoolExecutor:
+    """Threads of a process within which PyTorch starts no others; all callers share them.
 
     ``torch.set_num_threads`` is for the thread that calls it, and for all that start later. So the caller's number is
     set again once the last of these threads has started.
@@ -48,7 +47,7 @@ def _single_threads(count: int) -> ThreadPoolExecutor:
         torch.set_num_threads(1)
         started.wait()
 
-    pool = ThreadPoolExecutor(count)
+    pool = ThreadPoolExecutor(count, thread_name_prefix=f"triptych-{process}")
     try:
         for _ in range(count):
             pool.submit(alone)  # each waits, so that none takes two
