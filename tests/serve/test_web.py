@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import shutil
+import unicodedata
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from photos import photo
 from served import Running, running
+from shelved import png, put
 
 from triptych.serve import Shelves
 
@@ -101,7 +103,7 @@ def test_teach_ask_and_see_why(page: Any, files: Path) -> None:
     assert page.locator(".levels").count() == 2
     api.expect(page.locator(".why").first).to_contain_text(re.compile("lead over|speak", re.IGNORECASE))
     api.expect(page.locator(".answer").first).to_contain_text(re.compile("sure"))
-    api.expect(page.locator("#trust")).to_contain_text("Of 6 of its own photos")
+    api.expect(page.locator("#trust dd")).to_have_text([re.compile("%$"), "6", re.compile("point")])
     keep_picture(page, "answer")
     with page.expect_download() as saved:
         page.get_by_role("button", name="save answers as CSV").click()
@@ -152,7 +154,7 @@ def test_the_camera_shows_an_answer_and_takes_photos(page: Any, files: Path) -> 
     page.locator("#ask-camera").click()
     api.expect(page.locator("#dialog [role=status]")).to_contain_text("%", timeout=LONG)
     assert page.locator("#dialog video").evaluate("(video) => getComputedStyle(video).transform") == "none"
-    page.get_by_role("button", name="Take a photo", exact=True).click()
+    page.get_by_role("button", name="Take the photo", exact=True).click()
     api.expect(page.locator("#answers h3")).to_have_count(1, timeout=LONG)
     page.get_by_role("button", name="Close").click()
     api.expect(page.locator("#dialog")).to_be_hidden()
@@ -266,12 +268,115 @@ def test_all_of_it_by_keyboard(page: Any, files: Path) -> None:
     for _ in range(60):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
-    assert {"undo", "ask-files", "class-name", "folders", "rename", "remove", "download", "load", "keep"} <= reached
+    assert {"undo", "ask-files", "class-name", "folders", "Rename", "Remove", "download", "load", "keep"} <= reached
     photos_of(page, "apple").first.locator("xpath=ancestor::button").focus()
     page.keyboard.press("Enter")
     api.expect(page.locator("#dialog")).to_be_visible()
     page.keyboard.press("Escape")
     api.expect(page.locator("#dialog")).to_be_hidden()
+
+
+def focused(page: Any) -> str:
+    """What the keyboard acts on, as a screen reader names it."""
+    return page.evaluate(
+        """() => {
+          const one = document.activeElement;
+          const shown = one.labels?.[0]?.textContent || one.querySelector("img")?.alt || one.textContent;
+          return one.ariaLabel || one.id || shown;
+        }"""
+    ).strip()
+
+
+def tab_to(page: Any, what: str, back: bool = False) -> None:
+    for _ in range(80):
+        if focused(page).startswith(what):
+            return
+        page.keyboard.press("Shift+Tab" if back else "Tab")
+    raise AssertionError(f"{what} cannot be reached; the focus is on {focused(page)}")
+
+
+def choose(page: Any, key: str, files: Sequence[str]) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press(key)
+    chooser.value.set_files(files)
+
+
+def test_from_the_first_class_to_the_evidence_by_keyboard_alone(page: Any, files: Path) -> None:
+    page.on("filechooser", lambda _: None)  # so that the first one is not missed
+    for kind, label in enumerate(("apple", "pear")):
+        tab_to(page, "class-name")
+        page.keyboard.type(label)
+        page.keyboard.press("Enter")
+        api.expect(page.get_by_role("heading", name=label)).to_be_visible()
+        tab_to(page, f"Add photos to {label}")
+        choose(page, "Enter", [str(files / f"{kind}-{number}.png") for number in range(3)])
+        api.expect(photos_of(page, label)).to_have_count(3, timeout=LONG)
+        tab_to(page, "class-name", back=True)
+    ready(page)
+    tab_to(page, "apple: 0-0.png")
+    page.keyboard.press("Enter")
+    tab_to(page, "move-to")
+    page.keyboard.type("pear")
+    tab_to(page, "Move it")
+    page.keyboard.press("Enter")
+    api.expect(photos_of(page, "pear")).to_have_count(4, timeout=LONG)
+    assert focused(page) == "pear: 0-0.png"  # the focus went with the photo
+    tab_to(page, "undo", back=True)
+    page.keyboard.press("Enter")
+    api.expect(photos_of(page, "apple")).to_have_count(3, timeout=LONG)
+    tab_to(page, "ask-files")
+    choose(page, " ", [str(files / "0-5.png")])
+    api.expect(page.locator("#answers h3")).to_have_count(1, timeout=LONG)
+    tab_to(page, "Why?")
+    page.keyboard.press("Enter")
+    api.expect(page.locator(".heat svg")).to_be_visible(timeout=LONG)
+
+
+def test_what_a_new_shelf_needs_is_said(page: Any, files: Path) -> None:
+    api.expect(page.locator("#ask-lead")).to_contain_text("First make two classes")
+    for field in ("#ask-files", "#sort-files", "#ask-camera"):
+        api.expect(page.locator(field)).to_be_disabled()
+    api.expect(page.locator("#classes")).to_contain_text("No classes yet")
+    page.locator("#classes").dispatch_event("drop", {"dataTransfer": as_transfer(page, files, "0-0.png")})
+    api.expect(page.locator("#problem")).to_contain_text("Drop them on a class")
+    page.get_by_role("button", name="Dismiss").click()
+    api.expect(page.locator("#problem")).to_be_hidden()
+    keep_picture(page, "empty")
+    teach(page, files)
+    api.expect(page.locator("#ask-files")).to_be_enabled()
+
+
+def test_what_goes_wrong_is_in_sight_wherever_one_is(page: Any, files: Path) -> None:
+    teach(page, files)
+    page.context.set_offline(True)
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    page.get_by_label("add photos to pear").set_input_files(str(files / "1-5.png"))
+    api.expect(page.locator("#problem")).to_contain_text("does not answer")
+    api.expect(page.locator("#problem")).to_be_in_viewport()
+    api.expect(page.locator("#status")).to_be_in_viewport()
+    page.context.set_offline(False)
+
+
+def test_a_photo_in_the_wrong_class_is_named_and_moved(page: Any, files: Path) -> None:
+    teach(page, files, each=5)
+    page.get_by_label("add photos to apple").set_input_files(str(files / "1-5.png"))
+    api.expect(photos_of(page, "apple")).to_have_count(6, timeout=LONG)
+    ready(page)
+    api.expect(page.locator("#trust")).to_contain_text("apple taken for pear: 1 photo")
+    suspect = page.locator("#trust .cards li").filter(has=page.get_by_alt_text("apple: 1-5.png"))
+    suspect.get_by_role("button", name="Move it to pear").click()
+    api.expect(photos_of(page, "pear")).to_have_count(6, timeout=LONG)
+
+
+def test_a_photo_is_taken_for_a_class(page: Any) -> None:
+    page.fill("#class-name", "apple")
+    page.press("#class-name", "Enter")
+    page.get_by_role("button", name="Camera", exact=True).click()
+    page.wait_for_selector("#dialog video")
+    api.expect(page.locator("#dialog video")).to_have_js_property("readyState", 4)
+    page.get_by_role("button", name="Take the photo").click()
+    page.get_by_role("button", name="Close").click()
+    api.expect(photos_of(page, "apple")).to_have_count(1, timeout=LONG)
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
@@ -392,3 +497,53 @@ def test_folders_in_the_zip_have_names_that_every_system_takes(page: Any, files:
     assert names.count("answers.csv") == 1
     assert {one.split("/")[0] for one in names[1:]} - {"unsure"} == {"answers (2).csv", "_con_"}
     assert [one.split("/")[1] for one in names[1:] if "nul" in one] == ["_nul_.png"]
+
+
+def test_names_in_the_zip_are_told_apart_by_every_system(page: Any, files: Path, service: Running) -> None:
+    api.expect(page.locator("#status")).to_contain_text("Give it photos")
+    [shelf] = service.shelves
+    labels = ("caf\u00e9", "cafe\u0301")  # they look the same
+    for label in labels:
+        shelf.change(lambda index, label=label: index.with_class(label))
+    for kind, label in enumerate(labels):
+        put(shelf, label, [png(kind, number, 60) for number in range(3)])
+    page.reload()
+    ready(page)
+    mixed = files / "mixed"
+    mixed.mkdir()
+    names = [
+        "\u00e9.png",
+        "e\u0301.png",
+        "\u00c9.png",
+        "com\u00b9.png",
+        "a:b?.png",
+        "\u202egnp.png",
+        "\u7532" * 80 + ".png",
+    ]
+    for number, name in enumerate(names):
+        shutil.copy(files / f"0-{number % 6}.png", mixed / name)
+    page.set_input_files("#sort-files", str(mixed))
+    api.expect(page.locator("#sort-status")).to_contain_text(f"{len(names)} of {len(names)} photos", timeout=LONG)
+    with page.expect_download() as saved:
+        page.locator("#sort-zip").click()
+    with zipfile.ZipFile(saved.value.path()) as archive:
+        assert archive.testzip() is None
+        found = archive.namelist()[1:]
+    assert len(found) == len(names)
+    assert all(unicodedata.is_normalized("NFC", one) for one in found)
+    assert len({one.casefold() for one in found}) == len(names)
+    for part in {part for one in found for part in one.split("/")}:
+        assert len(part.encode()) <= 220
+        assert not re.search('[:?*<>|"\\\\\u202e]', part)
+        assert part.lower() != "com\u00b9.png"
+
+
+def test_a_folder_from_another_system_goes_to_the_class_of_its_name(page: Any, files: Path) -> None:
+    page.fill("#class-name", "caf\u00e9")
+    page.press("#class-name", "Enter")
+    folder = files / "all" / "cafe\u0301"
+    folder.mkdir(parents=True)
+    shutil.copy(files / "0-0.png", folder)
+    page.set_input_files("#folders", str(files / "all"))
+    api.expect(photos_of(page, "caf\u00e9")).to_have_count(1, timeout=LONG)
+    assert page.locator("#classes section").count() == 1

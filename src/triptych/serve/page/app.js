@@ -4,8 +4,8 @@ import * as answers from "./answers.js";
 import * as api from "./api.js";
 import { hasCamera, openCamera } from "./camera.js";
 import { forget, remember, showClasses, showThumbnails } from "./classes.js";
-import { askFor, byId, confirmed, counted } from "./dom.js";
-import { chosenFolders, isPhoto, pasted, takesDrops } from "./files.js";
+import { askFor, byId, confirmed, counted, make } from "./dom.js";
+import { chosenFolders, isPhoto, pasted, sameForm, takesDrops } from "./files.js";
 import { clearSorted, saveSorted, saveSortedCsv, sortFiles, stopSorting } from "./sorting.js";
 import { showTrust } from "./trust.js";
 
@@ -22,7 +22,7 @@ function say(text) {
 
 function complain(error) {
   const box = byId("problem");
-  box.textContent = error ? error.message : "";
+  box.replaceChildren(...(error ? [make("p", {}, error.message), make("button", { type: "button", onclick: () => complain(null) }, "Dismiss")] : []));
   box.hidden = !error;
   if (error && !(error instanceof api.Problem)) console.error(error);
 }
@@ -41,6 +41,7 @@ async function watch() {
   const mine = ++watching;
   const { id, revision } = shelf;
   const filled = shelf.classes.filter((one) => one.photos.length).length;
+  showWhatCanBeAsked(filled > 1);
   if (filled < 2) {
     say(`Give it photos of ${filled ? "one more class" : "two classes"}.`);
     showTrust(shelf, { left_out: 0, lost: [], confused: [], suspects: [] }, act);
@@ -62,6 +63,12 @@ async function watch() {
   } catch (error) {
     if (mine === watching) complain(error);
   }
+}
+
+// Recognition is a choice: with fewer than two classes there is nothing to ask.
+function showWhatCanBeAsked(all) {
+  for (const id of ["ask-files", "ask-shot", "ask-camera", "sort-files"]) byId(id).disabled = !all;
+  byId("ask-lead").textContent = all ? "Drop photos here, paste them, or" : "First make two classes below, and give each a few photos. Five of each are a good start.";
 }
 
 // With one class only its thumbnails are waited for.
@@ -214,7 +221,7 @@ byId("undo").addEventListener("click", () => change((revision) => api.undo(shelf
 byId("new-class").addEventListener("submit", async (event) => {
   event.preventDefault();
   const field = byId("class-name");
-  const name = field.value.trim();
+  const name = sameForm(field.value.trim());
   if (!name) return;
   field.value = "";
   await change(() => api.createClass(shelf.id, name));
@@ -248,5 +255,8 @@ chosen("ask-shot", ask);
 chosen("folders", (files) => addFolders(chosenFolders(files)));
 chosen("load", ([file]) => guarded(async () => start((await api.loadShelf(file)).id)));
 takesDrops(byId("ask"), ({ photos, folders }) => ask([...photos, ...folders.flatMap(([, mine]) => mine)]));
-takesDrops(byId("new-class"), ({ folders }) => addFolders(folders));
+takesDrops(byId("shelf-classes"), ({ photos, folders }) => {
+  if (photos.length) complain(new api.Problem(422, "no-class", "These photos are of no class yet. Drop them on a class, or drop a folder with the name of the class."));
+  return addFolders(folders);
+});
 document.addEventListener("paste", (event) => paste(event));

@@ -32,7 +32,7 @@ export async function openCamera(title, take, watch) {
       take(await frame(video));
       told.textContent = "Taken.";
     };
-    return make("div", {}, video, told, make("button", { type: "button", onclick: shoot }, "Take a photo"));
+    return make("div", {}, video, told, make("div", { className: "buttons" }, make("button", { type: "button", className: "main", onclick: shoot }, "Take the photo")));
   });
   open = false;
   for (const track of stream.getTracks()) track.stop();

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { hasCamera, openCamera } from "./camera.js";
 import { askFor, byId, confirmed, counted, dialog, make } from "./dom.js";
-import { takesDrops } from "./files.js";
+import { sameForm, takesDrops } from "./files.js";
 
 const cards = new Map(); // photo -> its element, so that pictures are not fetched again
 const local = new Map(); // photo -> address of one that this page has sent, until it has a thumbnail
@@ -15,7 +15,21 @@ export function showClasses(shelf, act) {
     cards.delete(id);
     release(id);
   }
-  byId("classes").replaceChildren(...shelf.classes.map((one, number) => group(shelf, one, number, act)));
+  const none = () => make("p", { className: "zone empty" }, "No classes yet. Type a name above, or drop a folder of photos for each class here.");
+  const parts = () => (shelf.classes.length ? shelf.classes.map((one, number) => group(shelf, one, number, act)) : [none()]);
+  keepingFocus(() => byId("classes").replaceChildren(...parts()));
+}
+
+// Who works by keyboard stays with the photo, or where it was.
+function keepingFocus(change) {
+  const all = () => [...byId("classes").querySelectorAll("button, input")];
+  const focused = document.activeElement;
+  const at = all().indexOf(focused);
+  const photo = focused.closest("li")?.dataset.photo;
+  change();
+  if (at < 0) return;
+  const left = all();
+  (cards.get(photo)?.querySelector("button") ?? left[Math.min(at, left.length - 1)])?.focus({ preventScroll: true });
 }
 
 export function forget() {
@@ -56,12 +70,12 @@ function group(shelf, one, number, act) {
       "div",
       { className: "class-head" },
       make("h3", { id: title }, make("bdi", {}, one.name), make("span", {}, counted(one.photos.length, "photo"))),
-      make("label", { className: "button" }, `add photos to ${one.name}`, make("input", { type: "file", accept: "image/*", multiple: true, onchange: (event) => act.add(one.name, [...event.target.files]) })),
-      hasCamera() ? make("button", { type: "button", onclick: () => openCamera(`Photos of ${one.name}`, (file) => act.add(one.name, [file])).catch(act.complain) }, "camera") : null,
-      make("button", { type: "button", ariaLabel: `rename ${one.name}`, onclick: () => rename(one, act) }, "rename"),
-      make("button", { type: "button", ariaLabel: `remove ${one.name}`, onclick: () => remove(one, act) }, "remove"),
+      make("label", { className: "button" }, "Add photos", make("span", { className: "unseen" }, ` to ${one.name}`), make("input", { type: "file", accept: "image/*", multiple: true, onchange: (event) => act.add(one.name, [...event.target.files]) })),
+      hasCamera() ? make("button", { type: "button", onclick: () => openCamera(`Photos of ${one.name}`, (file) => act.add(one.name, [file])).catch(act.complain) }, "Camera") : null,
+      make("button", { type: "button", ariaLabel: `rename ${one.name}`, onclick: () => rename(one, act) }, "Rename"),
+      make("button", { type: "button", ariaLabel: `remove ${one.name}`, onclick: () => remove(one, act) }, "Remove"),
     ),
-    one.photos.length ? make("ul", { className: "photos" }, one.photos.map((photo) => card(shelf, one, photo, act))) : make("p", { className: "lead" }, "Drop photos here."),
+    one.photos.length ? make("ul", { className: "photos" }, one.photos.map((photo) => card(shelf, one, photo, act))) : make("p", { className: "zone empty" }, "No photos yet. Drop or paste some here."),
   );
   section.addEventListener("paste", (event) => act.paste(event, one.name));
   takesDrops(section, ({ photos, folders }) => act.add(one.name, [...photos, ...folders.flatMap(([, mine]) => mine)]));
@@ -83,6 +97,7 @@ function card(shelf, one, photo, act) {
   button.addEventListener("dragstart", (event) => event.dataTransfer.setData("text/triptych", photo.id));
   const item = make("li", {}, button);
   item.dataset.key = key;
+  item.dataset.photo = photo.id;
   cards.set(photo.id, item);
   return item;
 }
@@ -98,7 +113,7 @@ async function open(id, photo, address, act) {
       large(kept ? api.keptPhoto(id, photo.id) : address, address, `${own}: ${photo.name}`),
       make("p", {}, "It is in ", make("bdi", {}, own), "."),
       to.options.length ? make("div", { className: "buttons" }, make("label", { htmlFor: "move-to" }, "Class"), to, make("button", { type: "button", onclick: () => close({ to: to.value }) }, "Move it")) : null,
-      make("button", { type: "button", onclick: () => close({ gone: true }) }, "Remove it"),
+      make("div", { className: "buttons" }, make("button", { type: "button", className: "danger", onclick: () => close({ gone: true }) }, "Remove it")),
     );
   });
   if (wish?.to) await act.change((revision) => api.movePhoto(id, photo.id, wish.to, revision));
@@ -114,7 +129,7 @@ function large(address, otherwise, alt) {
 
 async function rename(one, act) {
   const name = await askFor(`Rename ${one.name}`, "New name", one.name);
-  if (name && name !== one.name) await act.change((revision) => api.renameClass(act.shelf().id, one.name, name, revision));
+  if (name && name !== one.name) await act.change((revision) => api.renameClass(act.shelf().id, one.name, sameForm(name), revision));
 }
 
 async function remove(one, act) {

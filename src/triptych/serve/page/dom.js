@@ -46,8 +46,10 @@ export function dialog(title, build) {
       resolve(given);
     };
     box.addEventListener("close", ended);
-    const heading = make("h2", { id: "dialog-title" }, title);
-    box.replaceChildren(heading, build(close), make("div", { className: "buttons" }, make("button", { type: "button", onclick: () => close(null) }, "Close")));
+    const content = build(close);
+    const row = content.matches(".toolbar") ? content : (content.querySelector(":scope > .buttons:last-child") ?? make("div", { className: "buttons" }));
+    row.append(make("button", { type: "button", onclick: () => close(null) }, "Close"));
+    box.replaceChildren(make("h2", { id: "dialog-title" }, title), content, ...(content.contains(row) ? [] : [row]));
     box.showModal();
   });
 }
@@ -60,9 +62,9 @@ export function askFor(title, label, value = "", type = "text") {
       event.preventDefault();
       close(field.value.trim());
     };
-    return make("form", { className: "toolbar", onsubmit: submit }, make("label", { htmlFor: "dialog-field" }, label), field, make("button", { type: "submit" }, "OK"));
+    return make("form", { className: "toolbar", onsubmit: submit }, make("label", { htmlFor: "dialog-field" }, label), field, make("button", { type: "submit", className: "main" }, "OK"));
   });
 }
 
 export const confirmed = (title, text, action) =>
-  dialog(title, (close) => make("div", {}, make("p", {}, text), make("button", { type: "button", onclick: () => close(true) }, action)));
+  dialog(title, (close) => make("div", {}, make("p", {}, text), make("div", { className: "buttons" }, make("button", { type: "button", className: "danger", onclick: () => close(true) }, action))));

@@ -2,6 +2,9 @@
 
 export const isPhoto = (file) => file.type.startsWith("image/") || /\.(heic|heif|avif|tiff?|jp2|webp)$/i.test(file.name);
 
+// Accents in one form, whatever the system: a Mac writes the name of a folder in another form than a keyboard.
+export const sameForm = (name) => name.normalize("NFC");
+
 async function below(entry, found) {
   if (entry.isFile) {
     found.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
@@ -24,7 +27,7 @@ export async function dropped(transfer) {
   for (const entry of entries) {
     const found = [];
     await below(entry, found);
-    if (entry.isDirectory) folders.push([entry.name, found.filter(isPhoto)]);
+    if (entry.isDirectory) folders.push([sameForm(entry.name), found.filter(isPhoto)]);
     else photos.push(...found.filter(isPhoto));
   }
   return { photos, folders };
@@ -35,7 +38,7 @@ export function chosenFolders(files) {
   const folders = new Map();
   for (const file of files) {
     const parts = file.webkitRelativePath.split("/");
-    const name = parts.length > 2 ? parts[1] : parts[0];
+    const name = sameForm(parts.length > 2 ? parts[1] : parts[0]);
     if (isPhoto(file)) folders.set(name, [...(folders.get(name) ?? []), file]);
   }
   return [...folders];

@@ -3,7 +3,7 @@
 import { answersAsCsv, words } from "./answers.js";
 import * as api from "./api.js";
 import { byId, counted, dialog, make, pictureOf } from "./dom.js";
-import { saveBlob } from "./files.js";
+import { sameForm, saveBlob } from "./files.js";
 import { zipped } from "./zip.js";
 
 const FEW = 8; // photos in one question
@@ -12,7 +12,9 @@ const SURE = 0.5;
 const UNSURE = "unsure"; // the folders besides those of the classes; a class of that name gets another folder
 const UNREAD = "cannot be read";
 const ANSWERS = "answers.csv";
-const DEVICES = /^(con|prn|aux|nul|(com|lpt)\d) *(\.|$)/i; // names that Windows keeps for itself, whatever follows the dot
+const DEVICES = /^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³]) *(\.|$)/i; // names that Windows keeps for itself, whatever follows the dot
+const NOWHERE = /[\\/:*?"<>|\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]|\p{Surrogate}/gu; // not in every system's names, or not to be seen
+const LONGEST = 200; // bytes of a name; file systems take 255, and a number may follow
 const DRAG = "text/triptych-sorted";
 
 let groups = new Map(); // class, or null for unsure, or undefined for what cannot be read -> its photos
@@ -140,15 +142,24 @@ async function open(photo) {
   if (wish) place(photo, wish.to);
 }
 
-// A name as a folder or file of every system can have it, and no other has yet.
+// The beginning of a text that has so many bytes at most.
+function shortened(text, most) {
+  const letters = [...text];
+  while (new TextEncoder().encode(letters.join("")).length > most) letters.pop();
+  return letters.join("");
+}
+
+// A name as a folder or file of every system can have it, and no other has yet: some do not tell é from e with an
+// accent after it, or large letters from small ones.
 function free(name, taken) {
-  const plain = name.replaceAll(/[\\/:*?"<>|\u0000-\u001f]/g, "_").replace(/[. ]+$/, "") || "_";
+  const plain = sameForm(name).replaceAll(NOWHERE, "_").replace(/[. ]+$/, "") || "_";
   const dot = plain.lastIndexOf(".");
-  const [whole, end] = dot > 0 ? [plain.slice(0, dot), plain.slice(dot)] : [plain, ""];
-  const stem = DEVICES.test(plain) ? `_${whole}_` : whole;
+  const [whole, end] = dot > 0 && plain.length - dot < 20 ? [plain.slice(0, dot), plain.slice(dot)] : [plain, ""];
+  const stem = shortened(DEVICES.test(plain) ? `_${whole}_` : whole, LONGEST).replace(/[. ]+$/, "") || "_";
+  const key = (one) => one.toUpperCase().toLowerCase();
   let found = stem + end;
-  for (let number = 2; taken.has(found.toLowerCase()); number += 1) found = `${stem} (${number})${end}`;
-  taken.add(found.toLowerCase());
+  for (let number = 2; taken.has(key(found)); number += 1) found = `${stem} (${number})${end}`;
+  taken.add(key(found));
   return found;
 }
 

@@ -13,13 +13,15 @@ export function showTrust(shelf, state, act) {
   } else {
     const share = Math.round((1000 * state.right) / state.left_out) / 10;
     const off = Math.round(100 * state.ece);
-    parts.push(make("p", {}, `Of ${state.left_out} of its own photos, each left out and recognised by the others, ${share}% were right. Its probabilities are off by ${off ? counted(off, "point") : "less than a point"} on average.`));
+    parts.push(tiles([[`${share}%`, "recognised, each left out in turn"], [String(state.left_out), "photos left out"], [off ? counted(off, "point") : "< 1 point", "by which probabilities are off on average"]]));
   }
   if (state.confused.length) parts.push(make("h3", {}, "Often confused"), make("ul", { className: "lines" }, state.confused.map(pair)));
   const suspects = state.suspects.filter((one) => photos.get(one.photo)?.label === one.label);
   if (suspects.length) parts.push(make("h3", {}, "Are these in the right class?"), make("ul", { className: "cards" }, suspects.map((one) => suspect(shelf, one, photos.get(one.photo), act))));
   byId("trust").replaceChildren(...parts);
 }
+
+const tiles = (figures) => make("dl", { className: "tiles" }, figures.map(([figure, what]) => make("div", {}, make("dt", {}, what), make("dd", {}, figure))));
 
 const pair = (one) => make("li", {}, make("bdi", {}, one.label), " taken for ", make("bdi", {}, one.answer), `: ${counted(one.count, "photo")}`);
 
@@ -30,6 +32,6 @@ function suspect(shelf, one, photo, act) {
     {},
     make("img", { src: api.thumbnail(shelf.id, one.photo), alt: `${one.label}: ${photo.name}`, loading: "lazy", width: 112, height: 112 }),
     make("p", {}, "It is in ", make("bdi", {}, one.label), ". The others take it for ", make("bdi", {}, one.answer), "."),
-    make("button", { type: "button", onclick: move }, `move it to ${one.answer}`),
+    make("button", { type: "button", onclick: move }, `Move it to ${one.answer}`),
   );
 }
