@@ -1,15 +1,18 @@
 """How many photos a service answers, how fast, and whether any is lost: many clients at once, beside the network alone.
 
-    python benchmarks/load.py --json benchmarks/results/load-cpu.json
+    python benchmarks/load.py --peer peer/bin/python
 
-That is 5 minutes each with 1, 8 and 64 clients, 16 minutes in all; ``--seconds 30`` is a look. The service runs in a
+That is 5 minutes each with 1, 8 and 64 clients, 16 minutes for the service and 15 for the peer; ``--seconds 5 --json
+look.json`` is a look. Each row is written to ``benchmarks/results/load.json`` as soon as it is measured. A call with
+the same settings on the same machine goes on after the last row; ``--again`` measures all anew. The service runs in a
 process of its own, as ``triptych serve`` starts it. Each client asks about one photo, waits for the answer, and asks
 again. The photo's name comes back with the answer, and the service's own count is compared with the clients': so a lost
 answer, one that went elsewhere, and one that was given twice are seen. The ceilings are measured before, on the same
 photos: what the network encodes in its best batches, and what the recogniser answers without a service.
 
 With ``--peer PYTHON`` LitServe serves the same recogniser to the same clients afterwards: see ``load_peer.py``. Run it
-on a machine that does nothing else: clients and service share its cores.
+on a machine that does nothing else: clients and service share its cores. ``others`` in a row says how many cores other
+programs kept busy meanwhile.
 """
 
 import argparse
@@ -22,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,9 +42,11 @@ from triptych import Recognizer
 from triptych.data import NamedBytes, list_folder, read_photos
 from triptych.methods import encode_images
 from triptych.serve.client import Client
+from triptych.system.files import write_whole
 from triptych.weights import DEFAULT
 
 _SAMPLES = Path(__file__).resolve().parents[1] / "src" / "triptych" / "samples"
+_RECORD = Path(__file__).resolve().parent / "results" / "load.json"
 _SHOT, _BATCH = 5, 32
 _PASSES = (1, 2, 4, 8, 16, 32)  # photos in one pass of the network
 _SAMPLES_OF_MEMORY = 60
@@ -73,7 +78,7 @@ def ceilings(recognizer: Recognizer, asked: list[NamedBytes], seconds: float) ->
     best = max(found, key=lambda size: found[size]["photos_per_second"])
     return {
         "network": {"photos_in_one_pass": best, **found[best]},
-        "network_by_photos_in_one_pass": {size: rate["photos_per_second"] for size, rate in found.items()},
+        "network_by_photos_in_one_pass": {str(size): rate["photos_per_second"] for size, rate in found.items()},
         "recogniser": answers,
     }
 
@@ -174,27 +179,36 @@ def processor_seconds(process: int) -> float:
     return sum(int(one) for pair in ticks for one in pair) / 100
 
 
+def _busy_seconds() -> float:
+    """Processor time of all programs of the machine; idle time and waiting for disks are none."""
+    fields = [int(one) for one in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / 100
+
+
 def load(target: Target, asked: Sequence[NamedBytes], clients: int, seconds: float) -> dict[str, Any]:
     """What so many clients see: photos a second, milliseconds, memory, and answers that are not theirs."""
     bodies = [base64.b64encode(photo.data).decode() for photo in asked]
     before, used = target.answered(), (processor_seconds(target.process), time.process_time())
+    busy, start = _busy_seconds(), time.perf_counter()
     memory = Memory(target.process, max(1.0, seconds / _SAMPLES_OF_MEMORY))
     end = time.perf_counter() + seconds
     with ThreadPoolExecutor(clients) as pool:
         found = list(pool.map(lambda number: Asker(target, number).until(end, bodies), range(clients)))
+    span = time.perf_counter() - start  # a slow server's last answers come after the end
     seen = memory.end()
     took = sorted(1e3 * one for mine in found for one in mine.took)
     marks = statistics.quantiles(took, n=100, method="inclusive") if len(took) > 1 else took * 99
+    answered = max(len(took), 1)
     told = target.answered()
     cpu = processor_seconds(target.process) - used[0], time.process_time() - used[1]
+    others = (_busy_seconds() - busy - sum(cpu)) / span
     return {
         "clients": clients,
         "answers": len(took),
-        "photos_per_second": round(len(took) / seconds, 2),
-        **{f"p{mark}_ms": round(marks[mark - 1], 1) for mark in (50, 95, 99)},
-        "cpu_ms": dict(
-            zip(("server", "clients"), (round(1e3 * one / max(len(took), 1), 2) for one in cpu), strict=True)
-        ),
+        "photos_per_second": round(len(took) / span, 2),
+        **{f"p{mark}_ms": round(marks[mark - 1], 1) if took else None for mark in (50, 95, 99)},
+        "cpu_ms": {"server": round(1e3 * cpu[0] / answered, 2), "clients": round(1e3 * cpu[1] / answered, 2)},
+        "others": round(max(others, 0.0), 2),
         "told_to_wait": sum(mine.busy for mine in found),
         "lost": sum(mine.lost for mine in found),
         "of_another_photo": sum(mine.wrong for mine in found),
@@ -203,31 +217,48 @@ def load(target: Target, asked: Sequence[NamedBytes], clients: int, seconds: flo
     }
 
 
-def run(seconds: float, clients: list[int], method: str, python: Path | None = None) -> dict[str, Any]:
-    """The record."""
+def run(
+    seconds: float,
+    clients: list[int],
+    method: str,
+    python: Path | None = None,
+    before: Mapping[str, Any] | None = None,
+    keep: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> dict[str, Any]:
+    """The record; ``keep`` gets it after each row, and what an earlier record ``before`` has is not measured again."""
+    record: dict[str, Any] = {"method": method, "seconds": seconds, "machine": machine(torch.device("cpu"))}
+    record |= {} if before is None or any(before.get(key) != one for key, one in record.items()) else before
     known, asked = photos()
     recognizer = Recognizer(method).fit([photo for photo, _ in known], [label for _, label in known])
-    record: dict[str, Any] = {"method": method, "seconds": seconds}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "samples.triptych")
         recognizer.save(file)
-        record["ceilings"] = top = ceilings(recognizer, asked, min(seconds, 60))
-        servers = {"triptych": service(file, Path(folder, "data"))}
-        if python is not None:
-            servers["litserve"] = peer(python, file)
-        for name, server in servers.items():
-            rows = record[name] = []
-            with server as target:
+        if "ceilings" not in record:
+            record["ceilings"] = ceilings(recognizer, asked, min(seconds, 60))
+            keep(record)
+        for name in ["triptych"] if python is None else ["triptych", "litserve"]:
+            rows = record.setdefault(name, [])
+            missing = [count for count in clients if count not in {row["clients"] for row in rows}]
+            if not missing:
+                continue
+            with service(file, Path(folder, "data")) if name == "triptych" else peer(_there(python), file) as target:
                 load(target, asked, 4, min(seconds, 2))  # the first answers are slower
-                for count in clients:
-                    row = load(target, asked, count, seconds)
-                    row["share_of_ceiling"] = {
-                        what: round(row["photos_per_second"] / top[what]["photos_per_second"], 3)
-                        for what in ("network", "recogniser")
-                    }
-                    rows.append(row)
-                    print(name, json.dumps(row), file=sys.stderr)
-    return {**record, "machine": machine(torch.device("cpu"))}
+                for count in missing:
+                    rows.append(_beside(load(target, asked, count, seconds), record["ceilings"]))
+                    keep(record)
+                    print(name, json.dumps(rows[-1]), file=sys.stderr)
+    return record
+
+
+def _there(python: Path | None) -> Path:
+    assert python is not None
+    return python
+
+
+def _beside(row: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with the shares of the ceilings that it reaches, of photos a second."""
+    shares = {what: row["photos_per_second"] / top[what]["photos_per_second"] for what in ("network", "recogniser")}
+    return {**row, "share_of_ceiling": {what: round(share, 3) for what, share in shares.items()}}
 
 
 def main() -> None:
@@ -237,12 +268,17 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--method", default=DEFAULT)
     parser.add_argument("--peer", type=Path, metavar="PYTHON", help="of an environment with triptych and LitServe")
-    parser.add_argument("--json", type=Path, help="write the record here")
+    parser.add_argument("--json", type=Path, default=_RECORD, help="the record; it is gone on with")
+    parser.add_argument("--again", action="store_true", help="measure all anew")
     arguments = parser.parse_args()
-    text = json.dumps(run(arguments.seconds, arguments.clients, arguments.method, arguments.peer), indent=1) + "\n"
-    if arguments.json is not None:
-        arguments.json.write_text(text)
-    print(text, end="")
+    file: Path = arguments.json
+    before = json.loads(file.read_text()) if file.exists() and not arguments.again else None
+
+    def keep(record: dict[str, Any]) -> None:
+        write_whole(file, (json.dumps(record, indent=1) + "\n").encode())
+
+    record = run(arguments.seconds, arguments.clients, arguments.method, arguments.peer, before, keep)
+    print(json.dumps(record, indent=1))
 
 
 if __name__ == "__main__":

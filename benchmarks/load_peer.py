@@ -1,7 +1,7 @@
 """LitServe with a recogniser, as a peer of ``triptych serve``; ``load.py --peer`` starts it.
 
     python -m venv peer && peer/bin/pip install . litserve
-    python benchmarks/load.py --peer peer/bin/python --json benchmarks/results/load-cpu.json
+    python benchmarks/load.py --peer peer/bin/python
 
 It batches as the service does: up to 32 photos, and no wait of more than 4 milliseconds. It has no shelves, no limits
 and no checks: one recogniser, photos in base64, answers with their probabilities.

@@ -1,8 +1,8 @@
 """How soon the page of the service is there, and how smoothly a shelf of many photos scrolls, in Debian's Chromium.
 
-    python benchmarks/page.py --json benchmarks/results/page.json
+    python benchmarks/page.py
 
-The shelf has 1,000 photos, the sample photos over and over with one pixel changed. First paint is Chromium's own
+The record is ``benchmarks/results/page.json``. The shelf has 1,000 photos, the sample photos over and over with one pixel changed. First paint is Chromium's own
 figure, of a page that it has not seen before. Then the page is scrolled from its top to its end; the figures are the
 milliseconds between two frames.
 """
@@ -27,6 +27,7 @@ from triptych.data import NamedBytes
 from triptych.serve.client import Client
 from triptych.weights import DEFAULT
 
+_RECORD = Path(__file__).resolve().parent / "results" / "page.json"
 _SCROLL = """async () => {
   const gaps = [];
   let before = performance.now();
@@ -93,11 +94,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=1000)
     parser.add_argument("--method", default=DEFAULT)
-    parser.add_argument("--json", type=Path, help="write the record here")
+    parser.add_argument("--json", type=Path, default=_RECORD, help="write the record here")
     arguments = parser.parse_args()
     text = json.dumps(run(arguments.photos, arguments.method), indent=1) + "\n"
-    if arguments.json is not None:
-        arguments.json.write_text(text)
+    arguments.json.write_text(text)
     print(text, end="")
 
 
