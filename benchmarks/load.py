@@ -8,7 +8,8 @@ the same settings on the same machine goes on after the last row; ``--again`` me
 process of its own, as ``triptych serve`` starts it. Each client asks about one photo, waits for the answer, and asks
 again. The photo's name comes back with the answer, and the service's own count is compared with the clients': so a lost
 answer, one that went elsewhere, and one that was given twice are seen. The ceilings are measured before, on the same
-photos: what the network encodes in its best batches, and what the recogniser answers without a service.
+photos: what the network encodes in its best batches, what is decoded, and what the recogniser, which does both and
+compares, answers without a service. ``cpu_ms`` is the processor time of each: what the service adds is the rest.
 
 With ``--peer PYTHON`` LitServe serves the same recogniser to the same clients afterwards: see ``load_peer.py``. Run it
 on a machine that does nothing else: clients and service share its cores. ``others`` in a row says how many cores other
@@ -72,13 +73,15 @@ def ceilings(recognizer: Recognizer, asked: list[NamedBytes], seconds: float) ->
     """Photos a second without a service: of the network alone by photos in one pass, and of the recogniser."""
     method, batch = recognizer.method_, (asked * _BATCH)[:_BATCH]
     pixels = torch.from_numpy(np.stack([photo.pixels for photo in read_photos(batch, method.preprocess)]))
-    share = seconds / (len(_PASSES) + 1)
+    share = seconds / (len(_PASSES) + 2)
     found = {size: _rate(lambda size=size: len(encode_images(method, pixels, size)), share) for size in _PASSES}
+    decoding = _rate(lambda: len(list(read_photos(batch, method.preprocess))), share)
     answers = _rate(lambda: len(list(recognizer.answers(batch, "none", 0.05))), share)
     best = max(found, key=lambda size: found[size]["photos_per_second"])
     return {
         "network": {"photos_in_one_pass": best, **found[best]},
         "network_by_photos_in_one_pass": {str(size): rate["photos_per_second"] for size, rate in found.items()},
+        "decoding": decoding,
         "recogniser": answers,
     }
 

@@ -28,6 +28,7 @@ from triptych.serve.client import Client
 from triptych.weights import DEFAULT
 
 _RECORD = Path(__file__).resolve().parent / "results" / "page.json"
+_TOGETHER = 20  # photos in one upload
 _SCROLL = """async () => {
   const gaps = [];
   let before = performance.now();
@@ -61,10 +62,11 @@ def run(count: int, method: str, loads: int = 5) -> dict[str, Any]:
         with service(file, Path(folder, "data")) as target, Client(target.address, timeout=600) as client:
             [shelf] = client.shelves()
             labels = [one["name"] for one in client.shelf(shelf["id"])["classes"]]
-            for number in range(count - shelf["photos"]):
-                client.add_photos(
-                    shelf["id"], labels[number % len(labels)], [changed(asked[number % len(asked)], number)]
-                )
+            fresh = [changed(asked[number % len(asked)], number) for number in range(count - shelf["photos"])]
+            for number, label in enumerate(labels):
+                mine = fresh[number :: len(labels)]
+                for start in range(0, len(mine), _TOGETHER):
+                    client.add_photos(shelf["id"], label, mine[start : start + _TOGETHER])
             revision = client.shelf(shelf["id"])["revision"]
             while client.state(shelf["id"], revision, seconds=60)["revision"] < revision:
                 pass

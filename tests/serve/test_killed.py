@@ -1,15 +1,22 @@
-"""A killed process loses no photo that it has acknowledged."""
+"""A killed process, or a full disk, loses no photo that was acknowledged."""
 
+import itertools
+import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from shelved import settled
+from PIL import Image
+from shelved import png, settled
 
 from triptych.serve import opened
+from triptych.serve.client import Client, ServiceError
 
 _UPLOADS = """
 import itertools, sys
@@ -53,3 +60,92 @@ def test_no_acknowledged_photo_is_lost(data: Path, method_file: str, keep: bool)
         assert told <= set(found.index.photos)
         assert learnt.lost == ()
         assert {photo for kept in learnt.support.values() for photo in kept.ids} == set(found.index.photos)
+
+
+@contextmanager
+def served(
+    data: Path, method_file: str, first: Callable[[], None] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``triptych serve`` as a process of its own, and its address; ``first`` is called in it."""
+    command = [
+        sys.executable,
+        "-m",
+        "triptych.cli",
+        "serve",
+        "--port",
+        "0",
+        "--data",
+        str(data),
+        "--method",
+        method_file,
+    ]
+    bounds = ["--changes-per-second", "100000", "--reads-per-second", "100000"]
+    with subprocess.Popen([*command, *bounds], stdout=subprocess.PIPE, text=True, preexec_fn=first) as child:
+        try:
+            assert child.stdout is not None
+            yield child, child.stdout.readline().split()[2].rstrip("/")
+        finally:
+            child.kill()
+
+
+def uploads(address: str, shelf: str, label: str, kind: int, first: int) -> set[str]:
+    """Ids of photos that the service acknowledged until it was gone."""
+    told: set[str] = set()
+    with Client(address) as client:
+        for number in itertools.count(first):
+            try:
+                told |= set(client.add_photos(shelf, label, [png(kind, number)])["added"])
+            except OSError:
+                return told
+    raise AssertionError
+
+
+@pytest.mark.slow
+def test_a_service_killed_in_a_loop_of_uploads_has_every_acknowledged_photo(data: Path, method_file: str) -> None:
+    rng, told, shelf = np.random.default_rng(0), set[str](), ""
+    for turn in range(2):
+        with served(data, method_file) as (child, address), ThreadPoolExecutor(2) as pool:
+            with Client(address) as client:
+                if not shelf:
+                    shelf = client.create_shelf("fruit")["id"]
+                    for label in ("apple", "pear"):
+                        client.create_class(shelf, label)
+                there = {one["id"] for kind in client.shelf(shelf)["classes"] for one in kind["photos"]}
+                assert told <= there
+            clients = [
+                pool.submit(uploads, address, shelf, label, kind, 1000 * turn)
+                for kind, label in enumerate(("apple", "pear"))
+            ]
+            time.sleep(rng.uniform(0.3, 1.5))
+            child.kill()
+            for one in clients:
+                told |= one.result(60)
+    with opened(data, method_file) as shelves:
+        found = shelves.get(shelf)
+        assert settled(found).lost == ()
+        assert len(told) > 20
+        assert told <= set(found.index.photos)
+        assert all(found.folder.has_photo(one) for one in told)
+
+
+@pytest.mark.slow
+def test_a_photo_for_which_there_is_no_room_changes_nothing(data: Path, method_file: str, tmp_path: Path) -> None:
+    most = 100_000  # bytes of a file; the system refuses to write more, as a full disk does
+
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
+    noise.save(tmp_path / "large.png")
+    with served(data, method_file, small) as (_, address), Client(address) as client:
+        shelf = client.create_shelf("fruit")["id"]
+        client.create_class(shelf, "apple")
+        kept = client.add_photos(shelf, "apple", [png(0, 0)])["added"]
+        before = client.shelf(shelf)
+        with pytest.raises(ServiceError, match="the disk is full; nothing was changed") as caught:
+            client.add_photos(shelf, "apple", [png(0, 1), tmp_path / "large.png"])
+        assert caught.value.status == 507
+        assert client.shelf(shelf) == before
+        assert list((data / shelf / "incoming").iterdir()) == []
+        kept += client.add_photos(shelf, "apple", [png(0, 1)])["added"]  # it goes on
+        assert [one["id"] for one in client.shelf(shelf)["classes"][0]["photos"]] == kept
