@@ -41,15 +41,17 @@ from machine import machine
 
 from triptych import Recognizer
 from triptych.data import NamedBytes, list_folder, read_photos
-from triptych.methods import encode_images
+from triptych.methods import Method, encode_images
 from triptych.serve.client import Client
+from triptych.support import encode, in_one_pass
 from triptych.system.files import write_whole
 from triptych.weights import DEFAULT
 
 _SAMPLES = Path(__file__).resolve().parents[1] / "src" / "triptych" / "samples"
 _RECORD = Path(__file__).resolve().parent / "results" / "load.json"
 _SHOT, _BATCH = 5, 32
-_PASSES = (1, 2, 4, 8, 16, 32)  # photos in one pass of the network
+_PASSES = (1, 2, 4, 8, 16, 32)  # photos in one pass of the network, for which the cores share each operation
+_EACH = (1, 2, 4)  # photos in one pass on each core
 _SAMPLES_OF_MEMORY = 60
 
 
@@ -73,17 +75,25 @@ def ceilings(recognizer: Recognizer, asked: list[NamedBytes], seconds: float) ->
     """Photos a second without a service: of the network alone by photos in one pass, and of the recogniser."""
     method, batch = recognizer.method_, (asked * _BATCH)[:_BATCH]
     pixels = torch.from_numpy(np.stack([photo.pixels for photo in read_photos(batch, method.preprocess)]))
-    share = seconds / (len(_PASSES) + 2)
-    found = {size: _rate(lambda size=size: len(encode_images(method, pixels, size)), share) for size in _PASSES}
+    share = seconds / (len(_PASSES) + len(_EACH) + 2)
+    found = {str(size): _rate(lambda size=size: len(encode_images(method, pixels, size)), share) for size in _PASSES}
+    found |= {
+        f"{size} on each core": _rate(lambda size=size: _on_each_core(method, pixels, size), share) for size in _EACH
+    }
     decoding = _rate(lambda: len(list(read_photos(batch, method.preprocess))), share)
     answers = _rate(lambda: len(list(recognizer.answers(batch, "none", 0.05))), share)
     best = max(found, key=lambda size: found[size]["photos_per_second"])
     return {
         "network": {"photos_in_one_pass": best, **found[best]},
-        "network_by_photos_in_one_pass": {str(size): rate["photos_per_second"] for size, rate in found.items()},
+        "network_by_photos_in_one_pass": {size: rate["photos_per_second"] for size, rate in found.items()},
         "decoding": decoding,
         "recogniser": answers,
     }
+
+
+def _on_each_core(method: Method, pixels: torch.Tensor, size: int) -> int:
+    with in_one_pass(size):
+        return len(encode(method, pixels.numpy()))
 
 
 def _rate(work: Any, seconds: float) -> dict[str, float]:

@@ -2,9 +2,9 @@
 
     python benchmarks/page.py
 
-The record is ``benchmarks/results/page.json``. The shelf has 1,000 photos, the sample photos over and over with one pixel changed. First paint is Chromium's own
-figure, of a page that it has not seen before. Then the page is scrolled from its top to its end; the figures are the
-milliseconds between two frames.
+The record is ``benchmarks/results/page.json``. The shelf has 1,000 photos, the sample photos over and over with one
+pixel changed. First paint is Chromium's own figure, of a page that it has not seen before. Then the page is scrolled
+from its top to its end; the figures are the milliseconds between two frames.
 """
 
 import argparse
