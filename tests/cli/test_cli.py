@@ -15,7 +15,8 @@ from photos import class_folders, photo, split_folders
 import triptych
 from triptych import Recognizer
 from triptych.methods import METHODS, WEIGHTS
-from triptych.system.outputs import PAGE, check_output
+from triptych.system.kinds import PAGE
+from triptych.system.outputs import check_output
 from triptych.system.wording import printable
 
 

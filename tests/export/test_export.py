@@ -23,7 +23,7 @@ from triptych.export.description import FALSE_ALARMS
 from triptych.export.smaller import network_in_bytes
 from triptych.methods import METHODS, Method, SalientConfig, build_method
 from triptych.recognizer import plain_label
-from triptych.system.outputs import ONNX_MODEL, TORCH_PROGRAM
+from triptych.system.kinds import ONNX_MODEL, TORCH_PROGRAM
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 

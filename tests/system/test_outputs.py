@@ -11,17 +11,8 @@ from toys import small_method
 
 from triptych import Recognizer, save_method
 from triptych.system.files import write_whole
-from triptych.system.outputs import (
-    ONNX_MODEL,
-    PAGE,
-    PICTURE,
-    RECOGNIZER,
-    RECORD,
-    TABLE,
-    Kind,
-    check_output,
-    check_run_folder,
-)
+from triptych.system.kinds import ONNX_MODEL, PAGE, PICTURE, RECOGNIZER, RECORD, TABLE, Kind
+from triptych.system.outputs import check_output, check_run_folder
 from triptych.system.packed import pack
 
 WRITTEN = {

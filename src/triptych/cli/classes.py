@@ -22,7 +22,8 @@ from triptych.cli.options import (
     checked,
 )
 from triptych.cli.terminal import print_json, say
-from triptych.system.outputs import PAGE, RECOGNIZER, check_output
+from triptych.system.kinds import PAGE, RECOGNIZER
+from triptych.system.outputs import check_output
 from triptych.system.settings import whole
 from triptych.system.wording import counted
 from triptych.weights import DEFAULT

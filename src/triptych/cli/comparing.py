@@ -9,7 +9,8 @@ from triptych.cli.app import app
 from triptych.cli.options import AsJson, Backbone, Changes, Device, Method, Overwrite, Photos, Split, options_from
 from triptych.cli.terminal import print_json, say
 from triptych.comparison import CompareSettings
-from triptych.system.outputs import PAGE, check_output
+from triptych.system.kinds import PAGE
+from triptych.system.outputs import check_output
 from triptych.weights import DEFAULT
 
 __all__ = ["compare"]

@@ -9,7 +9,8 @@ from triptych.cli.app import app
 from triptych.cli.options import AsJson, Changes, Data, Overwrite, options_from
 from triptych.cli.terminal import print_json, say
 from triptych.evaluation import EpisodeSettings
-from triptych.system.outputs import EPISODES, check_output
+from triptych.system.kinds import EPISODES
+from triptych.system.outputs import check_output
 
 __all__ = ["episodes"]
 

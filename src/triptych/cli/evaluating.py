@@ -9,7 +9,8 @@ from triptych.cli.app import app
 from triptych.cli.options import AsJson, Changes, DataSets, Device, Method, Overwrite, options_from
 from triptych.cli.terminal import json_text, print_json, say
 from triptych.evaluation import EvaluateSettings
-from triptych.system.outputs import RECORD, check_output
+from triptych.system.kinds import RECORD
+from triptych.system.outputs import check_output
 from triptych.weights import DEFAULT
 
 __all__ = ["evaluate", "methods"]

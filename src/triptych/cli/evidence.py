@@ -9,7 +9,8 @@ from triptych.cli.app import app
 from triptych.cli.options import AsJson, Device, Overwrite, RecognizerFile, ask_photo, before_work, checked
 from triptych.cli.terminal import complain, print_json, say
 from triptych.cli.words import for_and_against
-from triptych.system.outputs import PICTURE, check_output
+from triptych.system.kinds import PICTURE
+from triptych.system.outputs import check_output
 from triptych.system.settings import whole
 
 __all__ = ["explain"]

@@ -13,7 +13,7 @@ from triptych.cli.config import Config, config_parameter
 from triptych.cli.option import Option
 from triptych.system.devices import check_device_name
 from triptych.system.files import check_named
-from triptych.system.outputs import RECOGNIZER_FILE
+from triptych.system.kinds import RECOGNIZER_FILE
 from triptych.system.settings import DEVICE_HELP, Check
 from triptych.system.wording import LAYOUTS, SPLIT_LAYOUTS
 

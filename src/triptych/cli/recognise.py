@@ -25,7 +25,8 @@ from triptych.cli.options import (
 )
 from triptych.cli.terminal import complain, print_json, say
 from triptych.engines import EngineSettings
-from triptych.system.outputs import PAGE, TABLE, check_output
+from triptych.system.kinds import PAGE, TABLE
+from triptych.system.outputs import check_output
 from triptych.system.settings import whole
 from triptych.system.wording import counted, first_few
 from triptych.weights import DEFAULT

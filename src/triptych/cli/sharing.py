@@ -10,7 +10,8 @@ from triptych.cli.app import app
 from triptych.cli.options import Overwrite, ask_method, before_work
 from triptych.cli.terminal import say
 from triptych.system.files import read_named
-from triptych.system.outputs import METHOD, check_output
+from triptych.system.kinds import METHOD
+from triptych.system.outputs import check_output
 
 __all__ = ["pull", "push"]
 

@@ -10,7 +10,8 @@ from triptych.evaluation.settings import EvaluateSettings
 from triptych.methods import METHODS, MethodConfig
 from triptych.system.environment import ENVIRONMENT, record_environment
 from triptych.system.files import write_whole
-from triptych.system.outputs import RECORD, Kind, check_own_folder, check_spared
+from triptych.system.kinds import RECORD, Kind
+from triptych.system.outputs import check_own_folder, check_spared
 from triptych.system.yaml_files import yaml_text
 
 __all__ = ["CONFIG", "RECORD_FILE", "check_evaluation_folder", "config_text", "write_evaluation_run"]

@@ -19,7 +19,8 @@ from triptych.fusion import Fusion
 from triptych.methods import Encoded, Method, Summary
 from triptych.support import Support, encode
 from triptych.system.files import as_path, write_whole
-from triptych.system.outputs import PICTURE, check_replaced
+from triptych.system.kinds import PICTURE
+from triptych.system.outputs import check_replaced
 from triptych.system.wording import printable
 
 __all__ = ["Explanation", "explain"]

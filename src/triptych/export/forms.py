@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from triptych.system.outputs import ONNX_MODEL, TORCH_PROGRAM, Kind
+from triptych.system.kinds import ONNX_MODEL, TORCH_PROGRAM, Kind
 from triptych.system.settings import check_settings, one_of, setting
 
 __all__ = ["FORMATS", "PRECISIONS", "ExportSettings"]

@@ -13,7 +13,8 @@ from triptych.folders.places import photos_at
 from triptych.folders.tables import WRITERS, Row
 from triptych.recognizer import Recognizer, plain_label
 from triptych.system.files import as_path, turn_to_write, writing_whole
-from triptych.system.outputs import TABLE, check_replaced
+from triptych.system.kinds import TABLE
+from triptych.system.outputs import check_replaced
 from triptych.system.progress import track
 
 __all__ = ["BatchSummary", "predict_folder"]

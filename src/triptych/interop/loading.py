@@ -11,7 +11,7 @@ from triptych.interop.sharing import pull_method
 from triptych.methods import METHODS, WEIGHTS, Method, packaged_method, read_method
 from triptych.system.devices import usable_device
 from triptych.system.files import as_path
-from triptych.system.outputs import RECOGNIZER
+from triptych.system.kinds import RECOGNIZER
 from triptych.weights import DEFAULT
 
 __all__ = ["chosen_method", "load_method"]

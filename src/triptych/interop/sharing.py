@@ -13,7 +13,8 @@ from triptych.methods import Method, method_to_bytes, read_method
 from triptych.system.extras import extra
 from triptych.system.files import as_path, write_whole
 from triptych.system.hub import hub_or_cache
-from triptych.system.outputs import CARD, METHOD, check_output, check_own_folder
+from triptych.system.kinds import CARD, METHOD
+from triptych.system.outputs import check_output, check_own_folder
 from triptych.system.wording import first_line
 
 __all__ = ["CARD_FILE", "METHOD_FILE", "check_push", "method_file", "pull_method", "push_method"]

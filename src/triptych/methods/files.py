@@ -13,7 +13,8 @@ from triptych.methods.base import Method
 from triptych.methods.legacy import renamed_settings, upgraded
 from triptych.methods.types import METHOD_TYPES
 from triptych.system.files import as_path, check_named, write_whole
-from triptych.system.outputs import METHOD, check_replaced
+from triptych.system.kinds import METHOD
+from triptych.system.outputs import check_replaced
 from triptych.system.packed import pack, read_packed, unpack
 from triptych.system.wording import printable
 from triptych.weights.packages import WEIGHT_PACKAGES, WeightPackage

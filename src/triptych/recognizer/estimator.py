@@ -24,7 +24,8 @@ from triptych.recognizer.threads import one_at_a_time
 from triptych.support import Support
 from triptych.system.devices import usable_device
 from triptych.system.files import as_path
-from triptych.system.outputs import RECOGNIZER, check_replaced
+from triptych.system.kinds import RECOGNIZER
+from triptych.system.outputs import check_replaced
 from triptych.weights import DEFAULT
 
 __all__ = ["MOST_VIEWS", "Recognizer"]

@@ -22,7 +22,7 @@ from triptych.recognizer.leaving_out import LeftOut
 from triptych.support import Support, summarised
 from triptych.system.devices import usable_device
 from triptych.system.files import check_named, write_whole
-from triptych.system.outputs import ONNX_MODEL, RECOGNIZER_FILE, TORCH_PROGRAM
+from triptych.system.kinds import ONNX_MODEL, RECOGNIZER_FILE, TORCH_PROGRAM
 from triptych.system.packed import check_packed, pack, read_packed, unpack
 
 __all__ = [

@@ -20,6 +20,7 @@ __all__ = [
     "as_path",
     "check_named",
     "copy_new",
+    "is_stream",
     "part_beside",
     "plain_path",
     "read_named",
@@ -49,6 +50,17 @@ def as_path(value: Any) -> Path:
     if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
         raise ValueError(f"expected a path, got {type(value).__name__}: {value!r:.80}")
     return Path(value)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether something is there that is neither a file nor a folder: a pipe or a device.
+
+    >>> from pathlib import Path
+    >>> from triptych.system.files import is_stream
+    >>> is_stream(Path("/dev/null")), is_stream(Path("README.md"))
+    (True, False)
+    """
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def read_plain(path: str | os.PathLike[str]) -> bytes:
@@ -119,7 +131,7 @@ def plain_path(path: str | os.PathLike[str]) -> Path:
     'README.md'
     """
     path = as_path(path)
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if is_stream(path):
         raise OSError(errno.EINVAL, "no plain file", str(path))
     return path
 
@@ -155,8 +167,7 @@ def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     path = as_path(path)
     try:
-        stream = path.exists() and not path.is_file() and not path.is_dir()
-        with _stream(path) if stream else _replacing(path) as file:
+        with _stream(path) if is_stream(path) else _replacing(path) as file:
             yield file
     except OSError as error:
         reason = "nothing reads from it; name a file" if error.errno == errno.ENXIO else error.strerror or error

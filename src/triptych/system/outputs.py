@@ -10,22 +10,12 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from triptych.system.files import is_stream
+from triptych.system.kinds import Kind
+
 __all__ = [
-    "CARD",
-    "EPISODES",
-    "METHOD",
-    "ONNX_MODEL",
-    "PAGE",
-    "PICTURE",
-    "RECOGNIZER",
-    "RECOGNIZER_FILE",
-    "RECORD",
-    "TABLE",
-    "TORCH_PROGRAM",
-    "Kind",
     "check_folder",
     "check_output",
     "check_own_folder",
@@ -35,71 +25,6 @@ __all__ = [
 ]
 
 _ADDRESS = re.compile(r"hf:|[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost one of the two slashes
-_ENDS = 1 << 16  # bytes at the beginning and the end of a file that are searched for the mark
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of file that Triptych writes, and how to tell one that it wrote from any other.
-
-    Attributes:
-        name: how messages call it.
-        beginnings: ending of the name -> what such a file begins with.
-        mark: what stands near the beginning or the end of those that Triptych wrote.
-        streams: whether a device or a pipe can take it.
-
-    >>> from triptych.system.outputs import PICTURE
-    >>> list(PICTURE.beginnings)
-    ['.png', '.svg', '.pdf', '.html']
-    """
-
-    name: str
-    beginnings: Mapping[str, bytes]
-    mark: bytes = b"triptych"
-    streams: bool = True
-
-    @property
-    def with_article(self) -> str:
-        """The name as a sentence has it.
-
-        >>> from triptych.system.outputs import ONNX_MODEL, PAGE
-        >>> ONNX_MODEL.with_article, PAGE.with_article
-        ('an ONNX model', 'a page')
-        """
-        return f"a{'n' * (self.name[0] in 'aeioAEIO')} {self.name}"
-
-    def ending(self, path: Path) -> str:
-        """The ending of a name, in small letters; of a device, which needs none, the kind's first."""
-        ending = path.suffix.lower()
-        return next(iter(self.beginnings)) if ending not in self.beginnings and _is_stream(path) else ending
-
-    def wrote(self, path: Path) -> bool:
-        """Whether an existing file is one that Triptych wrote, of this kind and, where that has several, ending."""
-        only = next(iter(self.beginnings.values())) if len(self.beginnings) == 1 else None
-        beginning = self.beginnings.get(path.suffix.lower(), only)
-        if beginning is None:
-            return False
-        with path.open("rb") as file:
-            first = file.read(_ENDS)
-            file.seek(max(0, path.stat().st_size - _ENDS))
-            last = file.read(_ENDS)
-        return beginning in first[:64].lower() and self.mark in (first + last).lower()
-
-
-_HTML = b"<!doctype html"
-PAGE = Kind("page", {".html": _HTML, ".htm": _HTML})
-PICTURE = Kind("picture", {".png": b"\x89png\r\n\x1a\n", ".svg": b"<?xml", ".pdf": b"%pdf-", ".html": _HTML})
-RECOGNIZER = Kind("recogniser", {".triptych": b'{"__metadata__":{"triptych"'})
-RECOGNIZER_FILE = "a .triptych file"  # what messages expect where one is read
-METHOD = Kind("method", {".safetensors": b'{"__metadata__":{"triptych"'}, b"triptych-method", False)
-CARD = Kind("model card", {".md": b"---"}, b"library_name: triptych", False)
-ONNX_MODEL = Kind("ONNX model", {".onnx": b"triptych"}, streams=False)
-TORCH_PROGRAM = Kind("PyTorch program", {".pt2": b"pk\x03\x04"}, streams=False)
-RECORD = Kind("record", {".json": b"{"})
-EPISODES = Kind("file of episodes", {".json": b'{"format": "triptych-episodes"'}, b"triptych-episodes")
-TABLE = Kind(  # what a killed run leaves behind must lie beside it
-    "table of answers", {".csv": b"image,label", ".jsonl": b'{"image', ".parquet": b"par1"}, b"in_support", False
-)
 
 
 def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: bool = False) -> None:
@@ -120,7 +45,8 @@ def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: b
         OSError: the folder is not writable.
 
     >>> from pathlib import Path
-    >>> from triptych.system.outputs import RECOGNIZER, check_output
+    >>> from triptych.system.kinds import RECOGNIZER
+    >>> from triptych.system.outputs import check_output
     >>> check_output(Path("fruit.jpg"), RECOGNIZER)
     Traceback (most recent call last):
     ValueError: fruit.jpg: expected a name that ends in .triptych, as a recogniser is written
@@ -130,7 +56,7 @@ def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: b
         raise ValueError(f"{path}: a folder; expected a file, such as {path / f'x{next(iter(kind.beginnings))}'}")
     if not path.parent.is_dir():
         raise ValueError(f"{path}: expected a file in a folder that exists")
-    if _is_stream(path):
+    if is_stream(path):
         return _check_stream(path, kind)
     if path.suffix.lower() not in kind.beginnings:
         endings = _either(list(kind.beginnings))
@@ -151,7 +77,8 @@ def check_replaced(path: Path, kind: Kind) -> None:
         OSError: it cannot be read.
 
     >>> from pathlib import Path
-    >>> from triptych.system.outputs import PICTURE, check_replaced
+    >>> from triptych.system.kinds import PICTURE
+    >>> from triptych.system.outputs import check_replaced
     >>> check_replaced(Path(__file__), PICTURE)
     Traceback (most recent call last):
     ValueError: ...: exists and is no picture that triptych wrote; name another file
@@ -207,7 +134,8 @@ def check_own_folder(path: Path, kinds: Mapping[str, Kind], what: str) -> list[s
         OSError: it is not writable.
 
     >>> from pathlib import Path
-    >>> from triptych.system.outputs import RECORD, check_own_folder
+    >>> from triptych.system.kinds import RECORD
+    >>> from triptych.system.outputs import check_own_folder
     >>> check_own_folder(Path("nowhere"), {"record.json": RECORD}, "an evaluation")
     []
     """
@@ -296,11 +224,6 @@ def _is_run(folder: Path) -> bool:
     """Whether a stage of training has begun in a folder."""
     settings = folder / "settings.json"
     return settings.is_file() and b'"stage"' in settings.read_bytes()
-
-
-def _is_stream(path: Path) -> bool:
-    """Whether something is there that is neither a file nor a folder."""
-    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _check_stream(path: Path, kind: Kind) -> None:
