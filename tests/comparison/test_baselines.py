@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from triptych.comparison.baselines import BASELINES, _folds, baseline_answers, pooled, prepared
 
@@ -38,6 +39,17 @@ def test_every_baseline_finds_clear_clusters(way: int, shot: int) -> None:
     assert answers.keys() == BASELINES.keys()
     for name, answer in answers.items():
         assert answer.tolist() == truth.tolist(), name
+
+
+def test_threads_of_the_linear_algebra_do_not_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads(*_: np.ndarray) -> np.ndarray:
+        return np.array([one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"])
+
+    monkeypatch.setitem(BASELINES, "threads", threads)
+    support, labels = clusters(2, 2, 0.05)
+    with threadpool_limits(2, user_api="blas"):
+        assert set(baseline_answers(support, labels, support)["threads"]) == {1}
+        assert max(threads()) == 2  # as before
 
 
 def test_unequal_classes_and_identical_photos_are_no_obstacle() -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from triptych.data import Listing, Preprocessing, list_images, open_store, read_image
+from triptych.data.hub import check_hub_data
 
 CLASSES = ["ant", "bee", "cat"]
 
@@ -114,6 +115,20 @@ def test_a_data_set_that_does_not_exist_is_named(datasets, tmp_path):
     for name in ("nobody/nothing", f"{tmp_path}/absent"):
         with pytest.raises(OSError, match=rf"hf:{name}: no such folder, and the Hugging Face hub cannot be reached"):
             list_images(f"hf:{name}")
+
+
+def test_a_whole_disk_is_no_data_set(datasets, tmp_path, monkeypatch):
+    root = tmp_path / "insects"
+    save(datasets, root / "test.parquet", [2])
+    for number in range(3):
+        (root / f"{number}.txt").touch()
+    monkeypatch.setattr("triptych.data.hub._MOST_FILES", 3)
+    for ask in (check_hub_data, lambda name: list_images(f"hf:{name}")):
+        with pytest.raises(ValueError, match="a folder of more than 3 files; expected a data set's own folder"):
+            ask(str(root))
+    monkeypatch.setattr("triptych.data.hub._MOST_FILES", 4)
+    check_hub_data(str(root))
+    assert contents(list_images(f"hf:{root}")) == [(0, "cat")]
 
 
 def test_a_missing_library_says_how_to_install_it(monkeypatch):

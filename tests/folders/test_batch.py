@@ -329,6 +329,8 @@ def test_what_else_lies_in_the_folder_is_counted_apart(
     assert "1 photo, 0 unreadable" in ended.out
     assert "3 other files are no images" in ended.out
     assert [row["image"] for row in rows(tmp_path / "x.csv")] == ["1.png"]
+    said = command("predict", shelf, photos)
+    assert (said.code, said.err.strip()) == (0, "warning: left out 3 files that are no images")
     (photos / "1.png").unlink()
     with pytest.raises(ValueError, match="photos: no photos in the folder, but 3 other files; expected photos"):
         photos_below(photos)
@@ -342,7 +344,10 @@ def test_what_may_not_be_read_is_counted_and_makes_the_exit_1(shelf: Path, tmp_p
     ended = command("predict", shelf, photos, "--out", tmp_path / "x.csv", "--json")
     assert ended.code == 1
     assert (ended.json["photos"], ended.json["unreadable"], ended.json["unread"]) == (1, 0, 1)
-    assert "2.png: a link that leads nowhere" in ended.err
+    said = command("predict", shelf, photos)
+    assert said.code == 1
+    for one in (ended, said):
+        assert "2.png: a link that leads nowhere" in one.err
 
 
 def test_photos_behind_a_link_are_answered_once(recognizer: Recognizer, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_every_part_of_parquet_files_is_that_of_the_whole(folder: Path, tmp_path
 
 def test_parts_of_several_places_are_those_of_the_whole(folder: Path, tmp_path: Path) -> None:
     tables(folder, tmp_path)
-    photos = photos_of([str(folder / "broken.jpg"), str(folder), str(tmp_path), "missing.png"])
+    photos = photos_of([str(folder / "broken.jpg"), str(folder), str(tmp_path), "missing.png"]).photos
     whole = list(photos.sources())
     assert len(whole) == len(photos.names) == 1 + (COUNT + 1) + (COUNT + 2) + 1
     for start, stop in ((0, 1), (0, 50), (30, 60), (83, 85), (84, 85)):

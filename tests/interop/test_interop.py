@@ -160,7 +160,7 @@ def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
     torch.save({"state_dict": {}, "payload": Attack(witness)}, tmp_path / "evil.pth.tar")
     (tmp_path / "plain.pth.tar").write_bytes(pickle.dumps(Attack(witness)))
     for name in ("evil", "plain"):
-        with pytest.raises(ValueError, match=r"refuses to run"):
+        with pytest.raises(ValueError, match=r"refuses to run; expected a published"):
             load_method(tmp_path / f"{name}.pth.tar")
     assert not witness.exists()
 

@@ -104,13 +104,16 @@ def predict(
     engine, question = engine_of(settings, device), Question(unknown, share, coverage)
     if out is not None:
         return _predict_folder(model, images[0], out, question, engine, overwrite, as_json)
-    photos = photos_of(images)
-    answers = engine.answers(model, photos, question)
-    told = [_tell(model, answer, coverage, as_json) for answer in _tracked(answers, len(photos.names), as_json)]
+    found = photos_of(images)
+    answers = engine.answers(model, found.photos, question)
+    told = [_tell(model, answer, coverage, as_json) for answer in _tracked(answers, len(found.photos.names), as_json)]
     _warn_of_learnt([answer["image"] for answer in told if "in_support" in answer])
+    if found.not_images:
+        are = "is no image" if found.not_images == 1 else "are no images"
+        complain("warning", f"left out {counted(found.not_images, 'file')} that {are}")
     if as_json:
         print_json(told)
-    if any("error" in answer for answer in told):
+    if found.unread or any("error" in answer for answer in told):
         raise typer.Exit(1)
     return None
 

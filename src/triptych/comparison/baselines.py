@@ -12,6 +12,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
+from triptych.system.blas import one_blas_thread
+
 __all__ = ["BASELINES", "baseline_answers", "pooled", "prepared"]
 
 # The first of each is used where every class has a single photo; otherwise the support itself chooses.
@@ -69,7 +71,7 @@ def baseline_answers(
     {'class mean': [1], 'nearest neighbours': [1], 'logistic regression': [1], 'linear SVM': [1]}
     """
     known, asked = prepared(support, query)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), one_blas_thread():
         # scikit-learn takes many classes of one photo for a regression problem.
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         return {name: classify(known, labels, asked) for name, classify in BASELINES.items()}

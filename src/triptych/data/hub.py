@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import islice
+from os import walk
 from os.path import isdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["check_hub_data", "list_hub"]
 
+_MOST_FILES = 20_000  # of a folder, all of which the library looks at: a minute for a hundred thousand
+
 
 def check_hub_data(name: str) -> None:
     """Refuse a data set that is neither here nor to be had, without the library that reads it.
 
     Raises:
+        ValueError: a folder with too many files for one data set.
         OSError: no such folder, nothing in the cache, and the hub cannot be reached.
     """
+    _check_folder(name)
     if not isdir(name) and find_spec("datasets") is not None:  # without it, list_hub says what to install
         check_reachable(data_kept(name), _unreachable(name))
 
@@ -38,11 +44,12 @@ def list_hub(name: str, split: str | None, to_learn: bool = False) -> Listing:
         to_learn: see ``choose_split``.
 
     Raises:
-        ValueError: the data set, the split, or its image and label columns are missing.
+        ValueError: the data set, the split, or its image and label columns are missing; or a folder of too many files.
         RuntimeError: the ``datasets`` library is missing.
     """
     with extra("hub", "hf: data needs the datasets library"):
         import datasets
+    _check_folder(name)
     try:
         with hub_or_cache(needed=not isdir(name)) as answered, _without_bars(datasets):
             available = datasets.load_dataset(name)
@@ -71,6 +78,16 @@ def list_hub(name: str, split: str | None, to_learn: bool = False) -> Listing:
         labels=labels.astype(np.int64),
         classes=tuple(table.features[label].names[value] for value in present),
     )
+
+
+def _check_folder(name: str) -> None:
+    """Refuse a folder that is a whole disk rather than a data set."""
+    files = (file for _, _, names in walk(name) for file in names)
+    if next(islice(files, _MOST_FILES, None), None) is not None:
+        raise ValueError(
+            f"hf:{name}: a folder of more than {_MOST_FILES:,} files; expected a data set's own folder. "
+            "Class folders are named without hf:"
+        )
 
 
 @contextmanager

@@ -107,9 +107,14 @@ def photos_at(place: str | PathLike[str], without: Iterable[Path] = ()) -> Found
     return FoundPhotos(FilePhotos(Path(name), found.names), found.not_images, found.unread)
 
 
-def photos_of(places: Sequence[str]) -> PhotoSet:
+def photos_of(places: Sequence[str]) -> FoundPhotos:
     """The photos that were named, and those at the places among them."""
-    return JoinedPhotos([photos_at(one).photos if is_place(one) else FilePhotos(Path(), (one,)) for one in places])
+    found = [photos_at(one) if is_place(one) else FoundPhotos(FilePhotos(Path(), (one,))) for one in places]
+    return FoundPhotos(
+        JoinedPhotos([one.photos for one in found]),
+        sum(one.not_images for one in found),
+        sum(one.unread for one in found),
+    )
 
 
 def _stored(url: str) -> FoundPhotos:

@@ -90,8 +90,8 @@ def _read(path: str | Path) -> dict[str, Tensor]:
     except Exception as error:  # a file that was no pickle raises whatever its bytes happen to ask for
         # Without PyTorch's own words, which advise to run the file.
         raise ValueError(
-            f"{path}: damaged, no checkpoint, or holds more than weights, which triptych refuses to run "
-            "; expected a published .pth.tar, or a .safetensors file"
+            f"{path}: damaged, no checkpoint, or holds more than weights, which triptych refuses to run; "
+            "expected a published .pth.tar, or a .safetensors file"
         ) from error
     if isinstance(checkpoint, dict) and (classifier := checkpoint.get("classifier_model", "DN4")) != "DN4":
         raise ValueError(

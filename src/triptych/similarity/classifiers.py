@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from triptych.similarity.common import without_autocast
+from triptych.system.blas import one_blas_thread
 
 __all__ = ["LinearScores", "fit_cosine_classifier", "fit_logistic_regression", "linear_to_classes"]
 
@@ -59,7 +60,10 @@ def fit_logistic_regression(
     two = int(labels.max()) == 1
     # Of two classes scikit-learn fits the difference of their weights, whose square counts twice as much.
     model = LogisticRegression(C=strength * (2 if two else 1), tol=_TOLERANCE, max_iter=_MOST_STEPS)
-    with warnings.catch_warnings(action="ignore"):  # that a step of the line search gains nothing any more
+    with (
+        one_blas_thread(),
+        warnings.catch_warnings(action="ignore"),
+    ):  # that a step of the line search gains nothing any more
         model.fit(vectors.double().cpu().numpy(), labels.cpu().numpy())
     weights, biases = model.coef_, model.intercept_
     if two:
