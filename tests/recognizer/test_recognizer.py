@@ -212,6 +212,14 @@ def test_more_views_than_end_in_time_are_refused(views: int) -> None:
         small(views=views).fit(*support())
 
 
+@pytest.mark.parametrize("name", ["calibrate", "thumbnails"])
+@pytest.mark.parametrize("value", ["no", None, 1.0, torch.zeros(2), np.zeros(2)], ids=repr)
+def test_flags_are_true_or_false(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be True or False, got"):
+        small(**{name: value}).fit(*support())
+    small(**{name: np.False_}).fit(*support())
+
+
 def test_arguments_of_another_type_are_refused_in_words() -> None:
     images, labels = support()
     recognizer = small().fit(images, labels)

@@ -24,9 +24,9 @@ from triptych.recognizer.answers import (
 from triptych.recognizer.banked import Banked
 from triptych.recognizer.calibration import Calibration, refuse_not_finite
 from triptych.recognizer.knowledge import Knowledge
-from triptych.system.settings import number, whole
+from triptych.system.settings import FLAG, number, whole
 
-__all__ = ["Answering", "answers_by", "whole_setting"]
+__all__ = ["Answering", "answers_by", "flag_setting", "whole_setting"]
 
 
 class Answering(ABC):
@@ -230,6 +230,13 @@ def answers_by(
     least = None if unknown is None else _least_known(known, unknown, false_alarm)
     most = None if coverage is None else _most_mass(known, coverage)
     return answers_to(known, scorer, photo_stream(images), unknown, least, most)
+
+
+def flag_setting(name: str, value: Any) -> bool:
+    """A setting that is True or False; NumPy's, which a grid search sets, are taken too."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be {FLAG.expected}, got {value!r:.80}")
+    return bool(value)
 
 
 def whole_setting(name: str, value: Any, most: int | None = None) -> int:

@@ -14,7 +14,7 @@ from triptych.data import ImageSource, LabelledPhotos, as_photos, check_label, l
 from triptych.interop import chosen_method
 from triptych.methods import Method
 from triptych.recognizer import bank_changes, memory_changes
-from triptych.recognizer.answering import Answering, whole_setting
+from triptych.recognizer.answering import Answering, flag_setting, whole_setting
 from triptych.recognizer.bank_state import open_bank
 from triptych.recognizer.banked import Banked
 from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
@@ -118,10 +118,12 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
                 f"expected photos of at least two classes, got {len(dict.fromkeys(names))}; recognition is a choice"
             )
         views = whole_setting("views", self.views, MOST_VIEWS)
+        calibrate = flag_setting("calibrate", self.calibrate)
+        thumbnails = flag_setting("thumbnails", self.thumbnails)
         components = None if self.components is None else whole_setting("components", self.components)
         method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
         check_inductive(method)
-        calibrate, thumbnails, dtype = bool(self.calibrate), bool(self.thumbnails), of_any_width(dtype)
+        dtype = of_any_width(dtype)
         if self.bank is None:
             return self._take(
                 memory_changes.fitted(method, photos, names, dtype, views, components, calibrate, thumbnails)
