@@ -129,3 +129,9 @@ for settings in [{"side": 84.5}, {"side": "84"}, {"side": True}, {"fit": []}, {"
 def test_a_store_holds_squares(tmp_path) -> None:
     with pytest.raises(ValueError, match='expected a preprocessing that fits by "squash" or "crop", got "keep"'):
         open_store(tmp_path, None, Preprocessing(fit="keep"))
+
+
+def test_a_single_photo_is_no_batch() -> None:
+    for single in ("1.jpg", None, 5):
+        with pytest.raises(ValueError, match="expected a sequence of images, got a single"):
+            Preprocessing(16)(single)

@@ -114,6 +114,11 @@ def one_episode(support: list, query: list, classes: object = (0, 1)) -> dict:
         (one_episode([[0], [5], [10]], [[1], [6], [11]], [0, 1, 2]), "not 2-way 1-shot"),
         ({"shot": 1}, "not 3-way 1-shot with 2 queries"),
         (one_episode([[0], [5]], [[1], [6]], 2), "not a file of episodes"),
+        (one_episode([[0], [5]], [[1], [6]], [False, True]), "not a file of episodes"),
+        ({"classes": "abcd"}, "not a file of episodes"),
+        ({"classes": ["a", 5, "c", "d"]}, "not a file of episodes"),
+        ({"images": [[]] * 20}, "not a file of episodes"),
+        ({"data_fingerprint": 5}, "not a file of episodes"),
     ],
 )
 def test_a_file_with_something_wrong_is_refused(file: Path, changes: dict, message: str) -> None:
@@ -150,6 +155,7 @@ def test_a_missing_file_is_wrong_usage(command: Command, data: Path) -> None:
         (one_episode([[0], [1]], [[2], [3]], [0, 0]), "not of its classes"),
         (one_episode([[0], [5]], [[1], [6]], [0, 2]), "not of its classes"),
         (one_episode([[0], [5]], [[1], [6]], [0, 1, 2]), "not of its classes"),
+        ({"classes": ["a", "b", "c", "d"]}, "names other classes than the data that it is of"),
     ],
 )
 def test_episodes_that_would_flatter_are_refused(data: Path, file: Path, content: dict, message: str) -> None:

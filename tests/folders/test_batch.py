@@ -195,6 +195,29 @@ def test_a_journal_torn_anywhere_ends_with_the_same_bytes(
     assert out.read_bytes() == expected.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "change", [{"label": ...}, {"probability": "x"}, {"label": [1]}, {"in_support": "x"}, {"error": 5}, {"more": 1}]
+)
+@pytest.mark.parametrize("coverage", [None, 0.9])
+def test_lines_that_are_no_answers_are_answered_anew(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict, coverage: float | None
+) -> None:
+    photos, journal, out = tmp_path / "photos", tmp_path / "x.parquet.partial", tmp_path / "x.parquet"
+    photos.mkdir()
+    photo(0, 50).save(photos / "1.png")
+    (photos / "2.png").write_bytes((photos / "1.png").read_bytes()[:60])
+    with monkeypatch.context() as patch:
+        patch.setattr("triptych.folders.predict.writing_whole", lambda path: open("/dev/full", "wb"))  # noqa: SIM115
+        with pytest.raises(OSError, match="No space left"):
+            predict_folder(recognizer, photos, out.with_suffix(".csv"), coverage=coverage)
+    header, *rows = map(json.loads, out.with_suffix(".csv.partial").read_text().splitlines())
+    changed = [{name: value for name, value in {**row, **change}.items() if value is not ...} for row in rows]
+    for lines, resumed in ((changed, 0), (rows, 2)):
+        journal.write_text("".join(f"{json.dumps(row)}\n" for row in (header, *lines)))
+        assert predict_folder(recognizer, photos, out, overwrite=True, coverage=coverage).resumed == resumed
+    assert pq.read_table(out)["image"].to_pylist() == ["1.png", "2.png"]
+
+
 def test_a_journal_of_something_else_is_kept(recognizer: Recognizer, folder: Path, tmp_path: Path) -> None:
     out, journal = tmp_path / "answers.csv", tmp_path / "answers.csv.partial"
     journal.write_text("my own notes")

@@ -1,6 +1,8 @@
 """Method files: what is saved is loaded, and nothing else; the registry of weights."""
 
 import hashlib
+import subprocess
+import sys
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -126,11 +128,27 @@ def test_a_wrong_configuration_is_refused(saved: Path, config: dict[str, Any], m
         ({"plda_classes": 3, "levels": ("pixel", "plda"), "slots": 5}, "neither with slots nor with components"),
         ({"plda_classes": 3, "levels": ("pixel", "plda"), "components": 5}, "neither with slots nor with components"),
         ({"levels": ()}, "levels must be some of"),
+        ({"backbone": ""}, "backbone must be a name, got ''"),
     ],
 )
 def test_a_configuration_checks_itself(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MMLConfig(**changes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ("backbone=['conv64f']", "backbone must be a name, got ['conv64f']"),
+        ("architecture=-1", "architecture must be the configuration of a transformers model, a dict, or None, got -1"),
+        ("preprocessing=84", "preprocessing must be a Preprocessing, got 84"),
+    ],
+)
+def test_a_configuration_checks_types_outside_of_tests_too(changes: str, message: str) -> None:
+    code = f"from triptych.methods import MMLConfig; MMLConfig({changes})"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stderr.splitlines()[-1] == f"ValueError: {message}"
 
 
 def test_plda_is_for_backbones_of_few_channels() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from triptych.system.files import write_whole
+from triptych.system.files import read_named, write_whole
 from triptych.system.packed import read_packed
 
 
@@ -162,3 +162,11 @@ def test_what_is_no_path_is_told(path):
         write_whole(path, b"")
     with pytest.raises(ValueError, match="expected a path, got "):
         read_packed(path, "x")
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.json"
+    with path.open("wb") as file:
+        file.truncate(30 * 10**9)  # sparse
+    with pytest.raises(ValueError, match=r"episodes.json: 30000 MB; expected a record, of at most 200 MB"):
+        read_named(path, "a record")

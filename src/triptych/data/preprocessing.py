@@ -12,6 +12,7 @@ from torch import Tensor
 
 from triptych.data.augment import normalise
 from triptych.data.images import ImageSource, decoded
+from triptych.data.inputs import photo_stream
 
 __all__ = ["FITS", "INTERPOLATIONS", "Preprocessing"]
 
@@ -76,9 +77,10 @@ class Preprocessing:
 
         Raises:
             ImageError: a photo cannot be read.
-            ValueError: no photos; or with "keep", photos of different shapes: give those of one shape at a time.
+            ValueError: no photos, or one that is in no list; or with "keep", photos of different shapes: give those of
+                one shape at a time.
         """
-        pixels = [self.pixels(image) for image in images]
+        pixels = [self.pixels(image) for image in photo_stream(images)]
         shapes = dict.fromkeys(one.shape[:2] for one in pixels)
         if not pixels:
             raise ValueError("no photos; expected at least one")

@@ -82,8 +82,9 @@ def _refuse_silent(address: str) -> None:
 
 
 def _no_cluster(address: str, error: Exception) -> RuntimeError:
+    reason = getattr(error, "strerror", None) or _last_line(error)
     return RuntimeError(
-        f"address {address}: no Ray cluster answers ({_last_line(error)}); expected HOST:PORT of one that ray start "
+        f"address {address}: no Ray cluster answers ({reason}); expected HOST:PORT of one that ray start "
         "began (with a token: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN too), or auto on a machine of it"
     )
 

@@ -18,17 +18,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from triptych.data import ImageStore, Preprocessing, open_store
+from triptych.data import ImageStore, Preprocessing, current_limits, open_store
 from triptych.evaluation.episodes import Episode, EpisodeSampler
 from triptych.evaluation.settings import EpisodeSettings, EvaluateSettings
 from triptych.system.files import read_named, writing_whole
 from triptych.system.wording import counted, printable
 
 __all__ = ["EpisodeFile", "read_episodes", "write_episodes"]
+
+T = TypeVar("T")
 
 _FORMAT, _VERSION = "triptych-episodes", 1
 _SIDE = 32  # decoded at, to learn which photos can be read
@@ -83,6 +85,8 @@ class EpisodeFile:
                 f"{counted(len(self.images), 'image')} of {len(self.classes)} classes, got {store.fingerprint:.12}... "
                 f"of {counted(len(store), 'image')} of {len(store.classes)} classes; give the data of the file"
             )
+        if self.classes != store.classes:
+            raise ValueError(f"{self.name}: names other classes than the data that it is of; write the file anew")
         if len(store) != len(self.images):
             raise ValueError(
                 f"{self.name}: {len(self.images)} images could be read where it was written, here {len(store)} can; "
@@ -150,7 +154,7 @@ def read_episodes(path: str | Path) -> EpisodeFile:
         ValueError: it is missing, no such file, or damaged.
     """
     name = printable(path)
-    data = read_named(path, "a file that triptych episodes wrote")
+    data = read_named(path, "a file that triptych episodes wrote", current_limits().megabytes)
     try:
         content = json.loads(data)
         _check_head(content)
@@ -158,9 +162,9 @@ def read_episodes(path: str | Path) -> EpisodeFile:
         asked = {key: content[key] for key in (*_ASKED, "split")}
         settings = EpisodeSettings(**asked, episodes=len(rows))
         episodes = tuple(_episode(row, settings) for row in rows)
-        drawn = tuple(tuple(row["classes"]) for row in rows)
-        classes, images = (tuple(map(str, content[key])) for key in ("classes", "images"))
-        fingerprint = str(content["data_fingerprint"])
+        drawn = tuple(tuple(_all_of(int, row["classes"])) for row in rows)
+        classes, images = (tuple(_all_of(str, content[key])) for key in ("classes", "images"))
+        (fingerprint,) = _all_of(str, [content["data_fingerprint"]])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{name}: damaged or not a file of episodes ({_told(error):.200}); write one with triptych episodes"
@@ -177,6 +181,13 @@ def _check_head(content: Any) -> None:
     if version != _VERSION:
         later = type(version) is int and version > _VERSION
         raise ValueError(f"its version is {version!r:.40}; {'update triptych' if later else f'expected {_VERSION}'}")
+
+
+def _all_of(kind: type[T], values: Any) -> list[T]:
+    """A list of JSON whose members are all of a kind."""
+    if not isinstance(values, list) or not all(type(one) is kind for one in values):
+        raise TypeError
+    return values
 
 
 def _told(error: Exception) -> str:

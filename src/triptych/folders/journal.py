@@ -3,10 +3,10 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from triptych.engines import Engine, Question
 from triptych.folders.tables import SET, Row
@@ -14,6 +14,22 @@ from triptych.recognizer import QUERY_BATCH, Answer, Recognizer, plain_label
 from triptych.system.batches import in_batches
 
 __all__ = ["appending", "header_of", "journal_rows", "record_answers", "resume"]
+
+_NONE = type(None)
+_TOLD: Mapping[str, Any] = {  # what a row has, of a photo that was recognised
+    "label": str | int | float,
+    "probability": float,
+    "nearest": str | int | float,
+    "in_support": bool,
+    "error": _NONE,
+}
+_REFUSED: Mapping[str, Any] = {
+    "label": _NONE,
+    "probability": _NONE,
+    "nearest": _NONE,
+    "in_support": _NONE,
+    "error": str,
+}
 
 
 def header_of(recognizer: Recognizer, photos: Sequence[str], question: Question, engine: Engine) -> Row:
@@ -72,7 +88,7 @@ def resume(file: BinaryIO, header: Row, photos: Sequence[str], journal: Path) ->
     done = whole = 0
     place = end = len(expected)
     for line, name in zip(file, photos, strict=False):
-        if _image(line) != _text(name):
+        if not _answers(line, _text(name), with_sets=header["coverage"] is not None):
             break
         done, place = done + 1, place + len(line)
         if done % QUERY_BATCH == 0 or done == len(photos):
@@ -81,12 +97,17 @@ def resume(file: BinaryIO, header: Row, photos: Sequence[str], journal: Path) ->
     return whole
 
 
-def _image(line: bytes) -> str | None:
-    """What a line of a journal answers; None if it is torn."""
+def _answers(line: bytes, image: str, with_sets: bool) -> bool:
+    """Whether a line of a journal is a whole answer to a photo: none that is torn, or that something else wrote."""
     try:
-        return json.loads(line)["image"] if line.endswith(b"\n") else None
-    except (ValueError, KeyError, TypeError):
-        return None
+        row = json.loads(line)
+    except ValueError:
+        return False
+    if not isinstance(row, dict) or not line.endswith(b"\n") or row.get("image") != image:
+        return False
+    kinds = _TOLD if row.get("error") is None else _REFUSED
+    kinds = {**kinds, **({SET: list if kinds is _TOLD else _NONE} if with_sets else {})}
+    return row.keys() == {"image", *kinds} and all(isinstance(row[name], kind) for name, kind in kinds.items())
 
 
 def record_answers(file: BinaryIO, answers: Iterator[Answer], photos: Sequence[str], with_sets: bool) -> None:

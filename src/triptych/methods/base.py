@@ -15,7 +15,7 @@ from triptych.fusion import Fusion, Levels
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded, EncodedEpisode
 from triptych.methods.projection import Projection, principal_components
-from triptych.similarity import class_members, pooled_vectors
+from triptych.similarity import check_maps, class_members, pooled_vectors
 
 __all__ = ["Matching", "Method", "Summary"]
 
@@ -247,6 +247,7 @@ class Method(nn.Module, ABC):
         Returns:
             level name -> (Q, N), larger is more similar.
         """
+        check_maps(query, support, "images (B, 3, h, w)", channels=3)
         return self.compare_encoded(self.encode(query), self.encode(support), labels)
 
     def forward(

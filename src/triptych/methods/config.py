@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from triptych.data import Preprocessing
-from triptych.system.settings import Check, optional, whole
+from triptych.system.settings import NAME, Check, optional, whole
 
 __all__ = ["MethodConfig"]
 
 C = TypeVar("C", bound="MethodConfig")
 
 _MOST_COMPONENTS = 1 << 14
+_ARCHITECTURE = Check("the configuration of a transformers model, a dict", lambda value: isinstance(value, dict))
+_PREPROCESSING = Check("a Preprocessing", lambda value: isinstance(value, Preprocessing))
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,12 @@ class MethodConfig:
     components: int | None = None
 
     def __post_init__(self) -> None:
-        self.check(components=optional(whole(1, _MOST_COMPONENTS)))
+        self.check(
+            backbone=NAME,
+            architecture=optional(_ARCHITECTURE),
+            preprocessing=_PREPROCESSING,
+            components=optional(whole(1, _MOST_COMPONENTS)),
+        )
 
     def check(self, **checks: Check) -> None:
         """Ask of settings, by their names, that they are what they may be.

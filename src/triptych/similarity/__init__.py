@@ -13,7 +13,7 @@ from triptych.similarity.classifiers import (
     fit_logistic_regression,
     linear_to_classes,
 )
-from triptych.similarity.common import class_members, split_classes, without_autocast
+from triptych.similarity.common import check_maps, class_members, split_classes, without_autocast
 from triptych.similarity.correlation import cross_correlation, matching_attention, self_correlation
 from triptych.similarity.covariance import covariance_class, covariance_to_classes
 from triptych.similarity.distribution import (
@@ -71,6 +71,7 @@ __all__ = [
     "attention_to_classes",
     "bdc_vectors",
     "centred_units",
+    "check_maps",
     "class_members",
     "cosines",
     "covariance_class",

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch.nn import functional
 
 __all__ = [
     "at_least_float32",
+    "check_maps",
     "class_members",
     "is_recorded",
     "split_classes",
@@ -50,11 +51,8 @@ def class_members(labels: Tensor, images: int) -> list[Tensor]:
     >>> class_members(torch.tensor([1, 0, 1]), images=3)
     [tensor([1]), tensor([0, 2])]
     """
-    if labels.shape != (images,) or labels.dtype != torch.int64:
-        raise ValueError(
-            f"expected one int64 label for each of the {images} support images, "
-            f"got {tuple(labels.shape)} of {labels.dtype}"
-        )
+    if not isinstance(labels, Tensor) or labels.shape != (images,) or labels.dtype != torch.int64:
+        raise ValueError(f"expected one int64 label for each of the {images} support images, got {_told(labels)}")
     if len(labels) == 0:
         raise ValueError("the support is empty; expected at least one image per class")
     if labels.min() < 0:
@@ -63,6 +61,38 @@ def class_members(labels: Tensor, images: int) -> list[Tensor]:
     if 0 in shots:
         raise ValueError(f"class {shots.index(0)} of 0..{len(shots) - 1} has no support image; labels must be 0..N-1")
     return list(torch.argsort(labels, stable=True).split(shots))
+
+
+def check_maps(query: Any, support: Any, axes: str = "feature maps (B, C, H, W)", channels: int | None = None) -> None:
+    """Refuse what cannot be compared, before a product of matrices says so in its own words.
+
+    Args:
+        query: of the queries.
+        support: of the support.
+        axes: what both are, for the message.
+        channels: how many they have; by default as many as the other.
+
+    Raises:
+        ValueError: no tensors of four axes and of floating-point numbers, or of different channels or precision.
+
+    >>> import torch
+    >>> from triptych.similarity.common import check_maps
+    >>> check_maps(torch.zeros(1, 64, 5, 5), torch.zeros(5, 32, 5, 5))
+    Traceback (most recent call last):
+    ValueError: expected query and support of as many channels, got 64 and 32
+    """
+    for name, maps in (("query", query), ("support", support)):
+        if not isinstance(maps, Tensor) or maps.ndim != 4 or not maps.is_floating_point():
+            raise ValueError(f"{name}: expected {axes} in floating point, got {_told(maps)}")
+    if query.shape[1] != support.shape[1] or query.shape[1] == 0 or query.shape[1] != (channels or query.shape[1]):
+        many = "as many" if channels is None else channels
+        raise ValueError(f"expected query and support of {many} channels, got {query.shape[1]} and {support.shape[1]}")
+    if (query.dtype == torch.float64) != (support.dtype == torch.float64):
+        raise ValueError(f"expected query and support of one precision, got {query.dtype} and {support.dtype}")
+
+
+def _told(value: Any) -> str:
+    return f"{tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
 
 
 def split_classes(support: Tensor, labels: Tensor) -> list[Tensor]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.similarity.common import is_recorded, split_classes, without_autocast
+from triptych.similarity.common import check_maps, is_recorded, split_classes, without_autocast
 from triptych.similarity.gaussians import (
     Gaussian,
     PrecisionGaussian,
@@ -84,6 +84,7 @@ def distribution_similarity(
     tensor([[-0., -1.],
             [-1., -0.]])
     """
+    check_maps(query, support)
     classes = [distribution_class(maps, distance, shrinkage) for maps in split_classes(support, labels)]
     return distribution_to_classes(query, classes, distance, shrinkage)
 
@@ -135,7 +136,7 @@ def _stack(classes: Sequence[Gaussian | PrecisionGaussian]) -> Gaussian | Precis
 
 
 def _check_distance(distance: str) -> None:
-    if distance not in DISTANCES:
+    if not isinstance(distance, str) or distance not in DISTANCES:
         raise ValueError(f"unknown distance {distance!r}; expected one of {', '.join(DISTANCES)}")
 
 

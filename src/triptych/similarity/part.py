@@ -6,7 +6,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from triptych.similarity.common import split_classes, unit_descriptors, without_autocast
+from triptych.similarity.common import check_maps, split_classes, unit_descriptors, without_autocast
 from triptych.similarity.nearest import nearest_similarity
 
 __all__ = ["part_class", "part_similarity", "part_to_classes"]
@@ -48,6 +48,7 @@ def part_similarity(
     tensor([[1.1200, 1.1200],
             [1.1200, 1.1200]])
     """
+    check_maps(query, support)
     pools = [part_class(maps, normalize) for maps in split_classes(support, labels)]
     return part_to_classes(query, pools, k, normalize)
 

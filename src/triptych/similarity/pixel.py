@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.similarity.common import split_classes, unit_descriptors, without_autocast
+from triptych.similarity.common import check_maps, split_classes, unit_descriptors, without_autocast
 from triptych.similarity.nearest import nearest_similarity
 from triptych.similarity.search import current_search
 
@@ -45,6 +45,7 @@ def pixel_similarity(
     tensor([[1., 0.],
             [0., 1.]])
     """
+    check_maps(query, support)
     pools = [pixel_class(maps) for maps in split_classes(support, labels)]
     return pixel_to_classes(query, pools, k)
 

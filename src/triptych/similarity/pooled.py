@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from triptych.similarity.common import at_least_float32, split_classes, without_autocast
+from triptych.similarity.common import at_least_float32, check_maps, split_classes, without_autocast
 
 __all__ = ["global_class", "global_similarity", "global_to_classes"]
 
@@ -41,6 +41,7 @@ def global_similarity(
     tensor([[-0., -4.],
             [-4., -0.]])
     """
+    check_maps(query, support)
     return global_to_classes(query, [global_class(maps) for maps in split_classes(support, labels)])
 
 

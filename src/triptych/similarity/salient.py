@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from triptych.similarity.common import at_least_float32, split_classes, without_autocast
+from triptych.similarity.common import at_least_float32, check_maps, split_classes, without_autocast
 from triptych.similarity.nearest import nearest_similarity
 from triptych.similarity.search import current_search
 from triptych.similarity.stacked import Stack, stacked_similarity, unstacked
@@ -101,6 +101,7 @@ def salient_similarity(
     >>> salient_similarity(torch.tensor([[3.0, 0.0], [0.0, 1.0]]).view(1, 2, 1, 2), support, torch.tensor([0, 1]))
     tensor([[0.9000, 0.1000]])
     """
+    check_maps(query, support)
     pooled = [salient_pool(salient_descriptors(maps, power, keep)) for maps in split_classes(support, labels)]
     pools = [pool.descriptors for pool in pooled]
     return salient_to_classes(salient_descriptors(query, power, keep), pools)

@@ -98,15 +98,16 @@ def check_named(path: str | os.PathLike[str], expected: str) -> None:
         raise ValueError(f"{printable(path)}: {what}; expected {expected}")
 
 
-def read_named(path: str | os.PathLike[str], expected: str) -> bytes:
+def read_named(path: str | os.PathLike[str], expected: str, megabytes: float = 200) -> bytes:
     """All of a file that a caller named.
 
     Args:
         path: the file.
         expected: what it should be, for the message.
+        megabytes: that it has at most.
 
     Raises:
-        ValueError: missing, not readable, or no plain file.
+        ValueError: missing, not readable, no plain file, or too large.
 
     >>> from triptych.system.files import read_named
     >>> read_named("none.json", "a file that triptych episodes wrote")
@@ -115,6 +116,10 @@ def read_named(path: str | os.PathLike[str], expected: str) -> bytes:
     """
     check_named(path, expected)
     try:
+        if (size := os.stat(path).st_size) > megabytes * 1e6:
+            raise ValueError(
+                f"{printable(path)}: {size / 1e6:.0f} MB; expected {expected}, of at most {megabytes:g} MB"
+            )
         return read_plain(path)
     except OSError as error:
         raise ValueError(f"{printable(path)}: {error.strerror or error}; expected {expected}") from error
