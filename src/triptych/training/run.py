@@ -192,8 +192,7 @@ class Run:
             identity = self._with_todays_names(state["identity"])
         except Exception as error:  # torch.load raises many kinds
             # Without PyTorch's own words, which advise to run the file.
-            reason = type(error).__name__
-            raise ValueError(f"{self._checkpoint}: damaged checkpoint ({reason}); remove it to start anew") from error
+            raise ValueError(f"{self._checkpoint}: damaged checkpoint; remove it to start anew") from error
         changed = [key for key in self._identity if identity.get(key) != self._identity[key]]
         if changed:
             differences = ", ".join(f"{key} {identity.get(key)!r} -> {self._identity[key]!r}" for key in changed)
