@@ -1,5 +1,6 @@
 """Training: the loops learn, a killed run resumes bit for bit, and what cannot go on says so."""
 
+import os
 import pickle
 import re
 import shutil
@@ -210,6 +211,32 @@ def test_a_damaged_checkpoint_is_named(data: Path, finished: Path, tmp_path: Pat
     with pytest.raises(ValueError, match=r"checkpoint.pt: damaged") as caught:
         pretrain(data, tmp_path, METHOD, PRETRAIN, resume=True)
     assert "weights_only" not in str(caught.value)
+
+
+def test_a_checkpoint_that_is_a_pipe_is_not_waited_for(data: Path, finished: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"checkpoint.pt: damaged"):
+        pretrain(data, tmp_path, METHOD, PRETRAIN, resume=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": []},
+        {"step": -1},
+        {"best": None},
+        {"best": float("nan")},
+        {"modules": {}},
+        {"optimizer": 5},
+        {"identity": 5},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_something_else_is_named(data: Path, finished: Path, tmp_path: Path, change: dict) -> None:
+    state = torch.load(finished / "checkpoint.pt", weights_only=True)
+    torch.save({**state, **change}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"checkpoint.pt: damaged checkpoint; remove it to start anew"):
+        pretrain(data, tmp_path, METHOD, PRETRAIN, resume=True)
 
 
 class Ending(CSVLogger):

@@ -18,8 +18,9 @@ from torch.optim import Optimizer
 from triptych.evaluation import CONFIG
 from triptych.methods import Method, renamed_settings, save_method
 from triptych.system.environment import record_environment
-from triptych.system.files import write_whole
+from triptych.system.files import plain_path, write_whole
 from triptych.system.progress import progress_bar
+from triptych.system.settings import whole
 from triptych.training.launch import end_even_if_stuck
 from triptych.training.loggers import start_loggers
 from triptych.training.ranks import ALONE, Ranks
@@ -188,19 +189,28 @@ class Run:
 
     def _load(self) -> None:
         try:
-            state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
+            state = torch.load(plain_path(self._checkpoint), map_location="cpu", weights_only=True)
             identity = self._with_todays_names(state["identity"])
         except Exception as error:  # torch.load raises many kinds
             # Without PyTorch's own words, which advise to run the file.
-            raise ValueError(f"{self._checkpoint}: damaged checkpoint; remove it to start anew") from error
+            raise self._damaged() from error
         changed = [key for key in self._identity if identity.get(key) != self._identity[key]]
         if changed:
             differences = ", ".join(f"{key} {identity.get(key)!r} -> {self._identity[key]!r}" for key in changed)
             raise ValueError(f"{self.folder}: this run was started differently ({differences}); resume it as it was")
-        self.step, self.best, self.owes_validation = state["step"], state["best"], state.get("owes_validation", False)
-        for name, module in self._modules.items():
-            module.load_state_dict(state["modules"][name])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self.step, self.best = state.get("step"), state.get("best")
+        self.owes_validation = state.get("owes_validation") is True  # earlier versions did not say
+        if not whole(0).holds(self.step) or not isinstance(self.best, float) or math.isnan(self.best):
+            raise self._damaged()
+        try:
+            for name, module in self._modules.items():
+                module.load_state_dict(state["modules"][name])
+            self._optimizer.load_state_dict(state["optimizer"])
+        except Exception as error:  # of whatever lies there in place of weights
+            raise self._damaged() from error
+
+    def _damaged(self) -> ValueError:
+        return ValueError(f"{self._checkpoint}: damaged checkpoint; remove it to start anew")
 
     def _with_todays_names(self, identity: Mapping[str, Any]) -> dict[str, Any]:
         """The identity of a run that an earlier version began; settings that came later have their defaults."""
