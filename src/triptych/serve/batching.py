@@ -12,9 +12,8 @@ from triptych.support import in_one_pass
 
 __all__ = ["Batcher", "Busy", "Question"]
 
-_ON_CPU = (
-    4  # photos in one pass: so few that a layer's maps stay in the cache; in passes of 32 each takes twice as long
-)
+# Photos in one pass on each core: both take the weights from memory once, and a layer's maps stay in the cache.
+_ON_CPU = 2
 
 
 class Busy(RuntimeError):  # noqa: N818 (it says what the service is)
