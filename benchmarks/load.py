@@ -254,18 +254,14 @@ def run(
             missing = [count for count in clients if count not in {row["clients"] for row in rows}]
             if not missing:
                 continue
-            with service(file, Path(folder, "data")) if name == "triptych" else peer(_there(python), file) as target:
+            ours = python is None or name == "triptych"
+            with service(file, Path(folder, "data")) if ours else peer(python, file) as target:
                 load(target, asked, 4, min(seconds, 2))  # the first answers are slower
                 for count in missing:
                     rows.append(_beside(load(target, asked, count, seconds), record["ceilings"]))
                     keep(record)
                     print(name, json.dumps(rows[-1]), file=sys.stderr)
     return record
-
-
-def _there(python: Path | None) -> Path:
-    assert python is not None
-    return python
 
 
 def _beside(row: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from triptych.evaluation import Episode
 from triptych.methods import MML, Encoded, build_method, encode_images
 from triptych.similarity import distribution_similarity, in_precision, part_similarity, pixel_similarity
 from triptych.system.memory import keep_freed_memory
-from triptych.training.episodic import episode_loss
+from triptych.training.episodic import encoded_episode, episode_loss
 
 STORE_SIDE = 92
 
@@ -62,8 +62,9 @@ class Ours:
 
     def _train(self, episode: Episode) -> None:
         self.optimizer.zero_grad()
-        encoded = self.encode(self.pixels(episode))
-        episode_loss(self.method, encoded, episode, level_loss=1.0)[0].backward()
+        classes = torch.from_numpy(self.store.labels[episode.images])
+        encoded = encoded_episode(self.encode(self.pixels(episode)), episode, classes.to(self.device))
+        episode_loss(self.method, encoded, level_loss=1.0)[0].backward()
         self.optimizer.step()
 
     def stages(self, episode: Episode, watch: Stopwatch) -> None:

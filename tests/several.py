@@ -18,8 +18,8 @@ from toys import SIDE
 
 from triptych.methods import MMLConfig, Preprocessing
 from triptych.training import Preset, PretrainSettings, TrainSettings, train
+from triptych.training.episode_statistics import EpisodeStatistics
 from triptych.training.run import Run
-from triptych.training.turns import Turns
 
 __all__ = ["RECIPES", "ended", "slurm", "start", "torchrun"]
 
@@ -116,15 +116,15 @@ def main(data: str, out: str, recipe: str, stop: str = "") -> None:
 
 
 def _record_episodes(out: Path) -> None:
-    begin = Turns.begin
+    begin = EpisodeStatistics.begin
 
-    def recorded(turns: Turns, number: int) -> None:
+    def recorded(statistics: EpisodeStatistics, number: int) -> None:
         out.mkdir(parents=True, exist_ok=True)
         with (out / f".episodes-{os.environ.get('RANK', 0)}").open("a") as file:
             file.write(f"{number}\n")
-        begin(turns, number)
+        begin(statistics, number)
 
-    Turns.begin = recorded  # type: ignore[method-assign]
+    EpisodeStatistics.begin = recorded  # type: ignore[method-assign]
 
 
 def _stop_after(stage: str, step: str) -> None:

@@ -123,7 +123,6 @@ def test_folded_weights_follow_the_weights(lite0: EfficientNetLite) -> None:
     assert len(pickle.dumps(network.head)) == len(pickle.dumps(copy.deepcopy(lite0.head)))
 
 
-@pytest.mark.slow
 def test_a_network_made_in_inference_mode_computes_the_same(lite0: EfficientNetLite) -> None:
     images = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
@@ -131,6 +130,7 @@ def test_a_network_made_in_inference_mode_computes_the_same(lite0: EfficientNetL
         assert torch.equal(made(images), lite0(images))
 
 
+@pytest.mark.slow
 def test_it_can_be_exported_with_any_number_of_images(lite0: EfficientNetLite) -> None:
     images = torch.rand(3, 3, 64, 64)
     batch = torch.export.Dim("batch", min=1)

@@ -4,11 +4,11 @@ import itertools
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
 
 import numpy as np
 import pytest
@@ -49,8 +49,7 @@ def test_no_acknowledged_photo_is_lost(data: Path, method_file: str, keep: bool)
         arguments = [str(data), method_file, shelf.id, *sys.path]
         with subprocess.Popen([sys.executable, "-c", _UPLOADS, *arguments], stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
-            told.add(child.stdout.readline().strip())
-            time.sleep(rng.uniform(0.05, 2.0))
+            told |= {child.stdout.readline().strip() for _ in range(rng.integers(6, 30))}
             child.kill()
             told |= {line.strip() for line in child.stdout if len(line) == 33}
     with opened(data, method_file) as shelves:
@@ -67,20 +66,9 @@ def served(
     data: Path, method_file: str, first: Callable[[], None] | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """``triptych serve`` as a process of its own, and its address; ``first`` is called in it."""
-    command = [
-        sys.executable,
-        "-m",
-        "triptych.cli",
-        "serve",
-        "--port",
-        "0",
-        "--data",
-        str(data),
-        "--method",
-        method_file,
-    ]
-    bounds = ["--changes-per-second", "100000", "--reads-per-second", "100000"]
-    with subprocess.Popen([*command, *bounds], stdout=subprocess.PIPE, text=True, preexec_fn=first) as child:
+    options = f"-m triptych.cli serve --port 0 --data {data} --method {method_file} --changes-per-second 100000"
+    command = [sys.executable, *options.split(), "--reads-per-second", "100000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=first) as child:
         try:
             assert child.stdout is not None
             yield child, child.stdout.readline().split()[2].rstrip("/")
@@ -88,16 +76,15 @@ def served(
             child.kill()
 
 
-def uploads(address: str, shelf: str, label: str, kind: int, first: int) -> set[str]:
-    """Ids of photos that the service acknowledged until it was gone."""
-    told: set[str] = set()
+def upload(address: str, shelf: str, label: str, kind: int, first: int, told: Queue[str]) -> None:
+    """Upload until the service is gone, and tell the id of each photo that it acknowledged."""
     with Client(address) as client:
         for number in itertools.count(first):
             try:
-                told |= set(client.add_photos(shelf, label, [png(kind, number)])["added"])
+                (photo,) = client.add_photos(shelf, label, [png(kind, number)])["added"]
             except OSError:
-                return told
-    raise AssertionError
+                return
+            told.put(photo)
 
 
 @pytest.mark.slow
@@ -112,14 +99,17 @@ def test_a_service_killed_in_a_loop_of_uploads_has_every_acknowledged_photo(data
                         client.create_class(shelf, label)
                 there = {one["id"] for kind in client.shelf(shelf)["classes"] for one in kind["photos"]}
                 assert told <= there
+            news: Queue[str] = Queue()
             clients = [
-                pool.submit(uploads, address, shelf, label, kind, 1000 * turn)
+                pool.submit(upload, address, shelf, label, kind, 1000 * turn, news)
                 for kind, label in enumerate(("apple", "pear"))
             ]
-            time.sleep(rng.uniform(0.3, 1.5))
+            told |= {news.get() for _ in range(rng.integers(12, 40))}
             child.kill()
             for one in clients:
-                told |= one.result(60)
+                one.result(60)
+            while not news.empty():
+                told.add(news.get())
     with opened(data, method_file) as shelves:
         found = shelves.get(shelf)
         assert settled(found).lost == ()

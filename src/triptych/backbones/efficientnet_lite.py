@@ -153,7 +153,8 @@ class _Convolution(nn.Module):
         return functional.relu6(x, inplace=True) if self.activation else x
 
     def _folded(self, x: Tensor) -> Tensor:
-        """The same in one pass over the memory, which limits the speed. Changes through ``.data`` are not noticed.
+        """The same in one pass over the memory, which limits the speed. Changes through ``.data``, and of weights made
+        within ``torch.inference_mode``, are not noticed.
 
         PyTorch's own operation for its compiler does convolution and activation at once.
         """

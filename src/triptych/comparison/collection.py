@@ -2,10 +2,9 @@
 
 import hashlib
 import warnings
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,11 @@ from triptych.recognizer import even_shares
 from triptych.support import encode, thumbnail
 from triptych.system.batches import in_batches
 from triptych.system.progress import track
-from triptych.system.threads import spread
 from triptych.system.wording import counted
 
 __all__ = ["Collection", "collect"]
 
-_TOGETHER = 32  # photos that are spread over the cores
+_TOGETHER = 32  # photos that are encoded at once
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def collect(
     drawn = _drawn(given, most, seed)
     read = track(read_photos([sources[i] for i in drawn], method.preprocess), "encoding", total=len(drawn))
     with closing(read):
-        all_read = [one for photos in in_batches(read, _TOGETHER) for one in spread(partial(_encoded, method), photos)]
+        all_read = [one for photos in in_batches(read, _TOGETHER) for one in _encoded(method, photos)]
     photos = [photo for photo in all_read if isinstance(photo, _Encoded)]
     names = [given[i] for i, photo in zip(drawn, all_read, strict=True) if isinstance(photo, _Encoded)]
     refused = [photo for photo in all_read if isinstance(photo, Unreadable)]
@@ -116,14 +114,16 @@ class _Encoded:
     thumbnail: bytes
     appearance: np.ndarray
 
-    @classmethod
-    def of(cls, method: Method, photo: Photo) -> "_Encoded":
-        encoded = encode(method, photo.pixels[None]).to_keep()
-        return cls(photo.name, photo.id, encoded, thumbnail(photo.pixels), appearance(photo.pixels))
 
-
-def _encoded(method: Method, photo: Photo | Unreadable) -> _Encoded | Unreadable:
-    return photo if isinstance(photo, Unreadable) else _Encoded.of(method, photo)
+def _encoded(method: Method, read: Sequence[Photo | Unreadable]) -> Iterator[_Encoded | Unreadable]:
+    """What is needed of photos; those that cannot be read keep their place."""
+    pixels = [photo.pixels for photo in read if isinstance(photo, Photo)]
+    rows = iter(encode(method, np.stack(pixels)).to_keep().split([1] * len(pixels))) if pixels else iter(())
+    for photo in read:
+        if isinstance(photo, Unreadable):
+            yield photo
+        else:
+            yield _Encoded(photo.name, photo.id, next(rows), thumbnail(photo.pixels), appearance(photo.pixels))
 
 
 def _drawn(names: list[Any], most: int, seed: int) -> list[int]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_hub_data", "list_hub"]
 
-_MOST_FILES = 20_000  # of a folder, all of which the library looks at: a minute for a hundred thousand
+_MOST_FILES = 1_000_000  # of a folder, all of which the library looks at: a minute for a hundred thousand
 
 
 def check_hub_data(name: str) -> None:

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from triptych.data import ImageStore, Preprocessing, current_limits, open_store
+from triptych.data import ImageStore, Preprocessing, open_store
 from triptych.evaluation.episodes import Episode, EpisodeSampler
 from triptych.evaluation.settings import EpisodeSettings, EvaluateSettings
 from triptych.system.files import read_named, writing_whole
@@ -154,7 +154,7 @@ def read_episodes(path: str | Path) -> EpisodeFile:
         ValueError: it is missing, no such file, or damaged.
     """
     name = printable(path)
-    data = read_named(path, "a file that triptych episodes wrote", current_limits().megabytes)
+    data = read_named(path, "a file that triptych episodes wrote")
     try:
         content = json.loads(data)
         _check_head(content)

@@ -101,7 +101,7 @@ def _answers(line: bytes, image: str, with_sets: bool) -> bool:
     """Whether a line of a journal is a whole answer to a photo: none that is torn, or that something else wrote."""
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     if not isinstance(row, dict) or not line.endswith(b"\n") or row.get("image") != image:
         return False

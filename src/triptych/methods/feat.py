@@ -109,7 +109,8 @@ class FEAT(Method):
             \big(-\|x - m_n\|_2^2 / T_c\big)_{y(x)}, \qquad
             m_n = \mathrm{mean}\big(\mathrm{Transformer}(\{x \in X : y(x) = n\})\big)
 
-        over the mean descriptors X of support and queries together, with their classes y; equation 7 of the paper.
+        over the mean descriptors X of support and queries together, with their classes y: the authors' code. Equation 7
+        of the paper has the adapted queries in place of x.
         """
         if not self.config.contrast:
             return None

@@ -119,15 +119,14 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
             )
         views = whole_setting("views", self.views, MOST_VIEWS)
         calibrate = flag_setting("calibrate", self.calibrate)
-        thumbnails = flag_setting("thumbnails", self.thumbnails)
+        thumbnails = self._keeps_thumbnails
         components = None if self.components is None else whole_setting("components", self.components)
         method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
         check_inductive(method)
         dtype = of_any_width(dtype)
         if self.bank is None:
-            return self._take(
-                memory_changes.fitted(method, photos, names, dtype, views, components, calibrate, thumbnails)
-            )
+            known = memory_changes.fitted(method, photos, names, dtype, views, components, calibrate, thumbnails)
+            return self._take(known)
         if components is not None:
             raise ValueError("components are not for a bank; leave them out, or fit without a bank")
         bank = Bank(place_of(self.bank))
@@ -153,8 +152,8 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         if not photos:
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")
         if isinstance(known, Banked):
-            return self._take(bank_changes.added(known, photos, label, bool(self.thumbnails)))
-        return self._take(memory_changes.added(known, photos, label, bool(self.thumbnails)))
+            return self._take(bank_changes.added(known, photos, label, self._keeps_thumbnails))
+        return self._take(memory_changes.added(known, photos, label, self._keeps_thumbnails))
 
     @one_at_a_time
     def remove(self, label: Hashable | None = None, photo: str | None = None) -> Self:
@@ -174,7 +173,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
             return self._without_photo(photo)
         check_label(label)
         if isinstance(known, Banked):
-            return self._take(bank_changes.without_class(known, label, bool(self.thumbnails)))
+            return self._take(bank_changes.without_class(known, label, self._keeps_thumbnails))
         return self._take(memory_changes.without_class(known, label))
 
     @one_at_a_time
@@ -194,7 +193,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         if not isinstance(photo, str):
             raise ValueError(f"expected the id of a photo, a text, got {photo!r:.80}; support_ has the ids")
         if isinstance(known, Banked):
-            return self._take(bank_changes.without_photo(known, photo, bool(self.thumbnails)))
+            return self._take(bank_changes.without_photo(known, photo, self._keeps_thumbnails))
         return self._take(memory_changes.without_photo(known, photo))
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -251,7 +250,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         known = self.known_
         if isinstance(known, Banked):
             return known.support.counts()
-        return {label: len(kept) for label, kept in known.support.items()}
+        return {name: len(kept) for name, kept in known.support.items()}
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that the input is photos or their paths, not a table of numbers."""
@@ -282,6 +281,10 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
             NotFittedError: before ``fit``.
         """
         return self.known_.class_labels
+
+    @property
+    def _keeps_thumbnails(self) -> bool:
+        return flag_setting("thumbnails", self.thumbnails)
 
     def _settings(self) -> Settings:
         return {"views": self.views, "calibrate": self.calibrate, "thumbnails": self.thumbnails}

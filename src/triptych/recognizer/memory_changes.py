@@ -10,6 +10,7 @@ from triptych.methods import Method
 from triptych.recognizer.knowledge import Knowledge, fits
 from triptych.support import grow, reduced_to, without
 from triptych.system.progress import track
+from triptych.system.wording import first_line
 
 __all__ = ["added", "fitted", "without_class", "without_photo"]
 
@@ -38,7 +39,7 @@ def fitted(
     try:
         support = grow(method, read, {}, views, thumbnails)
     except RuntimeError as error:
-        side, reason = method.preprocess.side, str(error).splitlines()[0]
+        side, reason = method.preprocess.side, first_line(error)
         raise ValueError(f"the method cannot compare photos of {side} pixels, as it takes them ({reason})") from error
     return Knowledge.learn(method, support, dtype, calibrate)
 

@@ -60,10 +60,8 @@ def fit_logistic_regression(
     two = int(labels.max()) == 1
     # Of two classes scikit-learn fits the difference of their weights, whose square counts twice as much.
     model = LogisticRegression(C=strength * (2 if two else 1), tol=_TOLERANCE, max_iter=_MOST_STEPS)
-    with (
-        one_blas_thread(),
-        warnings.catch_warnings(action="ignore"),
-    ):  # that a step of the line search gains nothing any more
+    # What is ignored: that a step of the line search gains nothing any more.
+    with one_blas_thread(), warnings.catch_warnings(action="ignore"):
         model.fit(vectors.double().cpu().numpy(), labels.cpu().numpy())
     weights, biases = model.coef_, model.intercept_
     if two:

@@ -16,7 +16,7 @@ from PIL import Image
 from triptych.data import Photo, squash
 from triptych.methods import Encoded, Method, Summary, encode_images
 from triptych.system.batches import in_batches
-from triptych.system.threads import spread
+from triptych.system.threads import map_over_cores
 from triptych.system.wording import first_few
 
 __all__ = [
@@ -198,7 +198,7 @@ def encode(method: Method, pixels: np.ndarray) -> Encoded:
     device = next(method.parameters()).device
     passes = torch.from_numpy(pixels).to(device).split(_IN_ONE_PASS.get())
     if device.type == "cpu":
-        return Encoded.join(spread(lambda images: encode_images(method, images, len(images)), passes))
+        return Encoded.join(map_over_cores(lambda images: encode_images(method, images, len(images)), passes))
     return Encoded.join([encode_images(method, images, len(images)) for images in passes])
 
 
@@ -250,7 +250,7 @@ def _new(read: Iterable[tuple[Any, Photo]], before: dict[Any, Support]) -> Itera
             conflicts.append(f"{both}: the same photo is given as {owner!r} and as {label!r}; keep it in one class")
     if repeated:
         several = f"{len(repeated)} photos are there already: " if len(repeated) > 1 else ""
-        warnings.warn(f"{several}{first_few(repeated)}; counted once", stacklevel=5)
+        warnings.warn(f"{several}{first_few(repeated)}; counted once", stacklevel=6)
     if conflicts:
         raise ValueError("\n  ".join(conflicts))
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from threading import Lock
+from threading import RLock
 
 from threadpoolctl import ThreadpoolController
 
 __all__ = ["one_blas_thread"]
 
-_turn = Lock()  # the number is the whole process's: two blocks that overlap would put back the wrong one
+_turn = RLock()  # the number is the whole process's: two blocks that overlap would put back the wrong one
 
 
 @contextmanager

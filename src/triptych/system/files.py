@@ -32,6 +32,7 @@ __all__ = [
     "writing_whole",
 ]
 
+_MOST_MB = 200  # of a file that a caller named
 _SHORT = 2.0  # seconds to wait without a word
 _ABANDONED = 3600.0  # seconds after which nobody is writing a part any more
 
@@ -98,16 +99,15 @@ def check_named(path: str | os.PathLike[str], expected: str) -> None:
         raise ValueError(f"{printable(path)}: {what}; expected {expected}")
 
 
-def read_named(path: str | os.PathLike[str], expected: str, megabytes: float = 200) -> bytes:
+def read_named(path: str | os.PathLike[str], expected: str) -> bytes:
     """All of a file that a caller named.
 
     Args:
         path: the file.
         expected: what it should be, for the message.
-        megabytes: that it has at most.
 
     Raises:
-        ValueError: missing, not readable, no plain file, or too large.
+        ValueError: missing, not readable, no plain file, or above 200 MB.
 
     >>> from triptych.system.files import read_named
     >>> read_named("none.json", "a file that triptych episodes wrote")
@@ -116,10 +116,8 @@ def read_named(path: str | os.PathLike[str], expected: str, megabytes: float = 2
     """
     check_named(path, expected)
     try:
-        if (size := os.stat(path).st_size) > megabytes * 1e6:
-            raise ValueError(
-                f"{printable(path)}: {size / 1e6:.0f} MB; expected {expected}, of at most {megabytes:g} MB"
-            )
+        if (size := os.stat(path).st_size) > _MOST_MB * 10**6:
+            raise ValueError(f"{printable(path)}: {size / 1e6:.0f} MB; expected {expected}, of at most {_MOST_MB} MB")
         return read_plain(path)
     except OSError as error:
         raise ValueError(f"{printable(path)}: {error.strerror or error}; expected {expected}") from error

@@ -22,10 +22,9 @@ from triptych.training.run import Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
 from triptych.training.settings import METHOD, PRESETS, Preset, TrainSettings
 from triptych.training.stages import EpisodicStage, start_episodes
+from triptych.training.streams import Stream, stream
 
 __all__ = ["train"]
-
-_AUGMENTATION, _POSITIONS = 3, 4  # streams of random numbers of one seed
 
 
 def train(
@@ -98,17 +97,19 @@ def _train_on_episodes(stage: EpisodicStage, out: Path, settings: TrainSettings,
             optimizer.zero_grad()
             losses, accuracies = [], []
             for number in range(run.step * per_step, (run.step + 1) * per_step)[ranks.own]:
-                stage.turns.begin(number)
+                stage.statistics.begin(number)
                 episode = stage.samplers[number % len(stage.samplers)][number]
                 pixels = _pixels(stage.train, episode, number, model.preprocess.side, settings)
                 with stage.fabric.autocast():
                     taps = model.backbone.taps(model.crops(resize(model.preprocess.normalise(pixels), side)))
                     encoded = model.encode_features(taps)
+                classes = torch.from_numpy(stage.train.labels[episode.images]).to(encoded.device)
+                asked = encoded_episode(encoded, episode, classes)
                 with searching(search_dtype(stage.precision), _positions(taps[-1], number, settings)):
-                    loss, accuracy = episode_loss(model, encoded, episode, settings.level_loss, stage.turns.observe)
-                loss = loss + _beside(stage, settings, taps, encoded, episode)
+                    loss, accuracy = episode_loss(model, asked, settings.level_loss, stage.statistics.observe)
+                loss = loss + _beside(stage, settings, taps, classes, asked)
                 stage.fabric.backward(loss / per_step)
-                stage.turns.end()
+                stage.statistics.end()
                 losses.append(loss.item())
                 accuracies.append(accuracy)
             ranks.add_gradients(one for group in optimizer.param_groups for one in group["params"])
@@ -124,35 +125,23 @@ def _train_on_episodes(stage: EpisodicStage, out: Path, settings: TrainSettings,
 
 
 def episode_loss(
-    model: Method,
-    encoded: Encoded,
-    episode: Episode,
-    level_loss: float,
-    observe: Callable[[Levels], None] | None = None,
+    model: Method, episode: EncodedEpisode, level_loss: float, observe: Callable[[Levels], None] | None = None
 ) -> tuple[Tensor, float]:
-    """``Method.loss`` of an episode, and the accuracy.
-
-    ``encoded`` are the support images followed by the queries, encoded together. The fusion observes the levels, by
-    ``observe`` if it is given.
-    """
-    support, query = encoded.split([len(episode.support), len(episode.query)])
-    labels = torch.from_numpy(episode.support_labels).to(encoded.device)
-    truth = torch.from_numpy(episode.query_labels).to(encoded.device)
-    levels = model.compare_encoded(query, support, labels)
+    """``Method.loss`` of an episode, and the accuracy. The levels are observed, by ``observe`` or by the fusion."""
+    levels = model.compare_encoded(episode.query, episode.support, episode.labels)
     (observe or model.fusion.observe)(levels)
-    accuracy = (model.fuse(levels).argmax(1) == truth).float().mean().item()
-    return model.loss(levels, truth, level_loss), accuracy
+    accuracy = (model.fuse(levels).argmax(1) == episode.truth).float().mean().item()
+    return model.loss(levels, episode.truth, level_loss), accuracy
 
 
 def _beside(
-    stage: EpisodicStage, settings: TrainSettings, taps: Sequence[Tensor], encoded: Encoded, episode: Episode
+    stage: EpisodicStage, settings: TrainSettings, taps: Sequence[Tensor], classes: Tensor, episode: EncodedEpisode
 ) -> Tensor:
     """The losses beside the episode's: the recipe's classification by Gaussians, and the method's own."""
-    classes = torch.from_numpy(stage.train.labels[episode.images]).to(encoded.device)
     total = taps[-1].new_zeros(())
     if stage.head is not None:
         total = total + settings.plda_loss * stage.head.loss(taps, classes)
-    own = stage.model.auxiliary_loss(encoded_episode(encoded, episode, classes), stage.auxiliary)
+    own = stage.model.auxiliary_loss(episode, stage.auxiliary)
     return total if own is None else total + own
 
 
@@ -171,7 +160,7 @@ def encoded_episode(encoded: Encoded, episode: Episode, classes: Tensor) -> Enco
 
 
 def _pixels(store: ImageStore, episode: Episode, number: int, crop: int, settings: TrainSettings) -> Tensor:
-    rng = np.random.default_rng([settings.seed, _AUGMENTATION, number])
+    rng = stream(settings.seed, Stream.EPISODES, number)
     crops = random_crop_flip(store[episode.images], crop, rng, settings.padding)
     return colour_jitter(crops, settings.jitter, rng)
 
@@ -180,7 +169,7 @@ def _positions(maps: Tensor, number: int, settings: TrainSettings) -> Tensor | N
     if settings.pixel_share == 1.0:
         return None
     count = maps.shape[2] * maps.shape[3]
-    rng = np.random.default_rng([settings.seed, _POSITIONS, number])
+    rng = stream(settings.seed, Stream.POSITIONS, number)
     drawn = rng.choice(count, max(1, round(settings.pixel_share * count)), replace=False)
     return torch.from_numpy(drawn).to(maps.device)
 

@@ -23,7 +23,7 @@ from triptych.system.progress import hide_progress
 from triptych.system.wording import first_line
 from triptych.training.ranks import ALONE, GO_ON, LostProcessError, Ranks
 
-__all__ = ["Launch", "end_even_if_stuck", "launched", "start_fabric"]
+__all__ = ["Launch", "ended_well", "launched", "start_fabric"]
 
 # The others wait so long for a process, such as one whose machine must decode the photos first.
 _PATIENCE = timedelta(hours=2)
@@ -130,6 +130,8 @@ def _joined(accelerator: str, launch: Launch, precision: str) -> Fabric:
     from lightning_fabric.strategies import DDPStrategy
 
     _end_when_told(launch)
+    if sys.platform != "win32":
+        atexit.register(_alarm)  # until ``ended_well``: a process that fails must not wait for others as it ends
     environment = TorchElasticEnvironment() if launch.by == "torchrun" else SLURMEnvironment(auto_requeue=False)
     fabric = Fabric(
         accelerator=accelerator,
@@ -181,10 +183,9 @@ def _watch(woken: socket.socket, wakes: socket.socket, stuck: Callable[[], None]
     stuck()
 
 
-def end_even_if_stuck() -> None:
-    """See that this process, which has failed among others, ends even if it waits for them on its way out."""
-    if sys.platform != "win32":
-        atexit.register(_alarm)
+def ended_well() -> None:
+    """All processes have ended a stage: this one may wait for the others on its way out."""
+    atexit.unregister(_alarm)
 
 
 def _alarm() -> None:

@@ -1,6 +1,7 @@
 """BatchNorm over a batch that several processes share."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from triptych.training.ranks import gather
@@ -13,10 +14,12 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
     .. math:: \mu = \frac{1}{R} \sum_r \mu_r, \qquad v = \frac{1}{R} \sum_r \left( v_r + (\mu_r - \mu)^2 \right)
 
+    with the mean :math:`\mu_r` and the variance v_r of each channel over the images of process r, of R.
+
     PyTorch's own ``SyncBatchNorm`` computes on GPUs alone. This one computes anywhere, and is what the tests see.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         if not self.training:
             return super().forward(input)
         x = input.float() if input.dtype in {torch.float16, torch.bfloat16} else input
@@ -41,16 +44,23 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
 
 def share_norms(network: nn.Module) -> None:
-    """Put ``SharedBatchNorm2d`` in the place of each BatchNorm2d of a network; its tensors stay the same objects."""
+    """Put ``SharedBatchNorm2d`` in the place of each BatchNorm2d of a network; its tensors stay the same objects.
+
+    Raises:
+        ValueError: a BatchNorm2d of another kind.
+    """
     for parent in network.modules():
         for name, child in parent.named_children():
-            if type(child) is nn.BatchNorm2d:
+            if isinstance(child, nn.BatchNorm2d):
                 setattr(parent, name, _shared(child))
 
 
 def _shared(norm: nn.BatchNorm2d) -> SharedBatchNorm2d:
-    if not norm.affine or not norm.track_running_stats or norm.momentum is None:
-        raise ValueError(f"{norm}: expected weights, running statistics and a momentum; train with one process")
+    plain = type(norm) is nn.BatchNorm2d and norm.affine and norm.track_running_stats
+    if not plain or norm.momentum is None:
+        raise ValueError(
+            f"{norm}: expected a BatchNorm2d with weights, running statistics and a momentum; train with one process"
+        )
     shared = SharedBatchNorm2d(norm.num_features, norm.eps, norm.momentum)
     shared.weight, shared.bias = norm.weight, norm.bias
     shared.running_mean, shared.running_var = norm.running_mean, norm.running_var

@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,11 +16,10 @@ from triptych.training.run import Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at
 from triptych.training.settings import METHOD, PretrainSettings
 from triptych.training.stages import PretrainStage, start_pretraining
+from triptych.training.streams import Stream, stream
 from triptych.training.validation import observe_levels, validate_class_means
 
 __all__ = ["pretrain"]
-
-_ORDER, _AUGMENTATION = 1, 2  # streams of random numbers of one seed
 
 
 def pretrain(
@@ -97,9 +95,9 @@ def _validate(run: Run, stage: PretrainStage, settings: PretrainSettings) -> Non
 def _batch(
     store: ImageStore, epoch: int, position: int, crop: int, settings: PretrainSettings
 ) -> tuple[Tensor, Tensor]:
-    order = np.random.default_rng([settings.seed, _ORDER, epoch]).permutation(len(store))
+    order = stream(settings.seed, Stream.ORDER, epoch).permutation(len(store))
     chosen = order[position * settings.batch : (position + 1) * settings.batch]
-    rng = np.random.default_rng([settings.seed, _AUGMENTATION, epoch, position])
+    rng = stream(settings.seed, Stream.IMAGES, epoch, position)
     crops = random_crop_flip(store[chosen], crop, rng, settings.padding)
     images = colour_jitter(crops, settings.jitter, rng)
     return images, torch.from_numpy(store.labels[chosen]).to(images.device)

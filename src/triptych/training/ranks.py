@@ -6,6 +6,7 @@ One process, ``ALONE``, tells nobody anything.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 
 import torch
 from torch import Tensor, distributed, nn
@@ -51,7 +52,7 @@ class Ranks:
         return slice(self.number, None, self.count)
 
     @torch.no_grad()
-    def take_over(self, modules: Iterable[nn.Module]) -> None:
+    def broadcast_weights(self, modules: Iterable[nn.Module]) -> None:
         """Let all start from the weights of the first process: random numbers may differ between processors."""
         if self.count == 1:
             return
@@ -74,6 +75,7 @@ class Ranks:
         mine = [one for one in parameters if one.requires_grad]
         grads = [torch.zeros_like(one) if one.grad is None else one.grad for one in mine]
         used = grads[0].new_tensor([one.grad is not None for one in mine])
+        # All gradients one after the other, then for each parameter how many processes have used it.
         flat = torch.cat([*(grad.flatten() for grad in grads), used])
         with _told_when_lost():
             distributed.all_reduce(flat)
@@ -81,11 +83,12 @@ class Ranks:
         for parameter, grad, total, anywhere in zip(mine, grads, sums, used.tolist(), strict=True):
             parameter.grad = grad.copy_(total.view_as(grad)) if anywhere else None
 
-    def agree(self, value: int) -> bool:
-        """Whether all processes name the same whole number. Each waits here for the others."""
+    def agree(self, text: str) -> bool:
+        """Whether all processes say the same. Each waits here for the others."""
         if self.count == 1:
             return True
-        told = gather(torch.tensor(value, dtype=torch.int64, device=self.device)).tolist()
+        mine = int.from_bytes(sha256(text.encode()).digest()[:7], "big")
+        told = gather(torch.tensor(mine, dtype=torch.int64, device=self.device)).tolist()
         return len(set(told)) == 1
 
 

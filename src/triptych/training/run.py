@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from triptych.system.environment import record_environment
 from triptych.system.files import plain_path, write_whole
 from triptych.system.progress import progress_bar
 from triptych.system.settings import whole
-from triptych.training.launch import end_even_if_stuck
+from triptych.training.launch import ended_well
 from triptych.training.loggers import start_loggers
 from triptych.training.ranks import ALONE, Ranks
 from triptych.training.settings import RunSettings
@@ -100,7 +99,7 @@ class Run:
                 )
             self._load()
         self._check_same_start()
-        ranks.take_over(modules.values())
+        ranks.broadcast_weights(modules.values())
         if ranks.first:
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / "settings.json", json.dumps(self._identity, indent=2).encode())
@@ -121,9 +120,8 @@ class Run:
         self._bar.stop()
         self._loggers.close(failed=kind is not None)
         if kind is None:
-            self._ranks.agree(self.step)  # who goes on reads what the first one has written
-        elif self._ranks.count > 1:
-            end_even_if_stuck()
+            self._ranks.agree(str(self.step))  # who goes on reads what the first one has written
+            ended_well()
 
     def advance(self, loss: float, accuracy: float, learning_rate: float) -> None:
         """Count a step; refuse a diverged one."""
@@ -191,6 +189,10 @@ class Run:
         try:
             state = torch.load(plain_path(self._checkpoint), map_location="cpu", weights_only=True)
             identity = self._with_todays_names(state["identity"])
+        except OSError as error:
+            raise ValueError(f"{self._checkpoint}: cannot be read ({error.strerror or error})") from error
+        except MemoryError:
+            raise
         except Exception as error:  # torch.load raises many kinds
             # Without PyTorch's own words, which advise to run the file.
             raise self._damaged() from error
@@ -206,7 +208,9 @@ class Run:
             for name, module in self._modules.items():
                 module.load_state_dict(state["modules"][name])
             self._optimizer.load_state_dict(state["optimizer"])
-        except Exception as error:  # of whatever lies there in place of weights
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of what is there for weights
             raise self._damaged() from error
 
     def _damaged(self) -> ValueError:
@@ -218,8 +222,7 @@ class Run:
         return {**self._defaults, **named, "method": renamed_settings(named.get("method"))}
 
     def _check_same_start(self) -> None:
-        text = json.dumps([self._identity, self.step], sort_keys=True)
-        if not self._ranks.agree(int.from_bytes(sha256(text.encode()).digest()[:7], "big")):
+        if not self._ranks.agree(json.dumps([self._identity, self.step], sort_keys=True)):
             raise ValueError(
                 f"{self.folder}: the processes do not start from the same settings, photos and checkpoint (here step "
                 f"{self.step}); give all the same command, and a folder and photos that all machines share"

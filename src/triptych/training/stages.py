@@ -17,11 +17,11 @@ from triptych.fusion import LevelFusion
 from triptych.interop import load_method
 from triptych.methods import Method, MethodConfig, build_method
 from triptych.training.classification import GaussianHead, Heads
+from triptych.training.episode_statistics import EpisodeStatistics
 from triptych.training.launch import start_fabric
 from triptych.training.norms import share_norms
 from triptych.training.ranks import Ranks
 from triptych.training.settings import PretrainSettings, TrainSettings
-from triptych.training.turns import Turns
 from triptych.training.validation import Validation
 
 __all__ = ["EpisodicStage", "PretrainStage", "start_episodes", "start_pretraining"]
@@ -77,7 +77,7 @@ class EpisodicStage:
         optimizer: of model, head and auxiliary.
         train: what they learn from.
         samplers: of its episodes, one for each shot; they take turns.
-        turns: what keeps the statistics of several processes as one would have them.
+        statistics: what keeps the statistics of several processes as one would have them.
         validation: what a model is worth.
     """
 
@@ -91,7 +91,7 @@ class EpisodicStage:
     optimizer: Optimizer
     train: ImageStore
     samplers: Sequence[EpisodeSampler]
-    turns: Turns
+    statistics: EpisodeStatistics
     validation: Validation
 
     @property
@@ -114,7 +114,7 @@ def start_pretraining(data: str | Path, method: str | MethodConfig, settings: Pr
     model = build_method(method)
     if ranks.count > 1:
         share_norms(model.backbone)
-    train, val = _stores(data, model, settings.store_side, fabric)
+    train, val = _stores(data, model, settings.store_side, fabric, ranks)
     heads = Heads(model.backbone.channels, len(train.classes)).to(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(
@@ -138,10 +138,9 @@ def start_episodes(
     fabric, ranks, precision = start_fabric(settings.precision, settings.device)
     torch.manual_seed(settings.seed)
     model = _initialised(build_method(method), init, keep_fusion)
-    train, val = _stores(data, model, settings.store_side, fabric)
-    validation = Validation(
-        model, train, val, settings, precision, ranks
-    )  # now: too few images are no news for the end
+    train, val = _stores(data, model, settings.store_side, fabric, ranks)
+    # Now, as too few images are no news for the end.
+    validation = Validation(model, train, val, settings, precision, ranks)
     way = model.fusion.way or settings.way
     samplers = [
         EpisodeSampler(train.labels, way, shot, settings.queries, settings.seed, train.classes)
@@ -154,18 +153,22 @@ def start_episodes(
     for module in beside:
         module.to(fabric.device)
     optimizer = torch.optim.Adam(_groups(model, beside, settings), lr=settings.learning_rate, betas=settings.betas)
-    turns = Turns(ranks, settings.seed, model.fusion, [model, *beside])
+    statistics = EpisodeStatistics(ranks, settings.seed, model.fusion, [model, *beside])
     return EpisodicStage(
-        fabric, ranks, precision, model, average, head, auxiliary, optimizer, train, samplers, turns, validation
+        fabric, ranks, precision, model, average, head, auxiliary, optimizer, train, samplers, statistics, validation
     )
 
 
-def _stores(data: str | Path, model: Method, store_side: int | None, fabric: Fabric) -> tuple[ImageStore, ImageStore]:
+def _stores(
+    data: str | Path, model: Method, store_side: int | None, fabric: Fabric, ranks: Ranks
+) -> tuple[ImageStore, ImageStore]:
     """The train split, decoded so large that crops can be cut from it, and the validation split."""
     larger = replace(model.preprocess, side=store_side or model.preprocess.side)
     train, val = open_store(data, "train", larger), open_store(data, "val", model.preprocess)
     if train.fingerprint == val.fingerprint:
         raise ValueError(f"{data}: no splits; training needs a train and a val split, of different classes")
+    if not ranks.agree(f"{[(store.fingerprint, len(store)) for store in (train, val)]}"):
+        raise ValueError(f"{data}: the processes do not see the same photos; each must be able to read all of them")
     return train.to(fabric.device), val.to(fabric.device)
 
 
@@ -198,7 +201,7 @@ def _head(model: Method, store: ImageStore, settings: TrainSettings) -> Gaussian
     gaussians = "distribution" in model.level_names and model.learns_closed_form(len(store.classes))
     if not settings.plda_images or not settings.plda_loss or not gaussians:
         return None
-    return GaussianHead(model.backbone.tap_channels, len(store.classes)).to(store.images.device)
+    return GaussianHead(model.backbone.tap_channels, len(store.classes))
 
 
 def _groups(model: Method, beside: Sequence[nn.Module], settings: TrainSettings) -> list[dict[str, Any]]:

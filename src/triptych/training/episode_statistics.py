@@ -6,21 +6,19 @@ episode at a time; when all are done, each applies the statistics of all, in the
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from triptych.fusion import Fusion, Levels
 from triptych.training.ranks import Ranks, gather
+from triptych.training.streams import Stream, stream
 
-__all__ = ["Turns"]
-
-_DROPOUT = 5  # a stream of random numbers of a seed
+__all__ = ["EpisodeStatistics"]
 
 
-class Turns:
-    """What is done around each episode; of statistics, one process has nothing to do.
+class EpisodeStatistics:
+    """Seeds the dropout of each episode and, with several processes, keeps statistics in the order of the episodes.
 
     Args:
         ranks: this process among the others.
@@ -37,12 +35,14 @@ class Turns:
             for norm in module.modules()
             if isinstance(norm, _BatchNorm) and norm.track_running_stats
         ]
+        if ranks.count > 1 and any(norm.momentum is None for norm in self._norms):
+            raise ValueError("a BatchNorm without a momentum follows all episodes alike; train with one process")
         self._later: list[Tensor] = []
         self._before = (torch.empty(0), torch.empty(0))
 
     def begin(self, number: int) -> None:
-        """An episode comes. Its dropout is its own, as its crops are, whatever was drawn before."""
-        torch.manual_seed(int(np.random.default_rng([self._seed, _DROPOUT, number]).integers(2**63)))
+        """Seed dropout by the episode's number: a resumed run draws what a whole one does."""
+        torch.manual_seed(int(stream(self._seed, Stream.DROPOUT, number).integers(2**63)))
         if self._ranks.count > 1 and self._norms:
             self._before = self._state()
 
@@ -74,7 +74,8 @@ class Turns:
         told = gather(torch.cat([after, (seen - batches).to(after)]))  # (R, values + norms)
         updates = told[:, after.numel() :]  # (R, norms)
         sizes = torch.tensor([2 * norm.num_features for norm in self._norms], device=after.device)
-        kept = torch.tensor([1 - (norm.momentum or 0.0) for norm in self._norms]).to(after) ** updates
+        momenta = torch.tensor([norm.momentum for norm in self._norms], dtype=after.dtype, device=after.device)
+        kept = (1 - momenta) ** updates
         kept = kept.repeat_interleave(sizes, dim=1)  # (R, values)
         values = before
         for mine, share in zip(told[:, : after.numel()], kept, strict=True):
