@@ -112,6 +112,14 @@ def test_teach_ask_and_see_why(page: Any, files: Path) -> None:
     assert len(lines) == 3
 
 
+def test_a_file_that_no_browser_shows_keeps_the_width(page: Any, files: Path) -> None:
+    teach(page, files)
+    note = {"name": "a long name " * 10 + ".heic", "mimeType": "image/heic", "buffer": b"no picture"}
+    page.set_input_files("#ask-files", note)
+    api.expect(page.locator(".no-picture")).to_be_visible(timeout=LONG)
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
 def test_a_kept_photo_is_shown_as_it_came(page: Any, tmp_path: Path) -> None:
     photo(0, 0, 400).save(tmp_path / "large.png")
     page.fill("#class-name", "apple")

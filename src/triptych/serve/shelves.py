@@ -5,7 +5,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from threading import Lock, RLock
@@ -53,12 +53,16 @@ def opened(data: str | PathLike[str], method: str = DEFAULT, device: str = "cpu"
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"{folder}: cannot be made ({error.strerror or error}); expected a folder for shelves") from error
-    with turn_to_write(folder / "shelves", wait=False):
-        shelves = Shelves(folder, method, device)
+    with ExitStack() as held:
         try:
-            yield shelves
-        finally:
-            shelves.stop()
+            held.enter_context(turn_to_write(folder / "shelves", wait=False))
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"{folder}: another process serves this folder; end it, or name another --data"
+            ) from error
+        shelves = Shelves(folder, method, device)
+        held.callback(shelves.stop)
+        yield shelves
 
 
 class Shelves:

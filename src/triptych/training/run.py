@@ -210,7 +210,7 @@ class Run:
             self._optimizer.load_state_dict(state["optimizer"])
         except torch.OutOfMemoryError:
             raise
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of what is there for weights
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise self._damaged() from error
 
     def _damaged(self) -> ValueError:
