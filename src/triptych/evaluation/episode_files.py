@@ -178,7 +178,7 @@ def _check_head(content: Any) -> None:
     if content.get("format") != _FORMAT:
         raise ValueError(f"its format is {content.get('format')!r:.40}")
     version = content["version"]
-    if version != _VERSION:
+    if type(version) is not int or version != _VERSION:
         later = type(version) is int and version > _VERSION
         raise ValueError(f"its version is {version!r:.40}; {'update triptych' if later else f'expected {_VERSION}'}")
 
