@@ -549,6 +549,7 @@ def test_names_in_the_zip_are_told_apart_by_every_system(page: Any, files: Path,
 def test_a_folder_from_another_system_goes_to_the_class_of_its_name(page: Any, files: Path) -> None:
     page.fill("#class-name", "caf\u00e9")
     page.press("#class-name", "Enter")
+    api.expect(page.get_by_label("add photos to caf\u00e9")).to_be_attached(timeout=LONG)
     folder = files / "all" / "cafe\u0301"
     folder.mkdir(parents=True)
     shutil.copy(files / "0-0.png", folder)
