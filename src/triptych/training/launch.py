@@ -15,6 +15,7 @@ from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from torch import distributed
 
 from triptych.system.devices import usable_device
 from triptych.system.memory import keep_freed_memory
@@ -130,6 +131,7 @@ def _joined(accelerator: str, launch: Launch, precision: str) -> Fabric:
     from lightning_fabric.strategies import DDPStrategy
 
     _end_when_told(launch)
+    atexit.register(_leave)
     if sys.platform != "win32":
         atexit.register(_alarm)  # until ``ended_well``: a process that fails must not wait for others as it ends
     environment = TorchElasticEnvironment() if launch.by == "torchrun" else SLURMEnvironment(auto_requeue=False)
@@ -186,6 +188,12 @@ def _watch(woken: socket.socket, wakes: socket.socket, stuck: Callable[[], None]
 def ended_well() -> None:
     """All processes have ended a stage: this one may wait for the others on its way out."""
     atexit.unregister(_alarm)
+
+
+def _leave() -> None:
+    """Close the connections while Python still runs: left to the end of the process, their threads may abort it."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _alarm() -> None:
