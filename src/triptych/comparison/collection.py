@@ -12,15 +12,13 @@ import torch
 
 from triptych.data import LabelledPhotos, Photo, Unreadable, appearance, copies, labelled, left_out_warning, read_photos
 from triptych.methods import Encoded, Method
-from triptych.recognizer import even_shares
+from triptych.recognizer import QUERY_BATCH, even_shares
 from triptych.support import encode, thumbnail
 from triptych.system.batches import in_batches
 from triptych.system.progress import track
 from triptych.system.wording import counted
 
 __all__ = ["Collection", "collect"]
-
-_TOGETHER = 32  # photos that are encoded at once
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def collect(
     drawn = _drawn(given, most, seed)
     read = track(read_photos([sources[i] for i in drawn], method.preprocess), "encoding", total=len(drawn))
     with closing(read):
-        all_read = [one for photos in in_batches(read, _TOGETHER) for one in _encoded(method, photos)]
+        all_read = [one for photos in in_batches(read, QUERY_BATCH) for one in _encoded(method, photos)]
     photos = [photo for photo in all_read if isinstance(photo, _Encoded)]
     names = [given[i] for i, photo in zip(drawn, all_read, strict=True) if isinstance(photo, _Encoded)]
     refused = [photo for photo in all_read if isinstance(photo, Unreadable)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,9 +198,8 @@ def encode(method: Method, pixels: np.ndarray) -> Encoded:
     """
     device = next(method.parameters()).device
     passes = torch.from_numpy(pixels).to(device).split(_IN_ONE_PASS.get())
-    if device.type == "cpu":
-        return Encoded.join(map_over_cores(lambda images: encode_images(method, images, len(images)), passes))
-    return Encoded.join([encode_images(method, images, len(images)) for images in passes])
+    one_pass = partial(encode_images, method, batch=_IN_ONE_PASS.get())
+    return Encoded.join(map_over_cores(one_pass, passes) if device.type == "cpu" else list(map(one_pass, passes)))
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:
