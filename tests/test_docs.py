@@ -49,9 +49,9 @@ def test_every_name_in_the_python_of_a_document_is_known(document: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def documented_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the documents speak of: class folders, new photos and a recogniser of them."""
-    place = tmp_path_factory.mktemp("workplace")
+    place = tmp_path_factory.mktemp("documents")
     with resources.as_file(resources.files("triptych.samples")) as samples:
         for kind in ("Avocado", "Carrots", "Lemon"):
             for number, photo in enumerate(sorted((samples / kind).glob("*.jpg"))):
@@ -69,8 +69,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "document", [one for one in DOCUMENTS if one.name in RUN or one.parent.name == "levels"], ids=lambda one: one.name
 )
-def test_snippets_run_one_after_the_other(document: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(workplace)
+def test_snippets_run_one_after_the_other(document: Path, documented_photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(documented_photos)
     names: dict[str, object] = {}
     for snippet in texts(document, "python"):
         exec(compile(snippet, str(document), "exec"), names)
