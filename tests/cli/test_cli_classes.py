@@ -171,6 +171,19 @@ def test_a_photo_that_is_there_already_is_counted_once(command: Command, shelf: 
     assert "0 photos added" in ended.out
 
 
+def test_what_is_told_of_several_photos_has_a_line_for_each(command: Command, tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "photos", classes=2, each=4)
+    for number in range(2):
+        (folder / "class0" / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+        (folder / "class1" / f"note{number}.txt").write_text("no photo")
+    ended = command("fit", folder, "-o", tmp_path / "x.triptych", "--method", "mml-conv64f")
+    head, first, second, others = ended.err.splitlines()
+    assert head == "warning: skipped 2 unreadable photos:"
+    assert first.startswith(f"  {folder}/class0/0.png: damaged image")
+    assert second.startswith(f"  {folder}/class0/1.png: damaged image")
+    assert others.startswith("warning: left out 2 files that are no image: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -360,7 +360,9 @@ def test_all_photos_in_two_classes_are_named(tmp_path: Path) -> None:
         (folder / "class2" / f"copy{number}.png").write_bytes((folder / "class0" / f"{number}.png").read_bytes())
     with pytest.raises(ValueError, match="the same photo is given") as caught:
         small().fit(folder)
-    assert str(caught.value).split("\n  ") == [
+    head, *told = str(caught.value).split("\n  ")
+    assert head == "2 photos are given in two classes:"
+    assert told == [
         f"{folder}/class0/{number}.png and {folder}/class2/copy{number}.png: the same photo is given as 'class0' and "
         "as 'class2'; keep it in one class"
         for number in range(2)

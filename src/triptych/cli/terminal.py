@@ -10,6 +10,7 @@ __all__ = ["complain", "json_text", "print_json", "printable", "say"]
 # Control characters move the cursor, colour or retitle the terminal; marks of direction reorder what is read; a lone
 # surrogate is a byte of a file name that is no text.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_ITEM = re.compile(r"\n {2}(?=\S)")  # as triptych.system.wording.in_lines writes it
 _BREAK = re.compile(r"\s*\n\s*")
 
 
@@ -19,8 +20,9 @@ def say(line: str) -> None:
 
 
 def complain(kind: str, message: str) -> None:
-    """Say on stderr, in one line, what is wrong."""
-    print(f"{kind}: {printable(_BREAK.sub(' ', message.strip()))}", file=sys.stderr)
+    """Say on stderr what is wrong: in one line, and below it a line for each thing that it lists."""
+    lines = [printable(_BREAK.sub(" ", line.strip())) for line in _ITEM.split(message.strip())]
+    print(f"{kind}: " + "\n  ".join(lines), file=sys.stderr)
 
 
 def print_json(result: Any) -> None:

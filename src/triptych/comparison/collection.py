@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from triptych.data import LabelledPhotos, Photo, Unreadable, appearance, copies, labelled, left_out_warning, read_photos
+from triptych.data import LabelledPhotos, Photo, Unreadable, appearance, copies, labelled, left_out_warnings, read_photos
 from triptych.methods import Encoded, Method
 from triptych.recognizer import QUERY_BATCH, even_shares
 from triptych.support import encode, thumbnail
@@ -87,8 +87,8 @@ def collect(
     photos = [photo for photo in all_read if isinstance(photo, _Encoded)]
     names = [given[i] for i, photo in zip(drawn, all_read, strict=True) if isinstance(photo, _Encoded)]
     refused = [photo for photo in all_read if isinstance(photo, Unreadable)]
-    if others := [photo for photo in refused if not photo.is_image]:
-        warnings.warn(left_out_warning(others), stacklevel=2)
+    for told in left_out_warnings([photo for photo in refused if not photo.is_image]):
+        warnings.warn(told, stacklevel=2)
     groups = copies(np.stack([photo.appearance for photo in photos])) if photos else np.empty(0, np.int64)
     kept, repeated, contested = _counted_once(photos, names, groups)
     return _collection(

@@ -15,7 +15,7 @@ from triptych.system.lazy import imported_when_used
 
 if TYPE_CHECKING:
     from triptych.data.augment import centre_crop, colour_jitter, normalise, random_crop_flip, resize
-    from triptych.data.photos import Photo, Unreadable, left_out_warning, read_class_photos, read_photos
+    from triptych.data.photos import Photo, Unreadable, left_out_warnings, read_class_photos, read_photos
     from triptych.data.preprocessing import Preprocessing
     from triptych.data.same import appearance, copies
     from triptych.data.store import ImageStore, cache_folder, open_store
@@ -53,7 +53,7 @@ __all__ = [
     "files_below",
     "is_image",
     "labelled",
-    "left_out_warning",
+    "left_out_warnings",
     "list_folder",
     "list_images",
     "normalise",
@@ -82,7 +82,7 @@ __getattr__ = imported_when_used(
         "centre_crop": "triptych.data.augment",
         "colour_jitter": "triptych.data.augment",
         "copies": "triptych.data.same",
-        "left_out_warning": "triptych.data.photos",
+        "left_out_warnings": "triptych.data.photos",
         "normalise": "triptych.data.augment",
         "open_store": "triptych.data.store",
         "random_crop_flip": "triptych.data.augment",

@@ -14,12 +14,11 @@ from PIL import Image
 from triptych.data.images import ImageError, ImageSource, NotAnImageError, source_name
 from triptych.data.preprocessing import Preprocessing
 from triptych.data.same import pixel_id
-from triptych.system.wording import counted, first_few
+from triptych.system.wording import counted, first_few, in_lines
 
-__all__ = ["Photo", "Unreadable", "left_out_warning", "read_class_photos", "read_photos", "refuse_lost_classes"]
+__all__ = ["Photo", "Unreadable", "left_out_warnings", "read_class_photos", "read_photos", "refuse_lost_classes"]
 
 _READ_AHEAD = 64  # decoded photos that may wait to be used
-_LISTED = 20  # of many photos, in a warning
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def read_class_photos(
         else:
             yield labels[position], photo
     refuse_lost_classes(labels, lost)
-    if told := left_out_warning(list(lost.values())):
+    for told in left_out_warnings(list(lost.values())):
         warnings.warn(told, stacklevel=3)
 
 
@@ -134,16 +133,14 @@ def refuse_lost_classes(labels: Sequence[Any], lost: Mapping[int, Unreadable]) -
             raise ImageError(f"class {label!r}: none of its photos can be read ({count}); the first: {first.error}")
 
 
-def left_out_warning(lost: Sequence[Unreadable]) -> str:
+def left_out_warnings(lost: Sequence[Unreadable]) -> list[str]:
     """What to warn of: photos that cannot be read, one a line, and apart from them files that are no images."""
     told = []
     if unreadable := [one.error for one in lost if one.is_image]:
-        more = [f"and {len(unreadable) - _LISTED} more"] if len(unreadable) > _LISTED else []
-        head = f"skipped {counted(len(unreadable), 'unreadable photo')}:"
-        told.append("\n  ".join([head, *unreadable[:_LISTED], *more]))
+        told.append(in_lines(f"skipped {counted(len(unreadable), 'unreadable photo')}:", unreadable))
     if others := [one.name for one in lost if not one.is_image]:
         told.append(f"left out {counted(len(others), 'file')} that {_are(len(others))} no image: {first_few(others)}")
-    return "\n".join(told)
+    return told
 
 
 def _are(number: int) -> str:

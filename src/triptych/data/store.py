@@ -17,7 +17,7 @@ from torch import Tensor
 
 from triptych.data.grammar import list_images
 from triptych.data.listing import Listing
-from triptych.data.photos import Unreadable, left_out_warning, read_photos, refuse_lost_classes
+from triptych.data.photos import Unreadable, left_out_warnings, read_photos, refuse_lost_classes
 from triptych.data.preprocessing import Preprocessing
 from triptych.data.same import identical_pairs
 from triptych.system.files import turn_to_write
@@ -96,7 +96,7 @@ def open_store(data: Any, split: str | None, preprocessing: Preprocessing) -> Im
     pixels, index = _cached(listing, _key(fingerprint, preprocessing), preprocessing)
     kept = np.asarray(index["kept"], dtype=np.int64)
     lost = np.setdiff1d(np.arange(len(listing.labels)), kept)
-    if told := left_out_warning(_lost(listing, lost.tolist(), index["lost"])):
+    for told in left_out_warnings(_lost(listing, lost.tolist(), index["lost"])):
         warnings.warn(told, stacklevel=2)
     names = tuple(listing.names[i] for i in kept)
     return ImageStore(

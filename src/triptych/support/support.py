@@ -18,7 +18,7 @@ from triptych.data import Photo, squash
 from triptych.methods import Encoded, Method, Summary, encode_images
 from triptych.system.batches import in_batches
 from triptych.system.threads import map_over_cores
-from triptych.system.wording import first_few
+from triptych.system.wording import first_few, in_lines
 
 __all__ = [
     "Support",
@@ -252,7 +252,8 @@ def _new(read: Iterable[tuple[Any, Photo]], before: dict[Any, Support]) -> Itera
         several = f"{len(repeated)} photos are there already: " if len(repeated) > 1 else ""
         warnings.warn(f"{several}{first_few(repeated)}; counted once", stacklevel=6)
     if conflicts:
-        raise ValueError("\n  ".join(conflicts))
+        several = f"{len(conflicts)} photos are given in two classes:"
+        raise ValueError(conflicts[0] if len(conflicts) == 1 else in_lines(several, conflicts))
 
 
 def _views(photo: Photo, count: int) -> np.ndarray:

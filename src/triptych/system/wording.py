@@ -11,6 +11,7 @@ __all__ = [
     "counted",
     "first_few",
     "first_line",
+    "in_lines",
     "level_in_words",
     "listed",
     "nearest",
@@ -99,6 +100,18 @@ def first_few(names: Sequence[str], number: int = 3) -> str:
     ('a, b, c, ...', 'a')
     """
     return ", ".join([*names[:number], *(["..."] if len(names) > number else [])])
+
+
+def in_lines(head: str, items: Sequence[str], most: int = 20) -> str:
+    """A head and what it is about, each on a line of its own; of very many, the first.
+
+    >>> print(in_lines("2 photos are empty:", ["1.jpg", "2.jpg"], most=1))
+    2 photos are empty:
+      1.jpg
+      and 1 more
+    """
+    more = [f"and {len(items) - most} more"] if len(items) > most else []
+    return "\n  ".join([head, *items[:most], *more])
 
 
 def first_line(error: BaseException) -> str:
