@@ -69,7 +69,9 @@ def documented_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "document", [one for one in DOCUMENTS if one.name in RUN or one.parent.name == "levels"], ids=lambda one: one.name
 )
-def test_snippets_run_one_after_the_other(document: Path, documented_photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snippets_run_one_after_the_other(
+    document: Path, documented_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(documented_photos)
     names: dict[str, object] = {}
     for snippet in texts(document, "python"):

@@ -19,7 +19,7 @@ def test_every_level_of_every_registered_method_has_words(levels: set[str]) -> N
     assert {"pixel", "global"} < levels
     for level in levels:
         (line,) = for_and_against({level: 1.0})
-        assert line.endswith(f" ({level} level) 100%"), level
+        assert line.endswith(f" ({level} level) +1.00"), level
 
 
 def test_no_two_levels_have_the_same_words(levels: set[str]) -> None:

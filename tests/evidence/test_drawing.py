@@ -15,7 +15,7 @@ from PIL import Image
 
 from triptych import Recognizer
 from triptych.evidence import Explanation
-from triptych.evidence.choosing import box_of, shown
+from triptych.evidence.choosing import box_of, shown_matches
 from triptych.evidence.drawing import draw_explanation
 from triptych.evidence.lettering import lettering, wrapped
 from triptych.evidence.pieces import cropped, tinted
@@ -162,6 +162,12 @@ def test_a_thousand_classes() -> None:
     assert size(draw_explanation(explanation))
 
 
+def test_more_classes_than_a_picture_has_room_for(why: Explanation) -> None:
+    many = replace(why, classes=why.classes[:1] * 151)
+    with pytest.raises(ValueError, match="a picture has room for 150 classes, got 151; ask for fewer: top=150"):
+        draw_explanation(many)
+
+
 @pytest.mark.parametrize("grid", [(1, 1), (2, 5), (10, 10), (37, 37)])
 def test_boxes_lie_in_the_photo(grid: tuple[int, int]) -> None:
     for row in range(grid[0]):
@@ -175,7 +181,7 @@ def test_boxes_lie_in_the_photo(grid: tuple[int, int]) -> None:
 
 def test_boxes_do_not_cover_each_other(why: Explanation) -> None:
     for evidence in why.classes:
-        chosen = shown(evidence.matches, why.grid)
+        chosen = shown_matches(evidence.matches, why.grid)
         assert all(match.margin > 0 for match in chosen)
         places = [match.query for match in chosen]
         assert all(max(abs(a - c), abs(b - d)) >= 3 for i, (a, b) in enumerate(places) for c, d in places[:i])

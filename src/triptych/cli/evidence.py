@@ -15,8 +15,6 @@ from triptych.system.settings import whole
 
 __all__ = ["explain"]
 
-_MATCHES = 3  # shown of each class
-
 
 @app.command()
 def explain(
@@ -47,21 +45,25 @@ def explain(
         why.save(out)
     if as_json:
         return print_json({"image": photo, "in_support": known, **why.summary()})
-    for evidence in why.classes:
-        _tell(evidence, why.grid)
+    for rank in range(len(why.classes)):
+        _tell(why, rank)
     if out is not None:
         say(f"Picture: {out}")
     return None
 
 
-def _tell(evidence: Any, grid: tuple[int, int]) -> None:
-    """Say what speaks for and against one class."""
+def _tell(why: Any, rank: int) -> None:
+    """Say what speaks for and against one class: the figures and the matches that the picture has."""
+    from triptych.evidence import lead_in_words, shown_matches
     from triptych.reports import where
 
+    evidence, grid = why.classes[rank], why.grid
     say(f"{evidence.label}  {evidence.probability:.1%}")
     for line in for_and_against(evidence.contributions):
         say(f"    {line}")
-    for match in evidence.matches[:_MATCHES]:
+    if rank == 0 and (lead := why.lead()):
+        say(f"    {lead_in_words(lead, why.patch_levels, str(why.classes[1].label))}")
+    for number, match in enumerate(shown_matches(evidence.matches, grid), start=1):
         name = match.name or f"photo {match.photo + 1}"
         places = f"{where(match.query, grid)} looks like {where(match.support, grid)} of {name}"
-        say(f"    {places} ({match.similarity:.0%} alike)")
+        say(f"    {number}. {places} ({match.similarity:.2f} alike)")

@@ -6,17 +6,20 @@ __all__ = ["for_and_against"]
 
 
 def for_and_against(contributions: dict[str, float]) -> list[str]:
-    """What speaks for a class and what against it, each level with its share of all that is said, largest first.
+    """What speaks for a class and what against it: each level with what it adds to the logit, the most first.
 
     >>> from triptych.cli.words import for_and_against
     >>> for_and_against({"pixel": 3.0, "part": -1.0})
-    ['for it: matched patches (pixel level) 75%', 'against it: matched patterns (part level) 25%']
+    ['for it: matched patches (pixel level) +3.00', 'against it: matched patterns (part level) -1.00']
     """
-    total = sum(map(abs, contributions.values())) or 1.0
     lines = []
     for side, sign in (("for it", 1), ("against it", -1)):
-        mine = {level: abs(value) / total for level, value in contributions.items() if sign * value > 0}
-        said = [f"{level_in_words(level)} {mine[level]:.0%}" for level in sorted(mine, key=lambda level: -mine[level])]
+        mine = {level: value for level, value in contributions.items() if sign * value > 0}
+        said = [f"{level_in_words(level)} {value:+.2f}" for level, value in sorted(mine.items(), key=_size)]
         if said:
             lines.append(f"{side}: {', '.join(said)}")
     return lines
+
+
+def _size(item: tuple[str, float]) -> float:
+    return -abs(item[1])

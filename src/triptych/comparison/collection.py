@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from triptych.data import LabelledPhotos, Photo, Unreadable, appearance, copies, labelled, left_out_warnings, read_photos
+from triptych.data import (
+    LabelledPhotos,
+    Photo,
+    Unreadable,
+    appearance,
+    copies,
+    labelled,
+    left_out_warnings,
+    read_photos,
+)
 from triptych.methods import Encoded, Method
 from triptych.recognizer import QUERY_BATCH, even_shares
 from triptych.support import encode, thumbnail

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from triptych.evidence.pieces import Box
 from triptych.evidence.records import PatchMatch
 
-__all__ = ["PATCHES", "PHOTOS", "box_of", "reach_of", "shown"]
+__all__ = ["PATCHES", "PHOTOS", "box_of", "reach_of", "shown_matches"]
 
 PATCHES, PHOTOS = 5, 2  # shown at most, of a class
 _BOX_CELLS = 3  # side of a box: the patch and its neighbours
 
 
-def shown(matches: Sequence[PatchMatch], grid: tuple[int, int]) -> list[PatchMatch]:
+def shown_matches(matches: Sequence[PatchMatch], grid: tuple[int, int]) -> list[PatchMatch]:
     """The first matches that speak for the class, in few photos, with boxes that do not overlap."""
     least = 2 * reach_of(grid) + 1
     chosen: list[PatchMatch] = []

@@ -12,6 +12,7 @@ from triptych.system.extras import extra
 __all__ = ["draw_explanation"]
 
 _DPI = 110
+_ROWS = 150  # a higher picture is one that matplotlib cannot draw
 
 
 def draw_explanation(explanation: Drawable, ending: str = ".png") -> bytes:
@@ -30,7 +31,7 @@ def draw_explanation(explanation: Drawable, ending: str = ".png") -> bytes:
         The file.
 
     Raises:
-        ValueError: another ending.
+        ValueError: another ending, or more than 150 classes.
         RuntimeError: matplotlib is not installed.
 
     >>> import numpy as np
@@ -43,6 +44,8 @@ def draw_explanation(explanation: Drawable, ending: str = ".png") -> bytes:
     """
     if ending not in FORMATS:
         raise ValueError(f"a picture ends in {', '.join(FORMATS)}, got {ending!r}")
+    if (rows := len(explanation.classes)) > _ROWS:
+        raise ValueError(f"a picture has room for {_ROWS} classes, got {rows}; ask for fewer: top={_ROWS}")
     with extra("plot", "drawing needs matplotlib"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from triptych.evidence.choosing import PHOTOS, box_of, reach_of, shown
+from triptych.evidence.choosing import PHOTOS, box_of, reach_of, shown_matches
 from triptych.evidence.lettering import wrapped
 from triptych.evidence.page import FAINT, GAP, LEVELS, MARGIN, NARROW, PAIR, PHOTO, ROW, TOP, Page
 from triptych.evidence.pieces import INK, cropped, diverging, halo, kept_photo, outline, response, show, tinted
@@ -50,7 +50,7 @@ def draw_row(page: Page, rank: int) -> None:
         show(heat, tinted(explanation.image, page.heatmaps[rank], page.strongest))
     query = page.axes(page.photo_left, top, PHOTO, PHOTO)
     show(query, explanation.image)
-    matches = shown(evidence.matches, explanation.grid)
+    matches = shown_matches(evidence.matches, explanation.grid)
     _matched(page, query, evidence, matches, top)
     for number, match in enumerate(matches):
         _pair(page, number, match, evidence, top)
