@@ -6,6 +6,7 @@ import io
 import json
 import re
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,31 @@ def test_what_cannot_be_read_is_refused_and_the_rest_is_added(client: Client, fr
     assert [one["problem"]["status"] for one in added["refused"]] == [415, 422]
     only = failure(client.add_photos, fruit, "apple", [b"# text"])
     assert (only.status, only.kind) == (415, "not-an-image")
+
+
+def test_a_single_photo_is_wrapped_in_a_list(client: Client, fruit: str, tmp_path: Path) -> None:
+    photo = tmp_path / "1.png"
+    photo.write_bytes(png(0, 7).data)
+    single = "expected a sequence of {}, got a single {}; wrap it in a list"
+    for one, kind in ((str(photo), "str"), (photo, type(photo).__name__), (b"x", "bytes"), (png(0, 7), "NamedBytes")):
+        for call in (client.predict, partial(client.add_photos, label="apple")):
+            with pytest.raises(ValueError, match=single.format("images", kind)):
+                call(fruit, photos=one)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=single.format("ids", "str")):
+        client.move_photos(fruit, "abc", "pear")
+    with pytest.raises(ValueError, match="expected a path, encoded bytes or NamedBytes for a photo, got list"):
+        client.explain(fruit, [photo])  # type: ignore[arg-type]
+    assert client.predict(fruit, [photo])["answers"][0]["label"] == "apple"
+
+
+def test_head_is_answered_as_get_without_the_body(client: Client, fruit: str) -> None:
+    for path in ("/", "/style.css", "/healthz", f"/v1/shelves/{fruit}"):
+        whole, head = client.ask("GET", path), client.ask("HEAD", path)
+        assert (head.status, head.data) == (200, b"")
+        assert head.headers["content-type"] == whole.headers["content-type"]
+        assert head.headers["content-length"] == str(len(whole.data))
+    assert failure(client.ask, "HEAD", "/nothing").status == 404
+    assert failure(client.ask, "HEAD", f"/v1/shelves/{fruit}/predict").status == 405
 
 
 def test_photos_are_moved_removed_and_brought_back(client: Client, fruit: str) -> None:

@@ -74,7 +74,7 @@ def create_app(
 
 
 class _Counted:
-    """Counts each request by the template of its route."""
+    """Counts each request by the template of its route; HEAD is answered as GET, without the body."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = app, service
@@ -83,18 +83,19 @@ class _Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.monotonic(), 500
+        start, status, head = time.monotonic(), 500, scope["method"] == "HEAD"
 
         async def told(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            await send({**message, "body": b""} if head and message["type"] == "http.response.body" else message)
 
+        asked = {**scope, "method": "GET"} if head else scope
         try:
-            await self._app(scope, receive, told)
+            await self._app(asked, receive, told)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
+            route = getattr(asked.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._service.metrics.count(method, route, status, time.monotonic() - start)
 

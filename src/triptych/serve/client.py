@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
-from triptych.data import NamedBytes
+from triptych.data import NamedBytes, as_photos, as_sequence
+from triptych.system.files import read_plain
 
 __all__ = ["Client", "Reply", "ServiceError"]
 
@@ -131,7 +132,7 @@ class Client:
 
     def move_photos(self, id: str, photos: Iterable[str], to: str, revision: int | None = None) -> dict[str, Any]:
         """Put photos, by their ids, in another class."""
-        return self.ask("POST", f"{_path(id)}/move", {"photos": list(photos), "to": to}, _seen(revision)).json
+        return self.ask("POST", f"{_path(id)}/move", {"photos": list(as_sequence(photos, "ids")), "to": to}, _seen(revision)).json
 
     def delete_photo(self, id: str, photo: str, revision: int | None = None) -> dict[str, Any]:
         """Remove a photo."""
@@ -210,7 +211,7 @@ def _known(**values: Any) -> dict[str, Any]:
 
 
 def _listed(photos: Sequence[Photo]) -> dict[str, Any]:
-    named = [_named(photo) for photo in photos]
+    named = [_named(photo) for photo in as_photos(photos)]
     return {"photos": [{"name": one.name, "data": base64.b64encode(one.data).decode()} for one in named]}
 
 
@@ -219,4 +220,6 @@ def _named(photo: Photo) -> NamedBytes:
         return photo
     if isinstance(photo, bytes):
         return NamedBytes(photo, "")
-    return NamedBytes(Path(photo).read_bytes(), Path(photo).name)
+    if not isinstance(photo, str | PathLike):
+        raise ValueError(f"expected a path, encoded bytes or NamedBytes for a photo, got {type(photo).__name__}")
+    return NamedBytes(read_plain(photo), Path(photo).name)
