@@ -282,6 +282,24 @@ def test_a_file_becomes_a_shelf(shelves: Shelves, tmp_path: Path, method_file: s
     assert shelves.load(tmp_path / "numbers.triptych", "again") is not shelf
 
 
+def test_a_file_that_was_written_anew_is_on_one_shelf_and_one_that_has_changed_on_another(
+    shelves: Shelves, tmp_path: Path, method_file: str
+) -> None:
+    file = tmp_path / "fruit.triptych"
+    photos = [png(kind, number) for kind in range(2) for number in range(2)]
+    Recognizer(method_file).fit(photos, ["apple", "apple", "pear", "pear"]).save(file)
+    shelf = shelves.load(file)
+    Recognizer(method_file, calibrate=False).fit(photos, ["apple", "apple", "pear", "pear"]).save(file)
+    assert shelves.load(file) is shelf
+    Recognizer(method_file).fit(photos, ["apple", "apple", "pear", "plum"]).save(file)
+    with pytest.warns(
+        UserWarning, match=r"other photos than the shelf 'fruit', which stays .* a new shelf, 'fruit \(2\)'"
+    ):
+        other = shelves.load(file)
+    assert sorted(one.index.name for one in shelves) == ["fruit", "fruit (2)"]
+    assert shelves.load(file) is other
+
+
 def test_a_file_that_is_none_leaves_nothing_behind(shelves: Shelves, data: Path, tmp_path: Path) -> None:
     (tmp_path / "x.triptych").write_bytes(b"{}")
     with pytest.raises(ValueError, match=r"x\.triptych"):

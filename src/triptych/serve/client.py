@@ -132,7 +132,9 @@ class Client:
 
     def move_photos(self, id: str, photos: Iterable[str], to: str, revision: int | None = None) -> dict[str, Any]:
         """Put photos, by their ids, in another class."""
-        return self.ask("POST", f"{_path(id)}/move", {"photos": list(as_sequence(photos, "ids")), "to": to}, _seen(revision)).json
+        return self.ask(
+            "POST", f"{_path(id)}/move", {"photos": list(as_sequence(photos, "ids")), "to": to}, _seen(revision)
+        ).json
 
     def delete_photo(self, id: str, photo: str, revision: int | None = None) -> dict[str, Any]:
         """Remove a photo."""
@@ -215,7 +217,7 @@ def _listed(photos: Sequence[Photo]) -> dict[str, Any]:
     return {"photos": [{"name": one.name, "data": base64.b64encode(one.data).decode()} for one in named]}
 
 
-def _named(photo: Photo) -> NamedBytes:
+def _named(photo: object) -> NamedBytes:
     if isinstance(photo, NamedBytes):
         return photo
     if isinstance(photo, bytes):

@@ -4,8 +4,11 @@ import hashlib
 import re
 import secrets
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from itertools import count
 from os import PathLike
 from pathlib import Path
 from threading import Lock, RLock
@@ -15,10 +18,11 @@ from triptych.interop import load_method
 from triptych.methods import Method
 from triptych.recognizer import Recognizer
 from triptych.serve.folder import ShelfFolder
-from triptych.serve.index import Entry, Index, Missing, file_name
+from triptych.serve.index import LONGEST_NAME, Entry, Index, Missing, file_name
 from triptych.serve.learner import Learner
 from triptych.serve.shelf import Shelf
 from triptych.system.files import read_plain, turn_to_write, write_whole
+from triptych.system.wording import printable
 from triptych.weights import DEFAULT
 
 __all__ = ["Shelves", "opened"]
@@ -26,6 +30,7 @@ __all__ = ["Shelves", "opened"]
 _ID = re.compile("[0-9a-f]{16}")
 _NEW, _GONE = ".new-", ".gone-"  # before the id of a folder that is not whole
 _AWAKE = 8  # shelves that stay in memory
+_NUMBERED = LONGEST_NAME - 10  # characters of a name that a number follows
 
 
 @contextmanager
@@ -125,11 +130,12 @@ class Shelves:
         return self._made(Index(name, keep_photos, self._method), None)
 
     def load(self, file: str | PathLike[str], name: str | None = None) -> Shelf:
-        """A new shelf of what a ``.triptych`` file knows; the same file gives the same shelf again.
+        """A new shelf of what a ``.triptych`` file knows.
 
         Args:
             file: where it lies.
-            name: of the shelf; by default that of the file.
+            name: of the shelf. By default that of the file, and then the shelf that was made of this file, or that
+                holds the same photos, is given again. Where another shelf has that name, a warning says so.
 
         Raises:
             ValueError: it cannot be read, is a bank, or two of its classes would be written the same.
@@ -139,12 +145,13 @@ class Shelves:
             raise ValueError(f"{file}: a bank; a shelf is made of a .triptych file")
         recognizer = Recognizer.load(file, self._device)
         data = read_plain(file)
-        source = hashlib.sha256(data).hexdigest()
-        with self._turn:
-            if name is None and (known := next((one for one in self if one.index.source == source), None)):
+        called = file_name(Path(file).stem).strip() or "shelf" if name is None else name
+        index = _index_of(recognizer, called, self._method, hashlib.sha256(data).hexdigest())
+        if name is None:
+            if known := next((one for one in self if _is_of(one.index, index)), None):
                 return known
-        name = file_name(Path(file).stem).strip() or "shelf" if name is None else name
-        return self._made(_index_of(recognizer, name, self._method, source), data)
+            index = replace(index, name=self._free_name(file, called))
+        return self._made(index, data)
 
     def delete(self, id: str, revision: int | None = None) -> None:
         """Remove a shelf with all that is on it.
@@ -179,6 +186,18 @@ class Shelves:
         """Finish learning and saving, and end."""
         self._learner.stop()
 
+    def _free_name(self, file: str | PathLike[str], name: str) -> str:
+        """A name of no shelf: this one, or this one with a number."""
+        taken = {one.index.name for one in self}
+        free = next(one for n in count(1) if (one := name if n == 1 else f"{name[:_NUMBERED]} ({n})") not in taken)
+        if free != name:
+            warnings.warn(
+                f"{printable(file)}: holds other photos than the shelf {name!r}, which stays as it is; the file is on "
+                f"a new shelf, {free!r}",
+                stacklevel=3,
+            )
+        return free
+
     def _found(self, place: Path) -> None:
         try:
             self._shelves[place.name] = self._shelf(place)
@@ -210,6 +229,11 @@ class Shelves:
             if name not in self._methods:
                 self._methods[name] = load_method(name, self._device)
             return self._methods[name]
+
+
+def _is_of(shelf: Index, file: Index) -> bool:
+    """Whether a shelf was made of a file, or holds the photos that the file holds."""
+    return shelf.source == file.source or (set(shelf.classes), shelf.photos) == (set(file.classes), file.photos)
 
 
 def _remove(place: Path) -> None:
