@@ -82,7 +82,9 @@ def test_a_photo_in_two_folders_is_copied_once(
     shutil.copy(incoming / "0" / "0.png", incoming / "1" / "0.png")
     recognizer.save(tmp_path / "x.triptych")
     ended = command("sort", tmp_path / "x.triptych", incoming, tmp_path / "sorted")
-    assert "6 copied, 0 already there, 1 the same as another, 1 unreadable" in ended.out
+    assert "7 photos: 6 copied, 0 already there, 1 the same as another, 1 unreadable" in ended.out
+    assert f"    4 photos  {tmp_path / 'sorted' / 'a'}" in ended.out  # of this run, and the folder has 3 files
+    assert len(files(tmp_path / "sorted" / "a")) == 3
     again = sort_photos(recognizer, incoming, tmp_path / "sorted")
     assert (again.copied, again.already_there, again.repeated) == (0, 7, 0)
 
@@ -178,7 +180,7 @@ def test_the_command_reports_and_exits_with_1(
     recognizer.save(file)
     ended = command("sort", file, incoming, tmp_path / "sorted")
     assert ended.code == 1
-    assert "6 copied, 0 already there, 1 unreadable; 1 other file is no image" in ended.out
+    assert "6 photos: 6 copied, 0 already there, 1 unreadable; 1 other file is no image" in ended.out
     assert f"{incoming / 'broken.jpg'}: damaged image" in ended.err
     (incoming / "broken.jpg").unlink()
     shutil.rmtree(tmp_path / "sorted" / UNREADABLE)

@@ -150,10 +150,11 @@ def sort(
         print_json({"out": str(out), **asdict(summary)})
     else:
         for folder, count in summary.folders.items():
-            say(f"{count:6}  {out / folder}")
+            say(f"{counted(count, 'photo'):>12}  {out / folder}")
+        told = counted(sum(summary.folders.values()), "photo")
         repeated = f", {summary.repeated} the same as another" if summary.repeated else ""
         say(
-            f"{summary.copied} copied, {summary.already_there} already there{repeated}, "
+            f"{told}: {summary.copied} copied, {summary.already_there} already there{repeated}, "
             f"{len(summary.unreadable)} unreadable{beside_photos(summary.not_images, summary.unread)}"
         )
     if summary.unreadable or summary.unread:
