@@ -75,6 +75,42 @@ def test_an_interruption_is_one_line(command: Command, folder: Path, request: py
     assert ended.err == "error: interrupted\n"
 
 
+def test_an_interruption_says_where_the_command_goes_on(
+    command: Command, model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recognizer, "answers", interrupted)
+        asked = ("predict", model, folder, "--out", tmp_path / "x.csv")
+        ended = [command(*asked), command("sort", model, folder, tmp_path / "sorted"), command(*asked[:3])]
+    assert [one.code for one in ended] == [130] * 3
+    assert [one.err for one in ended] == [
+        "error: interrupted; the same command goes on from here\n",
+        "error: interrupted; the same command copies the others\n",
+        "error: interrupted\n",
+    ]
+    assert command(*asked).code == 0
+
+
+def test_an_interrupted_run_says_that_it_goes_on_where_there_is_a_checkpoint(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, run = split_folders(tmp_path / "data"), tmp_path / "run"
+
+    def interrupted(*_: object, **__: object) -> None:
+        if run.exists():
+            (run / "checkpoint.pt").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("triptych.training.pretrain", interrupted)
+    assert command("pretrain", data, "-o", run).err == "error: interrupted\n"
+    run.mkdir()
+    told = "error: interrupted; the same command with --resume goes on from the last checkpoint\n"
+    assert command("pretrain", data, "-o", run).err == told
+
+
 def test_predict_answers_new_photos(command: Command, model: Path, tmp_path: Path) -> None:
     for kind in range(3):
         photo(kind, 50).save(tmp_path / f"{kind}.png")

@@ -5,6 +5,8 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +15,7 @@ import typer
 from triptych import __version__
 from triptych.cli.terminal import complain, say
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "resumable"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -35,6 +37,26 @@ def _triptych(
     ] = False,
 ) -> None:
     """Few-shot image recognition that shows its evidence."""
+
+
+class _Interrupted(Exception):  # noqa: N818 (it says what the user did)
+    """The user has ended a command that can go on; how, the message says."""
+
+
+@contextmanager
+def resumable(how: str, begun: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Around the work of a command: say, where it is interrupted, how it goes on.
+
+    Args:
+        how: it goes on.
+        begun: whether there is something to go on with.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if not begun():
+            raise
+        raise _Interrupted(how) from error
 
 
 def main() -> None:
@@ -80,6 +102,9 @@ def _run() -> int:
         complain("error", str(error))
     except MemoryError:
         complain("error", "out of memory; try fewer or smaller photos at once")
+    except _Interrupted as error:
+        complain("error", f"interrupted; {error}")
+        return _INTERRUPTED
     except KeyboardInterrupt:
         complain("error", "interrupted")
         return _INTERRUPTED

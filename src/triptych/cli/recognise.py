@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from triptych.cli.app import app
+from triptych.cli.app import app, resumable
 from triptych.cli.options import (
     AsJson,
     Changes,
@@ -143,7 +143,8 @@ def sort(
     from triptych.system.devices import usable_device
 
     usable_device(device)
-    summary = sort_photos(Recognizer.load(recognizer, device), photos, out, unknown, share)
+    with resumable("the same command copies the others"):
+        summary = sort_photos(Recognizer.load(recognizer, device), photos, out, unknown, share)
     for name, reason in summary.unreadable.items():
         complain("error", f"{photos / name}: {reason}")
     if as_json:
@@ -252,9 +253,10 @@ def _predict_folder(
     from triptych.folders import beside_photos, predict_folder
 
     unknown = question.unknown
-    summary = predict_folder(
-        model, place, out, unknown, question.false_alarm, overwrite, question.coverage, engine=engine
-    )
+    with resumable("the same command goes on from here"):
+        summary = predict_folder(
+            model, place, out, unknown, question.false_alarm, overwrite, question.coverage, engine=engine
+        )
     if as_json:
         print_json(asdict(summary))
     else:

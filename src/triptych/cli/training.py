@@ -1,15 +1,16 @@
 """Commands that train methods."""
 
+from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from triptych.cli.app import app
+from triptych.cli.app import app, resumable
 from triptych.cli.options import Changes, Resume, RunFolder, TrainData, as_typed, options_from
 from triptych.cli.terminal import say
-from triptych.system.outputs import check_run_folder
+from triptych.system.outputs import check_run_folder, has_checkpoint
 from triptych.training import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
 
 __all__ = ["pretrain", "train"]
@@ -43,7 +44,9 @@ def pretrain(
     _check(folder, data, settings, resume)
     from triptych.training import pretrain as run_pretraining
 
-    _say_once(run_pretraining(data, folder, method, settings, resume))
+    with _resumable(folder):
+        best = run_pretraining(data, folder, method, settings, resume)
+    _say_once(best)
 
 
 @app.command()
@@ -76,7 +79,13 @@ def train(
     _check(folder, data, settings, resume)
     from triptych.training import train as run_training
 
-    _say_once(run_training(data, folder, method, Preset(first, settings), init, resume, keep_fusion))
+    with _resumable(folder):
+        best = run_training(data, folder, method, Preset(first, settings), init, resume, keep_fusion)
+    _say_once(best)
+
+
+def _resumable(folder: Path) -> AbstractContextManager[None]:
+    return resumable("the same command with --resume goes on from the last checkpoint", lambda: has_checkpoint(folder))
 
 
 def _say_once(best: Path) -> None:

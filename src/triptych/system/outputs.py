@@ -22,6 +22,7 @@ __all__ = [
     "check_replaced",
     "check_run_folder",
     "check_spared",
+    "has_checkpoint",
 ]
 
 _ADDRESS = re.compile(r"hf:|[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost one of the two slashes
@@ -168,12 +169,22 @@ def check_run_folder(path: Path, read: Iterable[Path] = (), resume: bool = False
     """
     check_folder(path, "the run")
     check_spared(path, read)
-    stages = [path, path / "pretrain"]
     others = sorted(one.name for one in path.iterdir() if not one.name.startswith(".")) if path.is_dir() else []
-    if others and not any(map(_is_run, stages)):
+    if others and not any(map(_is_run, _stages(path))):
         raise ValueError(f"{path}: holds other things than a run ({others[0]}); name a folder of its own")
-    if not resume and any((stage / "checkpoint.pt").exists() for stage in stages):
+    if not resume and has_checkpoint(path):
         raise ValueError(f"{path}: a run already lies here; continue it with --resume, or choose another --out")
+
+
+def has_checkpoint(path: Path) -> bool:
+    """Whether a training run in a folder can be continued.
+
+    >>> from pathlib import Path
+    >>> from triptych.system.outputs import has_checkpoint
+    >>> has_checkpoint(Path("nowhere"))
+    False
+    """
+    return any((stage / "checkpoint.pt").exists() for stage in _stages(path))
 
 
 def check_spared(path: Path, read: Iterable[Path]) -> None:
@@ -218,6 +229,11 @@ def _check_writable(path: Path, folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise OSError(f"{path}: cannot be written (no file can be made in {folder}: {reason})") from error
+
+
+def _stages(run: Path) -> tuple[Path, Path]:
+    """Where the stages of a training run lie."""
+    return run, run / "pretrain"
 
 
 def _is_run(folder: Path) -> bool:
