@@ -106,6 +106,20 @@ def test_hidden_files_and_files_beside_the_classes_are_ignored(tmp_path, hidden)
     assert contents(list_images(tmp_path)) == [(0, "ant"), (1, "ant"), (2, "bee")]
 
 
+def test_hidden_class_folders_are_named_and_counted(tmp_path):
+    for name in ("ant/a.png", "bee/a.png", ".plum/a.png", ".fig/a.png"):
+        write(tmp_path / name, png(7))
+    write(tmp_path / ".git" / "config", b"no photo")
+    told = r"2 hidden folders of photos \(\.fig, \.plum\)"
+    with pytest.warns(UserWarning, match=f"left out {told}; rename what is a class"):
+        assert list_folder(tmp_path).classes == ("ant", "bee")
+    for name in ("ant", "bee"):
+        (tmp_path / name / "a.png").unlink()
+        (tmp_path / name).rmdir()
+    with pytest.raises(ValueError, match=f"no class folders in it but {told}"):
+        list_folder(tmp_path)
+
+
 def test_a_hidden_folder_above_the_data_hides_nothing(tmp_path):
     root = write_folders(tmp_path / ".cache" / "__data")
     assert len(list_images(root).labels) == 3

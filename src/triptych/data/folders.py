@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from triptych.data.files import is_image
 from triptych.data.listing import Listing, listing_of, split_of
 from triptych.system.wording import counted, first_few, printable
 
@@ -23,6 +24,7 @@ __all__ = [
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".jp2", ".ppm", ".pgm"}
 IMAGE_ENDINGS |= {".qoi", ".tga", ".avif", ".heic", ".heif"}
+_HIDDEN = (".", "__")  # how the names of folders begin that are no classes: .git, .ipynb_checkpoints, __MACOSX
 _EXPECTED = "a folder with one sub-folder of photos per class, or a CSV file with the columns path and label"
 
 
@@ -122,7 +124,8 @@ def warn_of_unread(folder: Path, unread: Sequence[str], stacklevel: int) -> None
 def list_folder(root: Path, to_learn: bool = False) -> Listing:
     """List a folder with one sub-folder per class; sub-folders of a class folder belong to the class.
 
-    Photos beside the class folders, and what below them may not be read, are left out with a warning.
+    Photos beside the class folders, hidden folders of photos, and what below the class folders may not be read, are
+    left out with a warning.
 
     Args:
         root: the folder.
@@ -146,14 +149,18 @@ def list_folder(root: Path, to_learn: bool = False) -> Listing:
     (('lemon', 'plum'), array([0, 1, 1]))
     """
     folders, beside = _sub_folders(root)
+    hidden = _hidden_classes(root, beside)
     if not folders:
-        raise ValueError(f"{printable(root)}: no class folders in it; expected {_EXPECTED}")
+        others = f" but {hidden}" if hidden else ""
+        raise ValueError(f"{printable(root)}: no class folders in it{others}; expected {_EXPECTED}")
     found = {folder: walk(folder) for folder in folders}
     if locked := [folder for folder in folders if found[folder].unread and not found[folder].files]:
         reasons = first_few([reason for folder in locked for reason in found[folder].unread])
         names = ", ".join(printable(folder.name) for folder in locked)
         raise ValueError(f"{printable(root)}: class folders that cannot be read: {names} ({reasons})")
     _warn_of_photos_beside(root, beside)
+    if hidden:
+        warnings.warn(f"{printable(root)}: left out {hidden}; rename what is a class", stacklevel=2)
     if without := [printable(folder.name) for folder in folders if not found[folder].files]:
         told = f"class folders without files: {', '.join(without)}"
         if not to_learn or len(folders) - len(without) < 2:
@@ -189,17 +196,13 @@ def _sub_folders(root: Path) -> tuple[list[Path], list[str]]:
         entries = sorted(root.iterdir())
     except OSError as error:
         raise ValueError(f"{printable(root)}: cannot be read ({error.strerror or error})") from error
-    folders = [path for path in entries if os.path.isdir(path) and not path.name.startswith((".", "__"))]
+    folders = [path for path in entries if os.path.isdir(path) and not path.name.startswith(_HIDDEN)]
     return folders, [path.name for path in entries if path not in set(folders)]
 
 
 def _warn_of_photos_beside(root: Path, beside: Sequence[str]) -> None:
     """Warn of photos that lie in no class folder; other files, such as notes and tables, may well lie there."""
-    photos = [
-        printable(name)
-        for name in beside
-        if Path(name).suffix.lower() in IMAGE_ENDINGS and not name.startswith(".") and (root / name).is_file()
-    ]
+    photos = [printable(name) for name in beside if _is_photo_name(name) and (root / name).is_file()]
     if photos:
         warnings.warn(
             f"{printable(root)}: left out {counted(len(photos), 'photo')} beside the class folders: "
@@ -208,13 +211,31 @@ def _warn_of_photos_beside(root: Path, beside: Sequence[str]) -> None:
         )
 
 
+def _hidden_classes(root: Path, names: Sequence[str]) -> str:
+    """The hidden folders that photos lie in, for a message; "" where there are none."""
+    found = [printable(name) for name in names if name.startswith(_HIDDEN) and _has_photos(root / name)]
+    return f"{counted(len(found), 'hidden folder')} of photos ({first_few(found)})" if found else ""
+
+
+def _has_photos(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(_is_photo_name(one.name) and is_image(one.path) for one in entries)
+    except OSError:  # a file, or not to be read
+        return False
+
+
+def _is_photo_name(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_ENDINGS and not name.startswith(".")
+
+
 def _sort_entries(here: str, files: list[str], own: list[str], links: list[str], unread: list[str]) -> None:
     """Put each entry of a folder where it belongs. Hidden files and folders are thumbnails and the like, no photos."""
     with os.scandir(here) as entries:
         for entry in entries:
             try:
                 if entry.is_dir():
-                    if not entry.name.startswith((".", "__")):
+                    if not entry.name.startswith(_HIDDEN):
                         (links if entry.is_symlink() else own).append(entry.path)
                 elif entry.name.startswith("."):
                     continue
