@@ -383,3 +383,15 @@ def test_photos_behind_a_link_are_answered_once(recognizer: Recognizer, tmp_path
     (photos / "loop").symlink_to(".")
     assert photos_below(photos).names == ("1.png", "more/2.png")
     assert predict_folder(recognizer, photos, tmp_path / "x.csv").photos == 2
+
+
+def test_what_a_spreadsheet_takes_for_a_formula_is_counted_and_read_back(tmp_path: Path) -> None:
+    sums = Recognizer(small_method()).fit([photo(kind, 0) for kind in range(2)], ["=1+1", "-7"])
+    for name in ("1.png", "-2.png"):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        photo(0, 5).save(tmp_path / "photos" / name)
+    with pytest.warns(UserWarning, match="5 cells would be a formula to a spreadsheet") as caught:
+        predict_folder(sums, tmp_path / "photos", tmp_path / "x.csv")
+    assert len(caught) == 1
+    assert set(pd.read_csv(tmp_path / "x.csv")["label"]) == {"=1+1"}
+    predict_folder(sums, tmp_path / "photos", tmp_path / "x.jsonl")  # no warning, or the test would fail

@@ -1,6 +1,7 @@
 """Recognise any number of photos into a file; a run that was killed goes on where it stopped."""
 
 import time
+import warnings
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
@@ -10,12 +11,13 @@ from typing import Any
 from triptych.engines import Engine, LocalEngine, Question
 from triptych.folders.journal import appending, header_of, journal_rows, record_answers, resume
 from triptych.folders.places import photos_at
-from triptych.folders.tables import WRITERS, Row
+from triptych.folders.tables import WRITERS, Row, formulas
 from triptych.recognizer import Recognizer, plain_label
 from triptych.system.files import as_path, turn_to_write, writing_whole
 from triptych.system.kinds import TABLE
 from triptych.system.outputs import check_replaced
 from triptych.system.progress import track
+from triptych.system.wording import counted, printable
 
 __all__ = ["BatchSummary", "predict_folder"]
 
@@ -117,10 +119,11 @@ def predict_folder(
             record_answers(file, track(answers, "recognising", len(asked.names)), asked.names, coverage is not None)
             rate = len(asked.names) / (time.perf_counter() - began)
         labels = [plain_label(label) for label in (*recognizer.support_, *([] if unknown is None else [unknown]))]
-        counts = {"unknown": 0, "unreadable": 0}
+        counts = {"unknown": 0, "unreadable": 0, "formulas": 0}
         with writing_whole(out) as file:
             WRITERS[out.suffix](file, _counted(journal_rows(journal), unknown, counts), labels, coverage is not None)
         journal.unlink()
+    _warn_of_formulas(out, counts.pop("formulas"))
     seconds = time.perf_counter() - start
     counts |= {"not_images": found.not_images, "unread": found.unread}
     return BatchSummary(str(out), len(names), resumed=done, seconds=seconds, photos_per_second=rate, **counts)
@@ -133,8 +136,18 @@ def _check_place(out: Path) -> None:
         raise ValueError(f"{out}: expected a file in a folder that exists")
 
 
+def _warn_of_formulas(out: Path, cells: int) -> None:
+    if cells and out.suffix == ".csv":
+        warnings.warn(
+            f"{printable(out)}: {counted(cells, 'cell')} would be a formula to a spreadsheet, as names of photos or "
+            "classes begin with = + - or @; import them as text, or name a .jsonl or .parquet file",
+            stacklevel=3,
+        )
+
+
 def _counted(rows: Iterable[Row], unknown: Any, counts: dict[str, int]) -> Iterator[Row]:
     for row in rows:
         counts["unreadable"] += row["error"] is not None
+        counts["formulas"] += formulas(row)
         counts["unknown"] += row["error"] is None and unknown is not None and row["label"] == unknown
         yield row

@@ -3,19 +3,43 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO
 
 from triptych.system.batches import in_batches
 
-__all__ = ["COLUMNS", "SET", "WRITERS", "Row"]
+__all__ = ["COLUMNS", "SET", "WRITERS", "Row", "formulas"]
 
 Row = dict[str, Any]
 
 COLUMNS = ("image", "label", "probability", "nearest", "in_support", "error")
 SET = "prediction_set"  # one more column, where sets were asked for: a list, which CSV holds as JSON
 
+_FORMULA = re.compile(r"[=+\-@\t\r]")
 _CHUNK = 10_000  # rows of a Parquet row group, held at a time
+
+
+def formulas(row: Row) -> int:
+    """How many texts of a row a spreadsheet takes for formulas, by how they begin.
+
+    They are written as they are. A quote before them would be a part of the name for everything that is no
+    spreadsheet: ``triptych fit`` on such a table would learn other classes, from photos that do not exist.
+
+    >>> from triptych.folders.tables import formulas
+    >>> formulas({"image": "-1.jpg", "label": "=1+1", "nearest": "-7", "probability": -0.5})
+    2
+    """
+    texts = [value for value in row.values() if isinstance(value, str) and _FORMULA.match(value)]
+    return sum(not _is_number(text) for text in texts)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _write_csv(file: BinaryIO, rows: Iterable[Row], labels: Sequence[Any], sets: bool = False) -> None:
