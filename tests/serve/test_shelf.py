@@ -1,5 +1,7 @@
 """A shelf on the disk: what it learns, what it remembers, what it forgets."""
 
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -361,3 +363,19 @@ def test_shelves_that_rest_wake_up(shelves: Shelves, shelf: Shelf) -> None:
     assert again is not None
     assert learnt.recognizer is not None
     assert again.fingerprint() == learnt.recognizer.fingerprint()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_no_other_user_of_the_machine_may_look_at_the_photos(data: Path, method_file: str) -> None:
+    before = os.umask(0o022)
+    try:
+        with opened(data / "new", method_file) as shelves:
+            shelf = shelves.create("fruit")
+        with opened(data, method_file) as shelves:  # a folder that was there keeps its mode
+            other = shelves.create("fruit")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (data / "new", shelf.folder.path, other.folder.path, data)] == [
+        *[0o700] * 3,
+        0o755,
+    ]

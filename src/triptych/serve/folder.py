@@ -16,7 +16,9 @@ from pathlib import Path
 from triptych.serve.index import ID, Index
 from triptych.system.files import read_plain, sync_folder, write_whole
 
-__all__ = ["ShelfFolder"]
+__all__ = ["OWN", "ShelfFolder"]
+
+OWN = 0o700  # of the folders of shelves, which hold people's photos: no other user of the machine may look
 
 
 class ShelfFolder:
@@ -39,7 +41,7 @@ class ShelfFolder:
         Raises:
             FileExistsError: there is such a folder.
         """
-        self.path.mkdir()
+        self.path.mkdir(OWN)
         self.open_folders()
         self.write_index(index)
         sync_folder(self.path.parent)

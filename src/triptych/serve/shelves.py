@@ -17,7 +17,7 @@ from triptych.bank import is_bank
 from triptych.interop import load_method
 from triptych.methods import Method
 from triptych.recognizer import Recognizer
-from triptych.serve.folder import ShelfFolder
+from triptych.serve.folder import OWN, ShelfFolder
 from triptych.serve.index import LONGEST_NAME, Entry, Index, Missing, file_name
 from triptych.serve.learner import Learner
 from triptych.serve.shelf import Shelf
@@ -55,7 +55,7 @@ def opened(data: str | PathLike[str], method: str = DEFAULT, device: str = "cpu"
     """
     folder = Path(data)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(OWN, parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"{folder}: cannot be made ({error.strerror or error}); expected a folder for shelves") from error
     with ExitStack() as held:
