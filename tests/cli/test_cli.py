@@ -319,7 +319,7 @@ def test_train_runs_and_resumes(command: Command, tmp_path: Path) -> None:
         (("fit", "two", "-o", "x.triptych", "--min-photos", "5"), "class 'a' has 1 photo, expected at least 5"),
         (("fit", "two", "-o", "x.triptych", "--method", "no-such"), "no-such: no such file or registered weights"),
         (("predict", "none.triptych", "a.png"), "none.triptych: no such file"),
-        (("predict", "two/a/x.png", "a.png"), "not a triptych-recognizer file"),
+        (("predict", "two/a/x.png", "a.png"), "not a .triptych file"),
         (("evaluate", "two", "--way", "2"), "class 'a' has 1 images; 1 shots and 15 queries need 16"),
         (("evaluate", "two", "--way", "9"), "9-way episodes need 9 classes; the data has 2"),
         (("evaluate", "two", "--episodes", "0"), "--episodes must be a whole number from 1 to 1000000, got 0"),

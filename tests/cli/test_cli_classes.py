@@ -171,6 +171,20 @@ def test_a_photo_that_is_there_already_is_counted_once(command: Command, shelf: 
     assert "0 photos added" in ended.out
 
 
+def test_a_label_is_the_same_however_its_accents_are_written(command: Command, tmp_path: Path) -> None:
+    apart, composed = "A\u0308pfel", "\xc4pfel"
+    for label, name in ((apart, "apart"), (composed, "composed")):
+        photos, file = [photo(kind, 0) for kind in range(3)], tmp_path / f"{name}.triptych"
+        Recognizer("mml-conv64f").fit(photos, [label, "b", "c"]).save(file)
+        for number, given in enumerate((apart, composed), start=1):
+            photo(0, number).save(tmp_path / "new.png")
+            added = command("add", file, given, tmp_path / "new.png", "--json")
+            assert added.json["added"] == {label: 1}
+        assert command("remove", file, "--label", apart, "--json").json["removed"] == 3
+    photo(5, 0).save(tmp_path / "new.png")
+    assert list(command("add", file, apart, tmp_path / "new.png", "--json").json["added"]) == [composed]
+
+
 def test_what_is_told_of_several_photos_has_a_line_for_each(command: Command, tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "photos", classes=2, each=4)
     for number in range(2):
@@ -472,6 +486,7 @@ def test_what_is_no_recogniser_is_not_locked(command: Command, tmp_path: Path) -
     path = tmp_path / "x.triptych"
     path.write_text("a note")
     assert command("remove", path, "--label", "plum").err == f"error: {path}: truncated, damaged or not a " + (
-        "triptych-recognizer file; expected one that triptych wrote, whole\n"
+        ".triptych file: it does not begin with a header in JSON, as such files do; expected one that triptych wrote, "
+        "whole\n"
     )
     assert list(tmp_path.iterdir()) == [path]

@@ -120,6 +120,31 @@ def test_hidden_class_folders_are_named_and_counted(tmp_path):
         list_folder(tmp_path)
 
 
+def test_accents_in_either_form_are_of_one_class(tmp_path):
+    apart, composed = "A\u0308pfel", "\xc4pfel"
+    for name in (f"{apart}/a.png", f"{composed}/b.png", "bee/a.png"):
+        write(tmp_path / "photos" / name, png(7))
+    assert list_folder(tmp_path / "photos").classes == ("bee", composed)
+    table = tmp_path / "photos" / "all.csv"
+    table.write_text(f"path,label\n{apart}/a.png,{apart}\n{composed}/b.png,{composed}\nbee/a.png,bee\n", "utf-8")
+    assert list_images(table).class_names() == [composed, composed, "bee"]
+    cells = [{"bytes": png(7), "path": None}] * 3
+    pq.write_table(pa.table({"image": cells, "label": [apart, composed, "bee"]}), tmp_path / "all.parquet")
+    listing = list_images(tmp_path / "all.parquet")
+    assert sorted(listing.classes) == ["bee", composed]
+    assert listing.class_names() == [composed, composed, "bee"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [(["1", 1], "'1' and 1"), (["True", True], "'True' and True"), (["A\u0308", "\xc4"], r"'A\\u0308' and '\\xc4'")],
+)
+def test_classes_that_read_the_same_are_refused(labels, told):
+    given = np.array([*labels, *labels], dtype=object)
+    with pytest.raises(ValueError, match=f"the labels {told} read the same; expected classes that differ as text"):
+        labelled([png(shade) for shade in range(4)], given)
+
+
 def test_a_hidden_folder_above_the_data_hides_nothing(tmp_path):
     root = write_folders(tmp_path / ".cache" / "__data")
     assert len(list_images(root).labels) == 3

@@ -52,7 +52,7 @@ def test_somebody_s_own_readme_is_not_replaced(tmp_path: Path) -> None:
 
 def test_a_pickle_under_the_method_s_name_is_refused(tmp_path: Path) -> None:
     torch.save({"x": 1}, tmp_path / METHOD_FILE)
-    with pytest.raises(ValueError, match="not a triptych-method file"):
+    with pytest.raises(ValueError, match="not a method file"):
         pull_method(tmp_path)
     with pytest.raises(ValueError, match=r"expected a folder with best\.safetensors \(of a run\) or method"):
         load_method(tmp_path.parent / tmp_path.name / "..")

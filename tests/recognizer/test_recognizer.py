@@ -428,7 +428,7 @@ def test_an_export_is_no_recogniser(tmp_path: Path, ending: str) -> None:
 def test_a_truncated_file_is_refused(saved: Path, kept: float) -> None:
     data = saved.read_bytes()
     saved.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
-    with pytest.raises(ValueError, match=r"x.triptych: truncated, damaged or not a triptych-recognizer file"):
+    with pytest.raises(ValueError, match=r"x.triptych: truncated, damaged or not a .triptych file"):
         Recognizer.load(saved)
 
 
@@ -473,7 +473,7 @@ def test_a_newer_version_asks_for_an_update(saved: Path) -> None:
 
 
 def test_another_kind_of_file_is_refused(saved: Path) -> None:
-    with pytest.raises(ValueError, match="not a triptych-recognizer file"):
+    with pytest.raises(ValueError, match=r"not a \.triptych file"):
         Recognizer.load(rewritten(saved, format="something"))
 
 
@@ -486,9 +486,16 @@ def test_altered_names_are_noticed(saved: Path) -> None:
     ("changes", "message"),
     [
         ({"labels": ["a", "a", "a"]}, "two classes or more"),
-        ({"labels": "abc"}, "two classes or more"),
-        ({"labels": ["a", "b", "a"]}, "expected different strings"),
-        ({"labels": ["a", "b", None]}, "expected different strings"),
+        ({"labels": "abc"}, "expected strings, numbers and booleans"),
+        ({"labels": ["a", "b", "a"]}, "expected different ones"),
+        ({"labels": ["a", "b", None]}, "expected strings, numbers and booleans"),
+        ({"labels": [[], 1, 2]}, "expected strings, numbers and booleans"),
+        ({"labels": ["1", 1, "b"]}, "the labels '1' and 1 read the same"),
+        ({"labels": ["x" * 1000] * 3}, "labels are .{80}; expected two classes or more"),
+        ({"labels": [1.0, 70000.0, 2.0], "dtype": "f2"}, "do not fit together; fit it anew$"),
+        ({"labels": [1, 2, 300], "dtype": "u1"}, "do not fit together; fit it anew$"),
+        ({"labels": [1.5, 2.5, 3.5], "dtype": "i4"}, "its labels are not of the type int32"),
+        ({"settings": None}, "do not fit together; fit it anew$"),
         ({"ids": ["zz"] * 6}, "not 32 hexadecimal digits"),
         ({"ids": ["0" * 32] * 6}, "two photos have the same id"),
         ({"names": [1] * 6}, "the name of a photo is no text"),
@@ -497,9 +504,13 @@ def test_altered_names_are_noticed(saved: Path) -> None:
         ({"settings": {"views": 3, "calibrate": True, "thumbnails": True}}, "photos, names and maps disagree"),
         ({"settings": {"views": 0, "calibrate": True, "thumbnails": True}}, "there are 0 views of each photo"),
         ({"calibration": {**TRUSTED, "known": []}}, "its calibration holds numbers"),
-        ({"calibration": {**TRUSTED, "temperature": "warm"}}, "do not fit together"),
+        ({"calibration": {**TRUSTED, "temperature": "warm"}}, "its calibration holds numbers"),
+        ({"calibration": {**TRUSTED, "known": [[1.0]]}}, "its calibration holds numbers"),
+        ({"calibration": {**TRUSTED, "known": [10**400]}}, "its calibration holds numbers"),
+        ({"calibration": {**TRUSTED, "more": 1}}, "its calibration has other parts"),
+        ({"fusion": {**UNTRAINED, "spread": [1.0]}}, "its fusion is of other levels"),
         ({"calibration": {**TRUSTED, "temperature": float("nan")}}, "its calibration holds numbers"),
-        ({"calibration": {**TRUSTED, "ece": "no"}}, "do not fit together"),
+        ({"calibration": {**TRUSTED, "ece": "no"}}, "its calibration holds numbers"),
         ({"calibration": {**TRUSTED, "ece": 1e308}}, "its calibration holds numbers"),
         ({"calibration": {**TRUSTED, "accuracy": -1.0}}, "its calibration holds numbers"),
         ({"calibration": {**TRUSTED, "left_out_temperature": 0}}, "its calibration holds numbers"),
@@ -526,14 +537,18 @@ def test_a_file_with_a_true_checksum_and_false_contents_is_refused(saved: Path, 
     [
         ("similarities", torch.zeros(1, 3, 4)),
         ("similarities", torch.full((5, 3, 4), float("nan"))),
+        ("similarities", torch.full((5, 3, 4), -3e38)),
+        ("thumbnails", torch.zeros(6, dtype=torch.uint8)),
         ("left_out", torch.tensor([0, 1, 2, 3, 99])),
         ("left_out", torch.tensor([0, 1, 2, 3, 3])),
     ],
-    ids=["too few", "no numbers", "no such photo", "twice"],
+    ids=["too few", "no numbers", "too large", "no JPEG", "no such photo", "twice"],
 )
-def test_false_similarities_of_photos_left_out_are_refused(saved: Path, name: str, value: torch.Tensor) -> None:
+def test_false_numbers_are_refused(saved: Path, name: str, value: torch.Tensor) -> None:
     tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 6, "x")
     tensors[name] = value
+    if name == "thumbnails":
+        tensors["thumbnail_sizes"] = torch.ones(6, dtype=torch.int64)
     content["checksum"] = _checksum(tensors, content)
     saved.write_bytes(pack(tensors, "triptych-recognizer", 6, content))
     with pytest.raises(ValueError, match=r"x\.triptych: damaged: its parts do not fit together"):

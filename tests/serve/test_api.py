@@ -158,6 +158,21 @@ def test_any_name_is_a_class(client: Client, fruit: str, name: str) -> None:
     assert [one["name"] for one in client.delete_class(fruit, name)["classes"]] == ["apple", "pear"]
 
 
+def test_accents_in_either_form_are_of_one_class(client: Client, fruit: str, tmp_path: Path) -> None:
+    apart, composed = "A\u0308pfel", "\xc4pfel"
+    client.create_class(fruit, apart)
+    assert failure(client.create_class, fruit, composed).status == 422
+    for name in (apart, composed):
+        client.add_photos(fruit, name, [png(5, len(name))])
+    assert [(one["name"], len(one["photos"])) for one in client.shelf(fruit)["classes"]][2:] == [(composed, 2)]
+    client.delete_class(fruit, apart)
+    Recognizer("mml-conv64f").fit([one.data for one in (png(0, 0), png(1, 0))], [apart, "bee"]).save(
+        tmp_path / "x.triptych"
+    )
+    loaded = client.load_shelf(tmp_path / "x.triptych", apart)
+    assert (loaded["name"], [one["name"] for one in loaded["classes"]]) == (composed, [composed, "bee"])
+
+
 def test_why(client: Client, fruit: str) -> None:
     why = client.explain(fruit, png(0, 9), top=2)
     assert (why["label"], len(why["classes"]), why["in_support"]) == ("apple", 2, False)

@@ -175,7 +175,8 @@ def _check_family(family: Any) -> None:
 
     known = [name for name in FAMILIES if name in CONFIG_MAPPING]
     if family not in known:
-        raise ValueError(f"no feature maps are known of a model of type {family!r}; expected one of {', '.join(known)}")
+        given = f"of type {family!r:.80}" if family else "that names no model_type"
+        raise ValueError(f"no feature maps are known of a model {given}; expected one of {', '.join(known)}")
 
 
 def _settings(config_class: Any) -> set[str]:

@@ -25,7 +25,7 @@ from triptych.cli.terminal import print_json, say
 from triptych.system.kinds import PAGE, RECOGNIZER
 from triptych.system.outputs import check_output
 from triptych.system.settings import whole
-from triptych.system.wording import counted
+from triptych.system.wording import composed, counted
 from triptych.weights import DEFAULT
 
 __all__ = ["add", "fit", "remove", "show"]
@@ -243,7 +243,8 @@ def _known(recognizer: Any, text: str) -> Any:
     """The class that is written like this: labels may be numbers; the text itself for a new class."""
     if recognizer.bank is not None:  # of very many classes, none is read
         return recognizer.support_.written(text)
-    return next((label for label in recognizer.support_ if str(label) == text), text)
+    text = composed(text)
+    return next((label for label in recognizer.support_ if composed(str(label)) == text), text)
 
 
 def _one_place(out: Path | None, bank: str | None, read: list[Path], overwrite: bool) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from triptych.data.images import ImageSource
 from triptych.data.tables import path_column
-from triptych.system.wording import counted, printable
+from triptych.system.wording import composed, counted, printable
 
 __all__ = [
     "LabelledPhotos",
@@ -23,6 +23,7 @@ __all__ = [
     "frame_columns",
     "is_frame",
     "photo_stream",
+    "refuse_alike",
 ]
 
 LabelledPhotos: TypeAlias = "str | PathLike[str] | Iterable[ImageSource]"
@@ -32,7 +33,8 @@ def check_labels(photos: Sequence[ImageSource], labels: Sequence[Any]) -> None:
     """Refuse labels that do not fit the photos, or name no class.
 
     Raises:
-        ValueError: different numbers of photos and labels, NaN for a label, an empty one, or one that is no label.
+        ValueError: different numbers of photos and labels, NaN for a label, an empty one, one that is no label, or two
+            classes that read the same.
 
     >>> from triptych.data.inputs import check_labels
     >>> check_labels(["1.jpg", "2.jpg"], ["plum"])
@@ -48,6 +50,26 @@ def check_labels(photos: Sequence[ImageSource], labels: Sequence[Any]) -> None:
         raise ValueError(f"images without a label (NaN): {len(missing)}, the first is number {missing[0]}; label them")
     for label in labels:
         check_label(label)
+    refuse_alike(dict.fromkeys(labels))
+
+
+def refuse_alike(labels: Iterable[Any]) -> None:
+    """Refuse different labels that read the same: tables, folders and pages would take them for one class.
+
+    Raises:
+        ValueError: there are such.
+
+    >>> from triptych.data.inputs import refuse_alike
+    >>> refuse_alike(["1", 1])
+    Traceback (most recent call last):
+    ValueError: the labels '1' and 1 read the same; expected classes that differ as text
+    """
+    seen: dict[str, Any] = {}
+    for label in labels:
+        other = seen.setdefault(composed(str(label)), label)
+        if other != label:
+            told = " and ".join(ascii(one) if isinstance(one, str) else repr(one) for one in (other, label))
+            raise ValueError(f"the labels {told} read the same; expected classes that differ as text")
 
 
 def check_label(label: Any) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from triptych.data.errors import NoSplitError
 from triptych.data.files import content_digest
 from triptych.data.images import ImageSource, NamedBytes, RemotePhoto
+from triptych.system.wording import composed
 
 __all__ = ["SPLITS", "Listing", "choose_split", "listing_of", "split_of"]
 
@@ -70,7 +71,11 @@ class Listing:
 
 
 def listing_of(sources: Sequence[ImageSource], names: Sequence[str], class_names: Sequence[str]) -> Listing:
-    """A listing of images whose classes are given by name; they get their numbers in alphabetical order."""
+    """A listing of images whose classes are given by name; they get their numbers in alphabetical order.
+
+    Names whose accents are composed in two ways are of one class.
+    """
+    class_names = [composed(name) for name in class_names]
     classes = sorted(set(class_names))
     index = {name: number for number, name in enumerate(classes)}
     labels = np.array([index[name] for name in class_names], dtype=np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 
 from triptych.data.limits import current_limits
 from triptych.data.listing import Listing, listing_of
-from triptych.system.wording import printable
+from triptych.system.wording import composed, printable
 
 __all__ = ["PATH_COLUMNS", "list_csv", "list_parquet", "path_column", "read_csv"]
 
@@ -92,8 +92,10 @@ def list_parquet(files: Sequence[Path]) -> Listing:
     if not values:
         raise ValueError(f"{', '.join(map(printable, files))}: the table has no rows; expected one for each photo")
     present = _present(values, class_names, names)
-    index = {value: position for position, value in enumerate(present)}
-    classes = tuple(class_names[int(value)] if class_names else str(value) for value in present)
+    called = {value: composed(class_names[int(value)] if class_names else str(value)) for value in present}
+    classes = tuple(dict.fromkeys(called.values()))
+    numbers = {name: number for number, name in enumerate(classes)}
+    index = {value: numbers[name] for value, name in called.items()}
     return Listing(sources, names, np.array([index[value] for value in values], dtype=np.int64), classes)
 
 

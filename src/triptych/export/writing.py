@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch.export import ExportedProgram
 
-from triptych.data import Photo
+from triptych.data import NamedBytes, Photo
 from triptych.export.description import description
 from triptych.export.forms import ExportSettings
 from triptych.export.graph import INPUT, output_names, recorded, without_remarks
@@ -210,6 +209,10 @@ def _thumbnails(known: Knowledge, most: int) -> list[Pixels]:
     """Photos that were learnt from, as far as they are kept: one of each class, then another."""
     prepared = known.method.preprocess
     deepest = max(len(one) for one in known.supports)
-    kept: list[Any] = [one.thumbnails[i] for i in range(deepest) for one in known.supports if i < len(one)]
-    chosen = [one for one in kept if one][:most]
-    return [prepared.pixels(Image.open(io.BytesIO(one))) for one in chosen]
+    kept = [
+        NamedBytes(one.thumbnails[i], f"the thumbnail of {one.names[i] or 'a photo'}")
+        for i in range(deepest)
+        for one in known.supports
+        if i < len(one) and one.thumbnails[i]
+    ]
+    return [prepared.pixels(one) for one in kept[:most]]

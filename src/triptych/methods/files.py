@@ -16,7 +16,7 @@ from triptych.system.files import as_path, check_named, write_whole
 from triptych.system.kinds import METHOD
 from triptych.system.outputs import check_replaced
 from triptych.system.packed import pack, read_packed, unpack
-from triptych.system.wording import printable
+from triptych.system.wording import first_few, printable
 from triptych.weights.packages import WEIGHT_PACKAGES, WeightPackage
 
 __all__ = ["load_state", "method_from_bytes", "method_to_bytes", "read_method", "save_method", "weights_hash"]
@@ -155,10 +155,16 @@ def _built(
 
 def load_state(method: Method, state: Mapping[str, Tensor], name: str) -> None:
     """Fill a method with weights; a missing, unexpected or misshapen one is a ValueError that names it."""
-    try:
-        method.load_state_dict(dict(state))
-    except RuntimeError as error:
-        raise ValueError(f"{name}: its weights do not fit its configuration: {error}") from error
+    own = {key: tuple(value.shape) for key, value in method.state_dict().items()}
+    given = {key: tuple(value.shape) for key, value in state.items()}
+    wrong = [
+        *(f"{key} is missing" for key in own if key not in given),
+        *(f"{printable(key)} is none of its weights" for key in given if key not in own),
+        *(f"{key} has the shape {given[key]}, not {own[key]}" for key in own if given.get(key, own[key]) != own[key]),
+    ]
+    if wrong:
+        raise ValueError(f"{name}: its weights do not fit its configuration: {first_few(wrong)}")
+    method.load_state_dict(dict(state))
 
 
 def weights_hash(method: nn.Module) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triptych.data import refuse_alike
 from triptych.methods import Encoded, Method, method_from_bytes, method_to_bytes
 from triptych.recognizer.knowledge import Knowledge, of_any_width, ordered
 from triptych.recognizer.learnt_text import check_calibration, fusion_as_text, learnt_from
@@ -24,6 +25,7 @@ from triptych.system.devices import usable_device
 from triptych.system.files import check_named, write_whole
 from triptych.system.kinds import ONNX_MODEL, RECOGNIZER_FILE, TORCH_PROGRAM
 from triptych.system.packed import check_packed, pack, read_packed, unpack
+from triptych.system.wording import printable
 
 __all__ = [
     "Settings",
@@ -43,7 +45,9 @@ _EXPORTS = {*ONNX_MODEL.beginnings, *TORCH_PROGRAM.beginnings}
 _SETTINGS = {"views": int, "calibrate": bool, "thumbnails": bool}
 _ID = re.compile("[0-9a-f]{32}")
 _TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings", "fusion")
+_LARGEST = 1e18  # similarity: its square is finite in single precision
 _ENCODED = "encoded."  # before the name of each tensor of what is encoded
+_JPEG = b"\xff\xd8\xff"
 _TENSORS = {
     "method": torch.uint8,
     "owners": torch.int64,
@@ -85,8 +89,17 @@ def read_file(path: str | PathLike[str], device: str = "cpu") -> tuple[Knowledge
     method = method_from_bytes(tensors["method"].numpy().tobytes(), f"{path} (its method)").to(usable_device(device))
     try:
         return _restore(method, tensors, content)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: damaged: its parts do not fit together ({error}); fit it anew") from error
+    except (
+        AttributeError,
+        ArithmeticError,
+        KeyError,
+        IndexError,
+        TypeError,
+        RuntimeError,
+    ) as error:  # no words of ours
+        raise ValueError(f"{path}: damaged: its parts do not fit together; fit it anew") from error
 
 
 def check_file(path: str | PathLike[str]) -> None:
@@ -174,6 +187,7 @@ def _restore(method: Method, tensors: dict[str, Tensor], content: dict[str, Any]
             summary=summarised(method, own, views),
         )
     dtype = None if content["dtype"] is None else of_any_width(np.dtype(content["dtype"]))
+    _check_dtype(dtype, content["labels"])
     settings = {name: content["settings"][name] for name in _SETTINGS}
     supports = [support[label] for label in ordered(support)]  # in the order of the similarities
     left_out = _left_out(method, supports, [ids[i] for i in tensors["left_out"]], tensors["similarities"])
@@ -197,8 +211,10 @@ def _encoded(method: Method, tensors: dict[str, Tensor]) -> Encoded:
 
 def _left_out(method: Method, supports: list[Support], photos: list[str], similarities: Tensor) -> LeftOut:
     levels = method.level_names
-    if similarities.shape != (len(photos), len(supports), len(levels)) or not similarities.isfinite().all():
+    if similarities.shape != (len(photos), len(supports), len(levels)):
         raise ValueError("the photos left out and their similarities disagree")
+    if not bool((similarities.abs() <= _LARGEST).all()):  # nor is NaN
+        raise ValueError("the similarities of photos left out are not finite or out of range")
     if len(set(photos)) < len(photos):
         raise ValueError("a photo is left out twice")
     similarities = similarities.to(next(method.parameters()).device)
@@ -214,12 +230,16 @@ def _left_out(method: Method, supports: list[Support], photos: list[str], simila
 def _check_values(content: dict[str, Any]) -> None:
     """Refuse what would fail only later; anyone can write a file with the right checksum."""
     labels, ids = content["labels"], content["ids"]
-    if not isinstance(labels, list) or len(set(labels)) < 2:
-        raise ValueError(f"labels are {labels}; expected two classes or more")
-    if len(set(labels)) < len(labels) or not all(isinstance(label, str | int | float) for label in labels):
-        raise ValueError(f"labels are {labels}; expected different strings, numbers and booleans")
+    told = f"labels are {printable(repr(labels)):.80}"
+    if not isinstance(labels, list) or not all(isinstance(label, str | int | float) for label in labels):
+        raise ValueError(f"{told}; expected strings, numbers and booleans")
+    if len(set(labels)) < 2:
+        raise ValueError(f"{told}; expected two classes or more")
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"{told}; expected different ones")
     if any(label != label for label in labels):
-        raise ValueError(f"labels are {labels}; NaN names no class")
+        raise ValueError(f"{told}; NaN names no class")
+    refuse_alike(labels)
     if not all(_ID.fullmatch(photo) for photo in ids):
         raise ValueError("an id of a photo is not 32 hexadecimal digits")
     if len(set(ids)) < len(ids):
@@ -228,17 +248,27 @@ def _check_values(content: dict[str, Any]) -> None:
         raise ValueError("the name of a photo is no text")
     for name, kind in _SETTINGS.items():
         if not isinstance(content["settings"][name], kind):
-            raise ValueError(f"its setting {name} is {content['settings'][name]!r}")
+            raise ValueError(f"its setting {name} is {content['settings'][name]!r:.80}")
     if content["settings"]["views"] < 1:
-        raise ValueError(f"there are {content['settings']['views']} views of each photo")
+        raise ValueError(f"there are {content['settings']['views']!r:.20} views of each photo")
     check_calibration(content["calibration"])
 
 
+def _check_dtype(dtype: np.dtype | None, labels: list[Any]) -> None:
+    """Refuse a type of labels that these labels are not of."""
+    with np.errstate(all="raise"):
+        if dtype is not None and np.array(labels, dtype).tolist() != labels:
+            raise ValueError(f"its labels are not of the type {dtype}")
+
+
 def _cut(data: bytes, sizes: list[int]) -> list[bytes]:
+    """Thumbnails: JPEG files, or no bytes where none is kept."""
     if sum(sizes) != len(data) or min(sizes, default=0) < 0:
         raise ValueError("thumbnails and their sizes disagree")
-    ends = list(accumulate(sizes, initial=0))
-    return [data[start:end] for start, end in pairwise(ends)]
+    parts = [data[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
+    if not all(part.startswith(_JPEG) for part in parts if part):
+        raise ValueError("a thumbnail is no JPEG")
+    return parts
 
 
 def _checksum(tensors: dict[str, Tensor], content: dict[str, Any]) -> str:

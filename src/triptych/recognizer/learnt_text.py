@@ -1,8 +1,8 @@
 """What was learnt from photos left out, as text that a file holds."""
 
+from dataclasses import fields
 from typing import Any
 
-import numpy as np
 import torch
 
 from triptych.fusion import Fusion, LevelFusion
@@ -13,13 +13,16 @@ from triptych.recognizer.temperature import TEMPERATURES
 
 __all__ = ["check_calibration", "fusion_as_text", "learnt_from"]
 
+_SEVERAL = ("known", "known_weights")
+_LARGEST = 1e30  # number: its square, and the sum of many, are finite
+
 
 def learnt_from(method: Method, content: dict[str, Any], left_out: LeftOut) -> Learnt:
     """What was learnt, from how a file tells it."""
     fusion = method.fusion if content["fusion"] is None else _fusion_from_text(content["fusion"], method)
     calibration = content["calibration"]
     if calibration is not None:
-        several = {name: tuple(calibration[name]) for name in ("known", "known_weights")}
+        several = {name: tuple(calibration[name]) for name in _SEVERAL}
         calibration = Calibration(**{**calibration, **several})
         if len(calibration.known_weights) != len(method.level_names) + len(method.absolute_levels):
             raise ValueError("the weights of what is known are not those of its levels")
@@ -32,15 +35,22 @@ def check_calibration(calibration: dict[str, Any] | None) -> None:
     Raises:
         ValueError: there are such.
     """
-    low, high = TEMPERATURES
-    if calibration is not None and not (
-        calibration["known"]
-        and np.isfinite(calibration["known"]).all()
-        and np.isfinite(calibration["known_weights"]).all()
-        and all(low <= calibration[name] <= high for name in ("temperature", "left_out_temperature"))
-        and all(0 <= calibration[name] <= 1 for name in ("accuracy", "ece_before", "ece"))
+    if calibration is None:
+        return
+    if not isinstance(calibration, dict) or calibration.keys() != {one.name for one in fields(Calibration)}:
+        raise ValueError("its calibration has other parts than one that was learnt")
+    if not (
+        all(isinstance(calibration[name], list) for name in _SEVERAL)
+        and calibration["known"]
+        and all(_is_within(value, -_LARGEST, _LARGEST) for name in _SEVERAL for value in calibration[name])
+        and all(_is_within(calibration[name], *TEMPERATURES) for name in ("temperature", "left_out_temperature"))
+        and all(_is_within(calibration[name], 0, 1) for name in ("accuracy", "ece_before", "ece"))
     ):
         raise ValueError("its calibration holds numbers that are not finite or out of range")
+
+
+def _is_within(value: Any, low: float, high: float) -> bool:
+    return type(value) in (int, float) and low <= value <= high
 
 
 def fusion_as_text(fusion: Fusion) -> dict[str, Any]:
@@ -50,7 +60,11 @@ def fusion_as_text(fusion: Fusion) -> dict[str, Any]:
 
 def _fusion_from_text(text: dict[str, Any], method: Method) -> Fusion:
     fusion = LevelFusion(method.level_names)
-    fusion.load_state_dict({name: torch.tensor(value) for name, value in text.items()})
+    own = fusion.state_dict()
+    numbers = {name: torch.tensor(value) for name, value in text.items()}
+    if {name: value.shape for name, value in numbers.items()} != {name: value.shape for name, value in own.items()}:
+        raise ValueError("its fusion is of other levels")
+    fusion.load_state_dict(numbers)
     if not all(value.isfinite().all() for value in fusion.state_dict().values()):
         raise ValueError("its fusion holds no numbers")
     return fusion.to(next(method.parameters()).device)

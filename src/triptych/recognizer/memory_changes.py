@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from triptych.data import ImageSource, read_class_photos
+from triptych.data import ImageSource, read_class_photos, refuse_alike
 from triptych.methods import Method
 from triptych.recognizer.knowledge import Knowledge, fits
 from triptych.support import grow, reduced_to, without
@@ -45,7 +45,13 @@ def fitted(
 
 
 def added(known: Knowledge, photos: Sequence[ImageSource], label: Any, thumbnails: bool) -> Knowledge:
-    """With more photos of a class."""
+    """With more photos of a class.
+
+    Raises:
+        ValueError: it is new, and reads like another one.
+    """
+    if label not in known.support:
+        refuse_alike([*known.support, label])
     read = read_class_photos(photos, [label] * len(photos), known.method.preprocess)
     read = track(read, "learning", total=len(photos))
     support = grow(known.method, read, known.support, known.views, thumbnails)

@@ -1,8 +1,8 @@
 """What the API takes and gives, as it stands in the OpenAPI document."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from triptych.recognizer import Answer
 from triptych.serve.changes import Added
@@ -10,6 +10,7 @@ from triptych.serve.findings import Findings
 from triptych.serve.index import LONGEST_NAME, Index
 from triptych.serve.learnt import Learnt
 from triptych.serve.shelf import Shelf
+from triptych.system.wording import composed
 
 __all__ = [
     "AddedPhotos",
@@ -18,6 +19,7 @@ __all__ = [
     "ClassChange",
     "Damaged",
     "Move",
+    "Name",
     "NewShelf",
     "ProblemDocument",
     "Refused",
@@ -48,6 +50,9 @@ class ProblemDocument(BaseModel):
     detail: str = Field(description="What was expected, what came, and how to mend it.")
 
 
+Name = Annotated[str, AfterValidator(composed)]  # of a class or a shelf: accents in one form, as the page writes them
+
+
 class Session(BaseModel):
     """The token of the service, for a browser that then keeps it as a cookie."""
 
@@ -59,7 +64,7 @@ class NewShelf(BaseModel):
     """A shelf to make."""
 
     model_config = _example(name="fruit", keep_photos=True)
-    name: str = Field(max_length=LONGEST_NAME)
+    name: Name = Field(max_length=LONGEST_NAME)
     keep_photos: bool = Field(True, description="Whether the photos' files stay beside what is learnt from them.")
 
 
@@ -67,7 +72,7 @@ class ShelfChange(BaseModel):
     """What shall change of a shelf."""
 
     model_config = _example(name="summer fruit")
-    name: str | None = Field(None, max_length=LONGEST_NAME)
+    name: Name | None = Field(None, max_length=LONGEST_NAME)
     keep_photos: bool | None = None
 
 
@@ -75,7 +80,7 @@ class ClassChange(BaseModel):
     """The name of a class."""
 
     model_config = _example(name="plum")
-    name: str = Field(max_length=LONGEST_NAME)
+    name: Name = Field(max_length=LONGEST_NAME)
 
 
 class Move(BaseModel):
@@ -83,7 +88,7 @@ class Move(BaseModel):
 
     model_config = _example(photos=[_ID], to="plum")
     photos: list[str] = Field(min_length=1, max_length=10_000)
-    to: str = Field(description="The class.")
+    to: Name = Field(description="The class.")
 
 
 class PhotoForm(BaseModel):

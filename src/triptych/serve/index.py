@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from triptych.system.wording import composed
+
 __all__ = ["ID", "LONGEST_NAME", "Entry", "Index", "Missing", "check_name", "file_name"]
 
 ID = re.compile("[0-9a-f]{32}")  # of photos: see triptych.data.same
@@ -173,6 +175,8 @@ class Index:
     @classmethod
     def _restored(cls, content: dict[str, Any]) -> Self:
         classes = tuple(content["classes"])
+        if len({composed(name) for name in classes}) == len(classes):  # else an earlier version kept both
+            classes = tuple(map(composed, classes))
         if len(set(classes)) < len(classes):
             raise ValueError("a class is there twice")
         photos = {photo: Entry(classes[number], file_name(name)) for photo, (number, name) in content["photos"].items()}

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from triptych.data import ImageError, NamedBytes
 from triptych.serve.changes import Staged
-from triptych.serve.forms import AddedPhotos, Move, ProblemDocument, Refused, ShelfForm
+from triptych.serve.forms import AddedPhotos, Move, Name, ProblemDocument, Refused, ShelfForm
 from triptych.serve.index import Missing
 from triptych.serve.pictures import WHOLE, jpeg
 from triptych.serve.problems import Problem, problem_of
@@ -25,7 +25,7 @@ routes = APIRouter(prefix="/v1/shelves", tags=["shelves"])
 async def add_photos(
     service: Given,
     id: str,
-    name: str,
+    name: Name,
     request: Request,
     response: Response,
     if_match: IfMatch = None,

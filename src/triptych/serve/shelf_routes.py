@@ -8,7 +8,17 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from triptych.serve.findings import findings
-from triptych.serve.forms import ClassChange, Damaged, NewShelf, ShelfChange, ShelfForm, ShelfLine, ShelfList, State
+from triptych.serve.forms import (
+    ClassChange,
+    Damaged,
+    Name,
+    NewShelf,
+    ShelfChange,
+    ShelfForm,
+    ShelfLine,
+    ShelfList,
+    State,
+)
 from triptych.serve.index import Index
 from triptych.serve.problems import Problem
 from triptych.serve.service import Service, etag, revision_of
@@ -47,7 +57,7 @@ async def load_shelf(
     service: Given,
     request: Request,
     response: Response,
-    name: Annotated[str, Query(max_length=200, description="Of the new shelf.")] = "loaded",
+    name: Annotated[Name, Query(max_length=200, description="Of the new shelf.")] = "loaded",
 ) -> ShelfForm:
     """Make a shelf of an uploaded .triptych file. It holds numbers and text; nothing in it is run."""
     _check_room(service)
@@ -146,14 +156,14 @@ async def create_class(
 
 @routes.patch("/{id}/classes/{name:path}")
 async def rename_class(
-    service: Given, id: str, name: str, form: ClassChange, response: Response, if_match: IfMatch = None
+    service: Given, id: str, name: Name, form: ClassChange, response: Response, if_match: IfMatch = None
 ) -> ShelfForm:
     """Give a class another name."""
     return await changed(service, id, lambda index: index.with_class_renamed(name, form.name), if_match, response)
 
 
 @routes.delete("/{id}/classes/{name:path}")
-async def delete_class(service: Given, id: str, name: str, response: Response, if_match: IfMatch = None) -> ShelfForm:
+async def delete_class(service: Given, id: str, name: Name, response: Response, if_match: IfMatch = None) -> ShelfForm:
     """Remove a class with its photos."""
     return await changed(service, id, lambda index: index.without_class(name), if_match, response)
 

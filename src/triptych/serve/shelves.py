@@ -22,7 +22,7 @@ from triptych.serve.index import LONGEST_NAME, Entry, Index, Missing, file_name
 from triptych.serve.learner import Learner
 from triptych.serve.shelf import Shelf
 from triptych.system.files import read_plain, turn_to_write, write_whole
-from triptych.system.wording import printable
+from triptych.system.wording import composed, printable
 from triptych.weights import DEFAULT
 
 __all__ = ["Shelves", "opened"]
@@ -248,7 +248,7 @@ def _remove(place: Path) -> None:
 def _index_of(recognizer: Recognizer, name: str, method: str, source: str) -> Index:
     """What a recogniser knows, as a shelf; its labels become texts."""
     known = recognizer.knowledge_
-    labels = [str(label) for label in known.order]
+    labels = [composed(str(label)) for label in known.order]
     if len(set(labels)) < len(labels):
         raise ValueError(f"two classes of the file would be called the same: {', '.join(sorted(labels))}")
     photos = {

@@ -17,6 +17,8 @@ __all__ = ["check_packed", "pack", "read_packed", "unpack"]
 
 _KEY = "triptych"
 _LONGEST_HEADER = 100_000_000  # of safetensors' own
+_NO_HEADER = "it does not begin with a header in JSON, as such files do"
+_CALLED = {"triptych-recognizer": "a .triptych file", "triptych-method": "a method file"}  # in messages
 
 
 def pack(tensors: Mapping[str, Tensor], format: str, version: int, content: Mapping[str, Any]) -> bytes:
@@ -37,7 +39,7 @@ def unpack(data: bytes, format: str, version: int, name: str) -> tuple[dict[str,
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
         content = json.loads(metadata.get(_KEY, "{}"))
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:  # KeyError: a type of numbers of another
-        raise ValueError(f"{name}: truncated, damaged or not a {format} file ({error})") from error
+        raise _damaged(name, format, "its header or its numbers cannot be read") from error
     _check_format(content, format, name)
     if type(content.get("version")) is not int or content["version"] < 1:
         raise ValueError(f"{name}: damaged: its version is {content.get('version')!r:.40}; expected a whole number")
@@ -89,19 +91,30 @@ def _check_header(file: BinaryIO, size: int, format: str, name: str) -> None:
     """Refuse, by its first bytes, what is no file of tensors, is cut short, or is of another format."""
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(size - 8, _LONGEST_HEADER):
-        raise ValueError(f"{name}: truncated, damaged or not a {format} file; expected one that triptych wrote, whole")
+        raise _damaged(name, format, _NO_HEADER if size else "it is empty (0 bytes)")
     try:
         header = json.loads(file.read(length))
         content = json.loads((header.pop("__metadata__", None) or {}).get(_KEY, "{}"))
-        ends = [one["data_offsets"][1] for one in header.values()]
-        whole = all(isinstance(end, int) for end in ends) and 8 + length + max(ends, default=0) == size
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError, RecursionError):
-        whole, content = False, None
-    if not whole:
-        raise ValueError(f"{name}: truncated, damaged or not a {format} file; expected one that triptych wrote, whole")
+        whole = 8 + length + max((int(one["data_offsets"][1]) for one in header.values()), default=0)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _damaged(name, format, _NO_HEADER) from error
+    if whole != size:
+        raise _damaged(name, format, f"it has {size} bytes, and its header tells of {whole}")
     _check_format(content, format, name)
 
 
 def _check_format(content: Any, format: str, name: str) -> None:
-    if not isinstance(content, dict) or content.get("format") != format:
-        raise ValueError(f"{name}: not a {format} file; expected one written by triptych")
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != format:
+        what = f"{_called(found)}, and not" if isinstance(found, str) and found in _CALLED else "not"
+        raise ValueError(f"{name}: {what} {_called(format)}; expected one written by triptych")
+
+
+def _damaged(name: str, format: str, why: str) -> ValueError:
+    return ValueError(
+        f"{name}: truncated, damaged or not {_called(format)}: {why}; expected one that triptych wrote, whole"
+    )
+
+
+def _called(format: str) -> str:
+    return _CALLED.get(format, f"a {format} file")

@@ -8,6 +8,7 @@ __all__ = [
     "LAYOUTS",
     "SPLIT_LAYOUTS",
     "compared_in_words",
+    "composed",
     "counted",
     "first_few",
     "first_line",
@@ -67,6 +68,15 @@ def compared_in_words(level: str) -> str:
     ('matched patches, finest', 'no-such level')
     """
     return _LEVELS.get(level, f"{level} level")
+
+
+def composed(name: str) -> str:
+    """A name with its accents in one form (Unicode's NFC): some systems write a letter and its accent apart.
+
+    >>> composed("Apfel\\u0308") == "Apfel\\u0308", len(composed("A\\u0308pfel"))
+    (True, 5)
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def counted(number: int, noun: str) -> str:
