@@ -403,3 +403,24 @@ def test_postscript_is_refused_whatever_it_is_called(tmp_path: Path, monkeypatch
     with pytest.raises(ImageError, match=r"photo.jpg: PostScript, which is a program"):
         read_image(tmp_path / "photo.jpg", side=84)
     assert not (tmp_path / "was-run").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"P6 1e1 2 255\n" + bytes(60), "its PPM data cannot be decoded"),
+        (b"P1\n2 2\n0 2 0 1", "its PPM data cannot be decoded"),
+        (b"\x89PNG\r\n\x1a\n and no more", "its PNG data cannot be decoded"),
+    ],
+)
+def test_what_is_wrong_with_an_image_is_told_without_the_words_of_its_decoder(data, why):
+    with pytest.raises(ImageError) as caught:
+        read_image(data, name="x")
+    assert str(caught.value) == f"x: damaged image ({why}); replace or remove the file"
+
+
+def test_an_image_that_ends_too_early_is_told():
+    encoded = io.BytesIO()
+    Image.effect_noise((90, 90), 60).save(encoded, "JPEG")
+    with pytest.raises(ImageError, match=r"x: damaged image \(it ends too early\); replace or remove the file"):
+        read_image(encoded.getvalue()[:900], name="x")

@@ -175,7 +175,13 @@ def _decode(source: ImageSource, side: int | None, name: str | None, held: ExitS
     except MemoryError as error:
         raise ImageError(f"{name}: there is not enough memory to decode it; scale it down") from error
     except Exception as error:  # a decoder fed a damaged file may raise anything
-        raise ImageError(f"{name}: damaged image ({printable(error)}); replace or remove the file") from error
+        raise _damaged(name, image.format or "image", error) from error
+
+
+def _damaged(name: str, kind: str, error: Exception) -> ImageError:
+    """What is wrong, in our own words: those of decoders are of their insides."""
+    why = "it ends too early" if "truncated" in str(error).lower() else f"its {kind} data cannot be decoded"
+    return ImageError(f"{name}: damaged image ({why}); replace or remove the file")
 
 
 def _opened(source: ImageSource, name: str, held: ExitStack) -> tuple[Image.Image, int]:
@@ -199,13 +205,13 @@ def _opened(source: ImageSource, name: str, held: ExitStack) -> tuple[Image.Imag
 def _header(file: BufferedIOBase, name: str) -> Image.Image:
     kind = image_format(file.read(FIRST_BYTES))
     file.seek(0)
+    assert kind is not None
     try:
-        assert kind is not None
         return open_format(file, kind)
     except MissingDecoderError as error:
         raise ImageError(f"{name}: {error}") from error
     except Exception as error:  # a decoder fed a damaged file may raise anything
-        raise ImageError(f"{name}: damaged image ({printable(error)}); replace or remove the file") from error
+        raise _damaged(name, kind, error) from error
 
 
 def _from_array(array: np.ndarray, name: str) -> Image.Image:
