@@ -336,7 +336,7 @@ def test_train_runs_and_resumes(command: Command, tmp_path: Path) -> None:
         (("compare", "two", "-o", "two/a/x.png"), "two/a/x.png: expected a name that ends in .html or .htm"),
         (("compare", "two", "-o", "two/a/x.html"), "two/a/x.html: lies inside two"),
         (("compare", "two", "--repeats", "1"), "--repeats must be a whole number from 2 to 1000, got 1"),
-        (("compare", "two", "--shot", "0"), "--shot must be a whole number of at least 1, got 0"),
+        (("compare", "two", "--shot", "0"), "--shot must be a whole number from 1 to 1000000, got 0"),
         (("compare", "two", "--seed", f"{2**64}"), "--seed must be a whole number from 0 to 18446744073709551615"),
         (("compare", "two", "--device", "cuda:77"), "device cuda:77: PyTorch finds "),
         (("demo", "-o", "home/page.html"), "home/page.html: exists and is no page that triptych wrote"),

@@ -185,6 +185,17 @@ def test_a_label_is_the_same_however_its_accents_are_written(command: Command, t
     assert list(command("add", file, apart, tmp_path / "new.png", "--json").json["added"]) == [composed]
 
 
+def test_a_photo_that_is_named_and_cannot_be_read_adds_nothing(command: Command, shelf: Path, tmp_path: Path) -> None:
+    before = shelf.read_bytes()
+    photo(7, 0).save(tmp_path / "good.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:500])
+    for bad, told in (("none.png", "No such file"), ("cut.png", "damaged image")):
+        ended = command("add", shelf, "quince", tmp_path / "good.png", tmp_path / bad)
+        assert (ended.code, ended.out) == (2, "")
+        assert f"{tmp_path / bad}: {told}" in ended.err
+        assert shelf.read_bytes() == before
+
+
 def test_what_is_told_of_several_photos_has_a_line_for_each(command: Command, tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "photos", classes=2, each=4)
     for number in range(2):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from commands import Command
-from photos import class_folders
+from photos import class_folders, photo
 
 from triptych.evaluation import EpisodeSettings, write_episodes
 from triptych.interop import load_method
@@ -235,3 +235,32 @@ def test_what_is_of_another_kind_is_told_in_python_too() -> None:
     assert ended.stderr == ""
     lines = ended.stdout.splitlines()
     assert [line[: len(told)] for line, told in zip(lines, expected, strict=True)] == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("predict", "x.triptych", "1.png", "--overwrite"), "--overwrite is for the table of --out, which is missing"),
+        (("show", "x.triptych", "--overwrite"), "--overwrite is for the page of --out, which is missing"),
+        (
+            ("explain", "x.triptych", "1.png", "--overwrite"),
+            "--overwrite is for the picture of --out, which is missing",
+        ),
+        (("push", "mml-conv64f", "shared", "--private"), "--private is of a repository on the hub, and shared is a"),
+        (("predict", "x.triptych", "1.png", "--coverage"), "see triptych predict --help"),
+        (("show", "x.triptych", "--photos=5"), "see triptych show --help"),
+        (("compare", "photos", "--shot", 2**64), "--shot must be a whole number from 1 to 1000000"),
+        (("fit", "photos", "-o", "y.triptych", "--components", 1), "--components must be a whole number of at least 2"),
+    ],
+)
+def test_options_without_effect_and_out_of_bounds_are_refused(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    class_folders(tmp_path / "photos", classes=2, each=2)
+    photo(0, 9).save("1.png")
+    Path("x.triptych").write_bytes(b"not opened")
+    ended = command(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert told in ended.err
+    assert ended.err.count("\n") == 1

@@ -81,8 +81,8 @@ def test_the_fingerprint_is_of_pixels_and_classes(method: MML, tmp_path: Path) -
 
 
 def test_labels_of_mixed_types_are_classes_too(method: MML) -> None:
-    collection = collect(method, [photo(0, 0), photo(1, 0), photo(2, 0)], [1, "1", None])
-    assert sorted(collection.classes) == ["1", "1", "None"]
+    collection = collect(method, [photo(0, 0), photo(1, 0), photo(2, 0)], [1, "2", (3, 4)])
+    assert sorted(collection.classes) == ["(3, 4)", "1", "2"]
 
 
 def test_what_holds_no_two_classes_is_refused(method: MML, tmp_path: Path) -> None:

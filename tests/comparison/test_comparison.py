@@ -121,8 +121,8 @@ def test_a_method_of_one_level_has_no_level_to_leave_out() -> None:
     [
         ({"repeats": 1}, "^repeats must be a whole number from 2 to 1000, got 1$"),
         ({"precision": "16"}, "^precision must be one of auto, 32, bf16-search, bf16, got '16'$"),
-        ({"queries": 0}, "^queries must be a whole number of at least 1, got 0$"),
-        ({"shots": (0,)}, "^shots must be a tuple of 1 or more, each a whole number of at least 1"),
+        ({"queries": 0}, "^queries must be a whole number from 1 to 1000000, got 0$"),
+        ({"shots": (0,)}, "^shots must be a tuple of 1 or more, each a whole number from 1 to 1000000"),
         ({"seed": 2**64}, "^seed must be a whole number from 0 to 18446744073709551615"),
     ],
 )

@@ -130,3 +130,33 @@ def test_a_locked_folder_below_a_class_is_said() -> None:
         (root / "lemon" / "deep").chmod(0)
         with as_nobody(), pytest.warns(UserWarning, match=r"left out 1 of its entries.*deep: Permission denied"):
             assert list_folder(root, to_learn=True).class_names() == ["lemon", "plum"]
+
+
+def test_a_path_that_leads_up_and_down_again_is_not_above_itself(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "1.jpg").touch()
+    found = walk(tmp_path / "new" / ".." / "new")
+    assert ([path.name for path in found.files], found.unread) == (["1.jpg"], ())
+    (tmp_path / "new" / "back").symlink_to(tmp_path)
+    assert "leads back to a folder above it" in walk(tmp_path / "new" / ".." / "new").unread[0]
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a/1.jpg", "training/a/2.jpg", "val/a/3.jpg")
+    with pytest.raises(ValueError, match="train/ and training/ are both the split train; keep one"):
+        split_folders(tmp_path)
+
+
+def test_a_link_to_a_class_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "b/1.jpg")
+    (tmp_path / "c").symlink_to(tmp_path / "gone")
+    with pytest.warns(
+        UserWarning, match="left out 1 of its entries, which cannot be read: .*c: a link that leads nowhere"
+    ):
+        assert list_folder(tmp_path).classes == ("a", "b")
+
+
+def test_tables_without_their_images_are_told(tmp_path: Path) -> None:
+    touch(tmp_path, "train.csv", "val.csv")
+    with pytest.raises(ValueError, match="its tables are of a folder images/, which is missing"):
+        list_folder(tmp_path)

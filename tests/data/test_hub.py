@@ -112,8 +112,12 @@ def test_labels_that_are_no_class_labels_are_refused(datasets, tmp_path):
 
 
 def test_a_data_set_that_does_not_exist_is_named(datasets, tmp_path):
-    for name in ("nobody/nothing", f"{tmp_path}/absent"):
-        with pytest.raises(OSError, match=rf"hf:{name}: no such folder, and the Hugging Face hub cannot be reached"):
+    with pytest.raises(OSError, match=r"hf:nobody/nothing: no such folder, and the Hugging Face hub cannot be reached"):
+        list_images("hf:nobody/nothing")
+    for name in (f"{tmp_path}/absent", "", "a/b/c"):
+        with pytest.raises(
+            ValueError, match=rf"hf:{name}: no such folder and no name of a data set; expected hf:OWNER"
+        ):
             list_images(f"hf:{name}")
 
 

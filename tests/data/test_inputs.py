@@ -127,18 +127,18 @@ def test_unknowns_are_asked_for_in_the_same_forms(frame: pd.DataFrame) -> None:
             ask(frame["path"][0])
 
 
-@pytest.mark.parametrize("nothing", [np.nan, pd.NA, pd.NaT])
+@pytest.mark.parametrize("nothing", [np.nan, pd.NA, pd.NaT, None])
 def test_a_label_that_is_missing_is_no_class(frame: pd.DataFrame, nothing: object) -> None:
     labels = frame["label"].astype(object)
     labels[2] = nothing
-    with pytest.raises(ValueError, match=r"images without a label \(NaN\): 1, the first is number 2"):
+    with pytest.raises(ValueError, match=r"images without a label \(NaN or None\): 1, the first is number 2"):
         Recognizer().fit(frame["path"], labels)
 
 
-@pytest.mark.parametrize("nothing", [np.nan, pd.NA, pd.NaT])
+@pytest.mark.parametrize("nothing", [np.nan, pd.NA, pd.NaT, None])
 def test_photos_are_not_added_to_a_label_that_is_missing(frame: pd.DataFrame, nothing: object) -> None:
     recognizer = Recognizer().fit(frame)
-    with pytest.raises(ValueError, match=r"a label is (nan|<NA>|NaT); expected the name of a class"):
+    with pytest.raises(ValueError, match=r"a label is (nan|<NA>|NaT|None); expected the name of a class"):
         recognizer.add([photo(5, 0)], nothing)
     assert recognizer.classes_.tolist() == ["class0", "class1"]
 

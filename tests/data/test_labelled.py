@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from photos import photo
 from PIL import Image
 
@@ -143,6 +144,38 @@ def test_classes_that_read_the_same_are_refused(labels, told):
     given = np.array([*labels, *labels], dtype=object)
     with pytest.raises(ValueError, match=f"the labels {told} read the same; expected classes that differ as text"):
         labelled([png(shade) for shade in range(4)], given)
+
+
+@pytest.mark.parametrize("values", [{"a", "b"}, {"a": 1, "b": 2}, frozenset("ab")])
+def test_what_has_no_order_is_no_sequence(values):
+    for photos, labels in ((values, ["a", "b"]), ([png(1), png(2)], values)):
+        with pytest.raises(ValueError, match=rf"expected a sequence of \w+, got a {type(values).__name__}, in which"):
+            labelled(photos, labels)
+
+
+def test_labels_that_are_missing_or_tensors():
+    photos = [png(shade) for shade in range(4)]
+    assert labelled(photos, torch.tensor([0, 0, 1, 1]))[1] == [0, 0, 1, 1]
+    with pytest.raises(ValueError, match=r"a label is a Tensor; expected a text or a number, such as label\.item\(\)"):
+        labelled(photos, list(torch.tensor([0, 0, 1, 1])))
+    with pytest.raises(ValueError, match=r"images without a label \(NaN or None\): 2, the first is number 1"):
+        labelled(photos, ["a", None, "b", None])
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    for heading, column in (("path,label,label", "label"), ("path,path,label", "path")):
+        (tmp_path / "x.csv").write_text(f"{heading}\na,b,c\n")
+        with pytest.raises(ValueError, match=f"has two columns {column}; expected one"):
+            list_images(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("names", [{"0": "a"}, [5, None], ""])
+def test_class_names_of_a_parquet_file_are_texts(tmp_path, names):
+    table = pa.table({"image": [{"bytes": png(1), "path": None}], "label": [0]})
+    told = json.dumps({"info": {"features": {"label": {"names": names}}}})
+    pq.write_table(table.replace_schema_metadata({"huggingface": told}), tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"x.parquet: the names of its classes are no list of texts"):
+        list_images(tmp_path / "x.parquet")
 
 
 def test_a_hidden_folder_above_the_data_hides_nothing(tmp_path):

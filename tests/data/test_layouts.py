@@ -303,7 +303,8 @@ def test_a_pickle_that_is_cut_short_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("", "expected each class once, got 0 lines"),
+        ("", "names no class; expected the name of a class a line"),
+        ("../a\n", "is no name of a folder in"),
         ("class5\nclass5", "each class once"),
         ("x", "without photos .*: x"),
     ],
@@ -334,3 +335,23 @@ def test_the_command(command: Command, tmp_path: Path) -> None:
     assert (refused.code, refused.out) == (2, "")
     assert "train has 3 classes, expected 64 (Bertinetto et al., ICLR 2019)" in refused.err
     assert command("splits", class_folders(tmp_path / "plain", 2, 3), "--json").json["all"]["classes"] == 2
+
+
+def test_a_single_split_is_counted(tmp_path: Path) -> None:
+    for name in ("ant", "bee"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "1.jpg").touch()
+    assert count_splits(tmp_path) == {"train": {"classes": 2, "images": 2, "smallest_class": 1, "largest_class": 1}}
+
+
+def test_splits_that_share_photos_are_told(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.csv").write_text("filename,label\n1.jpg,ant\n2.jpg,bee\n")
+    with pytest.warns(
+        UserWarning, match=r"train and test share 2 photos, such as .*1\.jpg; expected each in one split"
+    ):
+        assert list(count_splits(tmp_path)) == ["train", "test"]
+    (tmp_path / "train.csv").rename(tmp_path / "all.csv")
+    (tmp_path / "test.csv").unlink()
+    assert list(count_splits(tmp_path)) == ["all"]

@@ -241,6 +241,56 @@ def test_unreadable_photos_are_skipped_and_listed_at_every_opening(tmp_path, dec
     assert len(decoded) == 8  # at the first opening alone
 
 
+def test_a_photo_that_was_too_large_is_read_under_a_higher_limit(tmp_path, monkeypatch):
+    root = write_photos(tmp_path / "data")
+    Image.new("RGB", (300, 300)).save(root / "bee" / "large.png")
+    monkeypatch.setenv("TRIPTYCH_MAX_MEGAPIXELS", "0.05")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="TRIPTYCH_MAX_MEGAPIXELS, which is 0.05, higher"):
+            assert len(open_store(root, None, Preprocessing(SIDE))) == 6
+    monkeypatch.setenv("TRIPTYCH_MAX_MEGAPIXELS", "1")
+    assert len(open_store(root, None, Preprocessing(SIDE))) == 7
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kept": [99, 1, 2, 3, 4, 5]},
+        {"kept": ["x"] * 6},
+        {"kept": [2, 1, 0, 3, 4, 5]},
+        {"ids": [None] * 6},
+        {"lost": [["no", True]]},
+        [],
+        "[" * 100_000,
+    ],
+    ids=str,
+)
+def test_a_damaged_index_is_made_anew(tmp_path, change):
+    root = write_photos(tmp_path / "data")
+    open_store(root, None, Preprocessing(SIDE))
+    [index] = cache_folder().glob("*.json")
+    entry = json.loads(index.read_text())
+    if isinstance(change, str):
+        index.write_text(change)
+    else:
+        index.write_text(json.dumps({**entry, **change} if isinstance(change, dict) else change))
+    assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
+    assert json.loads(index.read_text()) == entry
+
+
+def test_damaged_pixels_are_made_anew(tmp_path):
+    root = write_photos(tmp_path / "data")
+    open_store(root, None, Preprocessing(SIDE))
+    [pixels] = cache_folder().glob("*.npy")
+    for write in (
+        lambda: np.save(pixels, np.zeros((6, SIDE, SIDE, 3), np.float32)),
+        lambda: np.savez(pixels.with_suffix(".npz"), np.zeros(3)) or os.replace(pixels.with_suffix(".npz"), pixels),
+        lambda: pixels.unlink() or os.mkfifo(pixels),
+    ):
+        write()
+        assert_whole(open_store(root, None, Preprocessing(SIDE)), root)
+
+
 def test_a_long_list_of_unreadable_photos_is_cut(tmp_path):
     root = write_photos(tmp_path / "data")
     for number in range(23):

@@ -227,6 +227,22 @@ def test_a_journal_of_something_else_is_kept(recognizer: Recognizer, folder: Pat
     assert journal.read_text() == "my own notes"
 
 
+def test_answers_to_photos_of_the_same_names_are_not_gone_on_with(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "x.csv"
+    for place, kind in (("a", 0), ("b", 1)):
+        (tmp_path / place).mkdir()
+        photo(kind, 50).save(tmp_path / place / "IMG_0001.png")
+    with monkeypatch.context() as patch:
+        patch.setattr("triptych.folders.predict.writing_whole", lambda path: open("/dev/full", "wb"))  # noqa: SIM115
+        with pytest.raises(OSError, match="No space left"):
+            predict_folder(recognizer, tmp_path / "a", out)
+    with pytest.raises(ValueError, match=r"x.csv.partial: holds answers of another recogniser, folder, photo"):
+        predict_folder(recognizer, tmp_path / "b", out)
+    assert predict_folder(recognizer, tmp_path / "a", out).resumed == 1
+
+
 def test_a_changed_folder_or_setting_is_noticed(recognizer: Recognizer, tmp_path: Path) -> None:
     photos, out, journal = tmp_path / "photos", tmp_path / "x.csv", tmp_path / "x.csv.partial"
     photos.mkdir()
@@ -238,12 +254,12 @@ def test_a_changed_folder_or_setting_is_noticed(recognizer: Recognizer, tmp_path
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         predict_folder(recognizer, photos, out)
     out.unlink()
-    with pytest.raises(ValueError, match="another recogniser, folder, setting or version"):
+    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting or version"):
         predict_folder(recognizer, photos, out, unknown="none")
-    with pytest.raises(ValueError, match="another recogniser, folder, setting or version"):
+    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting or version"):
         predict_folder(recognizer, photos, out, coverage=0.5)
     photo(0, 51).save(photos / "2.png")
-    with pytest.raises(ValueError, match="another recogniser, folder, setting or version"):
+    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting or version"):
         predict_folder(recognizer, photos, out)
     assert journal.exists()
 

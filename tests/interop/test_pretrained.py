@@ -354,7 +354,12 @@ def test_components_stay_when_photos_are_added(dinov2: Path) -> None:
 
 
 def test_components_that_cannot_be_are_refused(dinov2: Path) -> None:
-    for components, limit in ((0, "a whole number"), (2.5, "a whole number"), (33, "1 to 32")):
+    for components, limit in (
+        (0, "a whole number"),
+        (2.5, "a whole number"),
+        (1, "a whole number of at least 2"),
+        (33, "2 to 32"),
+    ):
         with pytest.raises(ValueError, match=f"components must be {limit}.* got {components}"):
             Recognizer(backbone=dinov2, components=components).fit(TRAINING, LABELS)
     reduced = Recognizer(backbone=dinov2, components=4).fit(TRAINING, LABELS).method_

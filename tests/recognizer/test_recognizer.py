@@ -114,7 +114,7 @@ def test_paths_bytes_arrays_and_images_are_the_same_to_it(fitted: Recognizer, tm
 
 @pytest.mark.parametrize(
     "labels",
-    [[3, 3, 3, 1, 7, 7], [True, True, True, False, True, False], [(1, "x")] * 3 + [(2, "y")] * 3, [None, 1, "x"] * 2],
+    [[3, 3, 3, 1, 7, 7], [True, True, True, False, True, False], [(1, "x")] * 3 + [(2, "y")] * 3, [b"y", 1, "x"] * 2],
 )
 def test_the_callers_labels_come_back(labels: list) -> None:
     images, _ = support()

@@ -5,18 +5,20 @@ import http.client
 import io
 import json
 import re
+import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from served import Running
+from served import Running, running
 from shelved import png
 
 from triptych import Recognizer
 from triptych.serve import Missing
-from triptych.serve.client import Client, ServiceError
+from triptych.serve.client import Client, Reply, ServiceError
+from triptych.serve.settings import Settings
 
 
 def failure(call: object, *arguments: object, **options: object) -> ServiceError:
@@ -107,6 +109,33 @@ def test_a_single_photo_is_wrapped_in_a_list(client: Client, fruit: str, tmp_pat
     assert client.predict(fruit, [photo])["answers"][0]["label"] == "apple"
 
 
+@pytest.mark.parametrize("answer", [b"<html>", b"null", b"[" * 100_000, b"", b'"text"'])
+def test_an_answer_of_something_else_is_told(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Client("http://127.0.0.1:9") as client:
+        monkeypatch.setattr(client, "ask", lambda *_: Reply(200, {}, answer))
+        with pytest.raises(OSError, match=r"127.0.0.1:9: no answer of a service of triptych"):
+            client.shelves()
+
+
+def test_arguments_of_a_client_are_looked_at() -> None:
+    for address in (5, Path("http://x"), "http://h:x", "http://h/?x=1", "ftp://h"):
+        with pytest.raises(ValueError, match="is no address of a service"):
+            Client(address)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="timeout must be a number above 0, got 0"):
+        Client("http://127.0.0.1:9", timeout=0)
+    with pytest.raises(ValueError, match="the token has other characters than plain ones") as caught:
+        Client("http://127.0.0.1:9", token="secret\u0141")
+    assert "secret" not in str(caught.value)
+    with Client("http://127.0.0.1:9") as client, pytest.raises(ValueError, match="expected an id or a name, a text"):
+        client.shelf(None)  # type: ignore[arg-type]
+
+
+def test_the_line_end_of_a_token_file_is_no_part_of_the_token(data: Path, method_file: str) -> None:
+    token = "0123456789abcdef"
+    with running(data, method_file, token=token) as service, Client(service.address, f"{token}\n") as client:
+        assert client.shelves() == []
+
+
 def test_head_is_answered_as_get_without_the_body(client: Client, fruit: str) -> None:
     for path in ("/", "/style.css", "/healthz", f"/v1/shelves/{fruit}"):
         whole, head = client.ask("GET", path), client.ask("HEAD", path)
@@ -171,6 +200,44 @@ def test_accents_in_either_form_are_of_one_class(client: Client, fruit: str, tmp
     )
     loaded = client.load_shelf(tmp_path / "x.triptych", apart)
     assert (loaded["name"], [one["name"] for one in loaded["classes"]]) == (composed, [composed, "bee"])
+
+
+def test_a_key_that_is_not_known_is_refused(client: Client, fruit: str) -> None:
+    revision = client.shelf(fruit)["revision"]
+    for method, path, form in (
+        ("POST", "/v1/shelves", {"name": "x", "keep_photo": False}),
+        ("POST", "/v1/shelves", {"name": "x", "keep_photos": "yes"}),
+        ("PATCH", f"/v1/shelves/{fruit}", {"keepphotos": True}),
+        ("POST", f"/v1/shelves/{fruit}/classes", {"name": "z", "parent": 1}),
+    ):
+        refused = failure(client.ask, method, path, form)
+        assert (refused.status, refused.kind) == (422, "invalid")
+    assert "body.parent: unknown; /openapi.json lists what is known" in str(refused)
+    for form in ({}, {"name": "fruit"}):
+        assert client.ask("PATCH", f"/v1/shelves/{fruit}", form).json["revision"] == revision
+
+
+def test_json_without_its_type_is_told(client: Client) -> None:
+    refused = failure(client.ask, "POST", "/v1/shelves", b'{"name": "x"}', {"Content-Type": "text/plain"})
+    assert "body: no JSON object; expected one, with Content-Type: application/json" in str(refused)
+
+
+def test_a_shelf_that_cannot_be_learnt_says_so(data: Path, method_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise ValueError("no such scores")
+
+    monkeypatch.setattr("triptych.serve.shelf.calibrated", failing)
+    with running(data, method_file, Settings(answer_seconds=0.5)) as service, Client(service.address) as client:
+        shelf = client.create_shelf("fruit")["id"]
+        for kind, label in enumerate(("apple", "pear")):
+            client.create_class(shelf, label)
+            client.add_photos(shelf, label, [png(kind, 0)])
+        end = time.monotonic() + 60
+        while not service.shelves.trouble(shelf) and time.monotonic() < end:
+            time.sleep(0.05)
+        with pytest.raises(ServiceError, match="the shelf could not be learnt or saved: no such scores") as caught:
+            client.file(shelf)
+        assert caught.value.status == 409
 
 
 def test_why(client: Client, fruit: str) -> None:

@@ -10,7 +10,7 @@ from served import Running, running
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from triptych.serve.client import Client
+from triptych.serve.client import Client, ServiceError
 from triptych.serve.connections import server_of
 from triptych.serve.running import listening
 from triptych.serve.settings import Settings
@@ -39,6 +39,15 @@ def test_a_head_that_is_too_long_is_refused(data: Path, method_file: str) -> Non
     with running(data, method_file, Settings(head_kilobytes=4)) as service, connected(service) as connection:
         connection.sendall(BEGUN + b"X: " + b"x" * 10_000)
         assert rest(connection).startswith(b"HTTP/1.1 400")
+
+
+def test_a_head_that_is_too_long_is_refused_in_one_piece_too(data: Path, method_file: str) -> None:
+    with running(data, method_file, Settings(head_kilobytes=4)) as service, Client(service.address) as client:
+        for headers in ({"X": "x" * 5000}, {f"X-{number}": "x" for number in range(900)}):
+            with pytest.raises(ServiceError, match=r"a head of \d+ bytes; expected at most 4 kB") as caught:
+                client.ask("GET", "/healthz", None, headers)
+            assert caught.value.status == 431
+        assert client.ask("GET", "/healthz").status == 200
 
 
 def test_slow_heads_end_and_do_not_stop_others(data: Path, method_file: str) -> None:

@@ -109,3 +109,9 @@ def test_a_damaged_index_is_one_line(index: Index, changes: dict[str, object]) -
 def test_what_is_no_index_is_one_line(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"^x: not the index of a shelf, or damaged"):
         Index.from_bytes(data, "x")
+
+
+@pytest.mark.parametrize("name", ["\u200b", "Lemon\u200b", "\ufeffLemon"])
+def test_a_name_has_no_characters_without_width(name: str) -> None:
+    with pytest.raises(ValueError, match="is no name of a class"):
+        check_name(name, "a class")

@@ -69,6 +69,12 @@ def test_saving_in_python_replaces_the_same_kind_alone(tmp_path: Path) -> None:
         save_method(small_method(), tmp_path / "x.safetensors")
 
 
+@pytest.mark.parametrize(("name", "told"), [("a\0.safetensors", "null"), ("a" * 300 + ".safetensors", "too long")])
+def test_a_name_that_no_system_takes_is_told(tmp_path: Path, name: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        save_method(small_method(), tmp_path / name)
+
+
 @pytest.mark.parametrize("name", ["1.jpg", "triptych", "x.triptych.bak", ".triptych"])
 def test_the_ending_says_what_is_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"expected a name that ends in \.triptych, as a recogniser is written"):

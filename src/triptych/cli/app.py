@@ -113,7 +113,11 @@ def _run() -> int:
 
 def _help_of(error: Any) -> str:
     """The command that explains the usage that an error is of."""
-    return f"{'triptych' if error.ctx is None else error.ctx.command_path} --help"
+    if error.ctx is not None:
+        return f"{error.ctx.command_path} --help"
+    first = next((one for one in sys.argv[1:] if not one.startswith("-")), "")
+    known = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback is not None}
+    return f"triptych {first} --help" if first in known else "triptych --help"
 
 
 def _reason(error: OSError) -> str:

@@ -31,7 +31,7 @@ from triptych.weights import DEFAULT
 __all__ = ["add", "fit", "remove", "show"]
 
 Components = Annotated[
-    int | None, typer.Option(help="Reduce descriptors to so many components.", callback=checked(whole(1)))
+    int | None, typer.Option(help="Reduce descriptors to so many components.", callback=checked(whole(2)))
 ]
 Views = Annotated[
     int, typer.Option(help="Views of each photo: 2 adds its mirror image, more add crops. For very few photos.")
@@ -102,7 +102,11 @@ def add(
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Add photos to a class, or new classes, in a .triptych file; all of them or none."""
+    """Add photos to a class, or new classes, in a .triptych file.
+
+    A photo that is named and cannot be read is an error, and nothing is added. In a folder, such photos are skipped
+    with a warning.
+    """
     wanted = _wanted(label, photos or [], source, split)
     from triptych.recognizer import changing
     from triptych.system.devices import usable_device
@@ -162,6 +166,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what a .triptych file, or a bank, knows: classes, photos, and how far its answers can be trusted."""
+    if page is None and overwrite:
+        raise ValueError("--overwrite is for the page of --out, which is missing; leave it out")
     if page is not None:
         check_output(page, PAGE, [file], overwrite)
     from triptych.recognizer import Recognizer
@@ -227,12 +233,16 @@ def _wanted(label: str | None, photos: list[Path], source: Path | None, split: s
 
 
 def _files(photos: list[Path]) -> list[Path]:
-    """The photos, and those in the folders among them."""
-    from triptych.data import files_below
+    """The photos, and those in the folders among them; one that is named and cannot be read is an error."""
+    from triptych.data import files_below, read_image
 
     found = []
     for path in photos:
-        mine = files_below(path) if os.path.isdir(path) else [path]
+        if not os.path.isdir(path):
+            read_image(path)
+            found.append(path)
+            continue
+        mine = files_below(path)
         if not mine:
             raise ValueError(f"{path}: no files in the folder; expected photos")
         found += mine
@@ -243,7 +253,7 @@ def _known(recognizer: Any, text: str) -> Any:
     """The class that is written like this: labels may be numbers; the text itself for a new class."""
     if recognizer.bank is not None:  # of very many classes, none is read
         return recognizer.support_.written(text)
-    text = composed(text)
+    text = composed(text.strip())
     return next((label for label in recognizer.support_ if composed(str(label)) == text), text)
 
 

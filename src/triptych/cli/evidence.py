@@ -30,6 +30,8 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show why a photo is recognised as what it is: each level's share, and what matches where."""
+    if out is None and overwrite:
+        raise ValueError("--overwrite is for the picture of --out, which is missing; leave it out")
     if out is not None:
         check_output(out, PICTURE, [file, Path(photo)], overwrite)
     from triptych.recognizer import Recognizer

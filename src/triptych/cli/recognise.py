@@ -94,6 +94,8 @@ def predict(
     """Recognise photos, and those in folders of any size and their sub-folders."""
     settings = EngineSettings(**changes["engine"])
     share = _share(unknown, false_alarm)
+    if out is None and overwrite:
+        raise ValueError("--overwrite is for the table of --out, which is missing; leave it out")
     if out is not None:
         _check_table(out, images, recognizer, overwrite)
     from triptych.engines import Question, engine_of

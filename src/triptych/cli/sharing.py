@@ -43,6 +43,8 @@ def push(
 ) -> None:
     """Share a method with its card: to a folder, or to the Hugging Face hub."""
     _refuse_beside_card(card, licence, record)
+    if private and not place.startswith("hf:"):
+        raise ValueError(f"--private is of a repository on the hub, and {place} is a folder; leave it out")
     from triptych.interop import check_push, load_method, model_card, push_method, training_of
 
     check_push(place, overwrite)

@@ -7,6 +7,8 @@ from triptych.system.settings import LARGEST_SEED, check_settings, each, one_of,
 
 __all__ = ["CompareSettings"]
 
+_MOST = 1_000_000  # photos of a class, to learn from or asked about
+
 
 @dataclass(frozen=True)
 class CompareSettings:
@@ -23,10 +25,10 @@ class CompareSettings:
         (1, 2, 5, 10),
         "Photos of each class to learn from. Give it again for more. Those that too few classes have photos for "
         "are left out. Default: 1, 2, 5, 10.",
-        each(whole(1), fewest=1),
+        each(whole(1, _MOST), fewest=1),
         option="shot",
     )
-    queries: int = setting(5, "Photos of each class asked about in a split, at most.", whole(1))
+    queries: int = setting(5, "Photos of each class asked about in a split, at most.", whole(1, _MOST))
     seed: int = setting(0, "Seed of the random draws.", whole(0, LARGEST_SEED))
     precision: str = setting("auto", PRECISION_HELP, one_of(*PRECISIONS))
 

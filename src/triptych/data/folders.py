@@ -152,6 +152,8 @@ def list_folder(root: Path, to_learn: bool = False) -> Listing:
     hidden = _hidden_classes(root, beside)
     if not folders:
         others = f" but {hidden}" if hidden else ""
+        if any(Path(name).suffix == ".csv" for name in beside):
+            others += "; its tables are of a folder images/, which is missing"
         raise ValueError(f"{printable(root)}: no class folders in it{others}; expected {_EXPECTED}")
     found = {folder: walk(folder) for folder in folders}
     if locked := [folder for folder in folders if found[folder].unread and not found[folder].files]:
@@ -166,7 +168,10 @@ def list_folder(root: Path, to_learn: bool = False) -> Listing:
         if not to_learn or len(folders) - len(without) < 2:
             raise ValueError(f"{printable(root)}: {told}; put photos in them or remove them")
         warnings.warn(f"{printable(root)}: left out {told}", stacklevel=2)
-    warn_of_unread(root, [reason for one in found.values() for reason in one.unread], stacklevel=3)
+    nowhere = [
+        f"{printable(root / name)}: a link that leads nowhere" for name in beside if not os.path.exists(root / name)
+    ]
+    warn_of_unread(root, nowhere + [reason for one in found.values() for reason in one.unread], stacklevel=3)
     sources = [path for folder in folders for path in found[folder].files]
     class_names = [folder.name for folder in folders for _ in found[folder].files]
     return listing_of(sources, [printable(path) for path in sources], class_names)
@@ -176,6 +181,9 @@ def split_folders(root: Path) -> dict[str, Path]:
     """The folders train/, val/ and test/ (or validation/, ...) of a data set; empty for another folder.
 
     A single such name among others may be the name of a class.
+
+    Raises:
+        ValueError: two folders are of one split.
 
     >>> import tempfile
     >>> from triptych.data.folders import split_folders
@@ -187,6 +195,9 @@ def split_folders(root: Path) -> dict[str, Path]:
     """
     folders, _ = _sub_folders(root)
     splits = [(split, path) for path in folders if (split := split_of(path.name))]
+    for split, path in splits:
+        if (twin := dict(splits)[split]) != path:
+            raise ValueError(f"{printable(root)}: {path.name}/ and {twin.name}/ are both the split {split}; keep one")
     return dict(splits) if len(splits) > 1 or len(splits) == len(folders) else {}
 
 
@@ -255,7 +266,8 @@ def _identity(path: str | Path) -> tuple[int, int]:
 
 
 def _identities_above(folder: Path) -> set[tuple[int, int]]:
-    return set(_stat_all({*folder.absolute().parents, *folder.resolve().parents}))
+    plain = Path(os.path.abspath(folder))  # without "..": new/../new is not above itself
+    return set(_stat_all({*plain.parents, *folder.resolve().parents})) - set(_stat_all({folder}))
 
 
 def _stat_all(folders: set[Path]) -> Iterator[tuple[int, int]]:

@@ -32,6 +32,7 @@ from triptych.data.inputs import (
     common_dtype,
     frame_columns,
     is_frame,
+    plain_labels,
 )
 from triptych.data.layouts import (
     class_lists,
@@ -101,6 +102,7 @@ def labelled(
         source, labels = listing.photos(), listing.class_names()
     elif labels is None:
         raise ValueError(f"labels are missing; without them, expected {LAYOUTS}, got {type(source).__name__}")
+    labels = plain_labels(labels)
     photos, names = as_photos(source), list(as_sequence(labels, "labels"))
     check_labels(photos, names)
     return photos, names, common_dtype(labels, names)

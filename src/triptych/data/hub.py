@@ -1,5 +1,6 @@
 """Data sets of the Hugging Face hub (extra ``hub``)."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -14,12 +15,14 @@ import numpy as np
 from triptych.data.listing import Listing, choose_split, split_of
 from triptych.system.extras import extra
 from triptych.system.hub import check_reachable, data_kept, hub_or_cache
+from triptych.system.wording import printable
 
 if TYPE_CHECKING:
     import datasets
 
 __all__ = ["check_hub_data", "list_hub"]
 
+_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _MOST_FILES = 1_000_000  # of a folder, all of which the library looks at: a minute for a hundred thousand
 
 
@@ -27,10 +30,12 @@ def check_hub_data(name: str) -> None:
     """Refuse a data set that is neither here nor to be had, without the library that reads it.
 
     Raises:
-        ValueError: a folder with too many files for one data set.
+        ValueError: no such folder and no name of a data set, or a folder with too many files for one.
         OSError: no such folder, nothing in the cache, and the hub cannot be reached.
     """
     _check_folder(name)
+    if not isdir(name) and not _NAME.fullmatch(name):
+        raise ValueError(f"hf:{printable(name)}: no such folder and no name of a data set; expected hf:OWNER/NAME")
     if not isdir(name) and find_spec("datasets") is not None:  # without it, list_hub says what to install
         check_reachable(data_kept(name), _unreachable(name))
 

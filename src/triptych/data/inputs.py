@@ -1,7 +1,7 @@
 """Photos and labels that are in memory: lists, arrays, pandas frames."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from os import PathLike, fspath
 from os.path import isdir
 from typing import Any, TypeAlias
@@ -23,6 +23,7 @@ __all__ = [
     "frame_columns",
     "is_frame",
     "photo_stream",
+    "plain_labels",
     "refuse_alike",
 ]
 
@@ -47,7 +48,9 @@ def check_labels(photos: Sequence[ImageSource], labels: Sequence[Any]) -> None:
     for label in labels:
         _check_hashable(label)
     if missing := [number for number, label in enumerate(labels) if _is_missing(label)]:
-        raise ValueError(f"images without a label (NaN): {len(missing)}, the first is number {missing[0]}; label them")
+        raise ValueError(
+            f"images without a label (NaN or None): {len(missing)}, the first is number {missing[0]}; label them"
+        )
     for label in labels:
         check_label(label)
     refuse_alike(dict.fromkeys(labels))
@@ -76,7 +79,7 @@ def check_label(label: Any) -> None:
     """Refuse what names no class.
 
     Raises:
-        ValueError: an empty text, NaN, or what cannot be hashed.
+        ValueError: an empty text, NaN, None, a tensor, or what cannot be hashed.
 
     >>> from triptych.data.inputs import check_label
     >>> check_label("")
@@ -130,9 +133,24 @@ def as_sequence(values: Any, what: str) -> Iterable[Any]:
             f"expected a sequence of {what}, got the folder {printable(values)}; give the photos in it, "
             f"such as sorted(Path({printable(repr(fspath(values)))}).rglob('*.jpg'))"
         )
+    if isinstance(values, Set | Mapping):
+        raise ValueError(
+            f"expected a sequence of {what}, got a {type(values).__name__}, in which nothing has a place; give a list"
+        )
     if isinstance(values, str | PathLike | bytes | Image.Image) or not isinstance(values, Iterable):
         raise ValueError(f"expected a sequence of {what}, got a single {type(values).__name__}; wrap it in a list")
     return values
+
+
+def plain_labels(labels: Any) -> Any:
+    """Labels that are a tensor as an array; others as they are.
+
+    >>> import torch
+    >>> from triptych.data.inputs import plain_labels
+    >>> plain_labels(torch.tensor([0, 1])), plain_labels(["plum"])
+    (array([0, 1]), ['plum'])
+    """
+    return labels.numpy(force=True) if _is_tensor(labels) and labels.ndim else labels
 
 
 def is_frame(value: Any) -> bool:
@@ -180,6 +198,11 @@ def common_dtype(labels: Any, names: list[Any]) -> np.dtype | None:
     return np.asarray(names).dtype if len(kinds) == 1 and plain else None
 
 
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")  # who has not imported it has no tensor
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
 def _path_column(frame: Any) -> Any:
     columns = list(frame.columns)
     if len(columns) == 1:
@@ -205,10 +228,14 @@ def _check_hashable(label: Any) -> None:
 
 
 def _is_missing(label: Any) -> bool:
-    """Whether it is what frames and arrays write for a value that is not there."""
+    """Whether it is what tables, frames and arrays write for a value that is not there."""
+    if label is None:
+        return True
+    if _is_tensor(label):
+        raise ValueError(f"a label is a {type(label).__name__}; expected a text or a number, such as label.item()")
     try:
         return bool(label != label)
     except TypeError:  # pandas' NA
         return True
-    except (ValueError, RuntimeError) as error:  # a tensor, which can be hashed
+    except (ValueError, RuntimeError) as error:  # what is no single value
         raise ValueError(f"a label is a {type(label).__name__}; expected a text or a number") from error

@@ -1,15 +1,17 @@
 """What well-known few-shot data sets hold: a wrong copy or a wrong split is found before a figure is made of it."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from triptych.data.errors import NoSplitError
 from triptych.data.grammar import list_images
-from triptych.data.listing import Listing
-from triptych.system.wording import first_few, listed, printable
+from triptych.data.listing import Listing, split_of
+from triptych.system.wording import counted, first_few, listed, printable
 
 __all__ = ["KNOWN_DATA", "KnownData", "check_known", "count_splits"]
 
@@ -68,8 +70,10 @@ def count_splits(data: str | Path) -> dict[str, dict[str, int]]:
         except NoSplitError:
             if split == "test" and not found:
                 raise
-    if list(found) == ["test"] or len({tuple(one.names) for one in found.values()}) == 1:
-        return {"all": _counts(found["test"])}  # one whole, whatever the split
+    same = len({tuple(one.names) for one in found.values()}) == 1
+    if list(found) == ["test"] or (same and not _names_splits(Path(data))):
+        return {"all": _counts(next(iter(found.values())))}  # one whole, whatever the split
+    _warn_of_shared(printable(data), found)
     return {split: _counts(listing) for split, listing in found.items()}
 
 
@@ -95,7 +99,7 @@ def check_known(data: str | Path, name: str, known: Mapping[str, KnownData] = KN
     if name not in known:
         raise ValueError(f"unknown data set {name!r}; expected one of {', '.join(known)}")
     expected, place = known[name], printable(data)
-    listings = {split: _split_of(data, split, name, expected) for split in expected.classes}
+    listings = {split: _wanted_split(data, split, name, expected) for split in expected.classes}
     for split, listing in listings.items():
         for what, got, wanted in (
             ("classes", len(listing.classes), expected.classes[split]),
@@ -110,7 +114,27 @@ def check_known(data: str | Path, name: str, known: Mapping[str, KnownData] = KN
     return {split: _counts(listing) for split, listing in listings.items()}
 
 
-def _split_of(data: str | Path, split: str, name: str, expected: KnownData) -> Listing:
+def _names_splits(data: Path) -> bool:
+    """Whether files or folders of a data set are called after splits."""
+    if not data.is_dir():
+        return False
+    lists = [data / "splits", *data.glob("splits/*")]
+    places = [path for folder in (data, *lists) if folder.is_dir() for path in folder.iterdir()]
+    return any(split_of(path.stem) or split_of(path.name, prefix=path.suffix == ".parquet") for path in places)
+
+
+def _warn_of_shared(place: str, found: Mapping[str, Listing]) -> None:
+    """Say that a photo is in two splits: figures of one would be of what the other has learnt."""
+    for one, other in combinations(found, 2):
+        if shared := set(found[one].names) & set(found[other].names):
+            warnings.warn(
+                f"{place}: {one} and {other} share {counted(len(shared), 'photo')}, such as {min(shared)}; expected "
+                "each in one split",
+                stacklevel=3,
+            )
+
+
+def _wanted_split(data: str | Path, split: str, name: str, expected: KnownData) -> Listing:
     try:
         return list_images(data, split)
     except NoSplitError as error:

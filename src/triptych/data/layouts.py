@@ -75,10 +75,21 @@ def list_class_list(file: Path, data: Path) -> Listing:
     """
     try:
         names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{printable(file)}: cannot be read ({error}); expected the name of a class a line") from error
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"{printable(file)}: expected each class once, got {len(names)} lines")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{printable(file)}: no text in UTF-8; expected the name of a class a line") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(
+            f"{printable(file)}: cannot be read ({reason}); expected the name of a class a line"
+        ) from error
+    if not names:
+        raise ValueError(f"{printable(file)}: names no class; expected the name of a class a line")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{printable(file)}: names a class twice; expected each class once")
+    if outside := [name for name in names if Path(name).name != name]:
+        raise ValueError(
+            f"{printable(file)}: {printable(outside[0])!r:.80} is no name of a folder in {printable(data)}"
+        )
     found = {name: walk(data / name).files if (data / name).is_dir() else () for name in names}
     if missing := [printable(name) for name, files in found.items() if not files]:
         raise ValueError(f"{printable(file)}: classes without photos in {printable(data)}: {first_few(missing)}")
@@ -98,7 +109,10 @@ def list_cars(root: Path) -> Listing | None:
     try:
         rows, names = _matlab(table)
         paths = [images / Path(str(row["relative_im_path"])).name for row in rows]
-        classes = [f"{int(row['class']):03d}.{names[int(row['class']) - 1]}" for row in rows]
+        numbers = [int(row["class"]) for row in rows]
+        if not all(1 <= number <= len(names) for number in numbers):
+            raise ValueError(f"a class that is none of 1 to {len(names)}")
+        classes = [f"{number:03d}.{names[number - 1]}" for number in numbers]
     except Exception as error:  # its reader raises many kinds
         raise ValueError(
             f"{printable(table)}: damaged, or not the labels of Stanford Cars ({first_line(error):.200})"

@@ -5,7 +5,9 @@ import math
 import os
 import warnings
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,11 +18,12 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from triptych.data.grammar import list_images
+from triptych.data.limits import current_limits
 from triptych.data.listing import Listing
 from triptych.data.photos import Unreadable, left_out_warnings, read_photos, refuse_lost_classes
 from triptych.data.preprocessing import Preprocessing
 from triptych.data.same import identical_pairs
-from triptych.system.files import turn_to_write
+from triptych.system.files import plain_path, read_plain, turn_to_write
 from triptych.system.progress import track
 from triptych.system.wording import printable
 
@@ -147,16 +150,42 @@ def _cached(listing: Listing, key: str, preprocessing: Preprocessing) -> tuple[n
 
 
 def _whole(listing: Listing, side: int, pixels: Path, index: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """Map the cached pixels; None where they or their index are missing, cut short or damaged."""
+    """Map the cached pixels; None where they are missing or damaged, or what was lost may be read now."""
     try:
-        entry = json.loads(index.read_text())
+        entry = json.loads(read_plain(index))
+        if not _is_index(entry, len(listing.labels)):
+            return None
         # Copy-on-write: torch warns of read-only memory, and nobody can change the file through the map.
-        images = np.load(pixels, mmap_mode="c")
-        kept, lost = len(entry["kept"]), len(entry["lost"])
-        whole = images.shape == (kept, side, side, 3) and len(entry["ids"]) == kept
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        images = np.load(plain_path(pixels), mmap_mode="c")
+    except (OSError, ValueError, EOFError, RecursionError):
         return None
-    return (images, entry) if whole and kept + lost == len(listing.labels) else None
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
+        return None
+    return (images, entry) if images.shape == (len(entry["kept"]), side, side, 3) else None
+
+
+def _is_index(entry: Any, count: int) -> bool:
+    """Whether it tells of so many photos, in their order, and what was lost would be lost again."""
+    if not isinstance(entry, dict):
+        return False
+    kept, ids, lost = (entry.get(name) for name in ("kept", "ids", "lost"))
+    return (
+        isinstance(kept, list)
+        and all(type(one) is int and 0 <= one < count for one in kept)
+        and all(one < other for one, other in pairwise(kept))
+        and isinstance(ids, list)
+        and len(ids) == len(kept)
+        and all(isinstance(one, str) for one in ids)
+        and isinstance(lost, list)
+        and len(lost) == count - len(kept)
+        and all(isinstance(one, list) and [type(part) for part in one] == [str, bool] for one in lost)
+        and (not lost or entry.get("conditions") == _conditions())
+    )
+
+
+def _conditions() -> dict[str, Any]:
+    """On which it depends, besides the photos, which of them can be read."""
+    return {**asdict(current_limits()), "heic": find_spec("pillow_heif") is not None}
 
 
 def _build(listing: Listing, preprocessing: Preprocessing, pixels: Path, index: Path) -> None:
@@ -184,7 +213,9 @@ def _build(listing: Listing, preprocessing: Preprocessing, pixels: Path, index: 
         os.replace(whole, pixels)
         # Without names: the same photos may later be opened from another folder.
         reasons = [[one.error.removeprefix(f"{one.name}: "), one.is_image] for one in lost.values()]
-        whole.write_text(json.dumps({"kept": list(kept), "ids": list(kept.values()), "lost": reasons}))
+        whole.write_text(
+            json.dumps({"kept": list(kept), "ids": list(kept.values()), "lost": reasons, "conditions": _conditions()})
+        )
         os.replace(whole, index)
     finally:
         whole.unlink(missing_ok=True)

@@ -52,6 +52,9 @@ def read_csv(table: Path, base: Path) -> tuple[list[Path], list[str]]:
             if column is None or "label" not in reader.fieldnames:
                 columns = printable(", ".join(map(repr, given))) or "none"
                 raise ValueError(f"{name}: expected the columns path and label, separated by commas, got {columns}")
+            for wanted in (column, "label"):
+                if reader.fieldnames.count(wanted) > 1:
+                    raise ValueError(f"{name}: has two columns {wanted}; expected one")
             rows = [_row(name, number, row, column) for number, row in enumerate(reader, start=1)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
@@ -130,7 +133,7 @@ def _read_parquet(file: Path) -> tuple[list[dict], list[Any], list[str] | None]:
         raise ValueError(
             f"{printable(file)}: not a Parquet file with image {{bytes, path}} and label columns ({printable(error)})"
         ) from error
-    return images, labels, _class_names(metadata)
+    return images, labels, _class_names(metadata, file)
 
 
 def _cells(table: Any, file: Path) -> tuple[list[dict], list[Any]]:
@@ -173,8 +176,11 @@ def _present(values: list[Any], class_names: list[str] | None, names: list[str])
     return sorted(set(values))
 
 
-def _class_names(metadata: dict[bytes, bytes] | None) -> list[str] | None:
+def _class_names(metadata: dict[bytes, bytes] | None, file: Path) -> list[str] | None:
     try:
-        return json.loads((metadata or {})[b"huggingface"])["info"]["features"]["label"]["names"]
-    except (KeyError, ValueError, TypeError):
+        names = json.loads((metadata or {})[b"huggingface"])["info"]["features"]["label"]["names"]
+    except (KeyError, ValueError, TypeError, RecursionError):
         return None
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"{printable(file)}: the names of its classes are no list of texts")
+    return names

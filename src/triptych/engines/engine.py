@@ -51,6 +51,10 @@ class PhotoSet(ABC):
         """The photos, to be read; what is fetched from elsewhere is fetched when it is read."""
 
     @abstractmethod
+    def marks(self) -> Iterator[tuple[int | None, ...]]:
+        """What tells the photos from others of the same names: sizes and times, as far as their storage says."""
+
+    @abstractmethod
     def refuse_unreachable(self) -> None:
         """Raise a RuntimeError if this machine does not see the place of the photos."""
 

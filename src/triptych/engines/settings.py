@@ -30,7 +30,7 @@ class EngineSettings:
         one_of(*NAMES),
     )
     workers: int | None = setting(
-        None, "With ray: how many workers; by default one a core, on GPUs one a GPU.", optional(whole(1))
+        None, "With ray: how many workers; by default one a core, on GPUs one a GPU.", optional(whole(1, 100_000))
     )
     address: str | None = setting(
         None,

@@ -11,7 +11,7 @@ from triptych.data import ImageSource
 from triptych.engines import PhotoSet
 from triptych.system.wording import printable
 
-__all__ = ["FilePhotos", "refuse_hidden"]
+__all__ = ["FilePhotos", "mark_of", "refuse_hidden"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,25 @@ class FilePhotos(PhotoSet):
     def sources(self) -> Iterator[ImageSource]:
         return (self.folder / name for name in self.names)
 
+    def marks(self) -> Iterator[tuple[int | None, ...]]:
+        return (mark_of(self.folder / name) for name in self.names)
+
     def refuse_unreachable(self) -> None:
         refuse_hidden(self.folder)
+
+
+def mark_of(path: str | PathLike[str]) -> tuple[int | None, ...]:
+    """Size and time of the last change of a file; nothing of one that may not be looked at.
+
+    >>> from triptych.folders.files import mark_of
+    >>> mark_of("nowhere.jpg")
+    (None,)
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (None,)
+    return status.st_size, status.st_mtime_ns
 
 
 def refuse_hidden(place: str | PathLike[str]) -> None:

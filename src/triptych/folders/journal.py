@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from triptych.engines import Engine, Question
+from triptych.engines import Engine, PhotoSet, Question
 from triptych.folders.tables import SET, Row
 from triptych.recognizer import QUERY_BATCH, Answer, Recognizer, plain_label
 from triptych.system.batches import in_batches
@@ -32,17 +32,22 @@ _REFUSED: Mapping[str, Any] = {
 }
 
 
-def header_of(recognizer: Recognizer, photos: Sequence[str], question: Question, engine: Engine) -> Row:
-    """What the answers depend on. Engines with the same answers bit for bit share their journals."""
+def header_of(recognizer: Recognizer, photos: PhotoSet, question: Question, engine: Engine) -> Row:
+    """What the answers depend on. Engines with the same answers bit for bit share their journals.
+
+    Cameras number their photos alike, so that names do not tell a folder from another.
+    """
     unknown = question.unknown
     listing = hashlib.blake2b(digest_size=16)
-    for name in photos:
+    for name in photos.names:
         listing.update(os.fsencode(name) + b"\0")
+    for mark in photos.marks():
+        listing.update(f"{mark}".encode())
     return {
         "format": "triptych-answers",
-        "version": 2,
+        "version": 3,
         "recognizer": recognizer.fingerprint(),
-        "photos": len(photos),
+        "photos": len(photos.names),
         "listing": listing.hexdigest(),
         "unknown": None if unknown is None else plain_label(unknown),
         "false_alarm": None if unknown is None else question.false_alarm,
@@ -79,8 +84,8 @@ def resume(file: BinaryIO, header: Row, photos: Sequence[str], journal: Path) ->
     if first != expected:
         if not expected.startswith(first):
             raise ValueError(
-                f"{journal}: holds answers of another recogniser, folder, setting or version; remove it to start anew, "
-                "or name another file for the answers"
+                f"{journal}: holds answers of another recogniser, folder, photo, setting or version; remove it to "
+                "start anew, or name another file for the answers"
             )
         file.truncate(0)
         file.write(expected)

@@ -54,6 +54,9 @@ class JoinedPhotos(PhotoSet):
     def sources(self) -> Iterator[ImageSource]:
         return chain.from_iterable(one.sources() for one in self.sets)
 
+    def marks(self) -> Iterator[tuple[int | None, ...]]:
+        return chain.from_iterable(one.marks() for one in self.sets)
+
     def refuse_unreachable(self) -> None:
         for one in self.sets:
             one.refuse_unreachable()

@@ -82,7 +82,7 @@ def predict_folder(
 
     Raises:
         ValueError: no such place, or no photos there; a file that exists, or has another ending; ``NAME.partial``
-            holds answers of another recogniser, folder, setting or version; unknowns or sets cannot be told.
+            holds answers of another recogniser, folder, photo, setting or version; unknowns or sets cannot be told.
         RuntimeError: another process is writing the same file, or photos cannot be fetched.
         OSError: the file cannot be written.
 
@@ -105,7 +105,7 @@ def predict_folder(
     journal = out.with_name(f"{out.name}.partial")
     found = photos_at(folder, without=(out, journal))
     names = found.photos.names
-    header = header_of(recognizer, names, question, engine)
+    header = header_of(recognizer, found.photos, question, engine)
     question.ask(recognizer, iter(()))  # what cannot be told is an error before there is a file
     with turn_to_write(out, wait=False):
         if out.exists() and not overwrite:

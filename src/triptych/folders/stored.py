@@ -39,6 +39,9 @@ class StoredPhotos(PhotoSet):
             shown = f"{self.url.rstrip('/')}/{name}"
             yield RemotePhoto(partial(_fetched, storage, f"{root.rstrip('/')}/{name}", size, most, shown), shown)
 
+    def marks(self) -> Iterator[tuple[int | None, ...]]:
+        return ((size,) for size in self.sizes)
+
     def refuse_unreachable(self) -> None:
         file_system(self.url)
 

@@ -39,14 +39,14 @@ def principal_components(
     """The mean and the first principal axes of the descriptors in maps. Source: scikit-learn's PCA.
 
     Raises:
-        ValueError: more components than channels or descriptors.
+        ValueError: more components than channels or descriptors, or one, of which no descriptor has a direction.
     """
     from sklearn.decomposition import PCA
 
     descriptors = maps.permute(0, 2, 3, 1).flatten(0, 2).float().cpu().numpy()  # (B*H*W, C)
-    if not 1 <= components <= min(descriptors.shape):
+    if not 2 <= components <= min(descriptors.shape):
         raise ValueError(
-            f"components must be 1 to {min(descriptors.shape)}, for {descriptors.shape[0]} descriptors of "
+            f"components must be 2 to {min(descriptors.shape)}, for {descriptors.shape[0]} descriptors of "
             f"{descriptors.shape[1]} channels; got {components}"
         )
     found = PCA(components, svd_solver="covariance_eigh").fit(descriptors)

@@ -239,9 +239,9 @@ def flag_setting(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def whole_setting(name: str, value: Any, most: int | None = None) -> int:
+def whole_setting(name: str, value: Any, most: int | None = None, least: int = 1) -> int:
     """A setting that is a count; NumPy's integers, which a grid search sets, are taken too."""
-    check = whole(1, most)
+    check = whole(least, most)
     if not check.holds(value):
         raise ValueError(f"{name} must be {check.expected}, got {value!r:.80}")
     return int(value)

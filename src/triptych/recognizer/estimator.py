@@ -120,7 +120,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         views = whole_setting("views", self.views, MOST_VIEWS)
         calibrate = flag_setting("calibrate", self.calibrate)
         thumbnails = self._keeps_thumbnails
-        components = None if self.components is None else whole_setting("components", self.components)
+        components = None if self.components is None else whole_setting("components", self.components, least=2)
         method = chosen_method(self.method, self.backbone).eval().to(usable_device(self.device))
         check_inductive(method)
         dtype = of_any_width(dtype)

@@ -120,6 +120,10 @@ def _fault(found: Mapping[str, Any]) -> str:
     """What is wrong with a part of a request, where the library's own words do not say what was expected."""
     if found["type"] == "missing":
         return "missing; expected, as /openapi.json describes it"
+    if found["type"] in {"model_attributes_type", "dict_type"}:
+        return "no JSON object; expected one, with Content-Type: application/json"
+    if found["type"] == "extra_forbidden":
+        return "unknown; /openapi.json lists what is known"
     return "no JSON; expected a JSON object" if found["type"] == "json_invalid" else str(found["msg"])
 
 

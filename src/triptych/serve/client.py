@@ -14,6 +14,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from triptych.data import NamedBytes, as_photos, as_sequence
 from triptych.system.files import read_plain
+from triptych.system.settings import number
+from triptych.system.wording import printable
 
 __all__ = ["Client", "Reply", "ServiceError"]
 
@@ -73,13 +75,21 @@ class Client:
     """
 
     def __init__(self, address: str, token: str | None = None, timeout: float = 120) -> None:
-        parts = urlsplit(address)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            parts = urlsplit(address)
+            port = parts.port
+        except (ValueError, AttributeError, TypeError):  # no port, or no text
+            parts, port = urlsplit(""), None
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError(f"{address!r:.80} is no address of a service; expected such as http://127.0.0.1:8000")
+        number(0, above=True).ask("timeout", timeout)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=timeout)
+        self._connection = kind(parts.hostname, port, timeout=timeout)
         self._used = time.monotonic()
         self._base = parts.path.rstrip("/")
+        token = None if token is None else token.strip()  # a file of it ends in a line
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise ValueError("the token has other characters than plain ones; expected the service's token")
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def __enter__(self) -> Self:
@@ -94,20 +104,20 @@ class Client:
 
     def shelves(self) -> list[dict[str, Any]]:
         """All shelves: id, name, number of classes and photos, revision."""
-        return self.ask("GET", "/v1/shelves").json["shelves"]
+        return self._told("GET", "/v1/shelves")["shelves"]
 
     def create_shelf(self, name: str, keep_photos: bool = True) -> dict[str, Any]:
         """Make a shelf without classes."""
-        return self.ask("POST", "/v1/shelves", {"name": name, "keep_photos": keep_photos}).json
+        return self._told("POST", "/v1/shelves", {"name": name, "keep_photos": keep_photos})
 
     def load_shelf(self, file: str | PathLike[str], name: str) -> dict[str, Any]:
         """Make a shelf of a .triptych file."""
         query = urlencode({"name": name})
-        return self.ask("POST", f"/v1/shelves/load?{query}", Path(file).read_bytes()).json
+        return self._told("POST", f"/v1/shelves/load?{query}", Path(file).read_bytes())
 
     def shelf(self, id: str) -> dict[str, Any]:
         """The classes of a shelf and their photos."""
-        return self.ask("GET", _path(id)).json
+        return self._told("GET", _path(id))
 
     def delete_shelf(self, id: str) -> None:
         """Delete a shelf, for good."""
@@ -115,39 +125,38 @@ class Client:
 
     def create_class(self, id: str, name: str, revision: int | None = None) -> dict[str, Any]:
         """Make a class without photos."""
-        return self.ask("POST", f"{_path(id)}/classes", {"name": name}, _seen(revision)).json
+        return self._told("POST", f"{_path(id)}/classes", {"name": name}, _seen(revision))
 
     def rename_class(self, id: str, name: str, new: str, revision: int | None = None) -> dict[str, Any]:
         """Give a class another name."""
-        return self.ask("PATCH", f"{_path(id)}/classes/{_quoted(name)}", {"name": new}, _seen(revision)).json
+        return self._told("PATCH", f"{_path(id)}/classes/{_quoted(name)}", {"name": new}, _seen(revision))
 
     def delete_class(self, id: str, name: str, revision: int | None = None) -> dict[str, Any]:
         """Remove a class with its photos."""
-        return self.ask("DELETE", f"{_path(id)}/classes/{_quoted(name)}", None, _seen(revision)).json
+        return self._told("DELETE", f"{_path(id)}/classes/{_quoted(name)}", None, _seen(revision))
 
     def add_photos(self, id: str, label: str, photos: Sequence[Photo], revision: int | None = None) -> dict[str, Any]:
         """Add photos to a class; what comes back says which were added, and which could not be read."""
         path = f"{_path(id)}/classes/{_quoted(label)}/photos"
-        return self.ask("POST", path, _listed(photos), _seen(revision)).json
+        return self._told("POST", path, _listed(photos), _seen(revision))
 
     def move_photos(self, id: str, photos: Iterable[str], to: str, revision: int | None = None) -> dict[str, Any]:
         """Put photos, by their ids, in another class."""
-        return self.ask(
-            "POST", f"{_path(id)}/move", {"photos": list(as_sequence(photos, "ids")), "to": to}, _seen(revision)
-        ).json
+        form = {"photos": list(as_sequence(photos, "ids")), "to": to}
+        return self._told("POST", f"{_path(id)}/move", form, _seen(revision))
 
     def delete_photo(self, id: str, photo: str, revision: int | None = None) -> dict[str, Any]:
         """Remove a photo."""
-        return self.ask("DELETE", f"{_path(id)}/photos/{_quoted(photo)}", None, _seen(revision)).json
+        return self._told("DELETE", f"{_path(id)}/photos/{_quoted(photo)}", None, _seen(revision))
 
     def undo(self, id: str, revision: int | None = None) -> dict[str, Any]:
         """Take back the last change."""
-        return self.ask("POST", f"{_path(id)}/undo", None, _seen(revision)).json
+        return self._told("POST", f"{_path(id)}/undo", None, _seen(revision))
 
     def state(self, id: str, revision: int | None = None, settled: bool = False, seconds: float = 10) -> dict[str, Any]:
         """What is learnt; waits for a revision where one is given."""
         asked = {"settled": str(settled).lower(), "seconds": seconds} | _known(revision=revision)
-        return self.ask("GET", f"{_path(id)}/state?{urlencode(asked)}").json
+        return self._told("GET", f"{_path(id)}/state?{urlencode(asked)}")
 
     def file(self, id: str) -> bytes:
         """The shelf as a .triptych file."""
@@ -155,11 +164,24 @@ class Client:
 
     def predict(self, id: str, photos: Sequence[Photo], revision: int | None = None) -> dict[str, Any]:
         """What photos are."""
-        return self.ask("POST", f"{_path(id)}/predict?{urlencode(_known(revision=revision))}", _listed(photos)).json
+        return self._told("POST", f"{_path(id)}/predict?{urlencode(_known(revision=revision))}", _listed(photos))
 
     def explain(self, id: str, photo: Photo, top: int = 3) -> dict[str, Any]:
         """Why a photo is what it is."""
-        return self.ask("POST", f"{_path(id)}/explain?top={top}", _listed([photo])).json
+        return self._told("POST", f"{_path(id)}/explain?top={top}", _listed([photo]))
+
+    def _told(
+        self, method: str, path: str, content: Any = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """The JSON object that the service answers."""
+        reply = self.ask(method, path, content, headers)
+        try:
+            told = reply.json
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict):
+            raise OSError(f"{self._connection.host}:{self._connection.port}: no answer of a service of triptych")
+        return told
 
     def ask(self, method: str, path: str, content: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
         """Any request: bytes are sent as they are, everything else as JSON.
@@ -189,11 +211,11 @@ class Client:
 def _error(reply: Reply) -> ServiceError:
     try:
         problem = reply.json
-        kind, detail = problem["type"].rpartition(":")[2], problem["detail"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        kind, detail = problem["type"].rpartition(":")[2], printable(problem["detail"] or f"status {reply.status}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         kind, detail = "http", f"status {reply.status}"
     after = reply.headers.get("retry-after", "")
-    return ServiceError(reply.status, kind, detail, float(after) if after.isdigit() else None)
+    return ServiceError(reply.status, kind, detail, float(after) if after.isascii() and after.isdigit() else None)
 
 
 def _path(id: str) -> str:
@@ -201,7 +223,9 @@ def _path(id: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    return quote(name, safe="")
+    if not isinstance(name, str):
+        raise ValueError(f"expected an id or a name, a text, got {type(name).__name__}")
+    return quote(name, safe="", errors="surrogatepass")
 
 
 def _seen(revision: int | None) -> dict[str, str]:

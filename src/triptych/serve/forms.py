@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 from triptych.recognizer import Answer
 from triptych.serve.changes import Added
@@ -38,6 +38,11 @@ def _example(**values: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [values]})
 
 
+def _request(**values: Any) -> ConfigDict:
+    """Of a body that clients send: a key that is not known is an error, and no setting that stays as it was."""
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [values]})
+
+
 class ProblemDocument(BaseModel):
     """An error (RFC 9457)."""
 
@@ -56,37 +61,37 @@ Name = Annotated[str, AfterValidator(composed)]  # of a class or a shelf: accent
 class Session(BaseModel):
     """The token of the service, for a browser that then keeps it as a cookie."""
 
-    model_config = _example(token="0123456789abcdef")
+    model_config = _request(token="0123456789abcdef")
     token: str = Field(max_length=1000)
 
 
 class NewShelf(BaseModel):
     """A shelf to make."""
 
-    model_config = _example(name="fruit", keep_photos=True)
+    model_config = _request(name="fruit", keep_photos=True)
     name: Name = Field(max_length=LONGEST_NAME)
-    keep_photos: bool = Field(True, description="Whether the photos' files stay beside what is learnt from them.")
+    keep_photos: StrictBool = Field(True, description="Whether the photos' files stay beside what is learnt from them.")
 
 
 class ShelfChange(BaseModel):
     """What shall change of a shelf."""
 
-    model_config = _example(name="summer fruit")
+    model_config = _request(name="summer fruit")
     name: Name | None = Field(None, max_length=LONGEST_NAME)
-    keep_photos: bool | None = None
+    keep_photos: StrictBool | None = None
 
 
 class ClassChange(BaseModel):
     """The name of a class."""
 
-    model_config = _example(name="plum")
+    model_config = _request(name="plum")
     name: Name = Field(max_length=LONGEST_NAME)
 
 
 class Move(BaseModel):
     """Photos to put in another class."""
 
-    model_config = _example(photos=[_ID], to="plum")
+    model_config = _request(photos=[_ID], to="plum")
     photos: list[str] = Field(min_length=1, max_length=10_000)
     to: Name = Field(description="The class.")
 

@@ -118,6 +118,7 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         headers, method = Headers(scope=scope), scope["method"]
+        self._check_head(scope)
         self._check_rate(scope, method)
         self._check_host(headers)
         if method not in _SAFE:
@@ -126,6 +127,15 @@ class Guard:
         path = scope["path"]
         if self._token is not None and path not in _OPEN and (path.startswith("/v1") or path == "/metrics"):
             self._check_token(headers)
+
+    def _check_head(self, scope: Scope) -> None:
+        """A head that comes in one piece is read whole, however long it is."""
+        size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        size += sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > 1000 * self._settings.head_kilobytes:
+            raise Problem(
+                431, "head-too-large", f"a head of {size} bytes; expected at most {self._settings.head_kilobytes:g} kB"
+            )
 
     def _check_rate(self, scope: Scope, method: str) -> None:
         client = scope["client"][0] if scope.get("client") else ""

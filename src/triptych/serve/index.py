@@ -13,7 +13,7 @@ __all__ = ["ID", "LONGEST_NAME", "Entry", "Index", "Missing", "check_name", "fil
 ID = re.compile("[0-9a-f]{32}")  # of photos: see triptych.data.same
 LONGEST_NAME = 200  # characters
 _FORMAT, _VERSION = "triptych-shelf", 1
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u2060\ufeff\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Missing(LookupError):  # noqa: N818 (an answer as much as an error)
@@ -73,7 +73,8 @@ class Index:
     def with_settings(self, name: str | None = None, keep_photos: bool | None = None) -> Self:
         """Under another name, or with its photos kept or not; None leaves what is."""
         changes = {"name": name, "keep_photos": keep_photos}
-        return self._next(**{key: value for key, value in changes.items() if value is not None})
+        new = {key: value for key, value in changes.items() if value is not None and value != getattr(self, key)}
+        return self._next(**new) if new else self
 
     def with_class(self, label: str) -> Self:
         """With a new class, which is empty.

@@ -136,6 +136,8 @@ async def get_file(service: Given, id: str) -> FileResponse:
     learnt = await service.learnt(shelf, shelf.index.revision, True, service.settings.answer_seconds)
     if learnt.recognizer is None:
         raise too_few()
+    if not shelf.settled and (why := service.shelves.trouble(id)):
+        raise Problem(409, "not-learnt", f"the shelf could not be learnt or saved: {why}; change it, and try again")
     if not shelf.settled:
         raise Problem(503, "busy", "the shelf is still being learnt; try again", {"Retry-After": "5"})
     name = f"{shelf.index.name}.triptych"

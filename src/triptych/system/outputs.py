@@ -74,7 +74,7 @@ def check_replaced(path: Path, kind: Kind) -> None:
     """Refuse to write over a file of another kind, or of the same kind that something else wrote.
 
     Raises:
-        ValueError: such a file lies there.
+        ValueError: such a file lies there, or no system takes the name.
         OSError: it cannot be read.
 
     >>> from pathlib import Path
@@ -84,6 +84,7 @@ def check_replaced(path: Path, kind: Kind) -> None:
     Traceback (most recent call last):
     ValueError: ...: exists and is no picture that triptych wrote; name another file
     """
+    _refuse_name(path)
     if not path.is_file():
         return
     try:
