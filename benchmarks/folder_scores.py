@@ -16,8 +16,10 @@ from torch import Tensor
 
 from triptych.methods import Encoded
 from triptych.methods.salience import PIXEL_LEVELS, VECTOR_LEVELS, salient_of
-from triptych.methods.salient import SalientConfig, SalientMML
+from triptych.methods.salient import SalientMML
+from triptych.methods.salient_config import SalientConfig
 from triptych.recognizer.leaving_out import LeftOut
+from triptych.similarity import mean_shrinkage, pool_advantage
 
 __all__ = ["Analysis", "FolderScores", "Learnt"]
 
@@ -41,6 +43,10 @@ class Learnt:
     @property
     def way(self) -> int:
         return int(self.labels.max()) + 1
+
+    @property
+    def shots(self) -> Int64[Tensor, " N"]:
+        return torch.from_numpy(np.bincount(self.labels))
 
     def without(self, place: int) -> "Learnt":
         """Less one photo, and less the last of every other class that has a second; as ``leave_one_out``."""
@@ -75,12 +81,14 @@ class FolderScores:
 
     def levels(self, learnt: Learnt, photos: Int64[np.ndarray, " Q"], kind: str = "clean") -> dict[str, Tensor]:
         """Level -> (Q, N), of photos as they are or spoilt."""
+        advantage = pool_advantage(learnt.shots, self.method.config.pool_gain).numpy()
         found = {level: self.analysis(level, learnt, photos, kind).scores for level in VECTOR_LEVELS}
         for level in PIXEL_LEVELS:
             similarities, weights = self.nearest[kind][level]
             rows, shares = similarities[torch.from_numpy(photos)].float(), weights[torch.from_numpy(photos)]
             pools = [torch.from_numpy(learnt.photos[learnt.labels == n]) for n in range(learnt.way)]
-            found[level] = torch.stack([(rows[:, :, pool].amax(2) * shares).sum(1) for pool in pools], dim=1).numpy()
+            near = torch.stack([(rows[:, :, pool].amax(2) * shares).sum(1) for pool in pools], dim=1)
+            found[level] = near.numpy() - advantage
         return {level: torch.from_numpy(found[level]).float() for level in self.method.level_names}
 
     def analysis(self, level: str, learnt: Learnt, photos: Int64[np.ndarray, " Q"], kind: str = "clean") -> "Analysis":
@@ -88,7 +96,10 @@ class FolderScores:
         clean, asked = self.vectors["clean"][level], self.vectors[kind][level]
         support = learnt.photos
         among = _kernel(clean, clean, support, support)
-        return Analysis(among, _kernel(clean, asked, support, photos), learnt.labels, self.method.config.ridge)
+        shrinkage = mean_shrinkage(learnt.shots, self.method.config.prior_photos).numpy()
+        return Analysis(
+            among, _kernel(clean, asked, support, photos), learnt.labels, self.method.config.ridge, shrinkage
+        )
 
     def left_out(self, learnt: Learnt) -> LeftOut:
         """What ``leave_one_out`` gives: of more than ``MOST`` photos, the first ones of each class."""
@@ -159,12 +170,14 @@ class Analysis:
         asked: (Q, S) of the photos asked about with them; their own are 1.
         labels: (S,).
         ridge: see ``fit_lda``.
+        shrinkage: (N,) of the means in the scores.
     """
 
     among: np.ndarray
     asked: np.ndarray
     labels: np.ndarray
     ridge: float
+    shrinkage: np.ndarray
 
     @cached_property
     def mean(self) -> Float[np.ndarray, "S N"]:
@@ -188,7 +201,7 @@ class Analysis:
 
     @property
     def scores(self) -> Float[np.ndarray, "Q N"]:
-        return self.to_means - self.lengths / 2
+        return self.shrinkage * self.to_means - self.shrinkage**2 * self.lengths / 2
 
     @property
     def distances(self) -> Float[np.ndarray, "Q N"]:

@@ -42,6 +42,14 @@ def recognizer() -> Recognizer:
     return Recognizer(NAME).fit(*support_of(classes=3, each=3))
 
 
+@pytest.fixture(scope="module")
+def unequal() -> Recognizer:
+    """Classes of 3, 2 and 1 photos."""
+    photos, names = support_of(classes=3, each=3)
+    kept = [0, 1, 2, 3, 4, 6]
+    return Recognizer(NAME).fit([photos[i] for i in kept], [names[i] for i in kept])
+
+
 @torch.no_grad()
 def test_levels_are_those_of_the_equations(method: SalientMML) -> None:
     images, labels = torch.randn(6, 3, 96, 96), torch.tensor([0, 0, 1, 1])
@@ -159,17 +167,46 @@ def test_numbers_of_patches_are_checked(patches: int) -> None:
         SalientConfig(query_patches=patches)
 
 
+@torch.no_grad()
+def test_as_many_photos_of_each_class_are_compared_as_if_numbers_did_not_count(method: SalientMML) -> None:
+    images, labels = torch.randn(7, 3, 96, 96), torch.tensor([0, 0, 0, 1, 1, 1])
+    plain = SalientMML(SalientConfig(prior_photos=0, pool_gain=0), method.backbone).eval()
+    levels, others = (one.levels(images[6:], images[:6], labels) for one in (method, plain))
+    assert all(torch.equal(levels[name], others[name]) for name in levels)
+    fewer, others = (one.levels(images[6:], images[:5], labels[:5]) for one in (method, plain))
+    for name in ("pixel", "pixel-last", "pixel-16"):
+        assert torch.equal(fewer[name][:, 0], others[name][:, 0])
+        torch.testing.assert_close(fewer[name][:, 1], others[name][:, 1] - 0.03 * np.log(2 / 3))
+
+
+def test_a_class_of_one_photo_is_found_beside_classes_of_many() -> None:
+    listing = list_folder(SAMPLES)
+    photos, names = np.array(listing.photos(), dtype=object), np.array(listing.class_names())
+    classes = np.unique(names)
+    shots = {name: 1 if number % 2 else 8 for number, name in enumerate(classes)}
+    known = np.concatenate([np.flatnonzero(names == name)[: shots[name]] for name in classes])
+    asked = np.concatenate([np.flatnonzero(names == name)[8:] for name in classes])
+    recognizer = Recognizer(NAME).fit(photos[known], names[known])
+    right = recognizer.predict(photos[asked]) == names[asked]
+    assert right[[shots[name] == 1 for name in names[asked]]].mean() > 0.7
+    assert right.mean() > 0.8
+
+
 @pytest.mark.parametrize("panel", [None, 1])
-def test_leaving_out_in_closed_form_is_leaving_out(recognizer: Recognizer, panel: int | None) -> None:
+def test_leaving_out_in_closed_form_is_leaving_out(
+    recognizer: Recognizer, unequal: Recognizer, panel: int | None
+) -> None:
     """Against summing up, adapting and comparing anew for each photo, as methods do that know no shorter way."""
-    method, supports = recognizer.method_, recognizer.knowledge_.supports
-    found = leave_one_out(method, supports, panel=panel)
-    plain = _Whole(_Summaries(method, supports, panel))
-    for row, (own, photo) in enumerate((own, photo) for own in range(3) for photo in range(3)):
-        with torch.no_grad():
-            expected = plain(own, photo)
-        for level, scores in found.levels.items():
-            torch.testing.assert_close(scores[row], expected[level], rtol=1e-3, atol=1e-4)
+    for one in (recognizer, unequal):
+        method, supports = one.method_, one.knowledge_.supports
+        found = leave_one_out(method, supports, panel=panel)
+        plain = _Whole(_Summaries(method, supports, panel))
+        asked = [(own, photo) for own, mine in enumerate(supports) if len(mine) > 1 for photo in range(len(mine))]
+        for row, (own, photo) in enumerate(asked):
+            with torch.no_grad():
+                expected = plain(own, photo)
+            for level, scores in found.levels.items():
+                torch.testing.assert_close(scores[row], expected[level], rtol=1e-3, atol=1e-4)
 
 
 def test_of_many_photos_the_centre_is_that_of_all(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:

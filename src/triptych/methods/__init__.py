@@ -30,7 +30,8 @@ from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, p
 from triptych.methods.relation import RelationConfig, RelationNetwork
 from triptych.methods.renet import RENet, RENetConfig
 from triptych.methods.salience import ONE_LAYER
-from triptych.methods.salient import SalientConfig, SalientMML
+from triptych.methods.salient import SalientMML
+from triptych.methods.salient_config import SalientConfig
 from triptych.methods.simpleshot import SimpleShot, SimpleShotConfig
 
 __all__ = [

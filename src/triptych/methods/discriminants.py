@@ -52,22 +52,27 @@ class Within(NamedTuple):
 
 
 def discriminated(
-    classes: Sequence[list[Tensor]], ridge: float, within: Within | None = None
+    classes: Sequence[list[Tensor]],
+    ridge: float,
+    shrinkage: Float[Tensor, " N"] | None = None,
+    within: Within | None = None,
 ) -> tuple[list[Tensor], LDA]:
     """The centres (D_b,) of the blocks of all classes, and LDA of all classes about them.
 
     Args:
         classes: the blocks of each class, each (K, D_b). Less its centre a block is scaled to unit length.
         ridge: see ``fit_lda``.
+        shrinkage: (N,) see ``fit_lda``.
         within: the centres and the covariance, where these classes are some of many; by default their own.
     """
     centres = _centres(classes) if within is None else within.centres
     vectors = [_joined(own, centres) for own in classes]
     if within is not None:
-        return centres, lda_of(torch.stack([own.double().mean(0) for own in vectors]), within.inverse)
+        means = torch.stack([own.double().mean(0) for own in vectors])
+        return centres, lda_of(means if shrinkage is None else means * shrinkage.to(means)[:, None], within.inverse)
     labels = torch.arange(len(classes), device=vectors[0].device)
     shots = torch.tensor([len(own) for own in vectors], device=labels.device)
-    return centres, fit_lda(torch.cat(vectors), labels.repeat_interleave(shots), ridge)
+    return centres, fit_lda(torch.cat(vectors), labels.repeat_interleave(shots), ridge, shrinkage)
 
 
 def class_scores(blocks: Sequence[Tensor], centres: Sequence[Tensor], fitted: LDA) -> Float[Tensor, "Q N"]:
@@ -81,6 +86,7 @@ def left_out_scores(
     queries: Sequence[list[Tensor]],
     views: int,
     ridge: float,
+    shrinkage: Float[Tensor, " N"] | None = None,
 ) -> Iterator[Float[Tensor, " N"]]:
     """The scores of photos left out, one after the other, by the analysis without them; see ``Method.left_out``.
 
@@ -93,15 +99,16 @@ def left_out_scores(
         queries: the blocks of each of these photos.
         views: V.
         ridge: see ``fit_lda``.
+        shrinkage: (N,) see ``fit_lda``; of the classes without a photo.
     """
     if sum(len(own[0]) for own in classes) <= _REFITTED:
         return (
-            class_scores(query, *discriminated(_without(classes, own, photo, views), ridge))[0]
+            class_scores(query, *discriminated(_without(classes, own, photo, views), ridge, shrinkage))[0]
             for query, (own, photo) in zip(queries, asked, strict=True)
         )
     centres = _centres(classes)
     known = [_joined(one, centres).unflatten(0, (-1, views)) for one in classes]
-    return left_out_lda(known, asked, torch.cat([_joined(one, centres) for one in queries]), ridge)
+    return left_out_lda(known, asked, torch.cat([_joined(one, centres) for one in queries]), ridge, shrinkage)
 
 
 def _without(classes: Sequence[list[Tensor]], own: int, photo: int, views: int) -> list[list[Tensor]]:

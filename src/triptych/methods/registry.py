@@ -25,7 +25,7 @@ from triptych.methods.mml import MMLConfig
 from triptych.methods.relation import RelationConfig
 from triptych.methods.renet import RENetConfig
 from triptych.methods.salience import ONE_LAYER
-from triptych.methods.salient import SalientConfig
+from triptych.methods.salient_config import SalientConfig
 from triptych.methods.simpleshot import SimpleShotConfig
 from triptych.methods.types import METHOD_TYPES
 from triptych.weights.packages import WEIGHT_PACKAGES

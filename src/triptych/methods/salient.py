@@ -6,8 +6,6 @@ weighted by their lengths, images are compared by discriminant analysis, and sev
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,78 +15,31 @@ from torch.nn import functional
 from triptych.backbones import Backbone
 from triptych.fusion import LevelFusion, Levels
 from triptych.methods.base import Matching, Method, Summary
-from triptych.methods.config import MethodConfig
 from triptych.methods.discriminants import class_scores, left_out_scores
 from triptych.methods.encoded import Encoded
 from triptych.methods.salience import (
     KEPT_VECTOR_LEVELS,
     LAYERS,
-    ONE_LAYER,
     PIXEL_LEVELS,
     VECTOR_LEVELS,
     from_bytes,
     in_bytes,
     salient_of,
 )
+from triptych.methods.salient_config import SHARES, SalientConfig
 from triptych.methods.salient_left_out import left_out_patches
-from triptych.methods.salient_together import Together, common_from, common_tensors
+from triptych.methods.salient_together import Balance, Together, common_from, common_tensors
 from triptych.similarity import (
     kept_weights,
     nearest_similarity,
     salient_pool,
     salient_to_classes,
 )
-from triptych.system.settings import number, optional, some_of, whole
 
-__all__ = ["SalientConfig", "SalientMML"]
+__all__ = ["SalientMML"]
 
 _LEFT_OUT_WORK = 50  # of leaving one photo out of the discriminant analyses, for each channel and photo
 _NO_WEIGHT = 1e-6
-# Level -> its share of the logits before any photo was left out; chosen on groceries, birds and signs.
-_SHARES = {"global": 0.75, "distribution": 0.75, "pixel": 0.75, "pixel-last": 0.75, "pixel-16": 0.3}
-
-
-@dataclass(frozen=True)
-class SalientConfig(MethodConfig):
-    """Settings of a SalientMML.
-
-    Attributes:
-        ridge: of the discriminant analyses, whose vectors have unit length.
-        query_patches: how many patches of a photo are compared, the longest of each layer; None for all.
-        support_patches: with how many of each photo learnt from; None for all.
-        levels: those that are fused. "pixel-last" and "pixel-16" need a backbone that gives maps of three layers.
-
-    >>> from triptych.methods import SalientConfig
-    >>> SalientConfig(ridge=0.0)
-    Traceback (most recent call last):
-    ValueError: ridge must be a number above 0, got 0.0
-    """
-
-    backbone: str = "efficientnet-lite0"
-    ridge: float = 0.003
-    query_patches: int | None = 24
-    support_patches: int | None = 32
-    levels: tuple[str, ...] = tuple(_SHARES)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check(
-            ridge=number(0, above=True),
-            query_patches=optional(whole(1)),
-            support_patches=optional(whole(1)),
-            levels=some_of(*_SHARES),
-        )
-        if self.components is not None and not set(self.levels) <= set(ONE_LAYER):
-            raise ValueError(
-                "layers are not reduced to principal components where several are compared; "
-                f"expected levels of the deepest alone: {', '.join(ONE_LAYER)}"
-            )
-
-    @classmethod
-    def from_dict(cls, values: Any) -> "SalientConfig":
-        """A configuration from JSON. An earlier version compared all patches, and wrote no numbers of them."""
-        patches = {"query_patches": None, "support_patches": None}
-        return super().from_dict({**patches, **values} if isinstance(values, Mapping) else values)
 
 
 class SalientMML(Method):
@@ -104,7 +55,8 @@ class SalientMML(Method):
     Of a backbone that gives a single map, the levels of ``ONE_LAYER`` read it, in place of the layer before it too.
 
     Vectors are centred by the support's mean and scaled to unit length, a block at a time. The classes depend on each
-    other: each is discriminated from all others.
+    other: each is discriminated from all others. Classes of few photos are put on a par with those of many; see
+    ``mean_shrinkage`` and ``pool_advantage``.
 
     >>> import torch
     >>> from triptych.methods import SalientConfig, SalientMML
@@ -119,11 +71,11 @@ class SalientMML(Method):
     separable = False
     config: SalientConfig
 
-    def __init__(self, config: SalientConfig = SalientConfig(), backbone: Backbone | None = None) -> None:
+    def __init__(self, config: SalientConfig, backbone: Backbone | None = None) -> None:
         super().__init__(config, LevelFusion(config.levels), backbone)
         assert isinstance(self.fusion, LevelFusion)
         with torch.no_grad():
-            self.fusion.log_weight.copy_(torch.tensor([_SHARES[level] for level in config.levels]).log())
+            self.fusion.log_weight.copy_(torch.tensor([SHARES[level] for level in config.levels]).log())
 
     @property
     def level_names(self) -> tuple[str, ...]:
@@ -179,22 +131,22 @@ class SalientMML(Method):
 
     def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
         summary: Summary = {level: VECTOR_LEVELS[level](encoded) for level in self._vector_levels}
+        summary["photos"] = torch.tensor(len(encoded) // views, device=encoded.device)
         for level in self._pixel_levels:
             summary[level] = salient_pool(salient_of(encoded, level, self.config.support_patches))
         return summary
 
     def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:
         """Discriminate the classes from each other."""
-        together = Together(classes, self.config.ridge)
+        together = Together(classes, self.config)
         return [{"together": together, "number": number} for number in range(len(classes))]
 
     def common(self, classes: Sequence[Summary]) -> dict[str, Tensor]:
-        """The centres and the covariance of each discriminant analysis."""
-        blocks = {level: [one[level] for one in classes] for level in self._vector_levels}
-        return common_tensors(blocks, self.config.ridge)
+        """The centres and the covariance of each discriminant analysis, and the most photos of a class."""
+        return common_tensors(classes, self._vector_levels, self.config.ridge)
 
     def adapt_by(self, classes: Sequence[Summary], common: Mapping[str, Tensor]) -> Sequence[Summary]:
-        together = Together(classes, self.config.ridge, common_from(common, self._vector_levels))
+        together = Together(classes, self.config, common_from(common, self._vector_levels))
         return [{"together": together, "number": number} for number in range(len(classes))]
 
     def pooled(self, encoded: Encoded) -> Float[Tensor, "B D"]:
@@ -208,7 +160,8 @@ class SalientMML(Method):
             found[level] = class_scores(VECTOR_LEVELS[level](query), *together.discriminants[level])
         for level in self._pixel_levels:
             pools = together.pools[level] if torch.is_grad_enabled() else together.stacks[level]
-            found[level] = salient_to_classes(salient_of(query, level, self.config.query_patches), pools)
+            similarity = salient_to_classes(salient_of(query, level, self.config.query_patches), pools)
+            found[level] = similarity - together.balance.advantage
         return {level: found[level].float()[:, numbers] for level in self.level_names}
 
     def left_out(
@@ -216,17 +169,25 @@ class SalientMML(Method):
     ) -> Iterator[dict[str, Float[Tensor, " N"]]]:
         """Without another summary or search for what stays the same; see ``left_out_scores``."""
         queries = list(photos)
-        ridge, names, levels = self.config.ridge, self._vector_levels, self._pixel_levels
+        names, levels = self._vector_levels, self._pixel_levels
+        shots = torch.stack([one["photos"] for one in classes])
+        balance = Balance.of((shots - 1).clamp_min(1), self.config)
         vectors = [
             left_out_scores(
-                [one[level] for one in classes], asked, list(map(VECTOR_LEVELS[level], queries)), views, ridge
+                [one[level] for one in classes],
+                asked,
+                list(map(VECTOR_LEVELS[level], queries)),
+                views,
+                self.config.ridge,
+                balance.shrinkage,
             )
             for level in names
         ]
         pools = {level: [one[level].by_photo(views) for one in classes] for level in levels}  # (K, V * T, C)
         patches = left_out_patches(pools, asked, queries, self.config.query_patches)
         for *ours, near in zip(*vectors, patches, strict=True):
-            scores = {**dict(zip(names, ours, strict=True)), **near}
+            patched = {level: similarity - balance.advantage for level, similarity in near.items()}
+            scores = {**dict(zip(names, ours, strict=True)), **patched}
             yield {level: scores[level].float() for level in self.level_names}
 
     def pair_work(self, encoded: Encoded) -> int:
@@ -261,7 +222,7 @@ class SalientMML(Method):
             for level in self._pixel_levels:
                 _, weighing, power = PIXEL_LEVELS[level]
                 weights = kept_weights(rows[weighing].norm(dim=1), kept, power, self.config.query_patches)
-                found[level] = weights @ nearest[level]
+                found[level] = weights @ nearest[level] - together.balance.advantage
             return {level: found[level].float()[:, numbers] for level in self.level_names}
 
         return levels

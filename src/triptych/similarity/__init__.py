@@ -50,6 +50,7 @@ from triptych.similarity.salient import (
     salient_to_classes,
 )
 from triptych.similarity.search import Search, current_search, in_precision, search_dtype, searching
+from triptych.similarity.shots import mean_shrinkage, pool_advantage
 from triptych.similarity.stacked import Stack, stack_pools
 from triptych.similarity.transport import earth_movers_similarity, transported
 from triptych.similarity.vectors import centred_units, cosines, minus_squared_distances, pooled_vectors
@@ -102,6 +103,7 @@ __all__ = [
     "left_out_lda",
     "linear_to_classes",
     "matching_attention",
+    "mean_shrinkage",
     "minus_squared_distances",
     "nearest_neighbours",
     "nearest_similarity",
@@ -114,6 +116,7 @@ __all__ = [
     "plda_class",
     "plda_codes",
     "plda_to_classes",
+    "pool_advantage",
     "pooled_vectors",
     "salient_descriptors",
     "salient_moments",

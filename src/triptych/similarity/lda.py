@@ -29,7 +29,12 @@ class LDA(NamedTuple):
 
 
 @without_autocast
-def fit_lda(vectors: Float[Tensor, "S D"], labels: Int64[Tensor, " S"], ridge: float = 0.003) -> LDA:
+def fit_lda(
+    vectors: Float[Tensor, "S D"],
+    labels: Int64[Tensor, " S"],
+    ridge: float = 0.003,
+    shrinkage: Float[Tensor, " N"] | None = None,
+) -> LDA:
     r"""Linear discriminant analysis with a ridge.
 
     .. math:: s(x, n) = x^T \Sigma^{-1} \mu_n - \tfrac12 \mu_n^T \Sigma^{-1} \mu_n, \qquad
@@ -44,6 +49,7 @@ def fit_lda(vectors: Float[Tensor, "S D"], labels: Int64[Tensor, " S"], ridge: f
         vectors: (S, D) one vector an image.
         labels: (S,) the class of each, 0..N-1; classes may have different numbers of images.
         ridge: added to each variance, > 0.
+        shrinkage: (N,) what to multiply the means with once the covariance is known; see ``mean_shrinkage``.
 
     Raises:
         ValueError: labels that do not fit, or a ridge that is not positive.
@@ -59,7 +65,8 @@ def fit_lda(vectors: Float[Tensor, "S D"], labels: Int64[Tensor, " S"], ridge: f
     members = class_members(labels, len(vectors))
     rows = vectors.double()
     means = torch.stack([rows[one].mean(0) for one in members])  # (N, D)
-    return lda_of(means, ShrunkInverse.of(rows - means[labels], len(means), ridge))
+    inverse = ShrunkInverse.of(rows - means[labels], len(means), ridge)
+    return lda_of(means if shrinkage is None else means * shrinkage.to(means)[:, None], inverse)
 
 
 def lda_of(means: Float[Tensor, "N D"], inverse: "ShrunkInverse") -> LDA:

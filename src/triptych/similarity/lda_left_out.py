@@ -20,9 +20,14 @@ class _Base(NamedTuple):
     sizes: list[int]  # vectors of each class
     inverse: ShrunkInverse
     directions: Float[Tensor, "N D"]
+    shrinkage: Float[Tensor, " N"]  # of the means
 
     def scores(self, query: Float[Tensor, " D"]) -> Float[Tensor, " N"]:
-        return self.directions @ query - (self.directions * self.means).sum(1) / 2
+        return self.scored(self.directions @ query, (self.directions * self.means).sum(1))
+
+    def scored(self, to_query: Float[Tensor, " N"], to_itself: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
+        """From products of the means, not shrunk, with a query and with themselves."""
+        return self.shrinkage * to_query - self.shrinkage.square() * to_itself / 2
 
 
 @torch.no_grad()
@@ -32,6 +37,7 @@ def left_out_lda(
     asked: Sequence[tuple[int, int]],
     queries: Float[Tensor, "R D"],
     ridge: float,
+    shrinkage: Float[Tensor, " N"] | None = None,
 ) -> Iterator[Float[Tensor, " N"]]:
     r"""What ``fit_lda`` scores for images left out, each in the analysis without it.
 
@@ -50,6 +56,7 @@ def left_out_lda(
         asked: class and image of each that is left out; an image beyond those of ``classes`` was not learnt from.
         queries: (R, D) the vectors of the images asked about.
         ridge: see ``fit_lda``.
+        shrinkage: (N,) see ``fit_lda``; of the classes without an image.
 
     Returns:
         the (N,) scores of one after the other.
@@ -61,7 +68,7 @@ def left_out_lda(
     tensor([-1.5000, -1.5000], dtype=torch.float64)
     """
     vectors = [one.double() for one in classes]
-    base = _base(vectors, ridge)
+    base = _base(vectors, ridge, shrinkage)
     for (own, photo), query in zip(asked, queries.double(), strict=True):
         if photo >= max(len(vectors[own]) - 1, 1):
             yield base.scores(query)
@@ -69,12 +76,13 @@ def left_out_lda(
             yield _swapped(base, query, own, vectors[own][photo], vectors[own][-1])
 
 
-def _base(classes: Sequence[Float[Tensor, "_ V D"]], ridge: float) -> _Base:
+def _base(classes: Sequence[Float[Tensor, "_ V D"]], ridge: float, shrinkage: Float[Tensor, " N"] | None) -> _Base:
     kept = [(one[:-1] if len(one) > 1 else one).flatten(0, 1) for one in classes]
     means = torch.stack([one.mean(0) for one in kept])
     deviations = torch.cat([one - mean for one, mean in zip(kept, means, strict=True)])
     inverse = ShrunkInverse.of(deviations, len(kept), ridge)
-    return _Base(means, [len(one) for one in kept], inverse, inverse.times(means))
+    shrinkage = means.new_ones(len(means)) if shrinkage is None else shrinkage.to(means)
+    return _Base(means, [len(one) for one in kept], inverse, inverse.times(means), shrinkage)
 
 
 def _swapped(
@@ -97,4 +105,4 @@ def _swapped(
     corrected = torch.linalg.solve(small, torch.cat([with_query[:, None], with_means.T], dim=1))  # (2V + 2, 1 + N)
     to_query = plain - with_means @ corrected[:, 0]
     to_itself = lengths - (with_means * corrected[:, 1:].T).sum(1)
-    return to_query - to_itself / 2
+    return base.scored(to_query, to_itself)
