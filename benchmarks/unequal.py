@@ -133,7 +133,8 @@ def main() -> None:
     given = parser.parse_args()
     given.cache.mkdir(parents=True, exist_ok=True)
     method = load_method(DEFAULT)
-    assert isinstance(method, SalientMML) and isinstance(method.config, SalientConfig)
+    assert isinstance(method, SalientMML)
+    assert isinstance(method.config, SalientConfig)
     plain = SalientMML(replace(method.config, prior_photos=0, pool_gain=0), method.backbone).eval()
     found = []
     for cell in CELLS:
