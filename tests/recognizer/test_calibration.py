@@ -128,6 +128,19 @@ def test_new_photos_get_a_lower_temperature_than_those_left_out(shots: int, fact
     assert found.temperature / found.left_out_temperature == pytest.approx(factor, abs=1e-3)
 
 
+def test_classes_of_one_photo_count_with_the_usual_temperature() -> None:
+    method = SalientMML(SalientConfig()).eval()
+    left_out = _left_out(method, 4)
+    alone = learn_from(method, left_out).calibration
+    single = LeftOut(left_out.levels, left_out.truth, left_out.photos, (*left_out.classes, ("3-0",)))
+    beside = learn_from(method, single).calibration
+    assert alone is not None
+    assert beside is not None
+    expected = alone.temperature**0.75 * usual_temperature(method) ** 0.25
+    assert beside.temperature == pytest.approx(expected, rel=1e-6)
+    assert beside.left_out_temperature == alone.left_out_temperature
+
+
 def test_where_classes_do_not_depend_on_each_other_or_training_has_calibrated_it_is_the_same() -> None:
     method = build_method("mml-conv64f").eval()
     truth = torch.tensor([0, 0, 1, 1])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from triptych.fusion import Fusion, LevelFusion, refitted
 from triptych.methods import Encoded, Method
 from triptych.recognizer.leaving_out import LeftOut, leave_one_out, most_left_out
-from triptych.recognizer.temperature import calibration_error, fitted_temperature, temperature_ratio
+from triptych.recognizer.temperature import calibration_error, fitted_temperature, new_photos_temperature
 from triptych.recognizer.unknowns import known_features, known_score, learn_known_weights
 from triptych.support import Support, restored
 from triptych.system.settings import number
@@ -112,13 +112,18 @@ def learn(method: Method, supports: Sequence[Support], before: LeftOut | None = 
 @torch.no_grad()
 def learn_from(method: Method, left_out: LeftOut) -> Learnt:
     """What ``learn`` finds, from leave-one-out results of one photo at least."""
-    fusion, calibration = calibrated(method, left_out.levels, left_out.truth, _shots(left_out))
+    single = float(np.mean([len(ids) == 1 for ids in left_out.classes]))
+    fusion, calibration = calibrated(method, left_out.levels, left_out.truth, _shots(left_out), single)
     return Learnt(fusion, calibration, left_out)
 
 
 @torch.no_grad()
 def calibrated(
-    method: Method, levels: dict[str, Tensor], truth: Int64[Tensor, " R"], shots: Int64[Tensor, " R"] | None = None
+    method: Method,
+    levels: dict[str, Tensor],
+    truth: Int64[Tensor, " R"],
+    shots: Int64[Tensor, " R"] | None = None,
+    single: float = 0.0,
 ) -> tuple[Fusion, Calibration]:
     """The fusion and the calibration that photos left out tell.
 
@@ -128,11 +133,15 @@ def calibrated(
         truth: (R,) which column is of the photo's own class.
         shots: (R,) how many photos that class has, where what is learnt of all classes lacks the photos too; None where
             it was learnt from other classes.
+        single: the share of classes of one photo.
     """
     trust = None if shots is None else _trust(method, shots)
     fusion = refitted(method.fusion, levels, truth, trust)
-    ratio = 1.0 if shots is None else temperature_ratio(method, shots)
-    return fusion, _calibration(method, fusion, levels, truth, trust, ratio)
+    calibration = _calibration(method, fusion, levels, truth, trust)
+    if shots is None:
+        return fusion, calibration
+    temperature = new_photos_temperature(method, calibration.left_out_temperature, shots, single)
+    return fusion, replace(calibration, temperature=temperature)
 
 
 def _check_fusion(method: Method, way: int) -> None:
@@ -164,7 +173,6 @@ def _calibration(
     levels: dict[str, Tensor],
     truth: Int64[Tensor, " R"],
     trust: Tensor | None,
-    ratio: float,
 ) -> Calibration:
     contributions = fusion.contributions(levels)
     logits = fusion(levels).double()
@@ -175,7 +183,7 @@ def _calibration(
     weights = learn_known_weights(contributions, truth, absolute, trust)
     scores = known_score(known_features(contributions, absolute).cpu(), weights)
     return Calibration(
-        temperature=temperature * ratio,
+        temperature=temperature,
         left_out_temperature=temperature,
         known=tuple(sorted(scores.tolist())),
         known_weights=tuple(weights.tolist()),

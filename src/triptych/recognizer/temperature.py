@@ -8,13 +8,13 @@ from torch import Tensor
 
 from triptych.methods import Method
 
-__all__ = ["TEMPERATURES", "calibration_error", "fitted_temperature", "temperature_ratio", "usual_temperature"]
+__all__ = ["TEMPERATURES", "calibration_error", "fitted_temperature", "new_photos_temperature", "usual_temperature"]
 
 # A user has tens of photos, not thousands: the temperature is held near 1, where training has put it, by a
 # log-normal prior as wide as a factor of two.
 _PRIOR_WIDTH = float(np.log(2.0))
 _SEARCHED = (-4.0, 4.0)  # of the temperature's logarithm
-# Chosen on groceries, birds and signs; see temperature_ratio and usual_temperature.
+# Chosen on groceries, birds and signs; see new_photos_temperature and usual_temperature.
 _LEARNING = 1.3
 _USUAL_TEMPERATURE = 1.4
 TEMPERATURES = (1e-3, 1e3)  # beyond what is searched; a file may hold none below or above
@@ -30,22 +30,29 @@ def fitted_temperature(logits: Tensor, truth: Tensor) -> float:
     return float(np.exp(minimize_scalar(cost, bounds=_SEARCHED, method="bounded").x))
 
 
-def temperature_ratio(method: Method, shots: Int64[Tensor, " R"]) -> float:
-    r"""The best temperature of K photos a class over that of K - 1, which the photos left out were compared with.
+def new_photos_temperature(method: Method, left_out: float, shots: Int64[Tensor, " R"], single: float = 0.0) -> float:
+    r"""The temperature of new photos, from that of the photos left out, whose class lacked one.
 
-    .. math:: T_K / T_{K-1} = 1 - K^{-1.3}
+    .. math:: T = \big(T' \, \overline{1 - K^{-1.3}}\big)^{1 - s} \; T_1^s
 
-    where classes depend on each other, as what a method learns from how photos vary grows with each photo, and no
-    training has calibrated the fusion; else 1. Measured from 2 to 10 photos of groceries, birds and signs with the
-    default method; the mean over the photos left out.
+    The factor stands where classes depend on each other, as what a method learns from how photos vary grows with each
+    photo, and no training has calibrated the fusion; else it is 1. It was measured from 2 to 10 photos of groceries,
+    birds and signs with the default method; the mean is over the photos left out. No photo is left out of a class of
+    one: the share s of such classes counts with the usual temperature.
+
+    Args:
+        method: what compares.
+        left_out: T', of the photos left out.
+        shots: (R,) K, how many photos the class of each has.
+        single: s, the share of classes of one photo.
     """
-    if method.separable or method.fusion.trained:
-        return 1.0
-    return float((1 - shots.double() ** -_LEARNING).mean())
+    depends = not (method.separable or method.fusion.trained)
+    factor = float((1 - shots.double() ** -_LEARNING).mean()) if depends else 1.0
+    return (left_out * factor) ** (1 - single) * usual_temperature(method) ** single
 
 
 def usual_temperature(method: Method) -> float:
-    """The temperature where no photo was left out: 1 after training, which calibrates the fusion; else above 1.
+    """The temperature T_1 where no photo was left out: 1 after training, which calibrates the fusion; else above 1.
 
     >>> from triptych.methods import packaged_method
     >>> from triptych.recognizer.temperature import usual_temperature
