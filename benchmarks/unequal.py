@@ -56,10 +56,10 @@ class Cell:
 CELLS = [
     Cell("signs", 1, 10, 5, 30),
     Cell("signs", 2, 10, 5, 30),
-    Cell("birds", 1, 4, 2, 15),
-    Cell("birds", 2, 4, 2, 15),
-    Cell("grocery", 1, 10, 2, 15),
-    Cell("grocery", 2, 20, 2, 15),
+    Cell("birds", 1, 4, 2, 5),
+    Cell("birds", 2, 4, 2, 5),
+    Cell("grocery", 1, 10, 2, 5),
+    Cell("grocery", 2, 20, 2, 5),
 ]
 
 
