@@ -10,8 +10,8 @@ A row is measured in a process of its own, kept in --out, and not measured again
 same: the same command goes on where it was stopped. Rows may come from several machines; each says which.
 
 ``--costs`` measures time and memory of all methods in one run on this machine: they do not depend on the weights, so
-nothing is trained. ``--report NAME`` writes NAME.json, NAME.md and NAME.png of the rows that are there, and ``--page
-docs/methods.md`` their figures into that table.
+nothing is trained, nor on the folder of photos, so the first one is taken. ``--report NAME`` writes NAME.json, NAME.md
+and NAME.png of the rows that are there, and ``--page docs/methods.md`` their figures into that table.
 """
 
 import argparse
@@ -208,7 +208,8 @@ def main() -> None:
         if not given.only or name in given.only
     ]
     if given.costs:
-        all_costs(tasks, given.out / "costs.json")
+        first = (given.data, *given.photos[:1])
+        all_costs([task for task in tasks if task.data in first], given.out / "costs.json")
     if not given.no_rows:
         all_rows(tasks)
     rows = [row for task in tasks if (row := task.row()) is not None]

@@ -1,4 +1,4 @@
-"""The record of ``methods.py`` as tables and as a plot."""
+"""The record of ``methods.py`` as tables."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import processor_line
+from methods_plot import plot
 from methods_task import TRAINED
 from published import PUBLISHED
 
@@ -22,8 +23,9 @@ def report(record: dict[str, Any], place: Path, page: Path | None = None) -> Non
     """Write the record, the tables and, of methods that were trained, the plot; and the figures of the page."""
     write_whole(place.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())
     write_whole(place.with_suffix(".md"), (table(record) + "\n").encode())
-    if any(_cost(record, row) for row in record["rows"] if row["method"].endswith(TRAINED)):
-        plot(record, place.with_suffix(".png"))
+    trained = [(row, _cost(record, row)) for row in record["rows"] if row["method"].endswith(TRAINED)]
+    if shown := [(row, cost["ms_a_query"]) for row, cost in trained if cost]:
+        plot(shown, place.with_suffix(".png"))
     if page is not None:
         write_whole(page, with_figures(page.read_text(encoding="utf-8"), record).encode())
 
@@ -35,22 +37,65 @@ def table(record: dict[str, Any]) -> str:
     if record["costs"]["machine"]:
         told = processor_line(record["costs"]["machine"])
         lines += ["", f"Costs: one run for all methods, processor time ({told}); not of the machine that trained them."]
-    for data in dict.fromkeys(row["data"] for row in rows):
-        mine = [row for row in rows if row["data"] == data]
-        few, more = mine[0]["shots"]
-        mine.sort(key=lambda row: -row["shots"][more]["accuracy"]["mean"])
-        asked = mine[0]["shots"][more]
-        lines += ["", f"## {data}, {asked['way']}-way", ""]
-        lines += [
-            f"Costs are those of an episode of {more} photos a class and {asked['way'] * asked['queries']} queries: "
-            "from photos to answers; a query's comparison alone; and the peak of memory.",
-            "",
-            f"| method | training | {few}-shot | {more}-shot | published | measured on | parameters | s an episode "
-            "| ms a query | MB |",
-            "|---|---|---|---|---|---|---|---|---|---|",
-        ]
-        lines += [_line(record, row, few, more) for row in mine]
-    return "\n".join(lines)
+    trained = [row for row in rows if row["method"].endswith(TRAINED)]
+    for data in dict.fromkeys(row["data"] for row in trained):
+        lines += _trained(record, [row for row in trained if row["data"] == data])
+    return "\n".join(lines + _frozen(record, [row for row in rows if row not in trained]))
+
+
+def _trained(record: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+    """The table of a data set with splits."""
+    few, more = rows[0]["shots"]
+    rows = sorted(rows, key=lambda row: -_mean(row, more))
+    return [
+        *_heading(rows[0]["data"], rows[0]["shots"][more], more),
+        f"| method | training | {few}-shot | {more}-shot | published | measured on | parameters | s an episode "
+        "| ms a query | MB |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+        *(_line(record, row, few, more) for row in rows),
+    ]
+
+
+def _frozen(record: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+    """One table of all folders of photos, two columns a folder."""
+    if not rows:
+        return []
+    folders = list(dict.fromkeys(row["data"] for row in rows))
+    few, more = rows[0]["shots"]
+    found = {(row["method"], row["data"]): row for row in rows}
+    methods = {row["method"]: row for row in rows}
+
+    def mean(method: str) -> tuple[int, float]:
+        there = [found[method, data] for data in folders if (method, data) in found]
+        return -len(there), -sum(_mean(row, more) for row in there) / len(there)
+
+    lines = []
+    for method in sorted(methods, key=mean):
+        shown = [found.get((method, data)) for data in folders]
+        figures = [_interval(row, shot) if row else "" for row in shown for shot in (few, more)]
+        costs = next((one for row in shown if row and (one := _cost(record, row))), {})
+        lines.append("| " + " | ".join([_name(methods[method]), *figures, *_costs(costs)]) + " |")
+    columns = [f"{data}, {shot}-shot" for data in folders for shot in (few, more)]
+    return [
+        *_heading("Folders of photos", rows[0]["shots"][more], more),
+        "The network is EfficientNet-Lite0 as it comes, trained on ImageNet; nothing is trained further. The best mean "
+        f"over folders comes first. {rows[0]['shots'][more]['episodes']} episodes.",
+        "",
+        f"| method | {' | '.join(columns)} | s an episode | ms a query | MB |",
+        "|---|" + "---|" * (len(columns) + 3),
+        *lines,
+    ]
+
+
+def _heading(title: str, asked: dict[str, Any], shot: str) -> list[str]:
+    return [
+        "",
+        f"## {title}, {asked['way']}-way",
+        "",
+        f"Costs are those of an episode of {shot} photos a class and {asked['way'] * asked['queries']} queries: "
+        "from photos to answers; a query's comparison alone; and the peak of memory.",
+        "",
+    ]
 
 
 def with_figures(page: str, record: dict[str, Any]) -> str:
@@ -80,41 +125,39 @@ def _figure(record: dict[str, Any], method: str) -> str | None:
     return None
 
 
-def plot(record: dict[str, Any], place: Path) -> None:
-    """Accuracy with five photos a class against the time of a query."""
-    import matplotlib.pyplot as plt
-
-    shown, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    for row in record["rows"]:
-        cost = _cost(record, row)
-        if not row["method"].endswith(TRAINED) or not cost:
-            continue
-        accuracy = row["shots"]["5"]["accuracy"]
-        x, y = cost["ms_a_query"], 100 * accuracy["mean"]
-        axes.errorbar(x, y, 100 * accuracy["ci95"], fmt="o", markersize=4, color="tab:blue", alpha=0.8)
-        axes.annotate(row["method"].removesuffix(TRAINED), (x, y), (4, 3), textcoords="offset points", fontsize=7)
-    axes.set(xscale="log", xlabel="ms to compare a query, one 5-way 5-shot task", ylabel="5-shot accuracy, %")
-    axes.grid(alpha=0.3)
-    shown.savefig(place, dpi=110)
-    plt.close(shown)
-
-
 def _cost(record: dict[str, Any], row: dict[str, Any]) -> dict[str, float]:
     found: dict[str, float] = record["costs"]["methods"].get(f"{row['method']} on {row['data']}", {})
     return found
 
 
 def _line(record: dict[str, Any], row: dict[str, Any], few: str, more: str) -> str:
-    name = row["method"] + (" (transductive)" if row["transductive"] else "")
-    published = PUBLISHED.get(row["method"], "") if row["method"].endswith(TRAINED) else ""
-    accuracies = [
-        with_interval(*(row["shots"][shot]["accuracy"][of] for of in ("mean", "ci95"))) for shot in (few, more)
+    device = row["machine"]["device"]
+    cells = [
+        _name(row),
+        row["training"],
+        *(_interval(row, shot) for shot in (few, more)),
+        PUBLISHED.get(row["method"], ""),
+        _MACHINES.get(device, device),
+        f"{row['parameters']:,}",
+        *_costs(_cost(record, row)),
     ]
-    device, cost = row["machine"]["device"], _cost(record, row)
-    costs = (
-        [f"{cost['s_an_episode']:.2f}", f"{cost['ms_a_query']:.2f}", f"{cost['peak_memory_mb']:,.0f}"]
-        if cost
-        else [""] * 3
-    )
-    measured = [_MACHINES.get(device, device), f"{row['parameters']:,}", *costs]
-    return "| " + " | ".join([name, row.get("training", "none"), *accuracies, published, *measured]) + " |"
+    return "| " + " | ".join(cells) + " |"
+
+
+def _name(row: dict[str, Any]) -> str:
+    return row["method"] + (" (transductive)" if row["transductive"] else "")
+
+
+def _mean(row: dict[str, Any], shot: str) -> float:
+    mean: float = row["shots"][shot]["accuracy"]["mean"]
+    return mean
+
+
+def _interval(row: dict[str, Any], shot: str) -> str:
+    return with_interval(*(row["shots"][shot]["accuracy"][of] for of in ("mean", "ci95")))
+
+
+def _costs(cost: dict[str, float]) -> list[str]:
+    if not cost:
+        return [""] * 3
+    return [f"{cost['s_an_episode']:.2f}", f"{cost['ms_a_query']:.2f}", f"{cost['peak_memory_mb']:,.0f}"]
