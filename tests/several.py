@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from toys import SIDE
 
-from triptych.methods import MMLConfig, Preprocessing
+from triptych.methods import FEATConfig, MMLConfig, Preprocessing, RENetConfig
 from triptych.training import Preset, PretrainSettings, TrainSettings, train
 from triptych.training.episode_statistics import EpisodeStatistics
 from triptych.training.run import Run
@@ -44,13 +44,17 @@ _TRAIN = TrainSettings(
     store_side=36,
     **_SHORT,
 )
-# name -> method, recipe. Of the second, BatchNorm1d sees each episode twice.
+_FEW = Preset(None, replace(_TRAIN, steps=2, validate_every=2, freeze_norm_after=None))
+# name -> method, recipe. Of the second, BatchNorm1d sees each episode twice. "feat" and "renet" have a loss beside the
+# episodes, the second over a classifier that no file holds; BatchNorm sees some of its maps twice.
 RECIPES = {
     "stages": (
         MMLConfig(preprocessing=_PREPROCESSING),
         Preset(_PRETRAIN, replace(_TRAIN, plda_images=3, plda_loss=1.0)),
     ),
     "slots": (MMLConfig(preprocessing=_PREPROCESSING, slots=3), Preset(None, replace(_TRAIN, steps=3, shots=(1,)))),
+    "feat": (FEATConfig(preprocessing=_PREPROCESSING), _FEW),
+    "renet": (RENetConfig(preprocessing=_PREPROCESSING), _FEW),
     "long": (
         MMLConfig(preprocessing=_PREPROCESSING),
         Preset(None, replace(_TRAIN, steps=10_000, validate_every=5_000)),

@@ -85,7 +85,8 @@ def test_every_parameter_is_trained(name: str) -> None:
     levels = method.levels(query, support, labels)
     method.fusion.observe(levels)
     method.loss(levels, torch.tensor([0, 1, 0, 1]), level_loss=0.5).backward()
-    without = [key for key, value in method.named_parameters() if value.grad is None or not value.grad.isfinite().all()]
+    grads = {key: value.grad for key, value in method.named_parameters()}
+    without = [key for key, grad in grads.items() if grad is None or not grad.isfinite().all() or not grad.any()]
     assert not without
 
 
@@ -118,7 +119,8 @@ def check_over(method: Method, taps: tuple[Tensor, ...], shots: list[int], queri
     assert {scores.shape for scores in found.values()} == {(queries, len(shots))}
     method.loss(found, truth, level_loss=0.5).backward()
     own = {key: value for key, value in method.named_parameters() if not key.startswith("backbone.")}
-    assert not [key for key, value in own.items() if value.grad is None or not value.grad.isfinite().all()]
+    grads = {key: value.grad for key, value in own.items()}
+    assert not [key for key, grad in grads.items() if grad is None or not grad.isfinite().all() or not grad.any()]
     assert maps[-1].grad is not None
     assert maps[-1].grad.isfinite().all()
     assert maps[-1].grad.any()

@@ -128,6 +128,19 @@ def test_a_norm_that_sees_an_episode_twice_is_the_same(data: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("recipe", "beside"), [("feat", None), ("renet", 2)])
+def test_a_loss_beside_the_episodes_is_that_of_one_process(
+    data: Path, tmp_path: Path, recipe: str, beside: int | None
+) -> None:
+    trained(data, tmp_path / "1", recipe, 1)
+    trained(data, tmp_path / "2", recipe, 2, stop="train:1")
+    trained(data, tmp_path / "2", recipe, 2)
+    same(tmp_path / "1", tmp_path / "2")
+    classifier = torch.load(tmp_path / "2" / "checkpoint.pt", weights_only=True)["modules"].get("auxiliary")
+    assert beside == (classifier and len(classifier))
+
+
+@pytest.mark.slow
 def test_a_shared_norm_is_that_of_the_whole_batch_and_gradients_are_added() -> None:
     assert [(code, err) for code, _, err in ended(start(["-W", "error", "-c", NORM], 2))] == [(0, "")] * 2
 
