@@ -37,8 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(METHODS))
 def test_each_name_is_trained_and_evaluated(command: Command, data: Path, tmp_path: Path, name: str) -> None:
-    side = METHODS[name].preprocessing.side
-    ended = command("train", data, "--method", name, "--out", tmp_path / "run", "--store-side", side, *TINY)
+    ended = command("train", data, "--method", name, "--out", tmp_path / "run", *TINY)
     assert ended.code == 0, ended.err
     asked = command("evaluate", data, "--method", ended.out.strip(), *ASKED, "--json")
     assert asked.code == 0, asked.err

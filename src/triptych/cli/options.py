@@ -37,6 +37,7 @@ __all__ = [
     "TrainData",
     "Unknown",
     "as_typed",
+    "ask_backbone",
     "ask_method",
     "ask_photo",
     "ask_photo_folder",
@@ -105,7 +106,8 @@ def ask_photo_folder(folder: Path) -> None:
     check_photo_folder(folder)
 
 
-def _ask_backbone(name: str) -> None:
+def ask_backbone(name: str) -> None:
+    """Refuse a model of transformers that cannot be had."""
     from triptych.interop import check_backbone
 
     check_backbone(name)
@@ -123,7 +125,7 @@ Backbone = Annotated[
     str | None,
     typer.Option(
         help="A transformers vision model to use instead: its name on the hub, or its folder.",
-        callback=before_work(_ask_backbone),
+        callback=before_work(ask_backbone),
     ),
 ]
 Device = Annotated[str, typer.Option(help=DEVICE_HELP, callback=before_work(check_device_name))]

@@ -8,15 +8,45 @@ from typing import Annotated
 import typer
 
 from triptych.cli.app import app, resumable
-from triptych.cli.options import Changes, Resume, RunFolder, TrainData, as_typed, options_from
+from triptych.cli.options import (
+    Changes,
+    Resume,
+    RunFolder,
+    TrainData,
+    as_typed,
+    ask_backbone,
+    before_work,
+    options_from,
+)
 from triptych.cli.terminal import say
 from triptych.system.outputs import check_run_folder, has_checkpoint
 from triptych.training import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
 
 __all__ = ["pretrain", "train"]
 
-TrainMethod = Annotated[str, typer.Option("--method", help="What to train: a name that triptych methods lists.")]
-Init = Annotated[str | None, typer.Option(help="Start from this method file; no pre-training.")]
+TrainMethod = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        help="What to train: a name that triptych methods lists; with --backbone a method alone, such as feat.",
+    ),
+]
+PretrainMethod = Annotated[str, typer.Option("--method", help="What to train: a name that triptych methods lists.")]
+TrainBackbone = Annotated[
+    str | None,
+    typer.Option(
+        help="Train the method over this transformers vision model, from its weights; no pre-training. Its name on the "
+        "hub, or its folder.",
+        callback=before_work(ask_backbone),
+    ),
+]
+Init = Annotated[
+    str | None,
+    typer.Option(
+        help="Start from this method file, or from weights that triptych methods lists, such as "
+        "mml-efficientnet-lite0; no pre-training."
+    ),
+]
 KeepFusion = Annotated[
     bool, typer.Option("--keep-fusion/--new-fusion", help="With --init: how much each level counts is kept too.")
 ]
@@ -30,7 +60,7 @@ _STAGES: dict[str, type] = {"pretrain": PretrainSettings, "train": TrainSettings
 def pretrain(
     data: TrainData,
     out: RunFolder = None,
-    method: TrainMethod = METHOD,
+    method: PretrainMethod = METHOD,
     resume: Resume = False,
     *,
     changes: Changes,
@@ -58,6 +88,7 @@ def train(
     preset: PresetName = "fast",
     init: Init = None,
     keep_fusion: KeepFusion = True,
+    backbone: TrainBackbone = None,
     resume: Resume = False,
     *,
     changes: Changes,
@@ -70,18 +101,28 @@ def train(
         raise ValueError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
     if init is None and not keep_fusion:
         raise ValueError("--new-fusion is an option of --init, which is missing; leave it out or say where to start")
-    chosen = PRESETS[preset]
-    first = None if init is not None or chosen.pretrain is None else replace(chosen.pretrain, **changes["pretrain"])
-    if first is None:
-        _refuse_pretraining(changes, f"--init {init}" if init is not None else f"preset {preset}")
-    settings = replace(chosen.train, **changes["train"])
-    folder = out or Path("runs") / method
-    _check(folder, data, settings, resume)
+    if init is not None and backbone is not None:
+        raise ValueError("--init and --backbone both say what the weights start from; leave one out")
+    started = f"--init {init}" if init is not None else f"--backbone {backbone}" if backbone is not None else None
+    recipe = _recipe(PRESETS[preset], changes, started is None)
+    if recipe.pretrain is None:
+        _refuse_pretraining(changes, started or f"preset {preset}")
+    named = f"{method.removesuffix('-conv64f')}-{Path(backbone).name}" if backbone is not None else method
+    folder = out or Path("runs") / named
+    _check(folder, data, recipe.train, resume)
+    from triptych.training import chosen_preset, side_of
     from triptych.training import train as run_training
 
+    recipe = _recipe(chosen_preset(preset, side_of(method, backbone)), changes, started is None)
     with _resumable(folder):
-        best = run_training(data, folder, method, Preset(first, settings), init, resume, keep_fusion)
+        best = run_training(data, folder, method, recipe, init, resume, keep_fusion, backbone)
     _say_once(best)
+
+
+def _recipe(preset: Preset, changes: Changes, pretrained: bool) -> Preset:
+    """The preset with what was typed."""
+    first = replace(preset.pretrain, **changes["pretrain"]) if preset.pretrain is not None and pretrained else None
+    return Preset(first, replace(preset.train, **changes["train"]))
 
 
 def _resumable(folder: Path) -> AbstractContextManager[None]:

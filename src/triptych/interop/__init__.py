@@ -8,7 +8,7 @@ from triptych.system.lazy import imported_when_used
 if TYPE_CHECKING:
     from triptych.interop.cards import model_card, training_of
     from triptych.interop.loading import chosen_method, load_method
-    from triptych.interop.pretrained import pretrained_method
+    from triptych.interop.pretrained import pretrained_method, pretrained_side
     from triptych.interop.published import import_checkpoint
     from triptych.interop.sharing import check_push, method_file, pull_method, push_method
 
@@ -22,6 +22,7 @@ __all__ = [
     "method_file",
     "model_card",
     "pretrained_method",
+    "pretrained_side",
     "pull_method",
     "push_method",
     "training_of",
@@ -38,6 +39,7 @@ __getattr__ = imported_when_used(
         "method_file": "triptych.interop.sharing",
         "model_card": "triptych.interop.cards",
         "pretrained_method": "triptych.interop.pretrained",
+        "pretrained_side": "triptych.interop.pretrained",
         "pull_method": "triptych.interop.sharing",
         "push_method": "triptych.interop.sharing",
         "training_of": "triptych.interop.cards",

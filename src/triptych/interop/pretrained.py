@@ -16,18 +16,19 @@ from torch import nn
 
 from triptych.backbones import architecture_of, require_transformers
 from triptych.interop.places import check_backbone, unreachable_backbone
-from triptych.methods import ONE_LAYER, Method, MethodConfig, Preprocessing, SalientConfig, build_method
+from triptych.methods import METHODS, ONE_LAYER, Method, MethodConfig, Preprocessing, SalientConfig, build_method
 from triptych.system.hub import hub_or_cache
 from triptych.system.wording import first_line
 
-__all__ = ["PRETRAINED", "pretrained_method"]
+__all__ = ["PRETRAINED", "pretrained_method", "pretrained_side"]
 
 PRETRAINED = SalientConfig(levels=ONE_LAYER)  # the default method's levels, of those that one map is enough for
+_ANY = "-conv64f"  # the network over which every method is registered
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
 
-def pretrained_method(name: str | PathLike[str], settings: MethodConfig = PRETRAINED) -> Method:
+def pretrained_method(name: str | PathLike[str], settings: str | MethodConfig = PRETRAINED) -> Method:
     """A method over a vision model of the transformers library.
 
     The image side and normalisation are those of the model's own processor. Images are scaled to that square, and
@@ -35,14 +36,14 @@ def pretrained_method(name: str | PathLike[str], settings: MethodConfig = PRETRA
 
     Args:
         name: a model of the Hugging Face hub, such as "facebook/dinov2-small", or a folder that holds one.
-        settings: of any method, such as ``METHODS["simpleshot-conv64f"]``; by default the levels of the default method
-            that one map is enough for. Its backbone and preprocessing give way to the model's.
+        settings: of any method, or its name alone, such as "simpleshot"; by default "mml", the levels of the default
+            method that one map is enough for. Backbone and preprocessing of settings give way to the model's.
 
     Returns:
         The method in evaluation mode. Its fusion is untrained.
 
     Raises:
-        ValueError: no such model, no feature maps are known of it, or it is damaged.
+        ValueError: no such model or method, no feature maps are known of the model, or it is damaged.
         OSError: the hub cannot be reached, and the model is not in its cache.
         RuntimeError: transformers is not installed.
 
@@ -59,9 +60,42 @@ def pretrained_method(name: str | PathLike[str], settings: MethodConfig = PRETRA
     """
     check_backbone(name)
     name = str(name)
+    settings = _of_method(settings)
     require_transformers()
     with hub_or_cache(needed=not isdir(name)):
         return _loaded(name, settings)
+
+
+def pretrained_side(name: str | PathLike[str]) -> int:
+    """The side of the images of such a model; its weights are not read.
+
+    Raises:
+        ValueError: no such model, no feature maps are known of it, or it is damaged.
+        OSError: the hub cannot be reached, and the model is not in its cache.
+        RuntimeError: transformers is not installed.
+    """
+    check_backbone(name)
+    name = str(name)
+    require_transformers()
+    with hub_or_cache(needed=not isdir(name)), _quiet(), _explained(name), warnings.catch_warnings(action="ignore"):
+        from transformers import AutoConfig
+
+        architecture = architecture_of(AutoConfig.from_pretrained(name, trust_remote_code=False))
+        return _preprocessing(name, architecture).side
+
+
+def _of_method(settings: str | MethodConfig) -> MethodConfig:
+    """Settings of a method by its name alone; those of the smallest network stand for all."""
+    if isinstance(settings, MethodConfig):
+        return settings
+    if settings == "mml":
+        return PRETRAINED
+    if f"{settings}{_ANY}" not in METHODS:
+        alone = sorted(one.removesuffix(_ANY) for one in METHODS if one.endswith(_ANY))
+        raise ValueError(
+            f"unknown method {settings!r} over a model of transformers; expected one of {', '.join(alone)}"
+        )
+    return METHODS[f"{settings}{_ANY}"]
 
 
 def _loaded(name: str, settings: MethodConfig) -> Method:

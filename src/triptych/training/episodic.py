@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,16 +13,17 @@ from torch import Tensor, nn
 from triptych.data import ImageStore, colour_jitter, random_crop_flip, resize
 from triptych.evaluation import Episode, config_text
 from triptych.fusion import Levels
-from triptych.methods import Encoded, EncodedEpisode, Method, MethodConfig, build_method
+from triptych.methods import METHODS, Encoded, EncodedEpisode, Method, MethodConfig, build_method
 from triptych.similarity import search_dtype, searching
-from triptych.training.feasible import check_shared, check_train_data
+from triptych.training.feasible import check_crops, check_shared, check_train_data
 from triptych.training.launch import launched
 from triptych.training.loggers import check_loggers
 from triptych.training.pretraining import pretrain
 from triptych.training.run import Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
-from triptych.training.settings import METHOD, PRESETS, Preset, TrainSettings
+from triptych.training.settings import METHOD, Preset, TrainSettings
 from triptych.training.stages import EpisodicStage, start_episodes
+from triptych.training.starting import chosen_preset, over_pretrained, side_of
 from triptych.training.streams import Stream, stream
 
 __all__ = ["train"]
@@ -31,10 +33,11 @@ def train(
     data: str | Path,
     out: str | Path,
     method: str | MethodConfig = METHOD,
-    preset: Preset = PRESETS["fast"],
+    preset: str | Preset = "fast",
     init: str | Path | None = None,
     resume: bool = False,
     keep_fusion: bool = True,
+    backbone: str | PathLike[str] | None = None,
 ) -> Path:
     """Train a method on episodes of the train split, after pre-training if the preset has it.
 
@@ -43,11 +46,13 @@ def train(
     Args:
         data: a data set with the splits train and val.
         out: the run's folder; ``best.safetensors`` in it is the result, ``pretrain/`` the first stage.
-        method: a registry name, or a configuration.
-        preset: the recipe.
-        init: a method file to start from, in place of the preset's pre-training.
+        method: a registry name, or a configuration; with a backbone, a method alone, such as "feat".
+        preset: the recipe, or the name of one, which then suits the side of the method's images.
+        init: what to start from, in place of the preset's pre-training: a method file, or a name of ``WEIGHTS``.
         resume: continue the run in ``out``, if there is one.
         keep_fusion: start from the fusion of ``init`` too, where it has all the levels.
+        backbone: a model of the transformers library, by its name on the hub or its folder: the method is trained over
+            it, from its weights, without pre-training.
 
     Returns:
         The path of the best model.
@@ -58,29 +63,46 @@ def train(
         LostProcessError: another process of the run has ended.
         RuntimeError: a logger's library is missing.
     """
+    if backbone is not None and init is not None:
+        raise ValueError("init and backbone are both given; give one, as each says what the weights start from")
+    side = side_of(method, backbone)
+    preset = chosen_preset(preset, side)
     settings = preset.train
+    first = preset.pretrain if init is None and backbone is None else None
     check_shared("episodes_per_step", settings.episodes_per_step, launched().count)
-    if init is None and preset.pretrain is not None:
-        check_shared("batch", preset.pretrain.batch, launched().count)
+    if first is not None:
+        check_shared("batch", first.batch, launched().count)
+        check_crops(first, side)
+    check_crops(settings, side)
     check_loggers(settings.loggers)
-    check_train_data(data, settings, build_method(method).fusion.way)
-    start = init
-    if init is None and preset.pretrain is not None:
-        start = pretrain(data, Path(out) / "pretrain", method, preset.pretrain, resume)
-    stage = start_episodes(data, method, settings, start, keep_fusion)
-    config = config_text(data, method, "train", _sections(preset, init, keep_fusion))
+    check_train_data(data, settings, _only_way(method))
+    start: str | Path | Method | None = init
+    if backbone is not None:
+        start = over_pretrained(backbone, method)
+    elif first is not None:
+        start = pretrain(data, Path(out) / "pretrain", method, first, resume)
+    stage = start_episodes(data, start.config if isinstance(start, Method) else method, settings, start, keep_fusion)
+    config = config_text(data, method, "train", _sections(Preset(first, settings), init, keep_fusion, backbone))
     _train_on_episodes(stage, Path(out), settings, resume, config)
     return Path(out) / "best.safetensors"
 
 
-def _sections(preset: Preset, init: str | Path | None, keep_fusion: bool) -> dict[str, dict[str, Any]]:
+def _only_way(method: str | MethodConfig) -> int | None:
+    """The one way of a published fusion; a method alone, over a backbone to be named, has none."""
+    return None if isinstance(method, str) and method not in METHODS else build_method(method).fusion.way
+
+
+def _sections(
+    preset: Preset, init: str | Path | None, keep_fusion: bool, backbone: str | PathLike[str] | None
+) -> dict[str, dict[str, Any]]:
     """A recipe as ``triptych train --config`` takes it: every field is named, so the preset only says which stages."""
-    first = None if init is not None else preset.pretrain
-    own: dict[str, Any] = {"preset": "paper" if first is None else "fast"}
+    own: dict[str, Any] = {"preset": "paper" if preset.pretrain is None else "fast"}
     if init is not None:
         own |= {"init": str(init), "keep_fusion": keep_fusion}
+    if backbone is not None:
+        own |= {"backbone": str(backbone)}
     stages = {"train": {**own, **asdict(preset.train)}}
-    return stages if first is None else {**stages, "pretrain": asdict(first)}
+    return stages if preset.pretrain is None else {**stages, "pretrain": asdict(preset.pretrain)}
 
 
 def _train_on_episodes(stage: EpisodicStage, out: Path, settings: TrainSettings, resume: bool, config: str) -> None:

@@ -6,7 +6,7 @@ from triptych.data import Listing, list_images
 from triptych.evaluation import EpisodeSampler
 from triptych.training.settings import PretrainSettings, TrainSettings
 
-__all__ = ["check_pretrain_data", "check_shared", "check_train_data"]
+__all__ = ["check_crops", "check_pretrain_data", "check_shared", "check_train_data"]
 
 
 def check_shared(name: str, amount: int, processes: int) -> None:
@@ -24,6 +24,26 @@ def check_shared(name: str, amount: int, processes: int) -> None:
     if amount % processes:
         raise ValueError(
             f"{name} {amount} cannot be shared equally by {processes} processes; expected a multiple of {processes}"
+        )
+
+
+def check_crops(settings: PretrainSettings | TrainSettings, side: int) -> None:
+    """Refuse photos that are decoded so small that the method's images cannot be cut from them.
+
+    Raises:
+        ValueError: they are.
+
+    >>> from triptych.training import TrainSettings
+    >>> from triptych.training.feasible import check_crops
+    >>> check_crops(TrainSettings(store_side=100), 84)
+    >>> check_crops(TrainSettings(store_side=100), 256)
+    Traceback (most recent call last):
+    ValueError: store_side is 100, and the method's images have 256 pixels; expected 256 or more, or padding
+    """
+    stored = settings.store_side
+    if stored is not None and stored + 2 * settings.padding < side:
+        raise ValueError(
+            f"store_side is {stored}, and the method's images have {side} pixels; expected {side} or more, or padding"
         )
 
 

@@ -9,13 +9,14 @@ from torch import Tensor
 from triptych.data import ImageStore, colour_jitter, random_crop_flip, resize
 from triptych.evaluation import config_text
 from triptych.methods import MethodConfig
-from triptych.training.feasible import check_pretrain_data, check_shared
+from triptych.training.feasible import check_crops, check_pretrain_data, check_shared
 from triptych.training.launch import launched
 from triptych.training.loggers import check_loggers
 from triptych.training.run import Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at
 from triptych.training.settings import METHOD, PretrainSettings
 from triptych.training.stages import PretrainStage, start_pretraining
+from triptych.training.starting import side_of
 from triptych.training.streams import Stream, stream
 from triptych.training.validation import observe_levels, validate_class_means
 
@@ -49,6 +50,7 @@ def pretrain(
     """
     check_shared("batch", settings.batch, launched().count)
     check_loggers(settings.loggers)
+    check_crops(settings, side_of(method))
     check_pretrain_data(data, settings)
     stage = start_pretraining(data, method, settings)
     model, optimizer, ranks = stage.model, stage.optimizer, stage.ranks

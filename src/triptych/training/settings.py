@@ -1,6 +1,7 @@
 """Settings of the two training stages, and the presets. Each field says what it is for: the help of its option."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from triptych.system.precision import PRECISIONS
 from triptych.system.settings import (
@@ -22,9 +23,12 @@ __all__ = ["METHOD", "PRESETS", "Preset", "PretrainSettings", "RunSettings", "Tr
 
 METHOD = "mml-conv64f"  # what is trained unless told otherwise
 
+_SIDE_OF_PRESETS = 84  # pixels of the images that the presets are made for
 _SIDE = whole(16, 1024)
 _LOGGER = Check(one_of(*LOGGERS, "none").expected, lambda value: value in [*LOGGERS, "none"])  # others may be added
 _SHOTS = each(whole(1), fewest=1)
+
+S = TypeVar("S", "PretrainSettings", "TrainSettings")
 
 
 @dataclass(frozen=True)
@@ -210,6 +214,23 @@ class Preset:
 
     pretrain: PretrainSettings | None
     train: TrainSettings
+
+    def at(self, side: int) -> "Preset":
+        """The recipe for a network whose images have another side than the 84 pixels of the presets.
+
+        Crops keep their share of the image. Smaller images, which save time, are left out: not all networks take them.
+        """
+        if side == _SIDE_OF_PRESETS:
+            return self
+        return Preset(None if self.pretrain is None else _at(self.pretrain, side), _at(self.train, side))
+
+
+def _at(settings: S, side: int) -> S:
+    def scaled(pixels: int) -> int:
+        return round(pixels * side / _SIDE_OF_PRESETS)
+
+    store = None if settings.store_side is None else scaled(settings.store_side)
+    return replace(settings, sides=(), store_side=store, padding=scaled(settings.padding))
 
 
 PRESETS: dict[str, Preset] = {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -13,8 +13,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from triptych.data import ImageStore, open_store
 from triptych.evaluation import EpisodeSampler
-from triptych.fusion import LevelFusion
-from triptych.interop import load_method
 from triptych.methods import Method, MethodConfig, build_method
 from triptych.training.classification import GaussianHead, Heads
 from triptych.training.episode_statistics import EpisodeStatistics
@@ -22,6 +20,7 @@ from triptych.training.launch import start_fabric
 from triptych.training.norms import share_norms
 from triptych.training.ranks import Ranks
 from triptych.training.settings import PretrainSettings, TrainSettings
+from triptych.training.starting import initialised
 from triptych.training.validation import Validation
 
 __all__ = ["EpisodicStage", "PretrainStage", "start_episodes", "start_pretraining"]
@@ -131,13 +130,13 @@ def start_episodes(
     data: str | Path,
     method: str | MethodConfig,
     settings: TrainSettings,
-    init: str | Path | None,
+    init: str | Path | Method | None,
     keep_fusion: bool,
 ) -> EpisodicStage:
     """A method with the weights of ``init``, as far as both have them, on the device of the settings."""
     fabric, ranks, precision = start_fabric(settings.precision, settings.device)
     torch.manual_seed(settings.seed)
-    model = _initialised(build_method(method), init, keep_fusion)
+    model = initialised(build_method(method), init, keep_fusion)
     train, val = _stores(data, model, settings.store_side, fabric, ranks)
     # Now, as too few images are no news for the end.
     validation = Validation(model, train, val, settings, precision, ranks)
@@ -170,31 +169,6 @@ def _stores(
     if not ranks.agree(f"{[(store.fingerprint, len(store)) for store in (train, val)]}"):
         raise ValueError(f"{data}: the processes do not see the same photos; each must be able to read all of them")
     return train.to(fabric.device), val.to(fabric.device)
-
-
-def _initialised(model: Method, init: str | Path | None, keep_fusion: bool) -> Method:
-    """The model with the weights of ``init``, as far as both have them."""
-    if model.projection is not None:
-        raise ValueError("principal components are a user's photos'; train the method without")
-    if init is None:
-        return model
-    initial = load_method(init)
-    try:
-        model.backbone.load_state_dict(initial.backbone.state_dict())
-    except RuntimeError as error:
-        raise ValueError(f"{init}: its backbone {initial.config.backbone} is not {model.config.backbone}") from error
-    both = isinstance(initial.fusion, LevelFusion) and isinstance(model.fusion, LevelFusion)
-    if keep_fusion and both and set(model.level_names) <= set(initial.level_names):
-        model.fusion = cast(LevelFusion, initial.fusion).restricted(model.level_names)
-    if initial.name == model.name:
-        own, given = model.state_dict(), initial.state_dict()
-        rest = {
-            name: value
-            for name, value in given.items()
-            if name in own and not name.startswith("fusion.") and own[name].shape == value.shape
-        }
-        model.load_state_dict(rest, strict=False)
-    return model
 
 
 def _head(model: Method, store: ImageStore, settings: TrainSettings) -> GaussianHead | None:
