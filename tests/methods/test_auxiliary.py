@@ -12,7 +12,7 @@ from torch import nn
 
 from triptych.data import open_store
 from triptych.evaluation import EpisodeSampler
-from triptych.methods import METHODS, EncodedEpisode, FEATConfig, Method, RENetConfig
+from triptych.methods import METHODS, EncodedEpisode, FEATConfig, FRNConfig, Method, RENetConfig
 from triptych.training.episodic import encoded_episode
 
 LABELS, TRUTH, CLASSES = torch.tensor([0, 0, 1, 2]), torch.tensor([2, 0, 1, 1, 0]), torch.tensor([4, 1, 3])
@@ -81,8 +81,30 @@ def test_renet_tells_the_training_class_of_a_query_without_the_support() -> None
     assert found.item() == pytest.approx(3 * np.mean(terms), rel=1e-4)
 
 
-@pytest.mark.parametrize("config", [FEATConfig(contrast=0.0), RENetConfig(anchor=0.0)])
-def test_a_weight_of_zero_is_no_loss(config: FEATConfig | RENetConfig) -> None:
+def test_frn_wants_descriptors_of_different_classes_to_be_orthogonal() -> None:
+    method = method_over(FRNConfig(orthogonality=0.4, scale=3.0), backbone_of("conv64f"))
+    episode = episode_of(method)
+    units = []
+    for image in episode.support.maps.double().numpy():
+        rows = [image[(slice(None), *position)] for position in np.ndindex(image.shape[1:])]
+        units.append([row / np.sqrt(np.sum(row**2)) for row in rows])
+    pools = [
+        [row for rows, label in zip(units, LABELS.tolist(), strict=True) if label == n for row in rows]
+        for n in range(3)
+    ]
+    terms = [
+        np.mean([(one @ other) ** 2 for one in pools[n] for other in pools[m]])
+        for n in range(3)
+        for m in range(3)
+        if m != n
+    ]
+    found = method.auxiliary_loss(episode, method.training_head(5))
+    assert found is not None
+    assert found.item() == pytest.approx(0.4 * np.mean(terms), rel=1e-4)
+
+
+@pytest.mark.parametrize("config", [FEATConfig(contrast=0.0), FRNConfig(orthogonality=0.0), RENetConfig(anchor=0.0)])
+def test_a_weight_of_zero_is_no_loss(config: FEATConfig | FRNConfig | RENetConfig) -> None:
     method = method_over(config, backbone_of("conv64f"))
     assert method.training_head(5) is None
     assert method.auxiliary_loss(episode_of(method), None) is None
@@ -94,7 +116,7 @@ def test_an_auxiliary_loss_reaches_the_network(name: str) -> None:
     head = method.training_head(5)
     support, query = method.encode(torch.randn(9, 3, SIDE, SIDE)).split([4, 5])
     found = method.auxiliary_loss(EncodedEpisode(support, query, LABELS, TRUTH, CLASSES), head)
-    assert (found is None) == (METHODS[name].__class__ not in {FEATConfig, RENetConfig})
+    assert (found is None) == (METHODS[name].__class__ not in {FEATConfig, FRNConfig, RENetConfig})
     if found is None:
         assert head is None
         return

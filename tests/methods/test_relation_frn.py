@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from triptych.methods import FRN, FRNConfig, Preprocessing, RelationConfig, RelationNetwork
-from triptych.methods.frn import reconstruction_matrix
+from triptych.methods.frn import reconstruction
 
 PREPROCESSING = Preprocessing(side=32)
 
@@ -17,8 +17,10 @@ def test_reconstruction_is_ridge_regression(count: int) -> None:
     descriptors, query = rng.normal(size=(count, 5)), rng.normal(size=5)
     weights = np.linalg.solve(descriptors @ descriptors.T + 0.7 * np.eye(count), descriptors @ query)
     expected = sum(weight * one for weight, one in zip(weights, descriptors, strict=True))
-    matrix = reconstruction_matrix(torch.from_numpy(descriptors), 0.7)
-    np.testing.assert_allclose((torch.from_numpy(query) @ matrix).numpy(), expected, rtol=1e-9)
+    inward, outward = reconstruction(torch.from_numpy(descriptors), 0.7)
+    matrix = (inward if outward is None else inward @ outward).numpy()
+    assert (outward is None) == (count == 9), "fewer descriptors than channels are kept as factors"
+    np.testing.assert_allclose(query @ matrix, expected, rtol=1e-9)
 
 
 @torch.no_grad()

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from triptych.backbones import Backbone
 from triptych.fusion import SumFusion
 from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
-from triptych.methods.encoded import Encoded
+from triptych.methods.encoded import Encoded, EncodedEpisode
 from triptych.similarity import without_autocast
 from triptych.system.settings import number
 
-__all__ = ["FRN", "FRNConfig", "reconstruction_matrix"]
+__all__ = ["FRN", "FRNConfig", "reconstruction"]
 
 _LEAST_PENALTY = 1e-6
 
@@ -31,6 +32,7 @@ class FRNConfig(MethodConfig):
 
     Attributes:
         scale: multiplies the descriptors; the authors divide those of ResNet-12 by the root of their 640 channels.
+        orthogonality: weight of the auxiliary loss; 0 is none.
 
     >>> from triptych.methods import FRNConfig
     >>> FRNConfig(scale=0.0)
@@ -39,10 +41,11 @@ class FRNConfig(MethodConfig):
     """
 
     scale: float = 1.0
+    orthogonality: float = 0.03
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check(scale=number(0, above=True))
+        self.check(scale=number(0, above=True), orthogonality=number(0))
 
 
 class FRN(Method):
@@ -53,7 +56,7 @@ class FRN(Method):
 
     with the descriptors Q (M, C) of the query and S_n (K_n M, C) of all images of class n,
     :math:`\lambda_n = \frac{K_n M}{C} e^\alpha` and :math:`\rho = e^\beta`; alpha, beta and gamma are learned.
-    Equations 3 to 8 of the paper. Its auxiliary loss, which needs the support beside the logits, is left out.
+    Equations 3 to 8 of the paper. ``auxiliary_loss`` is its auxiliary loss. Its own form of pre-training is left out.
 
     >>> import torch
     >>> from triptych.methods import FRN, FRNConfig
@@ -80,39 +83,66 @@ class FRN(Method):
     def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
         descriptors = self._descriptors(encoded).flatten(0, 1)  # (K*M, C)
         penalty = len(descriptors) / descriptors.shape[1] * self.alpha.exp() + _LEAST_PENALTY
-        return {"reconstruction": self.beta.exp() * reconstruction_matrix(descriptors, penalty)}
+        inward, outward = reconstruction(descriptors, penalty)
+        return {"reconstruction": (self.beta.exp() * inward, outward)}
 
     @without_autocast
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
         descriptors = self._descriptors(query)  # (Q, M, C)
-        errors = [
-            (descriptors - descriptors @ summary["reconstruction"]).square().sum(2).mean(1) for summary in classes
-        ]
+        errors = []
+        for inward, outward in (summary["reconstruction"] for summary in classes):
+            found = descriptors @ inward if outward is None else descriptors @ inward @ outward
+            errors.append((descriptors - found).square().sum(2).mean(1))
         return {"reconstruction": -self.gamma * torch.stack(errors, dim=1)}
+
+    @without_autocast
+    def auxiliary_loss(self, episode: EncodedEpisode, head: nn.Module | None) -> Tensor | None:
+        r"""Descriptors of different classes should be orthogonal.
+
+        .. math:: L = \frac{w}{N (N - 1)} \sum_n \sum_{m \ne n}
+            \frac{1}{J_n J_m} \big\|\hat S_n \hat S_m^T\big\|_F^2
+
+        with the support's descriptors S_n (J_n, C) of class n, scaled to unit length, and the weight w: the mean of
+        squared cosines. The paper has their sum. The authors' code divides all descriptors by one number, and gives
+        about half of this mean.
+        """
+        if not self.config.orthogonality:
+            return None
+        units = functional.normalize(self._descriptors(episode.support), dim=2)  # (S, M, C)
+        count = len(episode.classes)
+        pools = [units[episode.labels == n].flatten(0, 1) for n in range(count)]  # (J_n, C) each
+        spreads = torch.stack([pool.T @ pool / len(pool) for pool in pools])  # (N, C, C)
+        # The norm of S_n S_m^T is the inner product of S_n^T S_n and S_m^T S_m.
+        others = spreads.sum(0).square().sum() - spreads.square().sum()
+        return self.config.orthogonality * others / max(1, count * (count - 1))
 
     def _descriptors(self, encoded: Encoded) -> Float[Tensor, "B M C"]:
         return encoded.maps.float().flatten(2).transpose(1, 2) * self.config.scale
 
 
 @without_autocast
-def reconstruction_matrix(
+def reconstruction(
     descriptors: Float[Tensor, "J C"], penalty: Float[Tensor, ""] | float
-) -> Float[Tensor, "C C"]:
+) -> tuple[Float[Tensor, "C _"], Float[Tensor, "J C"] | None]:
     r"""What maps a descriptor to its reconstruction from J others, by ridge regression.
 
     .. math:: (S^T S + \lambda I)^{-1} S^T S = S^T (S S^T + \lambda I)^{-1} S
 
     of which the side with the smaller inverse is computed. Equations 5 and 8 of the paper.
 
+    Returns:
+        The matrix (C, C) and None; of fewer descriptors than channels its factors (C, J) and (J, C), which are smaller.
+
     >>> import torch
-    >>> from triptych.methods.frn import reconstruction_matrix
-    >>> reconstruction_matrix(torch.tensor([[1.0, 0.0]]), penalty=1.0)
+    >>> from triptych.methods.frn import reconstruction
+    >>> inward, outward = reconstruction(torch.tensor([[1.0, 0.0]]), penalty=1.0)
+    >>> inward @ outward
     tensor([[0.5000, 0.0000],
             [0.0000, 0.0000]])
     """
     count, channels = descriptors.shape
     if count < channels:
         gram = descriptors @ descriptors.T
-        return descriptors.T @ torch.linalg.solve(gram + penalty * torch.eye(count).to(gram), descriptors)
+        return descriptors.T, torch.linalg.solve(gram + penalty * torch.eye(count).to(gram), descriptors)
     gram = descriptors.T @ descriptors
-    return torch.linalg.solve(gram + penalty * torch.eye(channels).to(gram), gram)
+    return torch.linalg.solve(gram + penalty * torch.eye(channels).to(gram), gram), None
