@@ -202,6 +202,8 @@ def main() -> None:
     budget = Budget(given.steps, given.episodes, given.photo_episodes, given.seed)
     pairs = [(name, given.data) for name in methods_of(TRAINED)] if given.data else []
     pairs += [(name, photos) for name in methods_of(FROZEN) if needs_no_training(name) for photos in given.photos]
+    if unknown := sorted(set(given.only or ()) - set(METHODS)):
+        parser.error(f"unknown methods {', '.join(unknown)}; triptych methods lists those there are")
     tasks = [
         Task(name, data, given.out, budget, given.device)
         for name, data in pairs

@@ -166,7 +166,10 @@ def main() -> None:
     known = {name: KNOWN_DATA[name] for name in given.data}
     settings = (given.preset, given.steps, given.validation_episodes, given.episodes, given.seed)
     plan = Plan(given.root, given.out, *settings, known)
-    print(table(plan, given.methods, given.report))
+    try:
+        print(table(plan, given.methods, given.report))
+    except (ValueError, OSError) as error:
+        parser.exit(1, f"error: {error}\n")
 
 
 if __name__ == "__main__":

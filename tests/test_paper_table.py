@@ -61,6 +61,18 @@ def test_data_is_checked_before_anything_is_trained(root: Path, tmp_path: Path) 
         table(Plan(tmp_path, tmp_path / "out", known=KNOWN), ["dn4-conv64f"], None)
 
 
+def test_what_is_wrong_with_the_data_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import paper_table
+
+    monkeypatch.setattr("sys.argv", ["paper_table.py", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        paper_table.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}: none of miniimagenet, tieredimagenet, cub")
+
+
 def test_the_paper_s_recipe_is_trained_for_each_shot(tmp_path: Path) -> None:
     from paper_table import PAPER, Plan
 
