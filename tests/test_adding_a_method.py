@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 SHOWN = snippets(ROOT / "docs" / "adding-a-method.md")
 FILE, USE = (text for language, text in SHOWN if language == "python")
 (DIFF,) = (text for language, text in SHOWN if language == "diff")
-(COMMANDS,) = (text for language, text in SHOWN if not language)
+COMMANDS, TESTS = (text for language, text in SHOWN if not language)
 NAME = "triptych.methods.nearest_mean"
 
 
@@ -75,3 +75,11 @@ def test_the_method_of_the_page_is_registered_and_trained(tmp_path: Path) -> Non
     ended = subprocess.run(["bash", "-euc", COMMANDS], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert "2-way 1-shot, 4 episodes" in ended.stdout
+    for name in ("tests", "docs", "pyproject.toml"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+    with (tmp_path / "docs/methods.md").open("a", encoding="utf-8") as page:
+        page.write("| `nearest-mean` |\n")
+    command = TESTS.replace("python", sys.executable, 1).strip()
+    told = subprocess.run(["bash", "-euc", command], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout
+    assert " passed" in told.stdout
