@@ -1,5 +1,7 @@
 """The contract of a method, for every registered one."""
 
+import re
+import sys
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +18,7 @@ from torch import Tensor
 
 from triptych.backbones import Backbone, build_backbone
 from triptych.methods import METHODS, ONE_LAYER, Encoded, Method, MethodConfig, MMLConfig, SalientConfig, build_method
+from triptych.methods.types import METHOD_TYPES
 
 SHOTS = [[1, 1], [3, 1, 2], [5, 5], [5, 1, 1, 5, 2], [1, 2] * 10]
 
@@ -248,6 +251,14 @@ def test_each_method_has_its_row_in_the_docs() -> None:
         method = name.removesuffix(f"-{config.backbone}")
         form = method.removeprefix("mml-paper")
         assert f"`{method}`" in rows or (form != method and f"`{form}`" in rows), method
+
+
+@pytest.mark.parametrize("kind", METHOD_TYPES.values(), ids=lambda kind: kind.name)
+def test_each_method_names_its_paper_and_gives_its_equation(kind: type[Method]) -> None:
+    paper = sys.modules[kind.__module__].__doc__ or ""
+    assert re.search(r"arXiv\s+\d{4}\.\d{5}|doi 10\.\d{4}/", paper), "a link"
+    assert re.search(r", \"[A-Z][^\"]*\",", paper), "authors and title"
+    assert ".. math::" in (kind.__doc__ or "")
 
 
 def test_an_unknown_method_is_refused() -> None:

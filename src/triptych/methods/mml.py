@@ -1,4 +1,18 @@
-"""Multi-level metric learning (MML), and the methods that are a part of it (DN4, ADM, ProtoNet)."""
+"""Multi-level metric learning (MML), and the methods that are one or two of its levels: ProtoNet, DN4 and ADM.
+
+Chen, Li, Li and Chen, "Multi-level Metric Learning for Few-shot Image Recognition", 2021 (arXiv 2103.11383v1). Pixels,
+parts and the distribution of a query should each tell its class; their similarities are fused.
+
+- ProtoNet, the level "global": Snell, Swersky and Zemel, "Prototypical Networks for Few-shot Learning", NeurIPS 2017
+  (arXiv 1703.05175). A class is the mean of its photos, and the nearest mean wins.
+- DN4, the level "pixel" with k = 3: Li, Wang, Xu, Huo, Gao and Luo, "Revisiting Local Descriptor based Image-to-Class
+  Measure for Few-shot Learning", CVPR 2019 (arXiv 1903.12290). Each descriptor of the query looks for its nearest in
+  the class.
+- ADM, the levels "distribution" by KL and "pixel": Li, Wang, Huo, Shi, Gao and Luo, "Asymmetric Distribution Measure
+  for Few-shot Learning", IJCAI 2020 (arXiv 2002.00153). A query and a class are Gaussians of their descriptors.
+- The level "plda" is an addition: Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006
+  (doi 10.1007/11744085_41), over the Gaussians of several layers.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -82,12 +96,22 @@ class MMLConfig(MethodConfig):
 
 
 class MML(Method):
-    """Pixel, part and distribution level over one backbone, fused; and, once learnt, PLDA.
+    r"""Pixel, part, distribution and global level over one backbone, fused; and, once learnt, PLDA.
 
-    Source: Chen, Li, Li and Chen, "Multi-level Metric Learning for Few-shot Image Recognition",
-    arXiv 2103.11383v1. With the levels ("pixel",) it is DN4, with ("distribution", "pixel") ADM, with ("global",)
-    a prototypical network. The level "plda" is an addition: Ioffe, "Probabilistic Linear Discriminant Analysis",
-    ECCV 2006, over the Gaussians of several layers.
+    .. math:: \mathrm{logit}(q, n) = \sum_l w_l \, \tau_l \, s_l(q, n) / \sigma_l
+
+    over the levels l of the configuration, by ``LevelFusion``. With M descriptors x (C,) of the query, of which
+    :math:`\hat x` has unit length, the M by C matrix :math:`\hat X` of these, and the same of the K_n photos of class n:
+
+    - ``pixel``: :math:`\sum_{i=1}^{M} \max_j \hat x_i^T \hat x_{n,j}`, or the sum of the k largest;
+    - ``part``: the same over the columns (M,) of :math:`\hat X`, by inner products;
+    - ``distribution``: minus a distance of the Gaussians of the descriptors, such as
+      :math:`\|\mu_q - \mu_n\|_2 / C + \|\Sigma_q - \Sigma_n\|_F / C^2`;
+    - ``global``: :math:`-\|\bar x_q - \bar x_n\|_2^2` of the mean descriptors;
+    - ``plda``: a log-likelihood ratio.
+
+    See ``pixel_similarity``, ``part_similarity``, ``distribution_similarity``, ``global_similarity`` and
+    ``plda_to_classes``.
 
     Args:
         config: its settings.

@@ -45,6 +45,10 @@ _NO_WEIGHT = 1e-6
 class SalientMML(Method):
     r"""Two discriminant analyses of whole images and three levels of patches, fused.
 
+    .. math:: \mathrm{logit}(q, n) = \sum_l w_l \, \tau_l \, s_l(q, n) / \sigma_l
+
+    over these levels l, by ``LevelFusion``:
+
     - ``global``: LDA of the root of the mean descriptor of the deepest layer, beside the mean of the layer before it
       weighted by squared lengths.
     - ``distribution``: LDA of mean and standard deviation of each channel of the deepest layer, weighted by lengths.
