@@ -101,7 +101,7 @@ class MML(Method):
     .. math:: \mathrm{logit}(q, n) = \sum_l w_l \, \tau_l \, s_l(q, n) / \sigma_l
 
     over the levels l of the configuration, by ``LevelFusion``. With M descriptors x (C,) of the query, of which
-    :math:`\hat x` has unit length, the M by C matrix :math:`\hat X` of these, and the same of the K_n photos of class n:
+    :math:`\hat x` has unit length, the M by C matrix :math:`\hat X` of these, and the same of the photos of class n:
 
     - ``pixel``: :math:`\sum_{i=1}^{M} \max_j \hat x_i^T \hat x_{n,j}`, or the sum of the k largest;
     - ``part``: the same over the columns (M,) of :math:`\hat X`, by inner products;
