@@ -35,7 +35,7 @@ from triptych import load_method
 from triptych.backbones import pretrained_efficientnet_lite
 from triptych.data import ImageStore, open_store
 from triptych.evaluation import Accuracy, Episode, EpisodeSampler, evaluate_store
-from triptych.methods import METHODS, WEIGHTS, Method, build_method, weights_hash
+from triptych.methods import METHODS, WEIGHTS, Method, build_method, encode_images, weights_hash
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
 from triptych.training import Preset, train
@@ -148,7 +148,7 @@ def seconds(method: Method, pixels: torch.Tensor, episode: Episode) -> tuple[flo
     """Of the processor: an episode from photos to answers, and the comparison alone."""
     labels = torch.from_numpy(episode.support_labels)
     started = time.process_time()
-    encoded = method.encode(method.preprocess.normalise(pixels))
+    encoded = encode_images(method, pixels)
     support, query = encoded.split([len(episode.support), len(episode.query)])
     then = time.process_time()
     method.fuse(method.compare_encoded(query, support, labels))

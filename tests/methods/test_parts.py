@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 from torch import Tensor
 from torch.nn import functional
 
-from triptych.methods import DeepEMDConfig, LaterMML, LaterMMLConfig, Method
+from triptych.methods import BATCH, DeepEMDConfig, LaterMML, LaterMMLConfig, Method, Preprocessing, encode_images
 from triptych.methods.crops import crops_of, pyramid_boxes, random_boxes
 from triptych.similarity import earth_movers_similarity, transported
 
@@ -147,3 +147,25 @@ def test_the_later_mml_weighs_losses_and_probabilities_alike() -> None:
         table = softmax(levels[name].numpy() / (64 if name == "global" else 1))
         loss -= weight * np.mean([np.log(table[q, truth[q]]) for q in range(3)])
     assert method.loss(levels, truth).item() == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("form", ["fcn", "grid"])
+@torch.no_grad()
+def test_the_network_sees_as_many_crops_at_a_time_as_it_would_images(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = method_over(DeepEMDConfig(form=form, preprocessing=Preprocessing(side=32)), backbone_of("conv64f"))
+    seen: list[int] = []
+    taps = method.backbone.taps
+
+    def counted(crops: Tensor) -> tuple[Tensor, ...]:
+        seen.append(len(crops))
+        return taps(crops)
+
+    monkeypatch.setattr(method.backbone, "taps", counted)
+    pixels = torch.randint(0, 256, (30, 32, 32, 3), dtype=torch.uint8)
+    encoded = encode_images(method, pixels)
+    assert max(seen) <= BATCH["cpu"]
+    assert sum(seen) == 30 * (13 if form == "grid" else 1)
+    monkeypatch.undo()
+    torch.testing.assert_close(encoded.maps, method.encode(method.preprocess.normalise(pixels)).maps)

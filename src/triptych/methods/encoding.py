@@ -1,5 +1,6 @@
 """Decoded images through a method, in batches."""
 
+import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -12,7 +13,7 @@ BATCH = {"cpu": 20, "cuda": 500}  # on a CPU, so few that a layer's maps stay in
 
 
 def encode_images(method: Method, images: UInt8[Tensor, "B h w 3"], batch: int | None = None) -> Encoded:
-    """What ``method.encode`` gives of decoded images, ``batch`` of them at a time.
+    """What ``method.encode`` gives of decoded images, as many at a time as the network sees ``batch`` crops of.
 
     A batch of one is for results that must not depend on what is encoded together: kernels may round differently for
     other batches. By default the batch that is fastest on the device.
@@ -22,5 +23,6 @@ def encode_images(method: Method, images: UInt8[Tensor, "B h w 3"], batch: int |
     >>> encode_images(build_method("mml-conv64f"), torch.zeros(2, 84, 84, 3, dtype=torch.uint8)).maps.shape
     torch.Size([2, 64, 21, 21])
     """
-    parts = images.split(batch or BATCH[images.device.type])
+    crops = len(method.crops(torch.zeros(1, 3, 8, 8)))  # of one image: memory is taken for each
+    parts = images.split(max(1, (batch or BATCH[images.device.type]) // crops))
     return Encoded.join([method.encode(method.preprocess.normalise(pixels)) for pixels in parts])
