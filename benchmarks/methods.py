@@ -4,8 +4,9 @@
     python benchmarks/methods.py DATA --photos FOLDER [FOLDER ...] --costs --no-rows --report benchmarks/results/methods
 
 DATA trains each method with a Conv-64F backbone from one pre-trained network, ``START``, and evaluates all on the same
-episodes of the test split. Methods whose papers train no episodes are taken as they are over that network. On a folder
-of photos the network is EfficientNet-Lite0, frozen, so methods that have modules of their own to train are left out.
+episodes of the test split. Methods whose papers train no episodes are taken as they are over that network; those that
+subtract the mean of the training classes learn it first. On a folder of photos the network is EfficientNet-Lite0,
+frozen, and methods that have to be trained, or that need training classes, are left out.
 A row is measured in a process of its own, kept in --out, and not measured again while the method's configuration is the
 same: the same command goes on where it was stopped. Rows may come from several machines; each says which.
 
@@ -28,7 +29,7 @@ from typing import Any
 import torch
 from machine import machine
 from methods_table import report, table
-from methods_task import FROZEN, TRAINED, TUNED, Budget, Task
+from methods_task import CENTRED, FROZEN, TRAINED, TUNED, Budget, Task
 from tqdm import tqdm
 
 from triptych import load_method
@@ -38,25 +39,16 @@ from triptych.evaluation import Accuracy, Episode, EpisodeSampler, evaluate_stor
 from triptych.methods import METHODS, WEIGHTS, Method, build_method, encode_images, weights_hash
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
-from triptych.training import Preset, train
+from triptych.training import Preset, learn_closed_form, train
 
 START = Path(__file__).parent / "checkpoints" / "conv64f-pretrain-42.safetensors"
 NO_EPISODES = {f"{name}{TRAINED}" for name in ("simpleshot", "baseline++", "logistic", "laplacianshot")}
-_FEW_PARAMETERS = 8  # a temperature, a learned scale: no module that must be trained
 
 
 def methods_of(backbone: str) -> list[str]:
     """The registered methods over a backbone, fast ones first: those that look at crops take ten times as long."""
     names = [name for name in METHODS if name.endswith(backbone)]
     return sorted(names, key=lambda name: "crops" in type(build_method(name)).__dict__)
-
-
-def needs_no_training(name: str) -> bool:
-    """Whether a method over a network that has been trained is ready."""
-    if name in WEIGHTS:
-        return True
-    own = [one for path, one in build_method(name).named_parameters() if not path.startswith(("backbone.", "fusion."))]
-    return sum(one.numel() for one in own) <= _FEW_PARAMETERS
 
 
 def measure(task: Task) -> None:
@@ -85,6 +77,8 @@ def trained(task: Task) -> tuple[Method, dict[str, Any]]:
     """A method after the budget's episodes, and what they took."""
     if task.name in TUNED:
         return at_start(task.name), {"training": "weights as shipped"}
+    if task.name in CENTRED:
+        return centred(task), {"training": "none beyond the start", "centred": True}
     if task.name in NO_EPISODES:
         return at_start(task.name), {"training": "none beyond the start"}
     started = time.process_time()
@@ -96,6 +90,13 @@ def trained(task: Task) -> tuple[Method, dict[str, Any]]:
 def at_start(name: str) -> Method:
     """A method over the pre-trained network, or with the weights that are shipped."""
     return load_method(name) if name in TUNED else build_method(name, load_method(START).backbone).eval()
+
+
+def centred(task: Task) -> Method:
+    """A method over the pre-trained network, with the mean of all images of the training classes."""
+    method = at_start(task.name)
+    store = open_store(task.data, "train", method.preprocess)
+    return learn_closed_form(method.to(task.device), store.to(task.device), len(store.labels))
 
 
 def frozen(name: str) -> Method:
@@ -201,7 +202,7 @@ def main() -> None:
     given = parser.parse_args()
     budget = Budget(given.steps, given.episodes, given.photo_episodes, given.seed)
     pairs = [(name, given.data) for name in methods_of(TRAINED)] if given.data else []
-    pairs += [(name, photos) for name in methods_of(FROZEN) if needs_no_training(name) for photos in given.photos]
+    pairs += [(name, photos) for name in methods_of(FROZEN) if name in WEIGHTS for photos in given.photos]
     if unknown := sorted(set(given.only or ()) - set(METHODS)):
         parser.error(f"unknown methods {', '.join(unknown)}; triptych methods lists those there are")
     tasks = [

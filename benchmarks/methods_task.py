@@ -10,10 +10,11 @@ from triptych.data import Preprocessing
 from triptych.methods import METHODS, WEIGHTS, MethodConfig
 from triptych.training import PRESETS, TrainSettings
 
-__all__ = ["FROZEN", "TRAINED", "TUNED", "Budget", "Task"]
+__all__ = ["CENTRED", "FROZEN", "TRAINED", "TUNED", "Budget", "Task"]
 
 TRAINED, FROZEN = "-conv64f", "-efficientnet-lite0"
 TUNED = {f"mml{TRAINED}"}  # by their own recipe, for hours; the table shows them apart
+CENTRED = {f"{name}{TRAINED}" for name in ("simpleshot", "laplacianshot")}  # by the training classes, without episodes
 _SHOTS = (1, 5)
 _FEW = (1, 4)  # of a folder: some classes have five photos
 
@@ -106,7 +107,7 @@ class Task:
     def row(self) -> dict[str, Any] | None:
         """What was measured of the method as it is today, less the costs that rows once had of their own machines."""
         row: dict[str, Any] = json.loads(self.file.read_text()) if self.file.is_file() else {}
-        if row.get("config") != self.config:
+        if row.get("config") != self.config or (self.name in CENTRED and not row.get("centred")):
             return None
         row.pop("peak_memory_mb", None)
         for shot in row["shots"].values():

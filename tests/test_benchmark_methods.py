@@ -139,7 +139,10 @@ def test_the_table_of_methods_goes_on_where_it_stopped(
     lines = [line.split(" | ") for line in (tmp_path / "report.md").read_text().splitlines() if "-conv64f" in line]
     assert all(line[-2] == f"{costs[f'{line[0][2:]} on data']['ms_a_query']:.2f}" for line in lines)
     assert rows["meta-baseline-conv64f"]["training"] == "1 steps"
-    assert rows["simpleshot-conv64f"]["training"] == "none beyond the start"
+    simple = rows["simpleshot-conv64f"]
+    assert (simple["training"], simple["centred"]) == ("none beyond the start", True)
+    plain = methods.at_start("simpleshot-conv64f")
+    assert simple["weights_sha256"] != methods.weights_hash(plain), "the mean of the training classes is in it"
     for row in rows.values():
         assert all(0 <= shot["accuracy"]["mean"] <= 1 for shot in row["shots"].values())
     stale = json.loads(files[0].read_text())

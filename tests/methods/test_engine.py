@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from triptych import Recognizer, load_method
 from triptych.data import open_store
 from triptych.evaluation import EvaluateSettings, evaluate
 from triptych.interop import pretrained_method
-from triptych.methods import METHODS, WEIGHTS, Preprocessing, RENetConfig, save_method
+from triptych.methods import METHODS, WEIGHTS, DeepEMDConfig, Preprocessing, RENetConfig, save_method
 from triptych.training import Preset, TrainSettings, train
 
 TRAIN = TrainSettings(
@@ -116,8 +117,15 @@ def test_a_loss_beside_the_episodes_is_trained_and_its_classifier_is_in_no_file(
     assert len(classifiers[4.0]["bias"]) == len(open_store(data, "train", Preprocessing(side=SIDE)).classes)
 
 
-@pytest.mark.parametrize("name", [name for name, one in WEIGHTS.items() if one.card.startswith("frozen")])
-def test_plain_classifiers_over_the_pretrained_network_recognise_photos(name: str) -> None:
+def slow_if_it_looks_at_crops(name: str) -> Any:
+    crops = isinstance(METHODS[name], DeepEMDConfig) and "deepemd-efficientnet" not in name
+    return pytest.param(name, marks=pytest.mark.slow if crops else ())
+
+
+@pytest.mark.parametrize(
+    "name", [slow_if_it_looks_at_crops(name) for name, one in WEIGHTS.items() if one.card.startswith("frozen")]
+)
+def test_methods_that_need_no_training_recognise_photos_over_the_pretrained_network(name: str) -> None:
     kinds = ["Avocado", "Garlic", "Lemon"]
     photos = {kind: sorted((SAMPLES / kind).glob("*.jpg"))[:4] for kind in kinds}
     known = [(path, kind) for kind in kinds for path in photos[kind][:2]]

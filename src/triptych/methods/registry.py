@@ -61,8 +61,21 @@ _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "mml-later": LaterMMLConfig(),
     "laplacianshot": LaplacianShotConfig(),
 }
-# Of these, which need no training over a network that has been trained.
-_FROZEN = ("protonet", "simpleshot", "meta-baseline", "baseline++", "logistic")
+# Of these, which need no training over a network that has been trained. LaplacianShot needs the mean of the training
+# classes: without it, vectors are so much alike that the neighbours decide everything.
+_FROZEN = (
+    "protonet",
+    "simpleshot",
+    "meta-baseline",
+    "baseline++",
+    "logistic",
+    "matching",
+    "dn4",
+    "frn",
+    "deepemd",
+    "deepemd-grid",
+    "deepemd-sampling",
+)
 # ADM, and the first version of MML in all its forms, whose distribution level alone is "adm-wasserstein". Gaussians of
 # 1,280 channels are no use.
 _PAPER: dict[str, MMLConfig] = {
