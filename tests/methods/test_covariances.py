@@ -53,6 +53,14 @@ def test_deepbdc_compares_with_the_mean_matrix_of_a_class(comparison: str, reduc
             assert logits[q, n].item() == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
+@torch.no_grad()
+def test_deepbdc_is_not_drawn_to_the_class_of_the_largest_matrix() -> None:
+    method = method_over(DeepBDCConfig(), backbone_of("conv64f"))
+    maps = torch.randn(1, 64, 4, 4)
+    photos = Encoded({"maps": torch.cat([maps, 3 * maps])})  # the second is of the query's direction, and longer
+    assert method.compare_encoded(Encoded({"maps": maps}), photos, torch.tensor([0, 1]))["covariance"].argmax() == 0
+
+
 def test_covamnet_is_a_weighted_sum_over_positions() -> None:
     method = method_over(CovaMNetConfig(), backbone_of("conv64f"))
     assert isinstance(method, CovaMNet)

@@ -23,7 +23,7 @@ from triptych.system.settings import one_of, optional, whole
 
 __all__ = ["DeepBDC", "DeepBDCConfig"]
 
-_COMPARISONS = {"product": inner_products, "distance": minus_squared_distances}
+_COMPARISONS = {"distance": minus_squared_distances, "product": inner_products}
 _POSITIONS = 25  # of ResNet-12's maps of 5 x 5; sets the scale before training. The authors' maps have 10 x 10
 
 
@@ -33,17 +33,17 @@ class DeepBDCConfig(MethodConfig):
 
     Attributes:
         reduced: channels to which a layer of 1x1 convolutions, which is trained, reduces the map; None for no layer.
-        comparison: "product", the paper's inner product, or "distance", minus the squared distance, which the authors'
-            code takes from two photos a class on.
+        comparison: "distance", minus the squared distance, or "product", the inner product. The paper has the second;
+            the authors' code takes it for one photo a class alone, and the first from two photos on.
 
     >>> from triptych.methods import DeepBDCConfig
     >>> DeepBDCConfig(comparison="angle")
     Traceback (most recent call last):
-    ValueError: comparison must be one of product, distance, got 'angle'
+    ValueError: comparison must be one of distance, product, got 'angle'
     """
 
     reduced: int | None = None
-    comparison: str = "product"
+    comparison: str = "distance"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,12 +53,13 @@ class DeepBDCConfig(MethodConfig):
 
 
 class DeepBDC(Method):
-    r"""The inner product of a query's BDC matrix and the mean of those of a class.
+    r"""Minus the squared distance between a query's BDC matrix and the mean of those of a class.
 
-    .. math:: \mathrm{logit}(q, n) = \Big\langle A_q,\; \frac{1}{K_n} \sum_{k=1}^{K_n} A_{n,k} \Big\rangle
+    .. math:: \mathrm{logit}(q, n) = -\Big\| A_q - \frac{1}{K_n} \sum_{k=1}^{K_n} A_{n,k} \Big\|_2^2
 
-    over the upper triangles (C (C + 1) / 2,) of the matrices that ``bdc_vectors`` gives, whose scale is learned; the
-    paper's Meta DeepBDC.
+    over the upper triangles A (C (C + 1) / 2,) of the matrices that ``bdc_vectors`` gives, whose scale is learned. The
+    paper's Meta DeepBDC has the inner product, ``comparison="product"``: as good with one photo a class, and far worse
+    with five.
 
     >>> import torch
     >>> from triptych.methods import DeepBDC, DeepBDCConfig
