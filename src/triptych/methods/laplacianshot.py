@@ -29,8 +29,8 @@ class LaplacianShotConfig(SimpleShotConfig):
     """Settings of LaplacianShot.
 
     Attributes:
-        weight: how much the neighbours count, the paper's lambda. The authors choose it on the validation split, for each
-            network and number of photos; 0.3 does well there for Conv-64F.
+        weight: how much the neighbours count, the paper's lambda. The authors choose it on the validation split, for
+            each network and number of photos; 0.3 does well there for Conv-64F.
         neighbours: of each query, itself not counted; the authors' code counts it, and has 3.
         steps: updates of the assignments.
 
