@@ -41,10 +41,10 @@ def contest(
         name -> (Q,) labels: ``FUSED``, each level of a method with several, and each of ``baselines.BASELINES``.
     """
     labels = torch.from_numpy(episode.support_labels).to(encoded.device)
-    support = encoded[episode.support]
-    classes = [support_of(method, support[mine]) for mine in class_members(labels, len(support))]
-    together = method.adapt([one.summary for one in classes])
-    levels = method.compare(encoded[episode.query].float(), together)
+    members = class_members(labels, len(labels))
+    classes = [support_of(method, encoded[episode.support[mine.cpu().numpy()]]) for mine in members]
+    # The adapted classes are held by nothing: they may be as large as the classes, which are needed below.
+    levels = method.compare(encoded[episode.query].float(), method.adapt([one.summary for one in classes]))
     scores = {**_fused(method, classes, levels, ablate), **(levels if len(levels) > 1 else {})}
     answers = {name: one.argmax(1).cpu().numpy() for name, one in scores.items()}
     return {

@@ -172,15 +172,21 @@ class SalientMML(Method):
         self, classes: Sequence[Summary], asked: Sequence[tuple[int, int]], photos: Iterable[Encoded], views: int
     ) -> Iterator[dict[str, Float[Tensor, " N"]]]:
         """Without another summary or search for what stays the same; see ``left_out_scores``."""
-        queries = list(photos)
-        names, levels = self._vector_levels, self._pixel_levels
+        names, levels, keep = self._vector_levels, self._pixel_levels, self.config.query_patches
+        queries = [  # what is compared of each, and not its maps: of hundreds of photos they are the most
+            (
+                {level: VECTOR_LEVELS[level](photo) for level in names},
+                {level: salient_of(photo, level, keep) for level in levels},
+            )
+            for photo in photos
+        ]
         shots = torch.stack([one["photos"] for one in classes])
         balance = Balance.of((shots - 1).clamp_min(1), self.config)
         vectors = [
             left_out_scores(
                 [one[level] for one in classes],
                 asked,
-                list(map(VECTOR_LEVELS[level], queries)),
+                [found[level] for found, _ in queries],
                 views,
                 self.config.ridge,
                 balance.shrinkage,
@@ -188,7 +194,7 @@ class SalientMML(Method):
             for level in names
         ]
         pools = {level: [one[level].by_photo(views) for one in classes] for level in levels}  # (K, V * T, C)
-        patches = left_out_patches(pools, asked, queries, self.config.query_patches)
+        patches = left_out_patches(pools, asked, [found for _, found in queries])
         for *ours, near in zip(*vectors, patches, strict=True):
             patched = {level: similarity - balance.advantage for level, similarity in near.items()}
             scores = {**dict(zip(names, ours, strict=True)), **patched}

@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from triptych.methods.encoded import Encoded
-from triptych.methods.salience import salient_of
 from triptych.similarity import SalientDescriptors, salient_to_classes, stack_pools
 
 __all__ = ["left_out_patches"]
@@ -18,8 +16,7 @@ _AT_ONCE = 8  # photos that are compared at once
 def left_out_patches(
     pools: Mapping[str, Sequence[Float[Tensor, "_ _ C"]]],
     asked: Sequence[tuple[int, int]],
-    queries: Sequence[Encoded],
-    keep: int | None,
+    queries: Sequence[Mapping[str, SalientDescriptors]],
 ) -> Iterator[dict[str, Float[Tensor, " N"]]]:
     """For each photo asked about, level -> its similarity to the classes, to its own without itself.
 
@@ -29,13 +26,12 @@ def left_out_patches(
     Args:
         pools: level -> the descriptors (K, T, C) of each class, photo by photo.
         asked: (class, number of the photo in it) of each.
-        queries: what each is encoded to.
-        keep: how many descriptors of a query are compared; None for all.
+        queries: level -> the descriptors of each.
     """
     usual = {level: stack_pools([_all_but(one, len(one) - 1) for one in own]) for level, own in pools.items()}
     for first in range(0, len(queries), _AT_ONCE):
-        part = Encoded.join(queries[first : first + _AT_ONCE])
-        rows = {level: salient_of(part, level, keep) for level in pools}
+        part = queries[first : first + _AT_ONCE]
+        rows = {level: _together([one[level] for one in part]) for level in pools}
         scores = {level: salient_to_classes(rows[level], usual[level]) for level in pools}
         for place, (own, photo) in enumerate(asked[first : first + len(part)]):
             for level in pools:
@@ -45,6 +41,10 @@ def left_out_patches(
                 rest = stack_pools([_all_but(pools[level][own], photo)])
                 scores[level][place, own] = salient_to_classes(query, rest)[0, 0]
             yield {level: scores[level][place] for level in pools}
+
+
+def _together(photos: Sequence[SalientDescriptors]) -> SalientDescriptors:
+    return SalientDescriptors(*(torch.cat(parts) for parts in zip(*photos, strict=True)))
 
 
 def _all_but(photos: Float[Tensor, "K T C"], photo: int) -> Float[Tensor, "_ C"]:
