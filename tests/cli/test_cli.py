@@ -111,6 +111,19 @@ def test_an_interrupted_run_says_that_it_goes_on_where_there_is_a_checkpoint(
     assert command("pretrain", data, "-o", run).err == told
 
 
+def test_threads_of_small_commands_spin_little(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+    command("predict", "none.triptych", "1.png")
+    assert "GOMP_SPINCOUNT" not in os.environ
+    command("explain", "none.triptych", "1.png")
+    assert os.environ["GOMP_SPINCOUNT"] == "2000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    command("explain", "none.triptych", "1.png")
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+
+
 def test_predict_answers_new_photos(command: Command, model: Path, tmp_path: Path) -> None:
     for kind in range(3):
         photo(kind, 50).save(tmp_path / f"{kind}.png")

@@ -20,6 +20,10 @@ __all__ = ["app", "main", "resumable"]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _INTERRUPTED = 130
+# Commands of many small operations. GNU OpenMP's threads wait for each other by spinning, for as long as a core has to
+# do something else: beside other work, such a command took five times as long. See benchmarks/LOG.md.
+_SMALL = {"add", "explain", "remove"}
+_SPINS = "2000"
 # What the parser finds wrong is of many kinds; typer exports one of them, and their base through it.
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]
 
@@ -62,6 +66,8 @@ def resumable(how: str, begun: Callable[[], bool] = lambda: True) -> Iterator[No
 def main() -> None:
     """Run the command: 0 done, 1 could not, 2 wrong usage; one line says what is wrong."""
     warnings.showwarning = _show_warning
+    if sys.argv[1:2] and sys.argv[1] in _SMALL and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)  # read when torch is loaded
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever the encoding of the terminal lacks
     code = _run()
