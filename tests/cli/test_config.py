@@ -109,6 +109,7 @@ def test_nothing_is_a_value_where_a_setting_may_be_none(file: Path) -> None:
         ("data: 5", "x.yaml: data must be a text, got 5"),
         ("train: 5", "x.yaml: train must be a section of settings by name, got 5"),
         ("resume: true", "x.yaml: unknown key 'resume'"),
+        ("data: ''", "x.yaml: data is empty; give a value, or leave it out"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_with_the_nearest_key(file: Path, text: str, message: str) -> None:

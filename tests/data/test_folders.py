@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from permissions import as_nobody, open_place
 
+from triptych.data.files import check_photo, is_image
 from triptych.data.folders import files_below, list_folder, split_folders, walk
 
 
@@ -160,3 +161,12 @@ def test_tables_without_their_images_are_told(tmp_path: Path) -> None:
     touch(tmp_path, "train.csv", "val.csv")
     with pytest.raises(ValueError, match="its tables are of a folder images/, which is missing"):
         list_folder(tmp_path)
+
+
+def test_a_folder_is_named_by_a_text_too(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "b/1.jpg")
+    assert list_folder(str(tmp_path)).classes == ("a", "b")
+    assert walk(str(tmp_path)) == walk(tmp_path)
+    for ask in (walk, list_folder, is_image, check_photo):
+        with pytest.raises(ValueError, match="expected a path, got int: 0"):
+            ask(0)  # type: ignore[arg-type]

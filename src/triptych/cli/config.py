@@ -171,6 +171,8 @@ def _own(called: str, value: Any, kind: type | None) -> Any:
             raise ValueError(f"{called} must be a text or a list of texts, got {value!r:.80}")
     elif not isinstance(value, bool if kind is bool else str):
         raise ValueError(f"{called} must be {'true or false' if kind is bool else 'a text'}, got {value!r:.80}")
+    if value == "" or (isinstance(value, list) and "" in value):  # a path of no letters would be the folder at hand
+        raise ValueError(f"{called} is empty; give a value, or leave it out")
     return value
 
 

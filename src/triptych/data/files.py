@@ -9,6 +9,7 @@ from os import PathLike
 from triptych.data.errors import ImageError, NotAnImageError
 from triptych.data.formats import FIRST_BYTES, FORMATS, image_format
 from triptych.data.limits import current_limits
+from triptych.system.files import as_path
 from triptych.system.wording import printable
 
 __all__ = ["check_photo", "content_digest", "is_image", "open_photo", "refuse_format"]
@@ -67,7 +68,7 @@ def check_photo(path: str | PathLike[str]) -> None:
     Traceback (most recent call last):
     triptych.data.errors.ImageError: missing.jpg: No such file or directory; expected an image file
     """
-    open_photo(path).close()
+    open_photo(as_path(path)).close()
 
 
 def is_image(path: str | PathLike[str]) -> bool:
@@ -81,6 +82,7 @@ def is_image(path: str | PathLike[str]) -> bool:
     ...     is_image(Path(folder, "README.md")), is_image(Path(folder, "missing.jpg"))
     (False, True)
     """
+    path = as_path(path)
     try:
         with _open_plain(path, "") as file:
             head = file.read(FIRST_BYTES)

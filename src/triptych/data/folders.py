@@ -9,6 +9,7 @@ from pathlib import Path
 
 from triptych.data.files import is_image
 from triptych.data.listing import Listing, listing_of, split_of
+from triptych.system.files import as_path
 from triptych.system.wording import counted, first_few, printable
 
 __all__ = [
@@ -45,7 +46,7 @@ class FilesBelow:
     unread: tuple[str, ...]
 
 
-def walk(folder: Path) -> FilesBelow:
+def walk(folder: str | PathLike[str]) -> FilesBelow:
     """List a folder and its sub-folders.
 
     Links are followed. A folder that several ways lead to is listed once, by its own way if it has one below
@@ -59,6 +60,7 @@ def walk(folder: Path) -> FilesBelow:
     ...     [path.name for path in walk(Path(place)).files]
     ['1.jpg']
     """
+    folder = as_path(folder)
     files: list[str] = []
     unread: list[str] = []
     seen: set[tuple[int, int]] = set()
@@ -96,7 +98,7 @@ def check_photo_folder(folder: str | PathLike[str]) -> None:
         raise ValueError(f"{printable(folder)}: no such folder; expected a folder of photos")
 
 
-def files_below(folder: Path) -> list[Path]:
+def files_below(folder: str | PathLike[str]) -> list[Path]:
     """The files of a folder and its sub-folders, sorted, without what is hidden; a warning names what may not be read.
 
     >>> import tempfile
@@ -112,7 +114,7 @@ def files_below(folder: Path) -> list[Path]:
     return list(found.files)
 
 
-def warn_of_unread(folder: Path, unread: Sequence[str], stacklevel: int) -> None:
+def warn_of_unread(folder: str | PathLike[str], unread: Sequence[str], stacklevel: int) -> None:
     """Say what of a folder may not be read."""
     if unread:
         warnings.warn(
@@ -121,7 +123,7 @@ def warn_of_unread(folder: Path, unread: Sequence[str], stacklevel: int) -> None
         )
 
 
-def list_folder(root: Path, to_learn: bool = False) -> Listing:
+def list_folder(root: str | PathLike[str], to_learn: bool = False) -> Listing:
     """List a folder with one sub-folder per class; sub-folders of a class folder belong to the class.
 
     Photos beside the class folders, hidden folders of photos, and what below the class folders may not be read, are
@@ -148,6 +150,7 @@ def list_folder(root: Path, to_learn: bool = False) -> Listing:
     >>> listing.classes, listing.labels
     (('lemon', 'plum'), array([0, 1, 1]))
     """
+    root = as_path(root)
     folders, beside = _sub_folders(root)
     hidden = _hidden_classes(root, beside)
     if not folders:
