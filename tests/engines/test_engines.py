@@ -133,7 +133,7 @@ def test_a_missing_library_says_which_extra(
     [
         (("--engine", "dask"), "--engine must be one of local, ray, onnxruntime, got 'dask'"),
         (("--workers", "2"), "workers 2: expected with the engine ray; the engine is local"),
-        (("--engine", "ray", "--workers", "0"), "--workers must be a whole number of at least 1"),
+        (("--engine", "ray", "--workers", "0"), "--workers must be a whole number from 1 to 100000"),
         (("--engine", "onnxruntime", "--address", "auto"), "address auto: expected with the engine ray"),
         (("--engine", "onnxruntime", "--device", "cuda"), "the engine onnxruntime computes on the processor"),
         (("--engine", "ray", "--device", "gpu"), "device gpu: expected auto, cpu or cuda"),

@@ -199,7 +199,7 @@ def test_views_are_of_the_photo_and_make_it_blind_to_mirroring() -> None:
     assert plain < scores - 0.1
 
 
-@pytest.mark.parametrize(("setting", "bounds"), [("views", "from 1 to 64"), ("components", "of at least 1")])
+@pytest.mark.parametrize(("setting", "bounds"), [("views", "from 1 to 64"), ("components", "of at least 2")])
 @pytest.mark.parametrize("value", [0, 2.5, True])
 def test_what_counts_nothing_is_refused(setting: str, bounds: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{setting} must be a whole number {bounds}, got {value}"):
