@@ -1,10 +1,12 @@
 """Labelled photos come in every form people have them in, and go in the same."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 from photos import class_folders, photo
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -161,8 +163,49 @@ def test_scikit_learn_scores_a_list_of_an_arrays_labels(frame: pd.DataFrame) -> 
         (["a", ""], "a label is empty"),
         (np.array([["a"], ["b"]]), r"label array\(\['a'\].* expected a text or a number"),
         (np.eye(2), r"label array\(\[1., 0.\]\) is a ndarray; expected a text or a number"),
+        (torch.tensor([[0], [1]]), "a label is a Tensor; expected a text or a number"),
+        (torch.tensor([0, 1], device="meta"), "a label is a Tensor; expected a text or a number"),
+        (np.ma.array([0, 1], mask=[True, False]), "label masked is a MaskedConstant"),
+        ({"a", "b"}, "expected a sequence of labels, got a set, in which nothing has a place"),
+        (frozenset({"a", "b"}), "expected a sequence of labels, got a frozenset"),
+        ({"1.jpg": "a", "2.jpg": "b"}, "expected a sequence of labels, got a dict"),
+        ([np.float32(0.1), 0.1], r"the labels np.float32\(0.1\) and 0.1 read the same"),
     ],
 )
 def test_what_names_no_class_is_refused(labels: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         labelled(["1.jpg", "2.jpg"], labels)
+
+
+@pytest.mark.parametrize("photos", [{"1.jpg", "2.jpg"}, {"1.jpg": 0, "2.jpg": 1}])
+def test_photos_without_an_order_are_refused(photos: object) -> None:
+    with pytest.raises(ValueError, match=r"expected a sequence of images, got a (set|dict), in which"):
+        labelled(photos, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        torch.tensor([3, 7]),
+        torch.tensor([3, 7], dtype=torch.bfloat16),
+        [torch.tensor(3), 7],
+        [np.array(3), np.array(7)],
+    ],
+    ids=["a tensor", "of half precision", "a tensor among numbers", "arrays without axes"],
+)
+def test_labels_of_pytorch_and_numpy_become_plain_values(labels: Iterable[object]) -> None:
+    assert labelled(["1.jpg", "2.jpg"], labels)[1] == [3, 7]
+
+
+def test_a_tensor_names_the_class_that_its_value_names(frame: pd.DataFrame) -> None:
+    recognizer = Recognizer().fit(frame["path"], torch.tensor([0] * 4 + [1] * 4))
+    recognizer.add([photo(5, 0)], torch.tensor(2)).add([photo(5, 1)], 2)
+    assert recognizer.photo_counts() == {0: 4, 1: 4, 2: 2}
+    assert recognizer.classes_.dtype == np.int64
+    assert recognizer.remove(torch.tensor(2)).classes_.tolist() == [0, 1]
+
+
+def test_what_an_unknown_is_called_reads_like_no_class(frame: pd.DataFrame) -> None:
+    recognizer = Recognizer().fit(frame["path"], [0] * 4 + [1] * 4)
+    with pytest.raises(ValueError, match="the labels 1 and '1' read the same"):
+        recognizer.predict(frame["path"], unknown="1")

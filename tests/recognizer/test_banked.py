@@ -268,3 +268,11 @@ def test_two_processes_add_at_once(place: Path) -> None:
     counts = Recognizer.load(place).photo_counts()
     assert {f"class {first + n}" for first in (100, 200) for n in range(6)} <= set(counts)
     assert sum(counts.values()) == sum(SHOTS.values()) + 24
+
+
+def test_a_class_that_reads_like_another_is_refused(place: Path) -> None:
+    images, labels = support()
+    recognizer = Recognizer(small_method(), bank=place).fit(images, ["abcd".index(label) for label in labels])
+    with pytest.raises(ValueError, match="the labels 1 and '1' read the same"):
+        recognizer.add([photo(7, 0)], "1")
+    assert recognizer.add([photo(7, 0)], 1).photo_counts()[1] == SHOTS["b"] + 1

@@ -23,7 +23,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from toys import SIDE, small_method
 
-from triptych import ImageError, Recognizer
+from triptych import ImageError, Recognizer, load_method
 from triptych.data import Preprocessing, read_photos
 from triptych.fusion import LevelFusion
 from triptych.methods import METHODS, WEIGHTS, build_method, method_to_bytes
@@ -828,3 +828,19 @@ def test_a_class_needs_a_name() -> None:
     with pytest.raises(ValueError, match="a label is empty"):
         recognizer.add([photo(9, 0)], "")
     assert recognizer.classes_.tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("a\0.triptych", "expected a path, got one with a null character"), ("a" * 300, "a{60}.*: File name too long")],
+    ids=["null", "long"],
+)
+def test_what_is_no_name_of_a_file_is_told(fitted: Recognizer, name: str, message: str) -> None:
+    for ask in (fitted.save, Recognizer.load, load_method):
+        with pytest.raises(ValueError, match=message):
+            ask(name)
+
+
+def test_a_method_without_numbers_is_refused() -> None:
+    with pytest.raises(ValueError, match="the method's weights are on the device meta"):
+        Recognizer(deepcopy(small_method()).to("meta")).fit(*support())

@@ -7,7 +7,15 @@ from triptych.data.files import check_photo, is_image
 from triptych.data.folders import IMAGE_ENDINGS, check_photo_folder, files_below, list_folder, walk, warn_of_unread
 from triptych.data.grammar import check_data, labelled, list_images
 from triptych.data.images import ImageSource, NamedBytes, RemotePhoto, read_image, squash
-from triptych.data.inputs import LabelledPhotos, as_photos, as_sequence, check_label, photo_stream, refuse_alike
+from triptych.data.inputs import (
+    LabelledPhotos,
+    as_label,
+    as_photos,
+    as_sequence,
+    check_label,
+    photo_stream,
+    refuse_alike,
+)
 from triptych.data.known import KNOWN_DATA, KnownData, check_known, count_splits
 from triptych.data.limits import Limits, current_limits
 from triptych.data.listing import SPLITS, Listing
@@ -38,6 +46,7 @@ __all__ = [
     "RemotePhoto",
     "Unreadable",
     "appearance",
+    "as_label",
     "as_photos",
     "as_sequence",
     "cache_folder",

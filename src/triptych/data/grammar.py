@@ -26,6 +26,7 @@ from triptych.data.hub import check_hub_data, list_hub
 from triptych.data.images import ImageSource, source_name
 from triptych.data.inputs import (
     LabelledPhotos,
+    as_label,
     as_photos,
     as_sequence,
     check_labels,
@@ -103,7 +104,7 @@ def labelled(
     elif labels is None:
         raise ValueError(f"labels are missing; without them, expected {LAYOUTS}, got {type(source).__name__}")
     labels = plain_labels(labels)
-    photos, names = as_photos(source), list(as_sequence(labels, "labels"))
+    photos, names = as_photos(source), [as_label(label) for label in as_sequence(labels, "labels")]
     check_labels(photos, names)
     return photos, names, common_dtype(labels, names)
 

@@ -15,6 +15,7 @@ from triptych.system.wording import composed, counted, printable
 
 __all__ = [
     "LabelledPhotos",
+    "as_label",
     "as_photos",
     "as_sequence",
     "check_label",
@@ -70,7 +71,7 @@ def refuse_alike(labels: Iterable[Any]) -> None:
     seen: dict[str, Any] = {}
     for label in labels:
         other = seen.setdefault(composed(str(label)), label)
-        if other != label:
+        if label not in {other}:  # by their hash too: single precision's 0.1 equals 0.1
             told = " and ".join(ascii(one) if isinstance(one, str) else repr(one) for one in (other, label))
             raise ValueError(f"the labels {told} read the same; expected classes that differ as text")
 
@@ -91,6 +92,19 @@ def check_label(label: Any) -> None:
         raise ValueError(f"a label is {label!r}; expected the name of a class")
     if isinstance(label, str | bytes) and not label:
         raise ValueError("a label is empty; expected the name of a class")
+
+
+def as_label(label: Any) -> Any:
+    """A label; what NumPy or PyTorch holds as an array without axes becomes its plain value.
+
+    PyTorch's tensors are hashed by identity: each would be a class of its own.
+
+    >>> import numpy as np
+    >>> from triptych.data.inputs import as_label
+    >>> as_label(np.array(3)), as_label("plum")
+    (3, 'plum')
+    """
+    return label.item() if _is_scalar(label) and label is not np.ma.masked else label
 
 
 def as_photos(images: LabelledPhotos) -> list[ImageSource]:
@@ -150,7 +164,12 @@ def plain_labels(labels: Any) -> Any:
     >>> plain_labels(torch.tensor([0, 1])), plain_labels(["plum"])
     (array([0, 1]), ['plum'])
     """
-    return labels.numpy(force=True) if _is_tensor(labels) and labels.ndim else labels
+    if not _is_tensor(labels) or labels.is_meta or not labels.ndim:
+        return labels
+    try:
+        return labels.numpy(force=True)
+    except TypeError:  # of a precision that NumPy does not have
+        return labels.tolist()
 
 
 def is_frame(value: Any) -> bool:
@@ -201,6 +220,10 @@ def common_dtype(labels: Any, names: list[Any]) -> np.dtype | None:
 def _is_tensor(value: Any) -> bool:
     torch = sys.modules.get("torch")  # who has not imported it has no tensor
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _is_scalar(label: Any) -> bool:
+    return (isinstance(label, np.ndarray) or (_is_tensor(label) and not label.is_meta)) and label.ndim == 0
 
 
 def _path_column(frame: Any) -> Any:

@@ -75,4 +75,8 @@ def chosen_method(method: str | PathLike[str] | Method, backbone: str | PathLike
         if method != DEFAULT:
             raise ValueError("method and backbone are both given; give one, or a method over the backbone")
         return pretrained_method(backbone)
-    return method if isinstance(method, Method) else load_method(method)
+    if not isinstance(method, Method):
+        return load_method(method)
+    if any(weight.is_meta for weight in method.parameters()):
+        raise ValueError("the method's weights are on the device meta, which holds no numbers; load it anew")
+    return method

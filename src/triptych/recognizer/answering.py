@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from triptych.data import ImageError, ImageSource, Photo, check_label, photo_stream, read_photos
+from triptych.data import ImageError, ImageSource, Photo, check_label, photo_stream, read_photos, refuse_alike
 from triptych.evidence import Explanation, explain
 from triptych.fusion import Fusion
 from triptych.recognizer.answers import (
@@ -254,6 +254,8 @@ def _least_known(known: Knowledge | Banked, unknown: Any, false_alarm: float) ->
     check_label(unknown)
     if unknown in known.support:
         raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
+    like = [known.support.written(str(unknown))] if isinstance(known, Banked) else known.support
+    refuse_alike([*like, unknown])
     return known.threshold(false_alarm)
 
 

@@ -10,14 +10,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from triptych.bank import Bank, is_bank, place_of
-from triptych.data import ImageSource, LabelledPhotos, as_photos, check_label, labelled
+from triptych.data import ImageSource, LabelledPhotos, as_label, as_photos, check_label, labelled, refuse_alike
 from triptych.interop import chosen_method
 from triptych.methods import Method
 from triptych.recognizer import bank_changes, memory_changes
 from triptych.recognizer.answering import Answering, flag_setting, whole_setting
 from triptych.recognizer.bank_state import open_bank
 from triptych.recognizer.banked import Banked
-from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
+from triptych.recognizer.file import Settings, fingerprint, plain_label, read_file, write_file
 from triptych.recognizer.knowledge import Knowledge, check_inductive, of_any_width
 from triptych.recognizer.notebook import notebook_html
 from triptych.recognizer.threads import one_at_a_time
@@ -146,12 +146,13 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         >>> recognizer.add(photos[4:], "c").predict(photos[[0, 5]])
         array(['a', 'c'], dtype='<U1')
         """
-        known = self.known_
+        known, label = self.known_, as_label(label)
         check_label(label)
         photos = as_photos(images)
         if not photos:
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")
         if isinstance(known, Banked):
+            refuse_alike([known.support.written(str(plain_label(label))), label])
             return self._take(bank_changes.added(known, photos, label, self._keeps_thumbnails))
         return self._take(memory_changes.added(known, photos, label, self._keeps_thumbnails))
 
@@ -166,8 +167,8 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         Raises:
             ValueError: no such class, or fewer than two would remain; both are given, or neither.
         """
-        known = self.known_
-        if (label is not None) == (photo is not None) and None not in known.support:
+        known, label = self.known_, as_label(label)
+        if (label is not None) == (photo is not None):
             raise ValueError("expected a label or the id of a photo, one of the two; support_ has both")
         if photo is not None:
             return self._without_photo(photo)

@@ -41,7 +41,7 @@ def as_path(value: Any) -> Path:
     """A path that a caller gave.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is something else, or what no file system takes for a name.
 
     >>> from triptych.system.files import as_path
     >>> as_path(5)
@@ -50,6 +50,14 @@ def as_path(value: Any) -> Path:
     """
     if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
         raise ValueError(f"expected a path, got {type(value).__name__}: {value!r:.80}")
+    try:
+        os.lstat(value)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ValueError(f"{printable(value):.60}...: {error.strerror}; give a shorter one") from error
+    except ValueError as error:
+        if "\0" in os.fspath(value):
+            raise ValueError(f"expected a path, got one with a null character: {value!r:.80}") from error
     return Path(value)
 
 
