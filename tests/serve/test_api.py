@@ -432,3 +432,9 @@ def test_what_is_no_request_says_what_would_be_one(service: Running, fruit: str)
 def test_base64_is_what_the_client_sends(client: Client, fruit: str) -> None:
     content = {"photos": [{"data": base64.b64encode(png(0, 1).data).decode()}]}
     assert client.ask("POST", f"/v1/shelves/{fruit}/predict", content).json["answers"][0]["image"] == "photo 1"
+
+
+@pytest.mark.parametrize("body", [{"photos": [{"data": "", "label": "x"}]}, {"photos": [{"data": ""}], "top": 1}])
+def test_a_key_that_photos_in_json_do_not_have_is_refused(client: Client, fruit: str, body: dict) -> None:
+    error = failure(client.ask, "POST", f"/v1/shelves/{fruit}/predict", body)
+    assert (error.status, error.kind) == (422, "json")

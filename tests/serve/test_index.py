@@ -1,6 +1,8 @@
 """What lies on a shelf, as data."""
 
 import json
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -111,7 +113,23 @@ def test_what_is_no_index_is_one_line(data: bytes) -> None:
         Index.from_bytes(data, "x")
 
 
-@pytest.mark.parametrize("name", ["\u200b", "Lemon\u200b", "\ufeffLemon"])
-def test_a_name_has_no_characters_without_width(name: str) -> None:
-    with pytest.raises(ValueError, match="is no name of a class"):
-        check_name(name, "a class")
+@pytest.mark.parametrize("name", ["\u200b", "plum\u200b", "\ufeffplum", "pl\xadum", "plum\u200d", "\u3164"])
+def test_a_new_name_holds_nothing_that_cannot_be_seen(name: str) -> None:
+    index = Index("fruit", True, "some-method").with_class("plum")
+    for change in (index.with_class, partial(index.with_class_renamed, "plum"), index.with_settings):
+        with pytest.raises(ValueError, match="characters that can be shown"):
+            change(name)
+    assert Index.from_bytes(replace(index, classes=(name,)).to_bytes(), "x").classes == (name,)  # of an earlier version
+
+
+def test_joiners_stay_inside_a_name() -> None:
+    names = ("\U0001f468\u200d\U0001f33e", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645")
+    index = Index("fruit", True, "some-method")
+    assert index.with_class(names[0]).with_class(names[1]).classes == names
+
+
+def test_a_change_that_changes_nothing_is_none() -> None:
+    index = Index("fruit", True, "some-method").with_class("plum")
+    assert (
+        index.with_settings() is index.with_settings("fruit", True) is index.with_class_renamed("plum", "plum") is index
+    )

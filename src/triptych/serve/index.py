@@ -8,12 +8,17 @@ from typing import Any, Self
 
 from triptych.system.wording import composed
 
-__all__ = ["ID", "LONGEST_NAME", "Entry", "Index", "Missing", "check_name", "file_name"]
+__all__ = ["ID", "LONGEST_NAME", "Entry", "Index", "Missing", "check_name", "check_new_name", "file_name"]
 
 ID = re.compile("[0-9a-f]{32}")  # of photos: see triptych.data.same
 LONGEST_NAME = 200  # characters
 _FORMAT, _VERSION = "triptych-shelf", 1
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u2060\ufeff\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# What shows nothing by itself, so that two names look the same; joiners only at an end.
+_UNSEEN = re.compile(
+    "[\xad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2060-\u2064\u206a-\u206f\u3164\ufeff\uffa0]"
+    "|^[\u200c\u200d]|[\u200c\u200d]$"
+)
 
 
 class Missing(LookupError):  # noqa: N818 (an answer as much as an error)
@@ -74,6 +79,8 @@ class Index:
         """Under another name, or with its photos kept or not; None leaves what is."""
         changes = {"name": name, "keep_photos": keep_photos}
         new = {key: value for key, value in changes.items() if value is not None and value != getattr(self, key)}
+        if "name" in new:
+            check_new_name(name, "a shelf")
         return self._next(**new) if new else self
 
     def with_class(self, label: str) -> Self:
@@ -84,6 +91,7 @@ class Index:
         """
         if label in self.classes:
             raise ValueError(f"there is a class {label!r} already; expected another name")
+        check_new_name(label, "a class")
         return self._next(classes=(*self.classes, label))
 
     def without_class(self, label: str) -> Self:
@@ -95,8 +103,11 @@ class Index:
     def with_class_renamed(self, label: str, name: str) -> Self:
         """With another name for a class."""
         self.check_class(label)
-        if name != label and name in self.classes:
+        if name == label:
+            return self
+        if name in self.classes:
             raise ValueError(f"there is a class {name!r} already; expected another name")
+        check_new_name(name, "a class")
         renamed = {
             photo: replace(entry, label=name) if entry.label == label else entry for photo, entry in self.photos.items()
         }
@@ -208,10 +219,30 @@ def check_name(name: Any, what: str) -> None:
     """
     good = isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name == name.strip()
     if not good or _UNPRINTABLE.search(name) or name in {".", ".."}:  # an address loses a dot or two
-        raise ValueError(
-            f"{name!r:.80} is no name of {what}; expected 1 to {LONGEST_NAME} characters that can be shown, "
-            "without spaces around them"
-        )
+        raise _no_name(name, what)
+
+
+def check_new_name(name: Any, what: str) -> None:
+    """``check_name`` of a name that is given now: it holds nothing that cannot be seen, as names of files may.
+
+    Raises:
+        ValueError: it is none.
+
+    >>> from triptych.serve.index import check_new_name
+    >>> check_new_name("plum\\u200b", "a class")
+    Traceback (most recent call last):
+    ValueError: 'plum\\u200b' is no name of a class; expected 1 to 200 characters that can be shown, without spaces ...
+    """
+    check_name(name, what)
+    if _UNSEEN.search(name):
+        raise _no_name(name, what)
+
+
+def _no_name(name: Any, what: str) -> ValueError:
+    return ValueError(
+        f"{name!r:.80} is no name of {what}; expected 1 to {LONGEST_NAME} characters that can be shown, "
+        "without spaces around them"
+    )
 
 
 def file_name(name: str) -> str:

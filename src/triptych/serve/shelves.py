@@ -18,7 +18,7 @@ from triptych.interop import load_method
 from triptych.methods import Method
 from triptych.recognizer import Recognizer
 from triptych.serve.folder import OWN, ShelfFolder
-from triptych.serve.index import LONGEST_NAME, Entry, Index, Missing, file_name
+from triptych.serve.index import LONGEST_NAME, Entry, Index, Missing, check_new_name, file_name
 from triptych.serve.learner import Learner
 from triptych.serve.shelf import Shelf
 from triptych.system.files import read_plain, turn_to_write, write_whole
@@ -127,6 +127,7 @@ class Shelves:
             ValueError: the name is none.
             OSError: the disk is full, or cannot be written.
         """
+        check_new_name(name, "a shelf")
         return self._made(Index(name, keep_photos, self._method), None)
 
     def load(self, file: str | PathLike[str], name: str | None = None) -> Shelf:

@@ -150,22 +150,20 @@ async def _whole(request: Request, settings: Settings, held: _Held, most: float,
 
 def _listed(data: bytes) -> list[tuple[str, str]]:
     try:
-        found = json.loads(data)["photos"]
-        return [(one.get("name") or "", one["data"]) for one in found if _is_photo(one)] if _all(found) else []
-    except (ValueError, TypeError, KeyError, RecursionError):
+        given = json.loads(data)
+        found = given["photos"]
+        if given.keys() != {"photos"} or not isinstance(found, list) or not all(map(_is_photo, found)):
+            raise TypeError
+        return [(one.get("name") or "", one["data"]) for one in found]
+    except (AttributeError, ValueError, TypeError, KeyError, RecursionError):
         raise Problem(
             422, "json", 'expected {"photos": [{"name": "1.jpg", "data": "...base64..."}]}, got something else'
         ) from None
 
 
-def _all(found: Any) -> bool:
-    if not isinstance(found, list) or not all(map(_is_photo, found)):
-        raise TypeError
-    return True
-
-
 def _is_photo(one: Any) -> bool:
-    return isinstance(one, dict) and isinstance(one.get("data"), str) and isinstance(one.get("name", ""), str | None)
+    named = isinstance(one, dict) and one.keys() <= {"name", "data"}
+    return named and isinstance(one.get("data"), str) and isinstance(one.get("name", ""), str | None)
 
 
 async def _multipart(request: Request, settings: Settings, held: _Held, boundary: bytes) -> AsyncIterator[NamedBytes]:
