@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,17 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triptych.data import refuse_alike
 from triptych.methods import Encoded, Method, method_from_bytes, method_to_bytes
+from triptych.recognizer.file_checks import check_content, check_owners, check_thumbnails
 from triptych.recognizer.knowledge import Knowledge, of_any_width, ordered
-from triptych.recognizer.learnt_text import check_calibration, fusion_as_text, learnt_from
+from triptych.recognizer.learnt_text import fusion_as_text, learnt_from
 from triptych.recognizer.leaving_out import LeftOut
 from triptych.support import Support, summarised
 from triptych.system.devices import usable_device
 from triptych.system.files import check_named, write_whole
 from triptych.system.kinds import ONNX_MODEL, RECOGNIZER_FILE, TORCH_PROGRAM
 from triptych.system.packed import check_packed, pack, read_packed, unpack
-from triptych.system.wording import printable
 
 __all__ = [
     "Settings",
@@ -42,12 +40,9 @@ Settings = dict[str, Any]  # of a Recognizer: its views, whether it calibrates, 
 _FORMAT = "triptych-recognizer"
 _VERSION = 6
 _EXPORTS = {*ONNX_MODEL.beginnings, *TORCH_PROGRAM.beginnings}
-_SETTINGS = {"views": int, "calibrate": bool, "thumbnails": bool}
-_ID = re.compile("[0-9a-f]{32}")
 _TEXTS = ("labels", "dtype", "names", "ids", "calibration", "settings", "fusion")
 _LARGEST = 1e18  # similarity: its square is finite in single precision
 _ENCODED = "encoded."  # before the name of each tensor of what is encoded
-_JPEG = b"\xff\xd8\xff"
 _TENSORS = {
     "method": torch.uint8,
     "owners": torch.int64,
@@ -157,8 +152,11 @@ def _contents(known: Knowledge, settings: Settings) -> tuple[dict[str, Tensor], 
         "names": [name for support in kept for name in support.names],
         "ids": ids,
         "calibration": None if learnt.calibration is None else asdict(learnt.calibration),
-        "settings": {name: kind(settings[name]) for name, kind in _SETTINGS.items()}
-        | {"views": known.views, "calibrate": known.calibrate},
+        "settings": {
+            "views": known.views,
+            "calibrate": known.calibrate,
+            "thumbnails": bool(settings["thumbnails"]),
+        },
         "fusion": None if learnt.fusion is known.method.fusion else fusion_as_text(learnt.fusion),
     }
     content["checksum"] = _checksum(tensors, content)
@@ -168,10 +166,12 @@ def _contents(known: Knowledge, settings: Settings) -> tuple[dict[str, Tensor], 
 @torch.no_grad()
 def _restore(method: Method, tensors: dict[str, Tensor], content: dict[str, Any]) -> tuple[Knowledge, Settings]:
     device = next(method.parameters()).device
+    check_content(content, _TEXTS)
     owners, names, ids, views = tensors["owners"], content["names"], content["ids"], content["settings"]["views"]
     thumbnails = _cut(tensors["thumbnails"].numpy().tobytes(), tensors["thumbnail_sizes"].tolist())
+    check_thumbnails(thumbnails)
+    check_owners(owners, len(content["labels"]))
     encoded = _encoded(method, tensors)
-    _check_values(content)
     if not len(encoded) == len(owners) * views or not len(owners) == len(names) == len(ids) == len(thumbnails):
         raise ValueError("photos, names and maps disagree")
     support = {}
@@ -187,10 +187,9 @@ def _restore(method: Method, tensors: dict[str, Tensor], content: dict[str, Any]
             summary=summarised(method, own, views),
         )
     dtype = None if content["dtype"] is None else of_any_width(np.dtype(content["dtype"]))
-    _check_dtype(dtype, content["labels"])
-    settings = {name: content["settings"][name] for name in _SETTINGS}
+    settings = content["settings"]
     supports = [support[label] for label in ordered(support)]  # in the order of the similarities
-    left_out = _left_out(method, supports, [ids[i] for i in tensors["left_out"]], tensors["similarities"])
+    left_out = _left_out(method, supports, ids, tensors["left_out"], tensors["similarities"])
     return Knowledge(method, support, dtype, learnt_from(method, content, left_out), settings["calibrate"]), settings
 
 
@@ -209,14 +208,24 @@ def _encoded(method: Method, tensors: dict[str, Tensor]) -> Encoded:
     return encoded
 
 
-def _left_out(method: Method, supports: list[Support], photos: list[str], similarities: Tensor) -> LeftOut:
+def _left_out(method: Method, supports: list[Support], ids: list[str], rows: Tensor, similarities: Tensor) -> LeftOut:
+    """The leave-one-out results.
+
+    Args:
+        method: what compares.
+        supports: the classes, in the order of all scores.
+        ids: of all photos, as the file lists them.
+        rows: (R,) which of them were left out.
+        similarities: (R, N, L)
+    """
     levels = method.level_names
-    if similarities.shape != (len(photos), len(supports), len(levels)):
+    if rows.ndim != 1 or similarities.shape != (len(rows), len(supports), len(levels)):
         raise ValueError("the photos left out and their similarities disagree")
     if not bool((similarities.abs() <= _LARGEST).all()):  # nor is NaN
         raise ValueError("the similarities of photos left out are not finite or out of range")
-    if len(set(photos)) < len(photos):
-        raise ValueError("a photo is left out twice")
+    if not bool(((rows >= 0) & (rows < len(ids))).all()) or len(rows.unique()) < len(rows):
+        raise ValueError("a photo is left out twice, or is not there")
+    photos = [ids[row] for row in rows.tolist()]
     similarities = similarities.to(next(method.parameters()).device)
     owners = {photo: number for number, support in enumerate(supports) for photo in support.ids}
     return LeftOut(
@@ -227,48 +236,10 @@ def _left_out(method: Method, supports: list[Support], photos: list[str], simila
     )
 
 
-def _check_values(content: dict[str, Any]) -> None:
-    """Refuse what would fail only later; anyone can write a file with the right checksum."""
-    labels, ids = content["labels"], content["ids"]
-    told = f"labels are {printable(repr(labels)):.80}"
-    if not isinstance(labels, list) or not all(isinstance(label, str | int | float) for label in labels):
-        raise ValueError(f"{told}; expected strings, numbers and booleans")
-    if len(set(labels)) < 2:
-        raise ValueError(f"{told}; expected two classes or more")
-    if len(set(labels)) < len(labels):
-        raise ValueError(f"{told}; expected different ones")
-    if any(label != label for label in labels):
-        raise ValueError(f"{told}; NaN names no class")
-    refuse_alike(labels)
-    if not all(_ID.fullmatch(photo) for photo in ids):
-        raise ValueError("an id of a photo is not 32 hexadecimal digits")
-    if len(set(ids)) < len(ids):
-        raise ValueError("two photos have the same id")
-    if not all(isinstance(name, str) for name in content["names"]):
-        raise ValueError("the name of a photo is no text")
-    for name, kind in _SETTINGS.items():
-        if not isinstance(content["settings"][name], kind):
-            raise ValueError(f"its setting {name} is {content['settings'][name]!r:.80}")
-    if content["settings"]["views"] < 1:
-        raise ValueError(f"there are {content['settings']['views']!r:.20} views of each photo")
-    check_calibration(content["calibration"])
-
-
-def _check_dtype(dtype: np.dtype | None, labels: list[Any]) -> None:
-    """Refuse a type of labels that these labels are not of."""
-    with np.errstate(all="raise"):
-        if dtype is not None and np.array(labels, dtype).tolist() != labels:
-            raise ValueError(f"its labels are not of the type {dtype}")
-
-
 def _cut(data: bytes, sizes: list[int]) -> list[bytes]:
-    """Thumbnails: JPEG files, or no bytes where none is kept."""
     if sum(sizes) != len(data) or min(sizes, default=0) < 0:
         raise ValueError("thumbnails and their sizes disagree")
-    parts = [data[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
-    if not all(part.startswith(_JPEG) for part in parts if part):
-        raise ValueError("a thumbnail is no JPEG")
-    return parts
+    return [data[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
 
 
 def _checksum(tensors: dict[str, Tensor], content: dict[str, Any]) -> str:

@@ -245,7 +245,8 @@ def ordered(labels: Iterable[Any]) -> list[Any]:
     """Labels in the order of all scores: sorted, or as they came where they are of mixed types."""
     labels = list(labels)
     try:
-        return sorted(labels)
+        with np.errstate(over="ignore"):  # a large number beside one of single precision
+            return sorted(labels)
     except TypeError:
         return labels
 
@@ -260,4 +261,7 @@ def fits(dtype: np.dtype, label: Any) -> bool:
     kind = np.asarray(label).dtype.kind
     if dtype.kind in "iu" and kind in "iu":
         return np.iinfo(dtype).min <= label <= np.iinfo(dtype).max
+    if dtype.kind == kind == "f":  # else the class would come back as another number
+        with np.errstate(over="ignore"):
+            return float(dtype.type(label)) == float(label)
     return kind == dtype.kind

@@ -43,6 +43,7 @@ def check_calibration(calibration: dict[str, Any] | None) -> None:
         all(isinstance(calibration[name], list) for name in _SEVERAL)
         and calibration["known"]
         and all(_is_within(value, -_LARGEST, _LARGEST) for name in _SEVERAL for value in calibration[name])
+        and calibration["known"] == sorted(calibration["known"])
         and all(_is_within(calibration[name], *TEMPERATURES) for name in ("temperature", "left_out_temperature"))
         and all(_is_within(calibration[name], 0, 1) for name in ("accuracy", "ece_before", "ece"))
     ):
@@ -58,13 +59,19 @@ def fusion_as_text(fusion: Fusion) -> dict[str, Any]:
     return {name: value.tolist() for name, value in fusion.state_dict().items()}
 
 
-def _fusion_from_text(text: dict[str, Any], method: Method) -> Fusion:
+def _fusion_from_text(text: Any, method: Method) -> Fusion:
     fusion = LevelFusion(method.level_names)
     own = fusion.state_dict()
-    numbers = {name: torch.tensor(value) for name, value in text.items()}
-    if {name: value.shape for name, value in numbers.items()} != {name: value.shape for name, value in own.items()}:
+    if not isinstance(text, dict) or text.keys() != own.keys():
+        raise ValueError("its fusion has other parts than one that was learnt")
+    try:
+        numbers = {name: torch.tensor(text[name], dtype=value.dtype) for name, value in own.items()}
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ValueError("its fusion holds no numbers") from error
+    if any(numbers[name].shape != value.shape for name, value in own.items()):
         raise ValueError("its fusion is of other levels")
     fusion.load_state_dict(numbers)
-    if not all(value.isfinite().all() for value in fusion.state_dict().values()):
-        raise ValueError("its fusion holds no numbers")
+    scores = fusion(dict.fromkeys(method.level_names, torch.eye(2)))  # of plain numbers
+    if not bool(scores.isfinite().all()) or bool((fusion.spread <= 0).any()):
+        raise ValueError("its fusion holds numbers that are not finite or out of range")
     return fusion.to(next(method.parameters()).device)

@@ -26,6 +26,7 @@ __all__ = [
     "encode",
     "grow",
     "in_one_pass",
+    "is_thumbnail",
     "picked",
     "reduced_to",
     "restored",
@@ -38,6 +39,7 @@ __all__ = [
 
 _THUMBNAIL = 224  # pixels a side, about 9 KB: large enough to be looked at beside another photo
 _THUMBNAIL_QUALITY = 70  # of JPEG
+_LARGEST_THUMBNAIL = 1024  # pixels a side that a file may hold
 _CROP = 0.8
 _IN_ONE_PASS: ContextVar[int] = ContextVar("images in one pass", default=1)
 _TOGETHER = 32  # images that are spread over the cores
@@ -209,6 +211,20 @@ def thumbnail(pixels: np.ndarray) -> bytes:
         encoded, "JPEG", quality=_THUMBNAIL_QUALITY, optimize=True
     )
     return encoded.getvalue()
+
+
+def is_thumbnail(encoded: bytes) -> bool:
+    """Whether bytes begin as a JPEG that is small; no other format is read, and no pixel decoded.
+
+    >>> import numpy as np
+    >>> from triptych.support import is_thumbnail, thumbnail
+    >>> is_thumbnail(thumbnail(np.zeros((84, 84, 3), np.uint8))), is_thumbnail(b"<svg>")
+    (True, False)
+    """
+    try:
+        return max(Image.open(io.BytesIO(encoded), formats=["JPEG"]).size) <= _LARGEST_THUMBNAIL
+    except Exception:  # a decoder fed a damaged file may raise anything
+        return False
 
 
 def _ordered(method: Method, support: Support) -> Support:
