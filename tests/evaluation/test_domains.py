@@ -70,3 +70,12 @@ def test_the_command_with_a_run_s_folder(command: Command, places: list[Path], t
     (tmp_path / "e.json").write_text("{}")
     refused = command("evaluate", *places, "--episodes-file", tmp_path / "e.json")
     assert "its episodes are of one data set, and 3 are given" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("datasets", "name", "message"),
+    [([], "m", "no data sets; expected one or more"), (["x"], "", "name must be a name")],
+)
+def test_nothing_to_evaluate_is_told(datasets: list[str], name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate_domains(datasets, small_method(), name, SETTINGS)

@@ -44,10 +44,12 @@ def test_classes_and_slots_are_drawn_evenly() -> None:
     ("settings", "message"),
     [
         ({"way": 8}, "^8-way episodes need 8 classes; the data has 7: choose a smaller way or add classes$"),
-        ({"way": 1}, "^way must be at least 2, got 1$"),
+        ({"way": 1}, "^way must be a whole number of at least 2, got 1$"),
+        ({"shot": True}, "shot must be a whole number of at least 1, got True"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
         ({"labels": LABELS * 0}, "^episodes need at least 2 classes; the data has 1: add classes$"),
-        ({"shot": 0}, "shot must be at least 1, got 0"),
-        ({"queries": 0}, "queries must be at least 1"),
+        ({"shot": 0}, "shot must be a whole number of at least 1, got 0"),
+        ({"queries": 0}, "queries must be a whole number of at least 1"),
         ({"shot": 6}, "class 0 has 20 images; 6 shots and 15 queries need 21"),
         ({"shot": 6, "classes": list("abcdefg")}, "class 'a' has 20 images"),
     ],
@@ -55,3 +57,9 @@ def test_classes_and_slots_are_drawn_evenly() -> None:
 def test_impossible_episodes_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EpisodeSampler(**{"labels": LABELS, **settings})
+
+
+@pytest.mark.parametrize("number", [-1, True])
+def test_the_number_of_an_episode_is_a_whole_one(number: int) -> None:
+    with pytest.raises(ValueError, match="the number of an episode must be a whole number of at least 0"):
+        EpisodeSampler(LABELS)[number]

@@ -15,7 +15,16 @@ from safetensors.torch import load
 
 from triptych import load_method, save_method
 from triptych.fusion import LevelFusion
-from triptych.methods import METHODS, MML, WEIGHTS, MMLConfig, Preprocessing, build_method, weights_hash
+from triptych.methods import (
+    METHODS,
+    MML,
+    WEIGHTS,
+    MMLConfig,
+    Preprocessing,
+    build_method,
+    packaged_method,
+    weights_hash,
+)
 from triptych.weights import DEFAULT
 
 
@@ -226,3 +235,8 @@ def test_a_recogniser_is_no_method(tmp_path: Path) -> None:
 def test_a_missing_method_says_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"nope: no such file or registered weights; expected mml-conv64f"):
         load_method("nope")
+
+
+def test_weights_of_no_such_name_are_told() -> None:
+    with pytest.raises(ValueError, match="no weights 'mml'; expected one of mml-"):
+        packaged_method("mml")

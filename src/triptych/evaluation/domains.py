@@ -11,6 +11,7 @@ from triptych.evaluation.episodes import EpisodeSampler
 from triptych.evaluation.evaluating import evaluate, open_evaluated
 from triptych.evaluation.settings import EvaluateSettings
 from triptych.methods import Method, weights_hash
+from triptych.system.settings import NAME
 from triptych.system.wording import printable, with_interval
 
 __all__ = ["domain_table", "evaluate_domains"]
@@ -36,7 +37,7 @@ def evaluate_domains(
         A JSON-serialisable record, with that of ``evaluate`` for each data set under "domains".
 
     Raises:
-        ValueError: bad data or settings, or the same data set twice.
+        ValueError: bad data or settings, no data set, or the same one twice.
 
     >>> from importlib import resources
     >>> from triptych import load_method
@@ -47,8 +48,11 @@ def evaluate_domains(
     >>> domain_table(record).splitlines()[0]
     '| data | classes | images | all levels | distribution | pixel | part | plda |'
     """
+    NAME.ask("name", name)
     for one in datasets:
         check_data(one)
+    if not datasets:
+        raise ValueError("no data sets; expected one or more")
     names = [os.path.realpath(one) if os.path.exists(one) else str(one) for one in datasets]
     if twice := [one for one in names if names.count(one) > 1]:
         raise ValueError(f"{printable(twice[0])}: named twice; expected each data set once")

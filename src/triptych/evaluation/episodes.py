@@ -6,6 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
+from triptych.system.settings import whole
+
 __all__ = ["Episode", "EpisodeSampler"]
 
 
@@ -54,7 +56,8 @@ class EpisodeSampler:
         classes: names for messages, by label.
 
     Raises:
-        ValueError: fewer classes than the way, or a class with fewer images than shot + queries.
+        ValueError: a setting that is no whole number, fewer classes than the way, or a class with fewer images than
+            shot + queries.
 
     >>> import numpy as np
     >>> from triptych.evaluation import EpisodeSampler
@@ -74,14 +77,11 @@ class EpisodeSampler:
     classes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        for name in ("way", "shot", "queries"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, check in (("way", whole(2)), ("shot", whole(1)), ("queries", whole(1)), ("seed", whole(0))):
+            check.ask(name, getattr(self, name))
         classes = len(self._members)
         if classes < 2:
             raise ValueError(f"episodes need at least 2 classes; the data has {classes}: add classes")
-        if self.way < 2:
-            raise ValueError(f"way must be at least 2, got {self.way}")
         if classes < self.way:
             raise ValueError(
                 f"{self.way}-way episodes need {self.way} classes; the data has {classes}: "
@@ -103,6 +103,7 @@ class EpisodeSampler:
 
     def __getitem__(self, number: int) -> Episode:
         """Episode ``number``, a whole number >= 0."""
+        whole(0).ask("the number of an episode", number)
         rng = np.random.default_rng([self.seed, number])
         members = list(self._members.values())
         chosen = rng.choice(len(members), self.way, replace=False)

@@ -198,12 +198,14 @@ def packaged_method(name: str) -> Method:
     """The method whose weights ``WEIGHTS`` has under this name, in evaluation mode.
 
     Raises:
-        ValueError: the file is missing or is not the one that the registry names.
+        ValueError: there is no such name, or the file is missing or is not the one that the registry names.
 
     >>> from triptych.methods import packaged_method
     >>> packaged_method("mml-conv64f").config.backbone
     'conv64f'
     """
+    if name not in WEIGHTS:
+        raise ValueError(f"no weights {name!r:.80}; expected one of {', '.join(WEIGHTS)}")
     weights = WEIGHTS[name]
     if weights.backbone_only:
         return _over_pretrained(weights.config)
