@@ -163,7 +163,7 @@ def test_scikit_learn_scores_a_list_of_an_arrays_labels(frame: pd.DataFrame) -> 
         (["a", ""], "a label is empty"),
         (np.array([["a"], ["b"]]), r"label array\(\['a'\].* expected a text or a number"),
         (np.eye(2), r"label array\(\[1., 0.\]\) is a ndarray; expected a text or a number"),
-        (torch.tensor([[0], [1]]), "a label is a Tensor; expected a text or a number"),
+        (torch.tensor([[0], [1]]), r"label array\(\[0\]\) is a ndarray; expected a text or a number"),
         (torch.tensor([0, 1], device="meta"), "a label is a Tensor; expected a text or a number"),
         (np.ma.array([0, 1], mask=[True, False]), "label masked is a MaskedConstant"),
         ({"a", "b"}, "expected a sequence of labels, got a set, in which nothing has a place"),
@@ -209,3 +209,8 @@ def test_what_an_unknown_is_called_reads_like_no_class(frame: pd.DataFrame) -> N
     recognizer = Recognizer().fit(frame["path"], [0] * 4 + [1] * 4)
     with pytest.raises(ValueError, match="the labels 1 and '1' read the same"):
         recognizer.predict(frame["path"], unknown="1")
+
+
+def test_keys_and_values_of_a_dict_have_their_order() -> None:
+    given = {"1.jpg": "a", "2.jpg": "b"}
+    assert labelled(given.keys(), given.values())[:2] == (["1.jpg", "2.jpg"], ["a", "b"])

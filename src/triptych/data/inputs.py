@@ -1,7 +1,7 @@
 """Photos and labels that are in memory: lists, arrays, pandas frames."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from os.path import isdir
 from typing import Any, TypeAlias
@@ -147,7 +147,7 @@ def as_sequence(values: Any, what: str) -> Iterable[Any]:
             f"expected a sequence of {what}, got the folder {printable(values)}; give the photos in it, "
             f"such as sorted(Path({printable(repr(fspath(values)))}).rglob('*.jpg'))"
         )
-    if isinstance(values, Set | Mapping):
+    if isinstance(values, set | frozenset | Mapping):  # the keys of a dict have their order
         raise ValueError(
             f"expected a sequence of {what}, got a {type(values).__name__}, in which nothing has a place; give a list"
         )
@@ -255,7 +255,7 @@ def _is_missing(label: Any) -> bool:
     if label is None:
         return True
     if _is_tensor(label):
-        raise ValueError(f"a label is a {type(label).__name__}; expected a text or a number, such as label.item()")
+        raise ValueError(f"a label is a {type(label).__name__}; expected a text or a number")
     try:
         return bool(label != label)
     except TypeError:  # pandas' NA
