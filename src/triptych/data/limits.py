@@ -12,6 +12,7 @@ from triptych.system.settings import number
 __all__ = ["BYTES_PER_PIXEL", "Limits", "Memory", "current_limits", "decoding_memory"]
 
 BYTES_PER_PIXEL = 8  # decoded and in RGB, or in RGB and turned upright: Pillow has four bytes a pixel for each
+_NO_BOUND = 1e15  # pixels, which no memory holds
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Limits:
     @property
     def memory(self) -> int:
         """Bytes that all photos that are being decoded may take together."""
-        return int(self.megapixels * 1e6) * BYTES_PER_PIXEL
+        return int(min(self.megapixels * 1e6, _NO_BOUND)) * BYTES_PER_PIXEL
 
 
 def current_limits() -> Limits:
