@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import Command
@@ -262,6 +263,66 @@ def test_a_changed_folder_or_setting_is_noticed(recognizer: Recognizer, tmp_path
     with pytest.raises(ValueError, match="another recogniser, folder, photo, setting or version"):
         predict_folder(recognizer, photos, out)
     assert journal.exists()
+
+
+def left_unfinished(recognizer: Recognizer, place: str | Path, out: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("triptych.folders.predict.writing_whole", lambda path: open("/dev/full", "wb"))  # noqa: SIM115
+        with pytest.raises(OSError, match="No space left"):
+            predict_folder(recognizer, place, out)
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "address", "table"])
+def test_a_table_that_was_begun_is_not_continued_for_other_photos_of_the_same_names(
+    recognizer: Recognizer, tmp_path: Path, kind: str
+) -> None:
+    places = []
+    for number, camera in enumerate(("one", "two")):
+        folder = tmp_path / camera
+        folder.mkdir()
+        photo(number, 50).save(folder / "IMG_0001.bmp")  # of one size in bytes
+        data = (folder / "IMG_0001.bmp").read_bytes()
+        os.utime(folder / "IMG_0001.bmp", (1e9, 1e9 + (kind in {"link", "address"})))
+        pq.write_table(pa.table({"image": [data]}), folder / "photos.parquet")
+        places.append({"address": f"file://{folder}", "table": folder / "photos.parquet"}.get(kind, folder))
+    if kind == "link":
+        places = [tmp_path / "link"] * 2
+        places[0].symlink_to(tmp_path / "one")
+    out = tmp_path / "answers.jsonl"
+    left_unfinished(recognizer, places[0], out)
+    if kind == "link":
+        places[0].unlink()
+        places[0].symlink_to(tmp_path / "two")
+    with pytest.raises(
+        ValueError,
+        match=r"answers.jsonl.partial: holds answers of another recogniser, folder, photo, setting or version; remove",
+    ):
+        predict_folder(recognizer, places[1], out)
+    (tmp_path / "answers.jsonl.partial").unlink()
+    predict_folder(recognizer, places[1], out)
+    assert [json.loads(line)["label"] for line in out.read_text().splitlines()] == ["b"]
+
+
+def test_a_photo_that_was_replaced_meanwhile_is_noticed(recognizer: Recognizer, tmp_path: Path) -> None:
+    for kind in range(2):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        photo(kind, 50).save(tmp_path / "photos" / "x.bmp")
+        if kind == 0:
+            left_unfinished(recognizer, tmp_path / "photos", tmp_path / "x.csv")
+    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting or version"):
+        predict_folder(recognizer, tmp_path / "photos", tmp_path / "x.csv")
+
+
+def test_a_limit_that_was_raised_meanwhile_counts(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    photo(0, 50).save(tmp_path / "photos" / "x.bmp")
+    with monkeypatch.context() as patch:
+        patch.setenv("TRIPTYCH_MAX_MEGAPIXELS", "0.001")
+        left_unfinished(recognizer, tmp_path / "photos", tmp_path / "x.csv")
+    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting or version"):
+        predict_folder(recognizer, tmp_path / "photos", tmp_path / "x.csv")
 
 
 def test_unknowns_are_counted(recognizer: Recognizer, tmp_path: Path, shelf: Path, command: Command) -> None:

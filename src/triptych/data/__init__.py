@@ -6,7 +6,7 @@ from triptych.data.errors import ImageError, NotAnImageError
 from triptych.data.files import check_photo, is_image
 from triptych.data.folders import IMAGE_ENDINGS, check_photo_folder, files_below, list_folder, walk, warn_of_unread
 from triptych.data.grammar import check_data, labelled, list_images
-from triptych.data.images import ImageSource, NamedBytes, RemotePhoto, read_image, squash
+from triptych.data.images import ImageSource, NamedBytes, RemotePhoto, read_image, reading_conditions, squash
 from triptych.data.inputs import (
     LabelledPhotos,
     as_label,
@@ -73,6 +73,7 @@ __all__ = [
     "read_class_photos",
     "read_image",
     "read_photos",
+    "reading_conditions",
     "refuse_alike",
     "resize",
     "squash",

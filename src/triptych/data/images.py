@@ -3,13 +3,14 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from io import BufferedIOBase
 from os import PathLike
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from triptych.data.colours import to_rgb, turn_of
 from triptych.data.errors import ImageError, NotAnImageError
@@ -28,6 +29,7 @@ __all__ = [
     "RemotePhoto",
     "decoded",
     "read_image",
+    "reading_conditions",
     "source_name",
     "squash",
 ]
@@ -132,6 +134,17 @@ def squash(image: Image.Image, side: int) -> Image.Image:
     (84, 84)
     """
     return image if image.size == (side, side) else image.resize((side, side), Image.Resampling.BILINEAR)
+
+
+def reading_conditions() -> dict[str, Any]:
+    """On which it depends, besides the photos, which of them can be read: limits, and decoders that may be missing.
+
+    >>> from triptych.data import reading_conditions
+    >>> sorted(reading_conditions())
+    ['avif', 'heic', 'megabytes', 'megapixels']
+    """
+    decoders = {"avif": features.check("avif"), "heic": find_spec("pillow_heif") is not None}
+    return {**asdict(current_limits()), **decoders}
 
 
 def source_name(source: ImageSource) -> str:

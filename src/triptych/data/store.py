@@ -5,8 +5,7 @@ import math
 import os
 import warnings
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +17,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from triptych.data.grammar import list_images
-from triptych.data.limits import current_limits
+from triptych.data.images import reading_conditions
 from triptych.data.listing import Listing
 from triptych.data.photos import Unreadable, left_out_warnings, read_photos, refuse_lost_classes
 from triptych.data.preprocessing import Preprocessing
@@ -179,13 +178,8 @@ def _is_index(entry: Any, count: int) -> bool:
         and isinstance(lost, list)
         and len(lost) == count - len(kept)
         and all(isinstance(one, list) and [type(part) for part in one] == [str, bool] for one in lost)
-        and (not lost or entry.get("conditions") == _conditions())
+        and (not lost or entry.get("conditions") == reading_conditions())
     )
-
-
-def _conditions() -> dict[str, Any]:
-    """On which it depends, besides the photos, which of them can be read."""
-    return {**asdict(current_limits()), "heic": find_spec("pillow_heif") is not None}
 
 
 def _build(listing: Listing, preprocessing: Preprocessing, pixels: Path, index: Path) -> None:
@@ -213,9 +207,8 @@ def _build(listing: Listing, preprocessing: Preprocessing, pixels: Path, index: 
         os.replace(whole, pixels)
         # Without names: the same photos may later be opened from another folder.
         reasons = [[one.error.removeprefix(f"{one.name}: "), one.is_image] for one in lost.values()]
-        whole.write_text(
-            json.dumps({"kept": list(kept), "ids": list(kept.values()), "lost": reasons, "conditions": _conditions()})
-        )
+        told = {"kept": list(kept), "ids": list(kept.values()), "lost": reasons, "conditions": reading_conditions()}
+        whole.write_text(json.dumps(told))
         os.replace(whole, index)
     finally:
         whole.unlink(missing_ok=True)

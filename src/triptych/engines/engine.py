@@ -51,8 +51,8 @@ class PhotoSet(ABC):
         """The photos, to be read; what is fetched from elsewhere is fetched when it is read."""
 
     @abstractmethod
-    def marks(self) -> Iterator[tuple[int | None, ...]]:
-        """What tells the photos from others of the same names: sizes and times, as far as their storage says."""
+    def marks(self) -> Iterator[str]:
+        """What tells the photos from others of the same names: where they lie, sizes and times, or versions."""
 
     @abstractmethod
     def refuse_unreachable(self) -> None:

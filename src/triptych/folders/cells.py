@@ -10,7 +10,7 @@ from typing import Any, Self
 from triptych.data import ImageSource, NamedBytes, current_limits
 from triptych.engines import PhotoSet
 from triptych.folders.files import mark_of, refuse_hidden
-from triptych.folders.stored import file_system, is_url
+from triptych.folders.stored import file_system, is_url, stored_mark
 from triptych.system.files import plain_path
 from triptych.system.wording import printable
 
@@ -41,8 +41,8 @@ class CellPhotos(PhotoSet):
         cells = (data for place, first in self._beginnings() for data in _cells(place, first))
         return (NamedBytes(data, name) for name, data in zip(self.names, islice(cells, len(self.names)), strict=True))
 
-    def marks(self) -> Iterator[tuple[int | None, ...]]:
-        return (mark_of(place) for place, _ in self.tables)  # of an address, nothing is known without asking
+    def marks(self) -> Iterator[str]:
+        return (stored_mark(place) if is_url(place) else mark_of(place) for place, _ in self.tables)
 
     def refuse_unreachable(self) -> None:
         for place, _ in self.tables:

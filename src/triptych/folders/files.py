@@ -32,25 +32,25 @@ class FilePhotos(PhotoSet):
     def sources(self) -> Iterator[ImageSource]:
         return (self.folder / name for name in self.names)
 
-    def marks(self) -> Iterator[tuple[int | None, ...]]:
+    def marks(self) -> Iterator[str]:
         return (mark_of(self.folder / name) for name in self.names)
 
     def refuse_unreachable(self) -> None:
         refuse_hidden(self.folder)
 
 
-def mark_of(path: str | PathLike[str]) -> tuple[int | None, ...]:
-    """Size and time of the last change of a file; nothing of one that may not be looked at.
+def mark_of(path: str | PathLike[str]) -> str:
+    """Where a file really lies, its size and the time of its last change; the place alone if it may not be looked at.
 
     >>> from triptych.folders.files import mark_of
-    >>> mark_of("nowhere.jpg")
-    (None,)
+    >>> mark_of("/nowhere.jpg")
+    '/nowhere.jpg'
     """
     try:
         status = os.stat(path)
-    except OSError:
-        return (None,)
-    return status.st_size, status.st_mtime_ns
+    except OSError:  # its row says so
+        return os.path.realpath(path)
+    return f"{os.path.realpath(path)} {status.st_size} {status.st_mtime_ns}"
 
 
 def refuse_hidden(place: str | PathLike[str]) -> None:

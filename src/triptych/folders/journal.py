@@ -5,9 +5,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from triptych.data import reading_conditions
 from triptych.engines import Engine, PhotoSet, Question
 from triptych.folders.tables import SET, Row
 from triptych.recognizer import QUERY_BATCH, Answer, Recognizer, plain_label
@@ -39,16 +41,15 @@ def header_of(recognizer: Recognizer, photos: PhotoSet, question: Question, engi
     """
     unknown = question.unknown
     listing = hashlib.blake2b(digest_size=16)
-    for name in photos.names:
-        listing.update(os.fsencode(name) + b"\0")
-    for mark in photos.marks():
-        listing.update(f"{mark}".encode())
+    for text in chain(photos.names, photos.marks()):
+        listing.update(os.fsencode(text) + b"\0")
     return {
         "format": "triptych-answers",
         "version": 3,
         "recognizer": recognizer.fingerprint(),
         "photos": len(photos.names),
         "listing": listing.hexdigest(),
+        "conditions": reading_conditions(),
         "unknown": None if unknown is None else plain_label(unknown),
         "false_alarm": None if unknown is None else question.false_alarm,
         "coverage": question.coverage,

@@ -54,7 +54,7 @@ class JoinedPhotos(PhotoSet):
     def sources(self) -> Iterator[ImageSource]:
         return chain.from_iterable(one.sources() for one in self.sets)
 
-    def marks(self) -> Iterator[tuple[int | None, ...]]:
+    def marks(self) -> Iterator[str]:
         return chain.from_iterable(one.marks() for one in self.sets)
 
     def refuse_unreachable(self) -> None:
@@ -122,11 +122,11 @@ def photos_of(places: Sequence[str]) -> FoundPhotos:
 
 def _stored(url: str) -> FoundPhotos:
     """The photos at an address; the Parquet files there, where no photos are."""
-    url, sizes = listed_at(url)
+    url, objects = listed_at(url)
     try:
-        found = stored_photos(url, sizes)
+        found = stored_photos(url, objects)
     except ValueError:
-        if tables := [f"{url.rstrip('/')}/{name}" for name in sizes if is_parquet(name)]:
+        if tables := [f"{url.rstrip('/')}/{name}" for name in objects if is_parquet(name)]:
             return FoundPhotos(cell_photos(tables))
         raise
-    return FoundPhotos(found, len(sizes) - len(found.names))
+    return FoundPhotos(found, len(objects) - len(found.names))

@@ -12,7 +12,23 @@ from triptych.data import IMAGE_ENDINGS, ImageError, ImageSource, RemotePhoto, c
 from triptych.engines import PhotoSet
 from triptych.system.wording import counted, printable
 
-__all__ = ["StoredPhotos", "file_system", "is_url", "listed_at", "stored_photos"]
+__all__ = ["StoredObject", "StoredPhotos", "file_system", "is_url", "listed_at", "stored_mark", "stored_photos"]
+
+# What storages call what changes with an object; the last one may change without it.
+_VERSIONS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime", "modified", "created")
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What a storage says of an object.
+
+    Attributes:
+        size: its bytes; None where the storage does not say.
+        version: differs from that of what replaces it; "" where the storage does not say.
+    """
+
+    size: int | None
+    version: str
 
 
 @dataclass(frozen=True)
@@ -22,25 +38,25 @@ class StoredPhotos(PhotoSet):
     Attributes:
         url: the address.
         names: their paths below it.
-        sizes: their bytes; None where the storage does not say.
+        objects: what the storage says of each.
     """
 
     url: str
     names: tuple[str, ...]
-    sizes: tuple[int | None, ...]
+    objects: tuple[StoredObject, ...]
 
     def part(self, start: int, stop: int) -> Self:
-        return replace(self, names=self.names[start:stop], sizes=self.sizes[start:stop])
+        return replace(self, names=self.names[start:stop], objects=self.objects[start:stop])
 
     def sources(self) -> Iterator[ImageSource]:
         storage, root = file_system(self.url)
         most = current_limits().megabytes * 1e6
-        for name, size in zip(self.names, self.sizes, strict=True):
+        for name, one in zip(self.names, self.objects, strict=True):
             shown = f"{self.url.rstrip('/')}/{name}"
-            yield RemotePhoto(partial(_fetched, storage, f"{root.rstrip('/')}/{name}", size, most, shown), shown)
+            yield RemotePhoto(partial(_fetched, storage, f"{root.rstrip('/')}/{name}", one.size, most, shown), shown)
 
-    def marks(self) -> Iterator[tuple[int | None, ...]]:
-        return ((size,) for size in self.sizes)
+    def marks(self) -> Iterator[str]:
+        return (f"{self.url} {one.size} {one.version}" for one in self.objects)
 
     def refuse_unreachable(self) -> None:
         file_system(self.url)
@@ -71,8 +87,26 @@ def file_system(url: str) -> tuple[Any, str]:
         raise ValueError(f"{url}: {printable(error)}") from error
 
 
-def listed_at(url: str) -> tuple[str, dict[str, int | None]]:
-    """What lies below an address, without what is hidden: the address, and the sizes of the objects by their names.
+def stored_mark(url: str) -> str:
+    """The address of an object, its size and its version.
+
+    Raises:
+        RuntimeError: the storage does not answer.
+    """
+    storage, path = file_system(url)
+    try:
+        found = _object(storage.info(path))
+    except Exception as error:  # each storage has errors of its own
+        raise RuntimeError(f"{printable(url)}: cannot be read ({printable(error)})") from error
+    return f"{url} {found.size} {found.version}"
+
+
+def _object(info: Mapping[str, Any]) -> StoredObject:
+    return StoredObject(info.get("size"), next((str(info[key]) for key in _VERSIONS if info.get(key)), ""))
+
+
+def listed_at(url: str) -> tuple[str, dict[str, StoredObject]]:
+    """What lies below an address, without what is hidden: the address, and the objects by their names.
 
     Raises:
         ValueError: there is no such place.
@@ -89,11 +123,11 @@ def listed_at(url: str) -> tuple[str, dict[str, int | None]]:
     if set(found) == {root}:  # a single object
         url, root = (one.rstrip("/").rpartition("/")[0] for one in (url, root))
     start = f"{root.rstrip('/')}/"
-    below = {path.removeprefix(start): one.get("size") for path, one in found.items() if path.startswith(start)}
+    below = {path.removeprefix(start): _object(one) for path, one in found.items() if path.startswith(start)}
     return url, {name: below[name] for name in sorted(below) if not _is_hidden(name)}
 
 
-def stored_photos(url: str, sizes: Mapping[str, int | None]) -> StoredPhotos:
+def stored_photos(url: str, objects: Mapping[str, StoredObject]) -> StoredPhotos:
     """The photos among what lies below an address.
 
     They are told by the endings of their names: to look at the beginning of each would be a request each.
@@ -101,11 +135,11 @@ def stored_photos(url: str, sizes: Mapping[str, int | None]) -> StoredPhotos:
     Raises:
         ValueError: no photos.
     """
-    names = tuple(name for name in sizes if PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS)
+    names = tuple(name for name in objects if PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS)
     if not names:
-        others = f", but {counted(len(sizes), 'other object')}" if sizes else ""
+        others = f", but {counted(len(objects), 'other object')}" if objects else ""
         raise ValueError(f"{printable(url)}: no photos there by the endings of their names{others}; expected photos")
-    return StoredPhotos(url, names, tuple(sizes[name] for name in names))
+    return StoredPhotos(url, names, tuple(objects[name] for name in names))
 
 
 def _is_hidden(name: str) -> bool:
