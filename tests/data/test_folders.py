@@ -142,9 +142,11 @@ def test_a_path_that_leads_up_and_down_again_is_not_above_itself(tmp_path: Path)
     assert "leads back to a folder above it" in walk(tmp_path / "new" / ".." / "new").unread[0]
 
 
-def test_two_folders_of_one_split_are_refused(tmp_path: Path) -> None:
-    touch(tmp_path, "train/a/1.jpg", "training/a/2.jpg", "val/a/3.jpg")
-    with pytest.raises(ValueError, match="train/ and training/ are both the split train; keep one"):
+@pytest.mark.parametrize("folders", [["train", "training"], ["train", "dev", "val"], ["dev", "valid", "plum"]], ids=str)
+def test_two_folders_of_one_split_are_refused(tmp_path: Path, folders: list[str]) -> None:
+    for name in folders:
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=r"\w+/ and \w+/ are both the split \w+; keep one"):
         split_folders(tmp_path)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.data import Listing, Preprocessing, list_images, open_store, read_image
+from triptych.data import Listing, Preprocessing, count_splits, labelled, list_images, open_store, read_image
 from triptych.data.hub import check_hub_data
 
 CLASSES = ["ant", "bee", "cat"]
@@ -96,6 +96,18 @@ def test_a_missing_split_says_which_there_are(datasets, tmp_path):
     save(datasets, tmp_path / "insects" / "train-00000-of-00001.parquet", [1])
     with pytest.raises(ValueError, match="no split 'val'; it has train"):
         list_images(f"hf:{tmp_path / 'insects'}", "val")
+
+
+def test_a_split_of_a_data_set_that_is_one_whole_is_not_learnt_from(datasets, tmp_path):
+    save(datasets, tmp_path / "whole" / "data" / "everything-00000-of-00001.parquet", [0, 1])
+    (tmp_path / "whole" / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files:\n"
+        "  - split: everything\n    path: data/everything-*\n---\n"
+    )
+    assert len(list_images(f"hf:{tmp_path / 'whole'}", "test").labels) == 2
+    with pytest.raises(ValueError, match="has no splits, and 'train' is asked for; leave the split out"):
+        labelled(f"hf:{tmp_path / 'whole'}", split="train")
+    assert list(count_splits(f"hf:{tmp_path / 'whole'}")) == ["all"]
 
 
 @pytest.mark.parametrize("label", [-1, None])

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -207,6 +208,40 @@ def test_a_class_in_two_splits_is_told(tmp_path: Path) -> None:
         check_known(place, "small", {"small": SMALL})
 
 
+@pytest.mark.parametrize("splits", [["train"], ["val"], ["test"], ["train", "val"]])
+@pytest.mark.parametrize("tables", [False, True])
+def test_the_splits_that_there_are_are_counted(splits: list[str], tables: bool, tmp_path: Path) -> None:
+    for number, split in enumerate(splits):
+        for kind in range(2):
+            save(tmp_path / ("images" if tables else split) / f"{kind}" / f"{split}.png", kind, number)
+        if tables:
+            table(tmp_path / f"{split}.csv", [(f"{kind}/{split}.png", str(kind)) for kind in range(2)])
+    counts = {"classes": 2, "images": 2, "smallest_class": 1, "largest_class": 1}
+    assert count_splits(tmp_path) == dict.fromkeys(splits, counts)
+
+
+def test_a_single_table_is_one_whole(tmp_path: Path) -> None:
+    save(tmp_path / "images" / "1.png", 0, 0)
+    table(tmp_path / "all.csv", [("1.png", "ant")])
+    assert list(count_splits(tmp_path)) == list(count_splits(tmp_path / "all.csv")) == ["all"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "old", "new", "told"),
+    [
+        (birds, "train.csv", "Training.csv", r"Training\.csv and train\.csv are both the split train"),
+        (fc100, "FC100_val.pickle", "CIFAR_FS_val.pickle", "CIFAR_FS_val.pickle and FC100_val.pickle are both"),
+    ],
+)
+def test_two_parts_of_one_split_are_refused(
+    layout: Callable[[Path], Path], old: str, new: str, told: str, tmp_path: Path
+) -> None:
+    place = layout(tmp_path / "data")
+    shutil.copy(place / old, place / new)
+    with pytest.raises(ValueError, match=f"data: {told}.*; keep one"):
+        list_images(place, "test")
+
+
 def test_the_known_data_sets_add_up() -> None:
     for name, known in KNOWN_DATA.items():
         assert set(known.classes) == {"train", "val", "test"}
@@ -335,13 +370,6 @@ def test_the_command(command: Command, tmp_path: Path) -> None:
     assert (refused.code, refused.out) == (2, "")
     assert "train has 3 classes, expected 64 (Bertinetto et al., ICLR 2019)" in refused.err
     assert command("splits", class_folders(tmp_path / "plain", 2, 3), "--json").json["all"]["classes"] == 2
-
-
-def test_a_single_split_is_counted(tmp_path: Path) -> None:
-    for name in ("ant", "bee"):
-        (tmp_path / "train" / name).mkdir(parents=True)
-        (tmp_path / "train" / name / "1.jpg").touch()
-    assert count_splits(tmp_path) == {"train": {"classes": 2, "images": 2, "smallest_class": 1, "largest_class": 1}}
 
 
 def test_splits_that_share_photos_are_told(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from triptych.data.files import is_image
-from triptych.data.listing import Listing, listing_of, split_of
+from triptych.data.listing import Listing, listing_of, one_of_each, split_of
 from triptych.system.files import as_path
 from triptych.system.wording import counted, first_few, printable
 
@@ -197,11 +197,8 @@ def split_folders(root: Path) -> dict[str, Path]:
     [('train', 'train'), ('val', 'validation')]
     """
     folders, _ = _sub_folders(root)
-    splits = [(split, path) for path in folders if (split := split_of(path.name))]
-    for split, path in splits:
-        if (twin := dict(splits)[split]) != path:
-            raise ValueError(f"{printable(root)}: {path.name}/ and {twin.name}/ are both the split {split}; keep one")
-    return dict(splits) if len(splits) > 1 or len(splits) == len(folders) else {}
+    splits = [(split, f"{path.name}/", path) for path in folders if (split := split_of(path.name))]
+    return one_of_each(splits, printable(root)) if len(splits) > 1 or len(splits) == len(folders) else {}
 
 
 def _sub_folders(root: Path) -> tuple[list[Path], list[str]]:

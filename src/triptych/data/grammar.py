@@ -43,7 +43,7 @@ from triptych.data.layouts import (
     list_table_of_folder,
     whole_folder,
 )
-from triptych.data.listing import SPLITS, Listing, choose_split, listing_of, split_of
+from triptych.data.listing import SPLITS, Listing, choose_split, listing_of, one_of_each, refuse_split, split_of
 from triptych.data.pickled import list_pickled, pickled_splits
 from triptych.data.tables import list_csv, list_parquet
 from triptych.system.files import as_path
@@ -147,14 +147,8 @@ def _listed(source: str | PathLike[str], split: str | None, to_learn: bool) -> L
     if os.path.isdir(root):
         return _listed_folder(root, split, to_learn)
     if to_learn:
-        _refuse_split(root, split)
+        refuse_split(printable(root), split)
     return _listed_file(root)
-
-
-def _refuse_split(root: Path, split: str | None) -> None:
-    """Refuse a split of data that has none: all of the data would be the wrong answer."""
-    if split is not None:
-        raise ValueError(f"{printable(root)}: has no splits, and {split!r} is asked for; leave the split out")
 
 
 def _listed_file(path: Path) -> Listing:
@@ -186,7 +180,7 @@ def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
         instead = f", or name its folder: {printable(next(iter(splits.values())))}"
         return list_folder(choose_split(splits, split, printable(root), told, to_learn, instead), to_learn)
     if to_learn:
-        _refuse_split(root, split)
+        refuse_split(printable(root), split)
     whole = whole_folder(root)
     cars = None if whole else list_cars(root)
     if split in {"train", "val"}:
@@ -211,10 +205,12 @@ def _of_split(root: Path, files: list[Path], split: str | None, to_learn: bool) 
         named = split_of(path.name, prefix=True) if path.suffix == ".parquet" else split_of(path.stem)
         if named:
             found.setdefault(named, []).append(path)
+    tables = ((part, path.name, path) for part in found for path in found[part] if path.suffix == ".csv")
+    one_of_each(tables, printable(root))
     if found:
         return choose_split(found, split, printable(root), [path.name for path in files], to_learn)
     if files[0].suffix == ".csv" and len(files) > 1:
         raise ValueError(f"{printable(root)}: several tables, expected one or train.csv, val.csv and test.csv")
     if to_learn:
-        _refuse_split(root, split)
+        refuse_split(printable(root), split)
     return files

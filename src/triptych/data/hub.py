@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from triptych.data.listing import Listing, choose_split, split_of
+from triptych.data.listing import Listing, choose_split, one_of_each, refuse_split, split_of
 from triptych.system.extras import extra
 from triptych.system.hub import check_reachable, data_kept, hub_or_cache
 from triptych.system.wording import printable
@@ -64,8 +64,10 @@ def list_hub(name: str, split: str | None, to_learn: bool = False) -> Listing:
         raise ValueError(
             f"hf:{name}: cannot be loaded ({type(error).__name__}: {error}); expected a data set of images with labels"
         ) from error
-    found = {known: part for part in available if (known := split_of(part))}
+    found = one_of_each(((known, part, part) for part in available if (known := split_of(part))), f"hf:{name}")
     if len(available) == 1 and not found:
+        if to_learn:
+            refuse_split(f"hf:{name}", split)
         chosen = next(iter(available))
     else:
         chosen = choose_split(found, split, f"hf:{name}", available, to_learn)

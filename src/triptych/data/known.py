@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from triptych.data.errors import NoSplitError
-from triptych.data.grammar import list_images
-from triptych.data.listing import Listing, split_of
+from triptych.data.grammar import labelled, list_images
+from triptych.data.listing import Listing
 from triptych.system.wording import counted, first_few, listed, printable
 
 __all__ = ["KNOWN_DATA", "KnownData", "check_known", "count_splits"]
@@ -54,6 +54,8 @@ KNOWN_DATA: dict[str, KnownData] = {
 def count_splits(data: str | Path) -> dict[str, dict[str, int]]:
     """How many classes and images each split of a data set has; of one without splits the whole, as "all".
 
+    A warning tells of photos that are in two splits.
+
     Raises:
         ValueError: it cannot be listed.
 
@@ -70,9 +72,9 @@ def count_splits(data: str | Path) -> dict[str, dict[str, int]]:
         except NoSplitError:
             if split == "test" and not found:
                 raise
-    same = len({tuple(one.names) for one in found.values()}) == 1
-    if list(found) == ["test"] or (same and not _names_splits(Path(data))):
-        return {"all": _counts(next(iter(found.values())))}  # one whole, whatever the split
+    split, listing = next(iter(found.items()))
+    if all(list(one.names) == list(listing.names) for one in found.values()) and _is_whole(data, split):
+        return {"all": _counts(listing)}
     _warn_of_shared(printable(data), found)
     return {split: _counts(listing) for split, listing in found.items()}
 
@@ -114,13 +116,14 @@ def check_known(data: str | Path, name: str, known: Mapping[str, KnownData] = KN
     return {split: _counts(listing) for split, listing in listings.items()}
 
 
-def _names_splits(data: Path) -> bool:
-    """Whether files or folders of a data set are called after splits."""
-    if not data.is_dir():
-        return False
-    lists = [data / "splits", *data.glob("splits/*")]
-    places = [path for folder in (data, *lists) if folder.is_dir() for path in folder.iterdir()]
-    return any(split_of(path.stem) or split_of(path.name, prefix=path.suffix == ".parquet") for path in places)
+def _is_whole(data: str | Path, split: str) -> bool:
+    """Whether it is one whole, whatever the split: then there is nothing to learn from in a split."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # it was listed before
+            labelled(data, split=split)
+    except NoSplitError:
+        return True
+    return False
 
 
 def _warn_of_shared(place: str, found: Mapping[str, Listing]) -> None:

@@ -14,7 +14,7 @@ from triptych.data.files import content_digest
 from triptych.data.images import ImageSource, NamedBytes, RemotePhoto
 from triptych.system.wording import composed
 
-__all__ = ["SPLITS", "Listing", "choose_split", "listing_of", "split_of"]
+__all__ = ["SPLITS", "Listing", "choose_split", "listing_of", "one_of_each", "refuse_split", "split_of"]
 
 SPLITS = ("train", "val", "test")
 _SPELLINGS = {
@@ -97,6 +97,39 @@ def split_of(name: str, prefix: bool = False) -> str | None:
         if plain.startswith(spellings) if prefix else plain in spellings:
             return split
     return None
+
+
+def one_of_each(parts: Iterable[tuple[str, str, T]], data: str) -> dict[str, T]:
+    """The part of each split.
+
+    Args:
+        parts: of each the split, its name for messages, and the part.
+        data: how a message names the data set.
+
+    Raises:
+        ValueError: two parts are of one split; neither is taken by chance.
+
+    >>> from triptych.data.listing import one_of_each
+    >>> one_of_each([("val", "val/", 1), ("val", "dev/", 2)], "photos")
+    Traceback (most recent call last):
+    ValueError: photos: val/ and dev/ are both the split val; keep one
+    """
+    found: dict[str, tuple[str, T]] = {}
+    for split, name, part in parts:
+        if split in found:
+            raise ValueError(f"{data}: {found[split][0]} and {name} are both the split {split}; keep one")
+        found[split] = name, part
+    return {split: part for split, (_, part) in found.items()}
+
+
+def refuse_split(data: str, split: str | None) -> None:
+    """Refuse a split of data that has none: all of the data would be the wrong answer.
+
+    Raises:
+        NoSplitError: one is asked for.
+    """
+    if split is not None:
+        raise NoSplitError(f"{data}: has no splits, and {split!r} is asked for; leave the split out")
 
 
 def choose_split(

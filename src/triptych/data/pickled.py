@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from triptych.data.images import ImageSource
-from triptych.data.listing import SPLITS, Listing, listing_of
+from triptych.data.listing import SPLITS, Listing, listing_of, one_of_each
 from triptych.system.wording import first_line, printable
 
 __all__ = ["list_pickled", "pickled_splits"]
@@ -26,20 +26,23 @@ _ARRAYS = re.compile(r"(FC100|CIFAR_FS)_(train|val|test)\.pickle")
 def pickled_splits(root: Path) -> dict[str, Path]:
     """The splits of such a data set, and the file of images of each; empty for another folder.
 
+    Raises:
+        ValueError: there are two such data sets.
+
     >>> from pathlib import Path
     >>> from triptych.data.pickled import pickled_splits
     >>> pickled_splits(Path("/proc"))
     {}
     """
-    found: dict[str, Path] = {}
+    parts: list[tuple[str, Path]] = []
     for split in SPLITS:
-        for name in (f"{split}_images_png.pkl", f"{split}_images.npz"):
-            if (root / name).is_file() and (root / f"{split}_labels.pkl").is_file():
-                found.setdefault(split, root / name)
+        images = [root / f"{split}_images_png.pkl", root / f"{split}_images.npz"]  # two forms of the same
+        if (root / f"{split}_labels.pkl").is_file():
+            parts += [(split, path) for path in images if path.is_file()][:1]
     for path in sorted(root.glob("*.pickle")):
         if match := _ARRAYS.fullmatch(path.name):
-            found.setdefault(match[2], path)
-    return found
+            parts.append((match[2], path))
+    return one_of_each(((split, path.name, path) for split, path in parts), printable(root))
 
 
 def list_pickled(file: Path) -> Listing:
