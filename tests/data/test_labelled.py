@@ -168,7 +168,7 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path):
             list_images(tmp_path / "x.csv")
 
 
-@pytest.mark.parametrize("names", [{"0": "a"}, [5, None], ""])
+@pytest.mark.parametrize("names", [{"0": "a"}, [5, None], "", [" "]])
 def test_class_names_of_a_parquet_file_are_texts(tmp_path, names):
     table = pa.table({"image": [{"bytes": png(1), "path": None}], "label": [0]})
     told = json.dumps({"info": {"features": {"label": {"names": names}}}})
@@ -388,6 +388,22 @@ def test_a_parquet_label_that_names_no_class_is_refused(tmp_path, label):
     path = parquet(tmp_path / "a.parquet", [0, label, 1], ["ant", "bee"])
     with pytest.raises(ValueError, match=rf"a.parquet:1 1.png: the label {label} names no class"):
         list_images(path)
+
+
+def test_parquet_files_that_name_classes_otherwise_are_refused(tmp_path):
+    parquet(tmp_path / "test-0.parquet", [0, 1], ["ant", "bee"])
+    parquet(tmp_path / "test-1.parquet", [0, 1], ["bee", "ant"])
+    with pytest.raises(
+        ValueError, match=r"test-1.parquet: names its classes otherwise than .*test-0.parquet; expected"
+    ):
+        list_images(tmp_path)
+
+
+def test_parquet_labels_of_several_kinds_are_refused(tmp_path):
+    parquet(tmp_path / "test-0.parquet", [0, 1])
+    parquet(tmp_path / "test-1.parquet", ["ant", "bee"])
+    with pytest.raises(ValueError, match=r"test-0.parquet:0 0.png: labels of several kinds, texts and numbers"):
+        list_images(tmp_path)
 
 
 def test_an_empty_parquet_file_is_refused(tmp_path):

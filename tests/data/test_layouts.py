@@ -340,6 +340,7 @@ def test_a_pickle_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     [
         ("", "names no class; expected the name of a class a line"),
         ("../a\n", "is no name of a folder in"),
+        ("..\n", "is no name of a folder in"),
         ("class5\nclass5", "each class once"),
         ("x", "without photos .*: x"),
     ],
@@ -353,6 +354,26 @@ def test_wrong_lists_of_classes_are_refused(tmp_path: Path, lines: str, message:
     (place / "splits" / "own" / "train.txt").write_text("")
     with pytest.raises(ValueError, match=r"several splits \(bertinetto, own\)"):
         list_images(place)
+
+
+@pytest.mark.parametrize("number", [0, -5, 8, 99, 1.5, float("nan")])
+def test_a_number_of_no_class_of_cars_is_refused(tmp_path: Path, number: float) -> None:
+    from scipy.io import loadmat, savemat
+
+    place = cars(tmp_path / "data")
+    content = loadmat(str(place / "cars_annos.mat"))
+    content["annotations"][0, 3]["class"] = np.array([[number]])
+    savemat(place / "cars_annos.mat", {name: content[name] for name in ("annotations", "class_names")})
+    for split in SPLITS:
+        (place / f"{split}.csv").unlink()
+    with pytest.raises(ValueError, match=r"cars_annos.mat: damaged, or not the labels of Stanford Cars \(.*\)"):
+        list_images(place)
+
+
+def test_a_list_of_classes_may_begin_with_the_mark_of_its_encoding(tmp_path: Path) -> None:
+    place = cifar_fs(tmp_path / "data")
+    (place / "splits" / "bertinetto" / "test.txt").write_text("class5\n", encoding="utf-8-sig")
+    assert list_images(place).classes == ("class5",)
 
 
 def test_class_folders_of_such_names_are_still_classes(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def list_class_list(file: Path, data: Path) -> Listing:
         ValueError: it names none, or one that has no folder of photos.
     """
     try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise ValueError(f"{printable(file)}: no text in UTF-8; expected the name of a class a line") from error
     except OSError as error:
@@ -86,7 +86,7 @@ def list_class_list(file: Path, data: Path) -> Listing:
         raise ValueError(f"{printable(file)}: names no class; expected the name of a class a line")
     if len(set(names)) < len(names):
         raise ValueError(f"{printable(file)}: names a class twice; expected each class once")
-    if outside := [name for name in names if Path(name).name != name]:
+    if outside := [name for name in names if name == ".." or Path(name).name != name]:
         raise ValueError(
             f"{printable(file)}: {printable(outside[0])!r:.80} is no name of a folder in {printable(data)}"
         )
@@ -110,7 +110,9 @@ def list_cars(root: Path) -> Listing | None:
         rows, names = _matlab(table)
         paths = [images / Path(str(row["relative_im_path"])).name for row in rows]
         numbers = [int(row["class"]) for row in rows]
-        if not all(1 <= number <= len(names) for number in numbers):
+        if not all(
+            row["class"] == number and 1 <= number <= len(names) for row, number in zip(rows, numbers, strict=True)
+        ):
             raise ValueError(f"a class that is none of 1 to {len(names)}")
         classes = [f"{number:03d}.{names[number - 1]}" for number in numbers]
     except Exception as error:  # its reader raises many kinds

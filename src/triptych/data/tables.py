@@ -88,10 +88,15 @@ def list_parquet(files: Sequence[Path]) -> Listing:
     class_names: list[str] | None = None
     for file in files:
         images, labels, known = _read_parquet(file)
+        if values and known != class_names:
+            raise ValueError(
+                f"{printable(file)}: names its classes otherwise than {printable(files[0])}; expected the same names "
+                "in the metadata of all files"
+            )
         sources += [image["bytes"] for image in images]
         names += [printable(f"{file.name}:{row} {image.get('path') or ''}".strip()) for row, image in enumerate(images)]
         values += labels
-        class_names = class_names or known
+        class_names = known
     if not values:
         raise ValueError(f"{', '.join(map(printable, files))}: the table has no rows; expected one for each photo")
     present = _present(values, class_names, names)
@@ -173,6 +178,8 @@ def _present(values: list[Any], class_names: list[str] | None, names: list[str])
     for name, value in zip(names, values, strict=True):
         if not isinstance(value, int | float | str) or value != value or (known and value not in known):
             raise ValueError(f"{name}: the label {value!r} names no class; label or remove the image")
+    if len({isinstance(value, str) for value in values}) > 1:
+        raise ValueError(f"{names[0]}: labels of several kinds, texts and numbers; expected one kind in all files")
     return sorted(set(values))
 
 
@@ -181,6 +188,6 @@ def _class_names(metadata: dict[bytes, bytes] | None, file: Path) -> list[str] |
         names = json.loads((metadata or {})[b"huggingface"])["info"]["features"]["label"]["names"]
     except (KeyError, ValueError, TypeError, RecursionError):
         return None
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(f"{printable(file)}: the names of its classes are no list of texts")
     return names
