@@ -121,7 +121,7 @@ def test_arguments_of_a_client_are_looked_at() -> None:
     for address in (5, Path("http://x"), "http://h:x", "http://h/?x=1", "ftp://h"):
         with pytest.raises(ValueError, match="is no address of a service"):
             Client(address)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="timeout must be a number above 0, got 0"):
+    with pytest.raises(ValueError, match=r"timeout must be a number above 0 and at most 1e\+06, got 0"):
         Client("http://127.0.0.1:9", timeout=0)
     with pytest.raises(ValueError, match="the token has other characters than plain ones") as caught:
         Client("http://127.0.0.1:9", token="secret\u0141")

@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +11,19 @@ from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from triptych.data import NamedBytes, as_photos, as_sequence
+from triptych.serve.addresses import address_parts, plain_token
 from triptych.system.files import read_plain
-from triptych.system.settings import number
+from triptych.system.settings import number, whole
 from triptych.system.wording import printable
 
 __all__ = ["Client", "Reply", "ServiceError"]
 
 _IDLE = 2.0  # seconds that a connection may be silent and still be used again
+_LONGEST = 1e6  # seconds that a socket can wait
+_STRANGE = "no answer of a service of triptych"
 Photo = str | PathLike[str] | bytes | NamedBytes
 
 
@@ -53,8 +57,20 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.data)
+        """The body as JSON.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            return json.loads(self.data)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"expected JSON, got {len(self.data)} bytes of {self.kind}") from error
+
+    @property
+    def kind(self) -> str:
+        """What the body is, by the answer's own words."""
+        return printable(self.headers.get("content-type", "no stated type"))
 
 
 class Client:
@@ -62,8 +78,11 @@ class Client:
 
     Args:
         address: such as "http://127.0.0.1:8000".
-        token: what the service wants to see, or None.
+        token: what the service wants to see, or None; spaces and line ends around it do not count.
         timeout: in seconds, of each step.
+
+    Raises:
+        ValueError: the address, the token or the timeout is none.
 
     Examples:
         >>> with Client("http://127.0.0.1:8000") as client:  # doctest: +SKIP
@@ -75,22 +94,12 @@ class Client:
     """
 
     def __init__(self, address: str, token: str | None = None, timeout: float = 120) -> None:
-        try:
-            parts = urlsplit(address)
-            port = parts.port
-        except (ValueError, AttributeError, TypeError):  # no port, or no text
-            parts, port = urlsplit(""), None
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"{address!r:.80} is no address of a service; expected such as http://127.0.0.1:8000")
-        number(0, above=True).ask("timeout", timeout)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, port, timeout=timeout)
+        number(0, _LONGEST, above=True).ask("timeout", timeout)
+        encrypted, host, port, self._base = address_parts(address)
+        kind = http.client.HTTPSConnection if encrypted else http.client.HTTPConnection
+        self._connection = kind(host, port, timeout=timeout)
         self._used = time.monotonic()
-        self._base = parts.path.rstrip("/")
-        token = None if token is None else token.strip()  # a file of it ends in a line
-        if token is not None and not (token.isascii() and token.isprintable()):
-            raise ValueError("the token has other characters than plain ones; expected the service's token")
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._headers = {} if token is None else {"Authorization": f"Bearer {plain_token(token)}"}
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +113,10 @@ class Client:
 
     def shelves(self) -> list[dict[str, Any]]:
         """All shelves: id, name, number of classes and photos, revision."""
-        return self._told("GET", "/v1/shelves")["shelves"]
+        found = self._told("GET", "/v1/shelves").get("shelves")
+        if not isinstance(found, list):
+            raise OSError(f"{self._place}: {_STRANGE} (JSON without shelves)")
+        return found
 
     def create_shelf(self, name: str, keep_photos: bool = True) -> dict[str, Any]:
         """Make a shelf without classes."""
@@ -113,7 +125,7 @@ class Client:
     def load_shelf(self, file: str | PathLike[str], name: str) -> dict[str, Any]:
         """Make a shelf of a .triptych file."""
         query = urlencode({"name": name})
-        return self._told("POST", f"/v1/shelves/load?{query}", Path(file).read_bytes())
+        return self._told("POST", f"/v1/shelves/load?{query}", read_plain(file))
 
     def shelf(self, id: str) -> dict[str, Any]:
         """The classes of a shelf and their photos."""
@@ -121,7 +133,9 @@ class Client:
 
     def delete_shelf(self, id: str) -> None:
         """Delete a shelf, for good."""
-        self.ask("DELETE", _path(id))
+        reply = self.ask("DELETE", _path(id))
+        if reply.status != 204:
+            raise self._no_answer(reply)
 
     def create_class(self, id: str, name: str, revision: int | None = None) -> dict[str, Any]:
         """Make a class without photos."""
@@ -142,8 +156,9 @@ class Client:
 
     def move_photos(self, id: str, photos: Iterable[str], to: str, revision: int | None = None) -> dict[str, Any]:
         """Put photos, by their ids, in another class."""
-        form = {"photos": list(as_sequence(photos, "ids")), "to": to}
-        return self._told("POST", f"{_path(id)}/move", form, _seen(revision))
+        return self._told(
+            "POST", f"{_path(id)}/move", {"photos": list(as_sequence(photos, "ids")), "to": to}, _seen(revision)
+        )
 
     def delete_photo(self, id: str, photo: str, revision: int | None = None) -> dict[str, Any]:
         """Remove a photo."""
@@ -160,7 +175,10 @@ class Client:
 
     def file(self, id: str) -> bytes:
         """The shelf as a .triptych file."""
-        return self.ask("GET", f"{_path(id)}/file").data
+        reply = self.ask("GET", f"{_path(id)}/file")
+        if reply.kind != "application/octet-stream":
+            raise self._no_answer(reply)
+        return reply.data
 
     def predict(self, id: str, photos: Sequence[Photo], revision: int | None = None) -> dict[str, Any]:
         """What photos are."""
@@ -168,20 +186,7 @@ class Client:
 
     def explain(self, id: str, photo: Photo, top: int = 3) -> dict[str, Any]:
         """Why a photo is what it is."""
-        return self._told("POST", f"{_path(id)}/explain?top={top}", _listed([photo]))
-
-    def _told(
-        self, method: str, path: str, content: Any = None, headers: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
-        """The JSON object that the service answers."""
-        reply = self.ask(method, path, content, headers)
-        try:
-            told = reply.json
-        except (ValueError, RecursionError):
-            told = None
-        if not isinstance(told, dict):
-            raise OSError(f"{self._connection.host}:{self._connection.port}: no answer of a service of triptych")
-        return told
+        return self._told("POST", f"{_path(id)}/explain?{urlencode({'top': top})}", _listed([photo]))
 
     def ask(self, method: str, path: str, content: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
         """Any request: bytes are sent as they are, everything else as JSON.
@@ -189,9 +194,10 @@ class Client:
         Raises:
             ServiceError: the service could not.
             OSError: it cannot be reached.
+            ValueError: the content cannot be sent as JSON.
         """
         kind = "application/octet-stream" if isinstance(content, bytes) else "application/json"
-        body = content if isinstance(content, bytes) or content is None else json.dumps(content).encode()
+        body = content if isinstance(content, bytes) or content is None else _as_json(content)
         sent = {**self._headers, **({} if body is None else {"Content-Type": kind}), **(headers or {})}
         if time.monotonic() - self._used > _IDLE:
             self._connection.close()  # the service may have, too; it is opened anew
@@ -199,23 +205,53 @@ class Client:
             self._connection.request(method, self._base + path, body, sent)
             answer = self._connection.getresponse()
             reply = Reply(answer.status, {name.lower(): one for name, one in answer.getheaders()}, answer.read())
-        except (http.client.HTTPException, OSError) as error:
+        except (http.client.HTTPException, OSError, UnicodeError) as error:
             self._connection.close()
-            raise OSError(f"{self._connection.host}:{self._connection.port}: no answer ({error})") from error
+            raise OSError(f"{self._place}: no answer ({printable(error)})") from error
         self._used = time.monotonic()
         if reply.status >= 400:
             raise _error(reply)
         return reply
 
+    def _told(
+        self, method: str, path: str, content: Any = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """What the service answers in JSON."""
+        reply = self.ask(method, path, content, headers)
+        try:
+            told = reply.json
+        except ValueError:
+            told = None
+        if reply.status >= 300 or not isinstance(told, dict):  # the service sends nobody elsewhere
+            raise self._no_answer(reply)
+        return told
+
+    @property
+    def _place(self) -> str:
+        return f"{self._connection.host}:{self._connection.port}"
+
+    def _no_answer(self, reply: Reply) -> OSError:
+        return OSError(f"{self._place}: {_STRANGE} (status {reply.status}, {reply.kind})")
+
+
+def _as_json(content: Any) -> bytes:
+    try:
+        return json.dumps(content).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"cannot be sent as JSON ({printable(error)}); expected texts, numbers and lists") from error
+
 
 def _error(reply: Reply) -> ServiceError:
     try:
         problem = reply.json
-        kind, detail = problem["type"].rpartition(":")[2], printable(problem["detail"] or f"status {reply.status}")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        kind, detail = problem["type"].rpartition(":")[2], problem["detail"]
+        if not isinstance(detail, str):
+            raise TypeError("a detail that is no text")
+    except (ValueError, KeyError, TypeError, AttributeError):
         kind, detail = "http", f"status {reply.status}"
     after = reply.headers.get("retry-after", "")
-    return ServiceError(reply.status, kind, detail, float(after) if after.isascii() and after.isdigit() else None)
+    wait = float(after) if re.fullmatch("[0-9]{1,9}", after) else None
+    return ServiceError(reply.status, kind, printable(detail), wait)
 
 
 def _path(id: str) -> str:
@@ -223,12 +259,17 @@ def _path(id: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    if not isinstance(name, str):
-        raise ValueError(f"expected an id or a name, a text, got {type(name).__name__}")
-    return quote(name, safe="", errors="surrogatepass")
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"expected an id or a name, a text, got {name!r:.80}")
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{printable(name)}: a name with half a character; expected a whole text") from error
 
 
 def _seen(revision: int | None) -> dict[str, str]:
+    if revision is not None:
+        whole(0).ask("revision", revision)
     return {} if revision is None else {"If-Match": f'"{revision}"'}
 
 
