@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from triptych.data import colour_jitter, normalise, random_crop_flip
+from triptych.data import centre_crop, colour_jitter, normalise, random_crop_flip
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -72,6 +72,15 @@ def test_a_crop_of_the_whole_side_is_the_image_or_its_mirror():
 def test_a_crop_larger_than_the_image_is_refused():
     with pytest.raises(ValueError, match=r"crop of 13 .* images of 12"):
         random_crop_flip(photos(side=12), 13, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("crop", [0, -1, 11])
+def test_a_crop_that_does_not_fit_is_refused_in_the_middle_too(crop):
+    images = torch.zeros(2, 10, 10, 3, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=f"a crop of {crop} pixels does not fit images of 10; expected 1 to 10"):
+        centre_crop(images, crop)
+    with pytest.raises(ValueError, match=f"a crop of {crop} pixels does not fit images of 10; expected 1 to 10"):
+        random_crop_flip(images, crop, np.random.default_rng(0))
 
 
 def test_padding_reflects_the_image_about_its_outermost_pixels():

@@ -4,14 +4,27 @@ import os
 import socket
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from permissions import as_nobody, open_place
 from PIL import Image
 
-from triptych.data import ImageError, NotAnImageError, Preprocessing, read_image, read_photos
-from triptych.data.files import content_digest, is_image
+from triptych.data import (
+    ImageError,
+    NotAnImageError,
+    Preprocessing,
+    check_photo,
+    check_photo_folder,
+    files_below,
+    is_image,
+    list_folder,
+    read_image,
+    read_photos,
+    walk,
+)
+from triptych.data.files import content_digest
 
 ABOVE_ANY_MEMORY = 30 * 10**9
 
@@ -111,3 +124,17 @@ def test_a_locked_photo_is_unreadable_and_no_other_file() -> None:
             assert read.is_image
             assert is_image(path)
             assert len(content_digest(path)) == 16
+
+
+@pytest.mark.parametrize("value", [0, True, b"x.jpg", None, 1.5])
+def test_what_is_no_path_is_refused(value: Any) -> None:
+    for call in (check_photo, is_image, check_photo_folder, walk, files_below, list_folder):
+        with pytest.raises(ValueError, match=f"expected a path, got {type(value).__name__}"):
+            call(value)
+
+
+def test_a_path_may_be_a_text(tmp_path: Path) -> None:
+    (tmp_path / "ant").mkdir()
+    (tmp_path / "ant" / "1.jpg").touch()
+    assert walk(str(tmp_path)).files == walk(tmp_path).files == tuple(files_below(str(tmp_path)))
+    assert list_folder(str(tmp_path)).sources == [tmp_path / "ant" / "1.jpg"]

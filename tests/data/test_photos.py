@@ -42,6 +42,12 @@ def test_an_array_that_its_owner_changes_is_read_as_it_came() -> None:
     assert [photo.pixels[0, 0, 0] for photo in read_photos(frames(), Preprocessing(4))] == [0, 1, 2, 3, 4]
 
 
+def test_a_single_path_is_not_read_letter_by_letter(tmp_path: Path) -> None:
+    for one in (str(tmp_path / "x.jpg"), tmp_path / "x.jpg", b"x"):
+        with pytest.raises(ValueError, match=r"expected a sequence of images, got a single .*; wrap it in a list"):
+            list(read_photos(one, Preprocessing()))  # type: ignore[arg-type]
+
+
 def test_photos_of_any_shape_are_read_with_keep() -> None:
     wide, tall = read_photos([np.zeros((30, 60), np.uint8), np.zeros((60, 30), np.uint8)], Preprocessing(32, "keep"))
     assert (wide.pixels.shape, tall.pixels.shape) == ((32, 64, 3), (64, 32, 3))

@@ -38,10 +38,7 @@ def random_crop_flip(
     count, side = images.shape[:2]
     if not 0 <= padding < side:
         raise ValueError(f"padding must be 0 to {side - 1} for images of {side} pixels, got {padding}")
-    if crop > side + 2 * padding:
-        raise ValueError(
-            f"a crop of {crop} pixels does not fit images of {side}; expected at most {side + 2 * padding}"
-        )
+    _check_crop(crop, side, side + 2 * padding)
     offsets = rng.integers(-padding, side + padding - crop + 1, size=(2, count, 1))
     span = np.arange(crop)
     rows = _reflected(offsets[0] + span, side)  # (B, crop)
@@ -55,6 +52,11 @@ def random_crop_flip(
     ]
 
 
+def _check_crop(crop: int, side: int, most: int) -> None:
+    if not 0 < crop <= most:
+        raise ValueError(f"a crop of {crop} pixels does not fit images of {side}; expected 1 to {most}")
+
+
 def _reflected(positions: np.ndarray, side: int) -> np.ndarray:
     """Positions beyond an edge, mirrored about the outermost pixel, which is not repeated."""
     inside = np.abs(positions)
@@ -64,11 +66,15 @@ def _reflected(positions: np.ndarray, side: int) -> np.ndarray:
 def centre_crop(images: UInt8[Tensor, "B side side 3"], crop: int) -> UInt8[Tensor, "B crop crop 3"]:
     """The middle (crop, crop) window of each image.
 
+    Raises:
+        ValueError: the crop does not fit.
+
     >>> import torch
     >>> from triptych.data import centre_crop
     >>> centre_crop(torch.zeros(2, 100, 100, 3, dtype=torch.uint8), 84).shape
     torch.Size([2, 84, 84, 3])
     """
+    _check_crop(crop, images.shape[1], images.shape[1])
     margin = (images.shape[1] - crop) // 2
     return images[:, margin : margin + crop, margin : margin + crop]
 

@@ -62,6 +62,7 @@ def check_photo(path: str | PathLike[str]) -> None:
 
     Raises:
         ImageError: as ``open_photo``.
+        ValueError: it is no path.
 
     >>> from triptych.data import check_photo
     >>> check_photo("missing.jpg")

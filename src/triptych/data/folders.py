@@ -94,7 +94,7 @@ def check_photo_folder(folder: str | PathLike[str]) -> None:
     Traceback (most recent call last):
     ValueError: nowhere: no such folder; expected a folder of photos
     """
-    if not os.path.isdir(folder):
+    if not os.path.isdir(as_path(folder)):
         raise ValueError(f"{printable(folder)}: no such folder; expected a folder of photos")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from triptych.data.images import ImageError, ImageSource, NotAnImageError, source_name
+from triptych.data.inputs import as_sequence
 from triptych.data.preprocessing import Preprocessing
 from triptych.data.same import pixel_id
 from triptych.system.wording import counted, first_few, in_lines
@@ -73,6 +74,7 @@ def read_photos(
     >>> grey.pixels.shape, nothing.error
     ((84, 84, 3), 'missing.jpg: No such file or directory; expected an image file')
     """
+    sources = as_sequence(sources, "images")
     pool = ThreadPoolExecutor(os.cpu_count())
     waiting: deque[Future[Photo | Unreadable]] = deque()
     try:
