@@ -227,8 +227,8 @@ def test_what_is_of_another_kind_is_told_in_python_too() -> None:
         "expected a path, got NoneType: None",
         "expected a method, such as load_method gives, got NoneType",
         "/proc: a folder; expected a .safetensors file of a method",
-        "megabytes must be a number above 0, got 'x'",
-        "megabytes must be a number above 0, got 1000",
+        "megabytes must be a number above 0 and at most 1e+09, got 'x'",
+        "megabytes must be a number above 0 and at most 1e+09, got 1000",
         "interpolation is []; expected one of",
         "a label is a Tensor; expected a text or a number",
     )

@@ -93,7 +93,7 @@ def test_formats_that_need_more_memory_may_have_fewer_pixels() -> None:
     assert decoding_bytes(image, image.size, 7) > 2 * plain
 
 
-@pytest.mark.parametrize("text", ["none", "0", "-1", "nan", "inf", "1e999"])
+@pytest.mark.parametrize("text", ["none", "0", "-1", "nan", "inf", "1e999", "1e308"])
 @pytest.mark.parametrize("variable", ["TRIPTYCH_MAX_MEGAPIXELS", "TRIPTYCH_MAX_MEGABYTES"])
 def test_a_limit_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, text: str) -> None:
     monkeypatch.setenv(variable, text)

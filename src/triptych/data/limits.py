@@ -11,6 +11,7 @@ from triptych.system.settings import number
 
 __all__ = ["BYTES_PER_PIXEL", "Limits", "Memory", "current_limits", "decoding_memory"]
 
+_MOST = 1e9  # million bytes or pixels
 BYTES_PER_PIXEL = 8  # decoded and in RGB, or in RGB and turned upright: Pillow has four bytes a pixel for each
 _NO_BOUND = 1e15  # pixels, which no memory holds
 
@@ -31,7 +32,7 @@ class Limits:
     60.0
     >>> Limits(megabytes=0.0)
     Traceback (most recent call last):
-    ValueError: megabytes must be a number above 0, got 0.0
+    ValueError: megabytes must be a number above 0 and at most 1e+09, got 0.0
     """
 
     megabytes: float = 200.0
@@ -39,7 +40,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            number(0, above=True).ask(name, value)
+            number(0, _MOST, above=True).ask(name, value)
 
     @property
     def memory(self) -> int:
@@ -88,6 +89,6 @@ def _number(variable: str, default: float) -> float:
         value = float(text) if text else default
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{variable} is {text!r}; expected a number above 0")
+    if not 0 < value <= _MOST:  # nor is NaN
+        raise ValueError(f"{variable} is {text!r}; expected a number above 0 and at most {_MOST:g}")
     return value
