@@ -13,7 +13,6 @@ __all__ = ["BYTES_PER_PIXEL", "Limits", "Memory", "current_limits", "decoding_me
 
 _MOST = 1e9  # million bytes or pixels
 BYTES_PER_PIXEL = 8  # decoded and in RGB, or in RGB and turned upright: Pillow has four bytes a pixel for each
-_NO_BOUND = 1e15  # pixels, which no memory holds
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Limits:
     @property
     def memory(self) -> int:
         """Bytes that all photos that are being decoded may take together."""
-        return int(min(self.megapixels * 1e6, _NO_BOUND)) * BYTES_PER_PIXEL
+        return int(self.megapixels * 1e6) * BYTES_PER_PIXEL
 
 
 def current_limits() -> Limits:
