@@ -8,11 +8,12 @@ encoded: the network's own time is not in any figure.
 
 import argparse
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -34,38 +35,48 @@ from triptych.recognizer.leaving_out import LeftOut
 from triptych.support import support_of
 
 LISTS = (50, 100, 200)
-WRITTEN = 400  # classes at a time
+LEARNT = 500  # classes of which the axes of the shortlist are learnt
+WRITTEN = 250  # classes at a time
+IN_MEMORY = 1000  # classes up to which all are compared in memory too
 BLOCK = 250  # classes that are scored at once, exhaustively
 
 
-def build(place: Path, method: Method, classes: Classes, count: int) -> Banked:
-    """The bank with so many classes: those that it lacks are added, then what is common to all is learnt anew."""
+def build(place: Path, method: Method, classes: Classes, count: int) -> tuple[Banked, int]:
+    """The bank with so many classes, and how many it lacked: these are added, then what is common to all is learnt anew.
+
+    A build that was killed goes on where it stopped.
+    """
     bank = Bank(str(place))
     if bank.exists:
         known, _ = open_bank(str(place), "cpu")
     else:
-        first = [support_of(method, method.restore(classes.photos(n))) for n in range(min(200, count))]
+        first = [support_of(method, method.restore(classes.photos(n))) for n in range(min(LEARNT, count))]
         axes = axes_of(method, first)
         bank.create(axes.axes.shape[1])
         nothing = Learnt(method.fusion, None, LeftOut({}, torch.empty(0, dtype=torch.int64), (), ()))
         known = Banked(bank, Knowledge(method, {}, np.dtype("U"), nothing, True), axes, 1, 0)
     there = len(known.bank.counts())
     for start in range(there, count, WRITTEN):
-        known.bank.add(
-            [row for n in range(start, min(start + WRITTEN, count)) for row in rows(known, n, classes.photos(n))]
-        )
+        numbers = range(start, min(start + WRITTEN, count))
+        known.bank.add(rows(known, {n: classes.photos(n) for n in numbers}))
         print(f"\r{min(start + WRITTEN, count):,} classes", end="", file=sys.stderr)
+        if not bank.exists:
+            known = renewed(known)
+            bank.write_state(state_bytes(known, thumbnails=False))
     known = renewed(known)
     known.bank.write_state(state_bytes(known, thumbnails=False))
-    return known
+    return known, max(count - there, 0)
 
 
 @torch.no_grad()
-def rows(known: Banked, number: int, kept: Encoded) -> list[Row]:
-    vectors = known.vectors(known.method.restore(kept))
-    ids = ids_of(number, len(kept))
-    key = key_of(f"c{number:06}")
-    return [Row(key, ids[i], "", vectors[i], kept[i : i + 1], b"") for i in range(len(kept))]
+def rows(known: Banked, photos: dict[int, Encoded]) -> list[Row]:
+    """The photos of these classes, from what is kept of them."""
+    encoded = known.method.restore(Encoded.join(list(photos.values())))
+    vectors, compared = known.vectors(encoded), known.method.keep_compared(encoded)
+    names = [(n, photo) for n, kept in photos.items() for photo in ids_of(n, len(kept))]
+    return [
+        Row(key_of(f"c{n:06}"), photo, "", vectors[i], compared[i : i + 1], b"") for i, (n, photo) in enumerate(names)
+    ]
 
 
 @torch.no_grad()
@@ -123,6 +134,10 @@ def measure(known: Banked, classes: Classes, count: int, asked: int, compared: i
     best = [clock(lambda query=query: answer(known, query), times) for query in queries]
     result["question"] = spread(times)
     result["right"] = share(a == b for a, b in zip(best, truth, strict=True))
+    with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+        result["memory_mb"] = fresh.submit(memory_of_questions, known.bank.place, queries[:20]).result()
+    if count <= IN_MEMORY:
+        result["in_memory"] = in_memory(known, queries[:50])
     start = time.perf_counter()
     exact = exhaustive(known, Encoded.join(queries[:compared]), count) if compared else []
     result["exhaustive"] = {
@@ -135,7 +150,6 @@ def measure(known: Banked, classes: Classes, count: int, asked: int, compared: i
     result["faiss"] = beside_faiss(known, vectors, truth, exact)
     result["change"] = changes(known, classes, count)
     result["disk_mb"] = round(sum(f.stat().st_size for f in Path(known.bank.place).rglob("*") if f.is_file()) / 1e6)
-    result["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
     calibration = known.learnt.calibration
     assert calibration is not None
     result["left_out"] = {"accuracy": calibration.accuracy, "temperature": calibration.temperature}
@@ -148,6 +162,32 @@ def answer(known: Banked, query: Encoded) -> str:
     return key_of(near.order[int(logits.argmax())])
 
 
+def in_memory(known: Banked, queries: list[Encoded]) -> dict[str, float]:
+    """A question that is compared with all classes, which lie in memory."""
+    everything = replace(known.shared, support=known.bank.supports(known.method, known.bank.counts(), known.views))
+    times: list[tuple[float, float]] = []
+    for query in (queries[0], *queries):
+        clock(lambda query=query: everything.logits(everything.method.compare(query, everything.classes)), times)
+    return spread(times[1:])
+
+
+def memory_of_questions(place: str, queries: list[Encoded]) -> dict[str, int]:
+    """The peak memory of this process once it has opened a bank, and once it has answered questions too."""
+    torch.set_num_threads(1)
+    known, _ = open_bank(place, "cpu")
+    opened = peak_memory_mb()
+    with torch.no_grad():
+        for query in queries:
+            answer(known, query)
+    return {"opened": opened, "asked": peak_memory_mb()}
+
+
+def peak_memory_mb() -> int:
+    """Not of ``resource``, which counts the process that started this one too."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return round(int(status["VmHWM"].split()[0]) / 1e3)
+
+
 def share(true: Any) -> float | None:
     found = list(true)
     return round(float(np.mean(found)), 4) if found else None
@@ -158,7 +198,7 @@ def changes(known: Banked, classes: Classes, count: int) -> dict[str, Any]:
     adding: list[tuple[float, float]] = []
     removing: list[tuple[float, float]] = []
     for number in range(20):
-        mine = rows(known, 10_000_000 + number, classes.photos(number))
+        mine = rows(known, {10_000_000 + number: classes.photos(number)})
         clock(lambda mine=mine: known.bank.add(mine), adding)
     for number in range(20):
         clock(lambda number=number: known.bank.remove(key_of(f"c{10_000_000 + number:06}")), removing)
@@ -254,11 +294,11 @@ def main() -> None:
         name = f"{count} x {asked.shot}"
         if name in record["rows"]:
             continue
-        start = time.perf_counter()
-        known = build(asked.work / f"shot{asked.shot}", method, classes, count)
-        built = round(time.perf_counter() - start, 1)
+        start = time.process_time()
+        known, added = build(asked.work / f"{count}x{asked.shot}", method, classes, count)
+        built = {"added": added, "processor_seconds": round(time.process_time() - start, 1)}
         row = measure(known, classes, count, asked.asked, asked.compared)
-        record["rows"][name] = {"shot": asked.shot, "build_seconds": built, **row}
+        record["rows"][name] = {"shot": asked.shot, "build": built, **row}
         asked.out.write_text(json.dumps(record, indent=1) + "\n")
         print(f"\n{name}: {json.dumps(record['rows'][name])}")
     draw(record, asked.plot)

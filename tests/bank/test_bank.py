@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,34 @@ def test_what_is_added_is_found(bank: Bank) -> None:
     assert found["it's"].names == ("0.jpg", "1.jpg", "2.jpg")
     assert found["it's"].encoded.maps.dtype == torch.float16
     assert len(bank.supports(method, ["it's"], views=1, without_last=True)["it's"]) == 2
+
+
+def test_damaged_descriptors_are_named(bank: Bank) -> None:
+    method = build_method("mml-conv64f").eval()
+    odd = replace(rows("a", 300, 1)[0], encoded=Encoded({"maps": torch.zeros(1, 64, 2, 3).half()}))
+    bank.add([odd])
+    with pytest.raises(ValueError, match=f"the descriptors of photo {300:032x} are damaged; remove the photo"):
+        bank.supports(method, ["a"], views=1)
+    bank.remove_photo(odd.id)
+    with pytest.raises(ValueError, match="has 1 views, expected 2; remove the photo"):
+        bank.supports(method, ["a"], views=2)
+    assert list(bank.supports(method, ["a"], views=1)) == ["a"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the system does not say what a process reads")
+def test_what_is_kept_of_other_classes_is_not_read(bank: Bank) -> None:
+    """Rows that are not in an index yet are looked at by their labels alone."""
+    maps = Encoded({"maps": torch.zeros(1, 64, 16, 16).half()})  # 32 KB
+    bank.add(
+        [replace(one, encoded=maps) for number in range(150) for one in rows(f"class {number}", 1000 + 2 * number)]
+    )
+    before = bytes_read()
+    assert list(bank.supports(build_method("mml-conv64f").eval(), ["class 7"], views=1)) == ["class 7"]
+    assert bytes_read() - before < 1_000_000
+
+
+def bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text().split()[1])
 
 
 def test_what_is_removed_is_not_found(bank: Bank) -> None:

@@ -133,10 +133,47 @@ def test_what_is_kept_of_a_photo_is_small_and_gives_the_same_descriptors(method:
     assert torch.equal(method.restore(kept[1:2]).maps[0], restored.maps[1])  # whatever is restored with it
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("patches", [(24, 32), (None, 5), (3, 5), (5, 3)])
+def test_what_a_bank_keeps_is_compared_as_the_photo_is(
+    method: SalientMML, patches: tuple[int | None, int | None]
+) -> None:
+    asked, learnt = patches
+    method = SalientMML(replace(method.config, query_patches=asked, support_patches=learnt), method.backbone).eval()
+    encoded = method.encode(torch.randn(7, 3, 96, 96))
+    kept = method.keep_compared(encoded)
+    restored = method.restore(kept)
+    assert sum(one.nbytes for one in kept.tensors.values()) < 7 * 32 * 2300
+    found, expected = (
+        method.compare(one[4:], method.adapt([method.summarise(one[:2]), method.summarise(one[2:4])]))
+        for one in (restored, encoded)
+    )
+    for level, scores in expected.items():
+        torch.testing.assert_close(found[level], scores, rtol=2e-3, atol=2e-3)
+    for name, one in method.restore(kept[1:2]).tensors.items():
+        assert torch.equal(one[0], restored.tensors[name][1])  # whatever is restored with it
+    torch.testing.assert_close(method.pooled(restored), method.pooled(encoded), rtol=2e-3, atol=2e-3)
+    if None not in patches:
+        assert method.pair_work(kept) == method.pair_work(method.keep(encoded))
+
+
+@torch.no_grad()
+def test_few_of_many_classes_are_adapted_by_what_is_common_to_all(method: SalientMML) -> None:
+    encoded = method.encode(torch.randn(13, 3, 96, 96))
+    classes = [method.summarise(encoded[3 * n : 3 * n + 3]) for n in range(4)]
+    everything = method.compare(encoded[12:], method.adapt(classes))
+    few = method.compare(encoded[12:], method.adapt_by(classes[1:3], method.common(classes)))
+    for level, scores in everything.items():
+        torch.testing.assert_close(few[level], scores[:, 1:3], rtol=1e-4, atol=1e-3)
+    single = method.common([method.summarise(encoded[:1]), method.summarise(encoded[1:2])])
+    assert single["global.varying"].shape == (0, 1600)  # nothing is known of the variation within classes
+
+
 def test_descriptors_of_zeros_are_kept(method: SalientMML) -> None:
     encoded = method.encode(torch.zeros(1, 3, 64, 64))
     nothing = encoded.each(torch.zeros_like)
     assert not method.restore(method.keep(nothing)).tensors["last"].any()
+    assert not method.restore(method.keep_compared(nothing)).tensors["pixel.units"].any()
 
 
 def test_a_network_of_numbers_that_are_not_finite_is_named(method: SalientMML) -> None:
@@ -144,6 +181,8 @@ def test_a_network_of_numbers_that_are_not_finite_is_named(method: SalientMML) -
         encoded = method.encode(torch.zeros(1, 3, 64, 64))
     with pytest.raises(ValueError, match="numbers that are not finite; expected another network"):
         method.keep(encoded.each(lambda one: one / 0.0))
+    with pytest.raises(ValueError, match="numbers that are not finite or above 65504; expected another network"):
+        method.keep_compared(encoded.each(lambda one: one / 0.0))
 
 
 def test_only_the_longest_patches_are_compared_and_evidence_names_their_places(recognizer: Recognizer) -> None:

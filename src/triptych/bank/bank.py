@@ -28,6 +28,8 @@ _GROWTH = 4  # rows are indexed anew when more than this part of them is not
 _INDEXED = 10_000  # rows from which an index of vectors is worth it
 _PARTITION = 500  # rows in one of its partitions
 _PROBED = 32  # partitions that are looked at
+_STABLE = {"new_table_enable_stable_row_ids": "true"}  # numbers of rows that outlive the joining of files
+_WHOLE = ["label", "id", "name", "descriptors", "thumbnail"]
 _KEPT = timedelta(hours=1)  # earlier versions, for readers that are at work
 
 
@@ -80,7 +82,7 @@ class Bank:
                 self._database.drop_table(name)
         self._tables.clear()
         for name in (PHOTOS, RECENT):
-            self._tables[name] = self._database.create_table(name, schema=schema(size))
+            self._tables[name] = self._database.create_table(name, schema=schema(size), storage_options=_STABLE)
 
     def drop(self) -> None:
         """Remove it, with all its photos."""
@@ -138,8 +140,7 @@ class Bank:
         wanted = list(labels)
         if not wanted:
             return {}
-        columns = ["label", "id", "name", "descriptors", "thumbnail"]
-        rows = self._rows(f"label IN {_listed(wanted)}", columns)
+        rows = self._whole_rows(f"label IN {_listed(wanted)}")
         found = supports_of(method, rows, views, self.place, without_last)
         return {label: found[label] for label in wanted if label in found}
 
@@ -245,6 +246,15 @@ class Bank:
             query = self._table(name).search().select(columns)
             query = query if where is None else query.where(where)
             found.append((query if limit is None else query.limit(limit)).to_arrow())
+        return pa.concat_tables(found)
+
+    def _whole_rows(self, where: str) -> pa.Table:
+        """As ``_rows``; rows are found first, for a search would read all columns of rows that are not indexed yet."""
+        found = []
+        for name in (RECENT, PHOTOS):
+            table = self._table(name)
+            numbers = table.search().select(["label"]).where(where).with_row_id(True).to_arrow()["_rowid"]
+            found.append(table.take_row_ids(numbers.to_pylist()).select(_WHOLE).to_arrow())
         return pa.concat_tables(found)
 
     def _nearest(self, vector: Float[Tensor, " D"], count: int, exact: bool) -> pa.Table:

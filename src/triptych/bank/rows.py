@@ -6,14 +6,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
-from triptych.methods import Encoded, Method
-from triptych.support import Support, summarised
+from triptych.bank.records import from_records, to_record
+from triptych.methods import Encoded, Method, Summary
+from triptych.support import Support
+from triptych.system.batches import in_batches
 
 __all__ = ["Row", "rows_of", "schema", "supports_of", "to_table"]
+
+_TOGETHER = 16  # classes that are restored at once, so few that memory is used again
+_AS_IT_IS = {"lance-encoding:compression": "none"}  # half the bytes would take three times as long to read
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Row:
         id: its own.
         name: of its file.
         vector: (D,) by which it is found.
-        encoded: what is kept of its views.
+        encoded: its views, as ``Method.keep_compared`` gives them.
         thumbnail: a small JPEG, or b"".
     """
 
@@ -45,7 +48,7 @@ def schema(size: int) -> pa.Schema:
             ("id", pa.string()),
             ("name", pa.string()),
             ("vector", pa.list_(pa.float32(), size)),
-            ("descriptors", pa.large_binary()),
+            pa.field("descriptors", pa.large_binary(), metadata=_AS_IT_IS),
             ("thumbnail", pa.large_binary()),
         ]
     )
@@ -75,7 +78,7 @@ def to_table(rows: Sequence[Row]) -> pa.Table:
         pa.array([row.id for row in rows], pa.string()),
         pa.array([row.name.encode(errors="backslashreplace").decode() for row in rows], pa.string()),
         pa.FixedSizeListArray.from_arrays(pa.array(vectors.numpy().ravel()), vectors.shape[1]),
-        pa.array([_to_bytes(row.encoded) for row in rows], pa.large_binary()),
+        pa.array([to_record(row.encoded) for row in rows], pa.large_binary()),
         pa.array([row.thumbnail for row in rows], pa.large_binary()),
     ]
     return pa.Table.from_arrays(columns, schema=schema(vectors.shape[1]))
@@ -97,43 +100,42 @@ def supports_of(
     Raises:
         ValueError: the descriptors of a photo are damaged.
     """
-    columns = table.select(["label", "id", "name", "descriptors", "thumbnail"]).to_pydict()
-    classes: dict[str, dict[str, tuple[str, bytes, bytes]]] = {}
-    for label, photo, name, data, small in zip(*columns.values(), strict=True):
-        classes.setdefault(label, {})[photo] = (name, data, small)
-    found = {}
-    for label, photos in classes.items():
+    classes = _classes(table, without_last)
+    if not classes:
+        return {}
+    rows = [row for photos in classes.values() for row in photos.values()]
+    ids = [photo for photos in classes.values() for photo in photos]
+    encoded = from_records(table["descriptors"], rows, ids, views, place)
+    encoded = encoded.each(lambda tensor: tensor.to(next(method.parameters()).device))
+    counts = [len(photos) * views for photos in classes.values()]
+    parts = encoded.split(counts)
+    summaries = [one for some in in_batches(parts, _TOGETHER) for one in _summaries(method, some, views)]
+    names, thumbnails = table["name"].to_pylist(), table["thumbnail"].to_pylist()
+    return {
+        label: Support(
+            encoded=kept,
+            views=views,
+            ids=tuple(photos),
+            names=tuple(names[row] for row in photos.values()),
+            thumbnails=tuple(thumbnails[row] for row in photos.values()),
+            summary=summary,
+        )
+        for (label, photos), kept, summary in zip(classes.items(), parts, summaries, strict=True)
+    }
+
+
+def _summaries(method: Method, classes: Sequence[Encoded], views: int) -> list[Summary]:
+    restored = method.restore(Encoded.join(classes))
+    return [method.summarise(one, views) for one in restored.split([len(kept) for kept in classes])]
+
+
+def _classes(table: pa.Table, without_last: bool) -> dict[str, dict[str, int]]:
+    """label -> id of each of its photos, in their order -> its row."""
+    found: dict[str, dict[str, int]] = {}
+    for row, (label, photo) in enumerate(zip(table["label"].to_pylist(), table["id"].to_pylist(), strict=True)):
+        found.setdefault(label, {})[photo] = row
+    classes = {}
+    for label, photos in found.items():
         kept = sorted(photos.items())
-        kept = kept[:-1] if without_last and len(kept) > 1 else kept
-        found[label] = _support(method, kept, views, place)
-    return found
-
-
-def _support(method: Method, photos: Sequence[tuple[str, tuple[str, bytes, bytes]]], views: int, place: str) -> Support:
-    device = next(method.parameters()).device
-    encoded = Encoded.join([_from_bytes(data, views, photo, place) for photo, (_, data, _) in photos])
-    encoded = encoded.each(lambda tensor: tensor.to(device))
-    return Support(
-        encoded=encoded,
-        views=views,
-        ids=tuple(photo for photo, _ in photos),
-        names=tuple(name for _, (name, _, _) in photos),
-        thumbnails=tuple(small for _, (_, _, small) in photos),
-        summary=summarised(method, encoded, views),
-    )
-
-
-def _to_bytes(encoded: Encoded) -> bytes:
-    return save({name: tensor.cpu().contiguous() for name, tensor in encoded.tensors.items()})
-
-
-def _from_bytes(data: bytes, views: int, photo: str, place: str) -> Encoded:
-    try:
-        encoded = Encoded(load(data))
-    except (SafetensorError, ValueError) as error:
-        raise ValueError(
-            f"{place}: the descriptors of photo {photo} are damaged ({error}); remove the photo"
-        ) from error
-    if len(encoded) != views:
-        raise ValueError(f"{place}: photo {photo} has {len(encoded)} views, expected {views}; remove the photo")
-    return encoded
+        classes[label] = dict(kept[:-1] if without_last and len(kept) > 1 else kept)
+    return classes

@@ -132,8 +132,18 @@ class Method(nn.Module, ABC):
         """
         return encoded.to_keep()
 
+    def keep_compared(self, encoded: Encoded) -> Encoded:
+        """What a bank keeps of encoded images: where ``restore`` takes long, what is compared, as it is compared.
+
+        ``restore`` takes this too. By default it is what ``keep`` keeps.
+
+        Raises:
+            ValueError: as ``keep``.
+        """
+        return self.keep(encoded)
+
     def restore(self, kept: Encoded) -> Encoded:
-        """What ``summarise`` and ``compare`` need, from what ``keep`` has kept; one image at a time, or all, alike."""
+        """What ``summarise`` and ``compare`` need, from what is kept of images; one image at a time, or all, alike."""
         return kept.float()
 
     def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:

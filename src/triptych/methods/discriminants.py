@@ -8,47 +8,63 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from triptych.similarity import LDA, ShrunkInverse, fit_lda, lda_of, lda_to_classes, left_out_lda
+from triptych.similarity import LDA, fit_lda, lda_to_classes, left_out_lda
 
 __all__ = ["Within", "class_scores", "discriminated", "left_out_scores"]
 
 _REFITTED = 200  # vectors of the support up to which the analysis is made anew for each photo left out
 
+_NO_VARIANCE = 1e-12  # of vectors of unit length
+
 
 class Within(NamedTuple):
-    """What an analysis takes of all classes together, which a sample of them can tell.
+    r"""What an analysis takes of all classes together, which a sample of them can tell.
+
+    The inverse of the covariance within classes is :math:`(I - U^T U) / \rho`: few directions vary, and
+    all others have the variance of the ridge alone. So few of many classes are discriminated in little time.
 
     Attributes:
         centres: (D_b,) of each block.
-        inverse: of the covariance within classes, about these centres.
+        varying: (R, D) U in single precision: the directions along which photos of a class vary, times
+            :math:`\sqrt{v / (v + \rho)}` of the variance v.
+        ridge: :math:`\rho`.
     """
 
     centres: list[Tensor]
-    inverse: ShrunkInverse
+    varying: Float[Tensor, "R D"]
+    ridge: float
 
     @classmethod
     def of(cls, classes: Sequence[list[Tensor]], ridge: float) -> "Within":
         """Of classes as in ``discriminated``."""
         centres = _centres(classes)
         vectors = [_joined(own, centres).double() for own in classes]
-        deviations = torch.cat([own - own.mean(0) for own in vectors])
-        return cls(centres, ShrunkInverse.of(deviations, len(classes), ridge))
+        deviations = (
+            torch.cat([own - own.mean(0) for own in vectors]) / max(sum(map(len, vectors)) - len(vectors), 1) ** 0.5
+        )
+        few = len(deviations) < deviations.shape[1]
+        variances, directions = torch.linalg.eigh(deviations @ deviations.T if few else deviations.T @ deviations)
+        chosen = variances > _NO_VARIANCE
+        variances, directions = variances[chosen], directions[:, chosen].T
+        if few:
+            directions = directions @ deviations / variances.sqrt()[:, None]
+        return cls(centres, ((variances / (variances + ridge)).sqrt()[:, None] * directions).float(), ridge)
+
+    def discriminate(self, means: Float[Tensor, "N D"]) -> LDA:
+        """``lda_of`` these means of classes, in single precision."""
+        directions = (means - means @ self.varying.T @ self.varying) / self.ridge
+        return LDA(directions.double(), (directions * means).sum(1).double() / 2)
 
     def tensors(self) -> dict[str, Tensor]:
         """As it is stored."""
-        rows, factor, freedom, ridge = self.inverse
-        rows = rows[:0] if len(factor) == rows.shape[1] else rows
-        numbers = torch.tensor([freedom, ridge], dtype=torch.float64)
         blocks = {f"centre{number}": centre for number, centre in enumerate(self.centres)}
-        return {**blocks, "rows": rows, "factor": factor, "numbers": numbers}
+        return {**blocks, "varying": self.varying, "ridge": torch.tensor(self.ridge, dtype=torch.float64)}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Within":
         """What ``tensors`` gave."""
         centres = [tensors[f"centre{number}"] for number in range(sum("centre" in name for name in tensors))]
-        freedom, ridge = tensors["numbers"].tolist()
-        factor = tensors["factor"].mT.contiguous().mT  # as it was made: another layout rounds differently
-        return cls(centres, ShrunkInverse(tensors["rows"], factor, int(freedom), ridge))
+        return cls(centres, tensors["varying"], float(tensors["ridge"]))
 
 
 def discriminated(
@@ -65,11 +81,13 @@ def discriminated(
         shrinkage: (N,) see ``fit_lda``.
         within: the centres and the covariance, where these classes are some of many; by default their own.
     """
-    centres = _centres(classes) if within is None else within.centres
-    vectors = [_joined(own, centres) for own in classes]
     if within is not None:
-        means = torch.stack([own.double().mean(0) for own in vectors])
-        return centres, lda_of(means if shrinkage is None else means * shrinkage.to(means)[:, None], within.inverse)
+        joined = _joined([torch.cat(block) for block in zip(*classes, strict=True)], within.centres)
+        means = torch.stack([own.mean(0) for own in joined.split([len(own[0]) for own in classes])])
+        shrunk = means if shrinkage is None else means * shrinkage.to(means)[:, None]
+        return within.centres, within.discriminate(shrunk)
+    centres = _centres(classes)
+    vectors = [_joined(own, centres) for own in classes]
     labels = torch.arange(len(classes), device=vectors[0].device)
     shots = torch.tensor([len(own) for own in vectors], device=labels.device)
     return centres, fit_lda(torch.cat(vectors), labels.repeat_interleave(shots), ridge, shrinkage)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from triptych.methods.encoded import Encoded
+from triptych.methods.salient_pools import pooled_blocks, pooled_descriptors
 from triptych.similarity import SalientDescriptors, kept_moments, salient_descriptors, salient_moments
 
 __all__ = [
@@ -34,7 +35,7 @@ _LEAST_MEAN = 1e-12  # so that a root has a gradient
 
 
 def salient_of(encoded: Encoded, level: str, keep: int | None = None) -> SalientDescriptors:
-    """What one of ``PIXEL_LEVELS`` compares of images: the ``keep`` longest descriptors, by default all.
+    """What one of ``PIXEL_LEVELS`` compares of images: the ``keep`` longest descriptors, by default all there are.
 
     >>> import torch
     >>> from triptych.methods import Encoded
@@ -43,12 +44,16 @@ def salient_of(encoded: Encoded, level: str, keep: int | None = None) -> Salient
     >>> salient_of(Encoded({"stride16": maps, "last": maps, "maps": maps}), "pixel").units.shape
     torch.Size([2, 9, 5])
     """
+    if pooled := pooled_descriptors(encoded, level, keep):
+        return pooled
     layer, weighing, power = PIXEL_LEVELS[level]
     lengths = None if layer == weighing else encoded.tensors[weighing].float().flatten(2).norm(dim=1)
     return salient_descriptors(encoded.tensors[layer].float(), power, keep, lengths)
 
 
 def _global_vectors(encoded: Encoded) -> list[Tensor]:
+    if blocks := pooled_blocks(encoded, "global"):
+        return blocks
     before = encoded.tensors.get("last", encoded.maps)
     return [_root(encoded.maps.float().mean(dim=(2, 3))), salient_moments(before.float(), power=2.0)[0]]
 
@@ -58,6 +63,8 @@ def _root(mean: Tensor) -> Tensor:
 
 
 def _distribution_vectors(encoded: Encoded) -> list[Tensor]:
+    if blocks := pooled_blocks(encoded, "distribution"):
+        return blocks
     return [torch.cat(salient_moments(encoded.maps.float(), power=1.0), dim=1)]
 
 

@@ -28,6 +28,7 @@ from triptych.methods.salience import (
 )
 from triptych.methods.salient_config import SHARES, SalientConfig
 from triptych.methods.salient_left_out import left_out_patches
+from triptych.methods.salient_pools import are_pools, compared_sizes, pools_from_bytes, pools_in_bytes
 from triptych.methods.salient_together import Balance, Together, common_from, common_tensors
 from triptych.similarity import (
     kept_weights,
@@ -119,8 +120,17 @@ class SalientMML(Method):
             raise ValueError("the network gives numbers that are not finite; expected another network")
         return in_bytes(encoded, [layer for layer in encoded.tensors if layer != "maps" or not self._follows])
 
+    def keep_compared(self, encoded: Encoded) -> Encoded:
+        """The vectors in half precision, and as many patches as are compared, in bytes."""
+        counts = (self.config.query_patches, self.config.support_patches)
+        most = None if None in counts else max(count for count in counts if count is not None)
+        blocks = {level: VECTOR_LEVELS[level](encoded) for level in {"global", *self._vector_levels}}
+        return pools_in_bytes(blocks, {level: salient_of(encoded, level, most) for level in self._pixel_levels})
+
     @torch.no_grad()
     def restore(self, kept: Encoded) -> Encoded:
+        if are_pools(kept):
+            return pools_from_bytes(kept)
         encoded = from_bytes(kept)
         if not self._follows:
             return encoded
@@ -202,10 +212,14 @@ class SalientMML(Method):
 
     def pair_work(self, encoded: Encoded) -> int:
         """Patches of each layer, and a share of the discriminant analyses."""
-        kept = encoded.tensors
-        layers = {PIXEL_LEVELS[level][0] for level in self._pixel_levels} | {"maps"}
-        channels = sum(kept[layer].shape[1] if layer in kept else self.channels for layer in layers)
-        positions = next(iter(kept.values()))[0, 0].numel()
+        layers = {PIXEL_LEVELS[level][0]: level for level in self._pixel_levels}
+        if are_pools(encoded):
+            sizes, positions = compared_sizes(encoded)
+            channels = sum(sizes[level] for layer, level in layers.items() if layer != "maps") + self.channels
+        else:
+            kept = encoded.tensors
+            channels = sum(kept[layer].shape[1] if layer in kept else self.channels for layer in {*layers, "maps"})
+            positions = next(iter(kept.values()))[0, 0].numel()
         asked, learnt = (
             min(one or positions, positions) for one in (self.config.query_patches, self.config.support_patches)
         )

@@ -17,6 +17,7 @@ from triptych.similarity import Stack, mean_shrinkage, pool_advantage, stack_poo
 __all__ = ["Balance", "Common", "Together", "common_from", "common_tensors"]
 
 _MOST = "most_photos"
+_FEW = 32  # of many classes, whose pools are stacked for one question alone: so few that memory is used again
 
 
 class Balance(NamedTuple):
@@ -53,6 +54,7 @@ class Together:
 
     def __init__(self, classes: Sequence[Summary], config: SalientConfig, common: Common | None = None) -> None:
         levels = classes[0]
+        self._most = None if common is None else _FEW
         shots = torch.stack([one["photos"] for one in classes])
         self.balance = Balance.of(shots, config, None if common is None else common.most)
         self.discriminants = {
@@ -70,7 +72,7 @@ class Together:
     @cached_property
     def stacks(self) -> dict[str, list[Stack]]:
         """The pools of each level, once they are asked for without a gradient."""
-        return {level: stack_pools(pools) for level, pools in self.pools.items()}
+        return {level: stack_pools(pools, self._most) for level, pools in self.pools.items()}
 
 
 def common_tensors(classes: Sequence[Summary], levels: Sequence[str], ridge: float) -> dict[str, Tensor]:

@@ -66,7 +66,7 @@ def added(known: Banked, photos: Sequence[ImageSource], label: Any, thumbnails: 
         owners = bank.owners(photo.id for _, photo in decoded)
         before = bank.supports(method, {key, *owners.values()}, known.views)
         there = {label_of(one): kept for one, kept in before.items()}
-        support = grow(method, decoded, there, known.views, thumbnails)
+        support = grow(method, decoded, there, known.views, thumbnails, method.keep_compared)
         kept = support[label]
         old = there[label].ids if label in there else ()
         fresh = [i for i, photo in enumerate(kept.ids) if photo not in old]
@@ -130,7 +130,7 @@ def _filled(
     for keys in track(parts, "learning", total=len(parts)):
         asked = [(label_of(key), photo) for key in keys for photo in mine[key]]
         read = read_class_photos([one for _, one in asked], [one for one, _ in asked], method.preprocess)
-        support = grow(method, _of_one_class(read, owners), {}, views, thumbnails)
+        support = grow(method, _of_one_class(read, owners), {}, views, thumbnails, method.keep_compared)
         if known is None:
             axes = axes_of(method, list(support.values()))
             bank.create(axes.axes.shape[1])

@@ -21,7 +21,7 @@ from triptych.system.packed import pack, unpack
 __all__ = ["open_bank", "state_bytes"]
 
 _FORMAT = "triptych-bank"
-_VERSION = 1
+_VERSION = 2
 _COMMON = "common."
 
 
@@ -59,6 +59,8 @@ def open_bank(place: str, device: str) -> tuple[Banked, dict[str, Any]]:
     """
     bank = Bank(place)
     tensors, content = unpack(bank.read_state(), _FORMAT, _VERSION, bank.place)
+    if content["version"] < _VERSION:
+        raise ValueError(f"{bank.place}: filled by an earlier triptych, which kept other numbers; fit it anew")
     try:
         data = tensors["method"].numpy().tobytes()
         method = method_from_bytes(data, f"{bank.place} (its method)").to(usable_device(device))

@@ -33,17 +33,19 @@ class Stack(NamedTuple):
     pools: Float[Tensor, "n J D"]
 
 
-def stack_pools(pools: Sequence[Float[Tensor, "_ D"]]) -> list[Stack]:
-    """The pools of all classes, those of the same size together. A pool of a size of its own is not copied.
+def stack_pools(pools: Sequence[Float[Tensor, "_ D"]], most: int | None = None) -> list[Stack]:
+    """The pools of all classes, those of the same size together, by default all, else at most so many.
+
+    A pool that is alone is not copied.
 
     >>> import torch
     >>> from triptych.similarity import stack_pools
     >>> [tuple(stack.pools.shape) for stack in stack_pools([torch.zeros(2, 4), torch.zeros(3, 4), torch.ones(2, 4)])]
     [(2, 2, 4), (1, 3, 4)]
     """
-    by_size: dict[int, list[int]] = {}
+    by_size: dict[tuple[int, int], list[int]] = {}
     for number, pool in enumerate(pools):
-        by_size.setdefault(len(pool), []).append(number)
+        by_size.setdefault((len(pool), 0 if most is None else number // most), []).append(number)
     device = pools[0].device
     return [
         Stack(

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -53,8 +53,8 @@ class Support:
     Photos lie in the order of their ids, so that nothing depends on the order in which they came.
 
     Attributes:
-        encoded: as ``Method.keep`` gives it, of V views of each photo, first the photo itself: K * V rows, the
-            views of one photo after those of the other.
+        encoded: as ``Method.keep`` gives it, in a bank ``Method.keep_compared``, of V views of each photo, first
+            the photo itself: K * V rows, the views of one photo after those of the other.
         views: V.
         ids: of each photo.
         names: the file name of each photo, or "".
@@ -134,9 +134,16 @@ def restored(method: Method, support: Support, photo: int) -> Encoded:
 
 @torch.no_grad()
 def grow(
-    method: Method, read: Iterable[tuple[Any, Photo]], before: dict[Any, Support], views: int, thumbnails: bool
+    method: Method,
+    read: Iterable[tuple[Any, Photo]],
+    before: dict[Any, Support],
+    views: int,
+    thumbnails: bool,
+    keep: Callable[[Encoded], Encoded] | None = None,
 ) -> dict[Any, Support]:
     """``before`` with the photos added; only the classes that change are summarised.
+
+    Photos are kept as ``keep`` gives them, by default ``Method.keep``.
 
     Raises:
         ValueError: the same photo in two classes (all such photos are named), or as ``Method.keep``; nothing has
@@ -144,7 +151,7 @@ def grow(
     """
     fresh: dict[Any, list[tuple[str, str, Encoded, bytes]]] = {}
     for some in in_batches(_new(read, before), max(1, _TOGETHER // views)):
-        encoded = method.keep(encode(method, np.concatenate([_views(photo, views) for _, photo in some])))
+        encoded = (keep or method.keep)(encode(method, np.concatenate([_views(photo, views) for _, photo in some])))
         for number, (label, photo) in enumerate(some):
             jpeg = thumbnail(photo.pixels) if thumbnails else b""
             mine = encoded[number * views : (number + 1) * views]
