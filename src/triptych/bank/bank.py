@@ -26,8 +26,6 @@ _RECENT = 1000  # rows that wait in a table of their own, so that each change to
 _SMALL_FILES = 32  # of recent rows, before they are joined
 _GROWTH = 4  # rows are indexed anew when more than this part of them is not
 _INDEXED = 10_000  # rows from which an index of vectors is worth it
-_PARTITION = 500  # rows in one of its partitions
-_PROBED = 32  # partitions that are looked at
 _STABLE = {"new_table_enable_stable_row_ids": "true"}  # numbers of rows that outlive the joining of files
 _WHOLE = ["label", "id", "name", "descriptors", "thumbnail"]
 _KEPT = timedelta(hours=1)  # earlier versions, for readers that are at work
@@ -190,7 +188,7 @@ class Bank:
         Args:
             vector: of the photo asked about.
             count: of classes.
-            exact: look at all photos, in place of those of the index's nearest partitions.
+            exact: compare the vectors themselves, in place of the index's, which have a byte a number.
         """
         photos, found = count * 4, []
         while True:
@@ -215,14 +213,15 @@ class Bank:
         self._index(photos)
 
     def _index(self, photos: Any) -> None:
-        from lancedb.index import BTree, IvfFlat
+        from lancedb.index import BTree, IvfSq
 
         rows = photos.count_rows()
         indexed = {one.columns[0]: one.num_indexed_rows or 0 for one in photos.list_indices()}
         kinds = {
             "label": (_RECENT, BTree()),
             "id": (_RECENT, BTree()),
-            "vector": (_INDEXED, IvfFlat(distance_type="l2", num_partitions=max(1, rows // _PARTITION))),
+            # One partition: vectors of so many axes lie in no clusters, and a search of some would miss the nearest.
+            "vector": (_INDEXED, IvfSq(distance_type="l2", num_partitions=1)),
         }
         for column, (fewest, kind) in kinds.items():
             if rows >= fewest and _GROWTH * (rows - indexed.get(column, 0)) > rows:
@@ -261,7 +260,7 @@ class Bank:
         found = []
         for name in (RECENT, PHOTOS):
             query = self._table(name).search(vector.cpu().numpy(), vector_column_name="vector").distance_type("l2")
-            query = query.bypass_vector_index() if exact else query.nprobes(_PROBED)
+            query = query.bypass_vector_index() if exact else query
             found.append(query.select(["label", "_distance"]).limit(count).to_arrow())
         rows = pa.concat_tables(found)
         return rows.sort_by("_distance").slice(0, count)
