@@ -42,7 +42,7 @@ BLOCK = 250  # classes that are scored at once, exhaustively
 
 
 def build(place: Path, method: Method, classes: Classes, count: int) -> tuple[Banked, int]:
-    """The bank with so many classes, and how many it lacked: these are added, then what is common to all is learnt anew.
+    """The bank with so many classes, and how many it lacked: they are added, and what is common to all learnt anew.
 
     A build that was killed goes on where it stopped.
     """
@@ -249,11 +249,11 @@ def draw(record: dict[str, Any], path: Path) -> None:
         rows = sorted((row for row in record["rows"].values() if row["shot"] == shot), key=lambda row: row["classes"])
         x = [row["classes"] for row in rows]
         for size, colour in zip(LISTS, ("tab:blue", "tab:orange", "tab:green"), strict=True):
-            held = [100 * row["exhaustive"][f"agreement_{size}"] for row in rows]
+            compared = [row for row in rows if row["exhaustive"]["queries"]]
+            held = [100 * row["exhaustive"][f"agreement_{size}"] for row in compared]
             true = [100 * row[f"shortlist_{size}"]["holds_the_true_class"] for row in rows]
-            left.semilogx(
-                x, held, f"o{line}", color=colour, label=f"the answer of all: {size} classes, {shot} photos each"
-            )
+            label = f"the answer of all: {size} classes, {shot} photos each"
+            left.semilogx([row["classes"] for row in compared], held, f"o{line}", color=colour, label=label)
             left.semilogx(x, true, f"x{line}", color=colour, alpha=0.5, label=f"the true class: {size}, {shot} each")
         for name, colour, found in (
             ("question", "tab:blue", [row["question"] for row in rows]),
@@ -262,6 +262,10 @@ def draw(record: dict[str, Any], path: Path) -> None:
         ):
             times = [one["processor_p50_ms"] for one in found]
             right.loglog(x, times, f"o{line}", color=colour, label=f"{name}, {shot} photos each")
+        kept = [row for row in rows if "in_memory" in row]
+        times = [row["in_memory"]["processor_p50_ms"] for row in kept]
+        label = f"all classes in memory, {shot} photos each"
+        right.loglog([row["classes"] for row in kept], times, f"o{line}", color="tab:grey", label=label)
     left.set(xlabel="classes", ylabel="%", title="What a shortlist holds")
     right.set(xlabel="classes", ylabel="ms of the processor, median", title="Time, without the network")
     for axis in (left, right):
