@@ -1,6 +1,6 @@
 """A bank of 100 to 100,000 classes: how good the shortlist is, and what a question and a change cost.
 
-    python benchmarks/bank.py --data miniimagenet --work /tmp/bank --classes 100 1000 10000 --shot 5
+    python benchmarks/bank.py --data miniimagenet --work WORK_DIR --classes 100 1000 10000 --shot 5
 
 Sizes that ``--out`` has already are not measured again. Photos are encoded once, and queries are asked as they are
 encoded: the network's own time is not in any figure.

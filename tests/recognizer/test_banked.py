@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,7 @@ def test_a_bank_of_an_earlier_version_is_refused(place: Path) -> None:
     recognizer = in_bank(place)
     tensors, content = unpack(recognizer.known_.bank.read_state(), "triptych-bank", 2, "the bank")
     recognizer.known_.bank.write_state(pack(tensors, "triptych-bank", 1, {**content, "version": 1}))
-    with pytest.raises(ValueError, match="filled by an earlier triptych, which kept other numbers; fit it anew"):
+    with pytest.raises(ValueError, match="filled by an earlier triptych; remove it, and fit it anew"):
         Recognizer.load(place)
 
 
@@ -299,3 +300,31 @@ def test_a_class_that_reads_like_another_is_refused(place: Path) -> None:
     with pytest.raises(ValueError, match="the labels 1 and '1' read the same"):
         recognizer.add([photo(7, 0)], "1")
     assert recognizer.add([photo(7, 0)], 1).photo_counts()[1] == SHOTS["b"] + 1
+
+
+def test_a_bank_of_numbers_takes_more_of_them_and_a_number_for_unknowns(place: Path) -> None:
+    images, labels = support()
+    recognizer = Recognizer(small_method(), bank=place).fit(images, [ord(one) for one in labels])
+    recognizer.add([photo(5, 0)], 7)
+    assert 7 in recognizer.classes_
+    assert set(recognizer.predict(QUERY, unknown=-1)) <= {-1, 7, *map(ord, SHOTS)}
+    for label in ("7", "97"):
+        with pytest.raises(ValueError, match="read the same"):
+            recognizer.add([photo(5, 1)], label)
+
+
+def test_numbers_of_photos_count_among_the_classes_that_are_compared(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the sample of what all classes tell: with as many photos of each, nothing changes."""
+    monkeypatch.setattr(bank_sample, "_PHOTOS", 8)  # one of each class
+    method = salient()
+    plain = SalientMML(replace(method.config, prior_photos=0, pool_gain=0), method.backbone).eval()
+    images = [photo(kind, number) for kind in range(8) for number in range(3)]
+    labels = [kind for kind in range(8) for _ in range(3)]
+    levels = [
+        Recognizer(one, bank=place.with_name(name), calibrate=False).fit(images, labels).levels(QUERY[:1])
+        for name, one in (("one", method), ("other", plain))
+    ]
+    for level, scores in levels[0].items():
+        assert_array_equal(scores, levels[1][level])

@@ -114,10 +114,12 @@ def test_a_wrong_address_is_told(address: Any) -> None:
         Client(address)
 
 
-@pytest.mark.parametrize("address", [f"http://me:{SECRET}@x", f"http://x/?token={SECRET}"])
+@pytest.mark.parametrize(
+    "address", [f"http://me:{SECRET}@x", f"htps://me:{SECRET}@x", f"me:{SECRET}@x:8000", f"http://x/?token={SECRET}"]
+)
 def test_what_would_be_left_out_of_an_address_is_refused_and_not_shown(address: str) -> None:
     with pytest.raises(
-        ValueError, match="has a query or a user is no address of a service; expected such as http://"
+        ValueError, match=r"has a (query|user) is no address of a service; expected such as http://"
     ) as caught:
         Client(address)
     assert SECRET not in str(caught.value)

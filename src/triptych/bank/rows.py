@@ -15,7 +15,7 @@ from triptych.system.batches import in_batches
 
 __all__ = ["Row", "rows_of", "schema", "supports_of", "to_table"]
 
-_TOGETHER = 16  # classes that are restored at once, so few that memory is used again
+_TOGETHER = 16  # classes that are restored at once, so few that their memory is reused
 _AS_IT_IS = {"lance-encoding:compression": "none"}  # half the bytes would take three times as long to read
 
 

@@ -14,7 +14,7 @@ from triptych.system.wording import counted, printable
 
 __all__ = ["StoredObject", "StoredPhotos", "file_system", "is_url", "listed_at", "stored_mark", "stored_photos"]
 
-# What storages call what changes with an object; the last one may change without it.
+# What storages call what changes with an object; the last, `created`, may stay as it is.
 _VERSIONS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime", "modified", "created")
 
 

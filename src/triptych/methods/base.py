@@ -95,7 +95,7 @@ class Method(nn.Module, ABC):
 
     @property
     def absolute_levels(self) -> tuple[str, ...]:
-        """Levels whose similarity with a class means the same whatever the other classes are; they tell unknowns."""
+        """Levels whose similarity with a class means the same whatever the other classes show; they tell unknowns."""
         return ()
 
     @abstractmethod

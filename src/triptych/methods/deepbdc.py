@@ -58,8 +58,8 @@ class DeepBDC(Method):
     .. math:: \mathrm{logit}(q, n) = -\Big\| A_q - \frac{1}{K_n} \sum_{k=1}^{K_n} A_{n,k} \Big\|_2^2
 
     over the upper triangles A (C (C + 1) / 2,) of the matrices that ``bdc_vectors`` gives, whose scale is learned. The
-    paper's Meta DeepBDC has the inner product, ``comparison="product"``: as good with one photo a class, and far worse
-    with five.
+    paper's Meta DeepBDC has the inner product, ``comparison="product"``: a little better with one photo a class, far
+    worse with five.
 
     >>> import torch
     >>> from triptych.methods import DeepBDC, DeepBDCConfig

@@ -156,7 +156,7 @@ class SalientMML(Method):
         return [{"together": together, "number": number} for number in range(len(classes))]
 
     def common(self, classes: Sequence[Summary]) -> dict[str, Tensor]:
-        """The centres and the covariance of each discriminant analysis, and the most photos of a class."""
+        """The centres and the covariance of each discriminant analysis."""
         return common_tensors(classes, self._vector_levels, self.config.ridge)
 
     def adapt_by(self, classes: Sequence[Summary], common: Mapping[str, Tensor]) -> Sequence[Summary]:

@@ -254,7 +254,7 @@ def _least_known(known: Knowledge | Banked, unknown: Any, false_alarm: float) ->
     check_label(unknown)
     if unknown in known.support:
         raise ValueError(f"unknown is {unknown!r}, which is a class; expected another name")
-    like = [known.support.written(str(unknown))] if isinstance(known, Banked) else known.support
+    like = known.support.alike(unknown) if isinstance(known, Banked) else known.support
     refuse_alike([*like, unknown])
     return known.threshold(false_alarm)
 

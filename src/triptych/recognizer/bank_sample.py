@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -110,7 +111,8 @@ def _learnt_beside_rivals(known: Banked, keys: Sequence[str]) -> Learnt | None:
     truth = torch.zeros(len(rows), dtype=torch.int64, device=rows[0][method.level_names[0]].device)
     # Where classes depend on each other in a way that no sample tells, each shortlist lacks the photos too.
     shots = None if known.shared.common else torch.tensor([len(several[key]) for key, _ in asked], device=truth.device)
-    fusion, calibration = calibrated(method, levels, truth, shots)
+    single = float(np.mean([count == 1 for count in known.bank.counts().values()]))
+    fusion, calibration = calibrated(method, levels, truth, shots, single)
     photos = tuple(several[key].ids[photo] for key, photo in asked)
     return Learnt(fusion, calibration, LeftOut(levels, truth, photos, ()))
 

@@ -60,20 +60,24 @@ def open_bank(place: str, device: str) -> tuple[Banked, dict[str, Any]]:
     bank = Bank(place)
     tensors, content = unpack(bank.read_state(), _FORMAT, _VERSION, bank.place)
     if content["version"] < _VERSION:
-        raise ValueError(f"{bank.place}: filled by an earlier triptych, which kept other numbers; fit it anew")
+        raise ValueError(f"{bank.place}: filled by an earlier triptych; remove it, and fit it anew")
+    if "method" not in tensors:
+        raise ValueError(f"{bank.place}: damaged: it holds no method; remove it, and fit it anew")
+    data = tensors["method"].numpy().tobytes()
+    method = method_from_bytes(data, f"{bank.place} (its method)").to(usable_device(device))
     try:
-        data = tensors["method"].numpy().tobytes()
-        method = method_from_bytes(data, f"{bank.place} (its method)").to(usable_device(device))
         settings = {name: content[name] for name in ("views", "calibrate", "thumbnails")}
         return _restored(bank, method, tensors, content), settings
-    except (AttributeError, KeyError, IndexError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{bank.place}: damaged: its parts do not fit together ({error}); fit it anew") from error
+    except ValueError as error:
+        raise ValueError(f"{bank.place}: damaged ({error}); remove it, and fit it anew") from error
+    except (AttributeError, ArithmeticError, KeyError, IndexError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{bank.place}: damaged: its parts do not fit together; remove it, and fit it anew") from error
 
 
 def _restored(bank: Bank, method: Method, tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> Banked:
     device = next(method.parameters()).device
     if not all(one.isfinite().all() for one in tensors.values()):
-        raise ValueError(f"{bank.place}: damaged: it holds numbers that are not finite; fit it anew")
+        raise ValueError("it holds numbers that are not finite")
     check_calibration(content["calibration"])
     similarities = tensors["similarities"].to(device)
     levels = {level: similarities[:, :, number] for number, level in enumerate(method.level_names)}

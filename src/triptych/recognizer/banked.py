@@ -166,10 +166,13 @@ class BankedClasses(Mapping[Any, Support]):
 
     def written(self, text: str) -> Any:
         """The class that is written like this; the text itself for a new class."""
-        for key in (json.dumps(text), text, text.lower()):
-            if self._bank.count(key) and str(label_of(key)) == text:
-                return label_of(key)
-        return text
+        return next(iter(self.alike(text)), text)
+
+    def alike(self, label: Any) -> list[Any]:
+        """The classes that read like this label."""
+        text = str(plain_label(label))
+        keys = dict.fromkeys((json.dumps(text), text, text.lower()))
+        return [label_of(key) for key in keys if self._bank.count(key) and str(label_of(key)) == text]
 
 
 def key_of(label: Any) -> str:

@@ -138,8 +138,6 @@ def calibrated(
     trust = None if shots is None else _trust(method, shots)
     fusion = refitted(method.fusion, levels, truth, trust)
     calibration = _calibration(method, fusion, levels, truth, trust)
-    if shots is None:
-        return fusion, calibration
     temperature = new_photos_temperature(method, calibration.left_out_temperature, shots, single)
     return fusion, replace(calibration, temperature=temperature)
 

@@ -17,7 +17,7 @@ from triptych.recognizer import bank_changes, memory_changes
 from triptych.recognizer.answering import Answering, flag_setting, whole_setting
 from triptych.recognizer.bank_state import open_bank
 from triptych.recognizer.banked import Banked
-from triptych.recognizer.file import Settings, fingerprint, plain_label, read_file, write_file
+from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
 from triptych.recognizer.knowledge import Knowledge, check_inductive, of_any_width
 from triptych.recognizer.notebook import notebook_html
 from triptych.recognizer.threads import one_at_a_time
@@ -152,7 +152,7 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         if not photos:
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")
         if isinstance(known, Banked):
-            refuse_alike([known.support.written(str(plain_label(label))), label])
+            refuse_alike([*known.support.alike(label), label])
             return self._take(bank_changes.added(known, photos, label, self._keeps_thumbnails))
         return self._take(memory_changes.added(known, photos, label, self._keeps_thumbnails))
 

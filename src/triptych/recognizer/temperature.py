@@ -30,7 +30,7 @@ def fitted_temperature(logits: Tensor, truth: Tensor) -> float:
     return float(np.exp(minimize_scalar(cost, bounds=_SEARCHED, method="bounded").x))
 
 
-def new_photos_temperature(method: Method, left_out: float, shots: Int64[Tensor, " R"], single: float = 0.0) -> float:
+def new_photos_temperature(method: Method, left_out: float, shots: Int64[Tensor, " R"] | None, single: float) -> float:
     r"""The temperature of new photos, from that of the photos left out, whose class lacked one.
 
     .. math:: T = \big(T' \, \overline{1 - K^{-1.3}}\big)^{1 - s} \; T_1^s
@@ -43,11 +43,12 @@ def new_photos_temperature(method: Method, left_out: float, shots: Int64[Tensor,
     Args:
         method: what compares.
         left_out: T', of the photos left out.
-        shots: (R,) K, how many photos the class of each has.
+        shots: (R,) K, how many photos the class of each has; None where what is learnt of all classes lacked none.
         single: s, the share of classes of one photo.
     """
-    depends = not (method.separable or method.fusion.trained)
-    factor = float((1 - shots.double() ** -_LEARNING).mean()) if depends else 1.0
+    factor = 1.0
+    if shots is not None and not (method.separable or method.fusion.trained):
+        factor = float((1 - shots.double() ** -_LEARNING).mean())
     return (left_out * factor) ** (1 - single) * usual_temperature(method) ** single
 
 

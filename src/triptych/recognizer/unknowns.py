@@ -30,7 +30,7 @@ def known_features(
 
     Args:
         contributions: level -> what it adds to the logits of each class, as ``Fusion.contributions`` gives it.
-        absolute: levels whose similarity with a class means the same whatever the other classes are.
+        absolute: levels whose similarity with a class means the same whatever the other classes show.
         without: a class of each photo that it does not have to choose from.
 
     Returns:

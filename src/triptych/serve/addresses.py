@@ -15,6 +15,10 @@ def address_parts(address: str) -> tuple[bool, str, int | None, str]:
     >>> address_parts("https://photos.example/triptych/")
     (True, 'photos.example', None, '/triptych')
     """
+    if isinstance(address, str) and "@" in address:  # it may hold a password, and is not told
+        raise ValueError(
+            "what has a user is no address of a service; expected such as http://127.0.0.1:8000, and a token"
+        )
     try:
         parts = urlsplit(address)
         fits = isinstance(address, str) and parts.scheme in {"http", "https"} and parts.hostname
@@ -23,10 +27,8 @@ def address_parts(address: str) -> tuple[bool, str, int | None, str]:
         fits = None
     if not fits:
         raise ValueError(f"{address!r:.80} is no address of a service; expected such as http://127.0.0.1:8000")
-    if parts.query or "@" in parts.netloc:  # which may hold a password: it is not told
-        raise ValueError(
-            "what has a query or a user is no address of a service; expected such as http://127.0.0.1:8000, and a token"
-        )
+    if parts.query:
+        raise ValueError("what has a query is no address of a service; expected such as http://127.0.0.1:8000")
     return parts.scheme == "https", str(parts.hostname), port, parts.path.rstrip("/")
 
 

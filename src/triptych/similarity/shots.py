@@ -6,7 +6,7 @@ from torch import Tensor
 __all__ = ["mean_shrinkage", "pool_advantage"]
 
 
-def mean_shrinkage(shots: Int64[Tensor, " N"], prior: float, most: int | None = None) -> Float[Tensor, " N"]:
+def mean_shrinkage(shots: Int64[Tensor, " N"], prior: float) -> Float[Tensor, " N"]:
     r"""What to multiply each class's mean with, so that the noise in means of few photos is no length of their own.
 
     .. math:: \kappa_n = \frac{K_n}{K_n + r} \Big/ \frac{K_{\max}}{K_{\max} + r}
@@ -20,7 +20,6 @@ def mean_shrinkage(shots: Int64[Tensor, " N"], prior: float, most: int | None = 
     Args:
         shots: (N,) K, the photos of each class.
         prior: r, at least 0.
-        most: the largest K, where these classes are some of many; by default that of these.
 
     >>> import torch
     >>> from triptych.similarity import mean_shrinkage
@@ -28,10 +27,10 @@ def mean_shrinkage(shots: Int64[Tensor, " N"], prior: float, most: int | None = 
     tensor([0.6667, 1.0000])
     """
     kept = shots / (shots + prior)
-    return kept / (kept.max() if most is None else most / (most + prior))
+    return kept / kept.max()
 
 
-def pool_advantage(shots: Int64[Tensor, " N"], gain: float, most: int | None = None) -> Float[Tensor, " N"]:
+def pool_advantage(shots: Int64[Tensor, " N"], gain: float) -> Float[Tensor, " N"]:
     r"""How much nearer the nearest patch of each class is because the class has more, or fewer, photos.
 
     .. math:: a_n = g \, \log (K_n / K_{\max})
@@ -43,11 +42,10 @@ def pool_advantage(shots: Int64[Tensor, " N"], gain: float, most: int | None = N
     Args:
         shots: (N,) K, the photos of each class.
         gain: g, in units of the similarity.
-        most: see ``mean_shrinkage``.
 
     >>> import torch
     >>> from triptych.similarity import pool_advantage
     >>> pool_advantage(torch.tensor([1, 10]), gain=0.03)
     tensor([-0.0691,  0.0000])
     """
-    return gain * (shots / (shots.max() if most is None else most)).log()
+    return gain * (shots / shots.max()).log()

@@ -24,7 +24,8 @@ __all__ = ["METHOD", "PRESETS", "Preset", "PretrainSettings", "RunSettings", "Tr
 METHOD = "mml-conv64f"  # what is trained unless told otherwise
 
 _SIDE_OF_PRESETS = 84  # pixels of the images that the presets are made for
-_SIDE = whole(16, 1024)
+_LARGEST_SIDE = 1024
+_SIDE = whole(16, _LARGEST_SIDE)
 _LOGGER = Check(one_of(*LOGGERS, "none").expected, lambda value: value in [*LOGGERS, "none"])  # others may be added
 _SHOTS = each(whole(1), fewest=1)
 
@@ -229,7 +230,7 @@ def _at(settings: S, side: int) -> S:
     def scaled(pixels: int) -> int:
         return round(pixels * side / _SIDE_OF_PRESETS)
 
-    store = None if settings.store_side is None else scaled(settings.store_side)
+    store = None if settings.store_side is None else min(scaled(settings.store_side), _LARGEST_SIDE)
     return replace(settings, sides=(), store_side=store, padding=scaled(settings.padding))
 
 
