@@ -61,7 +61,7 @@ def test_damaged_descriptors_are_named(bank: Bank) -> None:
     assert list(bank.supports(method, ["a"], views=1)) == ["a"]
 
 
-@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the system does not say what a process reads")
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="Linux alone counts what a process reads")
 def test_what_is_kept_of_other_classes_is_not_read(bank: Bank) -> None:
     """Rows that are not in an index yet are looked at by their labels alone."""
     maps = Encoded({"maps": torch.zeros(1, 64, 16, 16).half()})  # 32 KB

@@ -365,7 +365,7 @@ def test_shelves_that_rest_wake_up(shelves: Shelves, shelf: Shelf) -> None:
     assert again.fingerprint() == learnt.recognizer.fingerprint()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits to look at")
 def test_no_other_user_of_the_machine_may_look_at_the_photos(data: Path, method_file: str) -> None:
     before = os.umask(0o022)
     try:
