@@ -56,8 +56,8 @@ def as_path(value: Any) -> Path:
         if error.errno == errno.ENAMETOOLONG:
             raise ValueError(f"{printable(value):.60}...: {error.strerror}; give a shorter one") from error
     except ValueError as error:
-        if "\0" in os.fspath(value):
-            raise ValueError(f"expected a path, got one with a null character: {value!r:.80}") from error
+        what = "a null character" if "\0" in os.fspath(value) else "half of a character"
+        raise ValueError(f"expected a path, got one with {what}: {value!r:.80}") from error
     return Path(value)
 
 

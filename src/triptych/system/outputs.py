@@ -4,7 +4,6 @@ An existing file is replaced only where Triptych wrote it and it is of the same 
 done, and wants ``--overwrite`` too. In Python, ``save`` replaces the same kind at once.
 """
 
-import errno
 import os
 import re
 import stat
@@ -12,7 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from triptych.system.files import is_stream
+from triptych.system.files import as_path, is_stream
 from triptych.system.kinds import Kind
 
 __all__ = [
@@ -52,7 +51,7 @@ def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: b
     Traceback (most recent call last):
     ValueError: fruit.jpg: expected a name that ends in .triptych, as a recogniser is written
     """
-    _refuse_name(path)
+    as_path(path)
     if path.is_dir():
         raise ValueError(f"{path}: a folder; expected a file, such as {path / f'x{next(iter(kind.beginnings))}'}")
     if not path.parent.is_dir():
@@ -84,7 +83,7 @@ def check_replaced(path: Path, kind: Kind) -> None:
     Traceback (most recent call last):
     ValueError: ...: exists and is no picture that triptych wrote; name another file
     """
-    _refuse_name(path)
+    as_path(path)
     if not path.is_file():
         return
     try:
@@ -112,7 +111,7 @@ def check_folder(path: Path, what: str) -> None:
     Traceback (most recent call last):
     ValueError: ...: a file; expected a folder for the copies
     """
-    _refuse_name(path)
+    as_path(path)
     if _ADDRESS.match(str(path)):
         raise ValueError(f"{path}: looks like an address; expected a folder of this machine for {what}")
     place = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
@@ -200,7 +199,7 @@ def check_spared(path: Path, read: Iterable[Path]) -> None:
     Traceback (most recent call last):
     ValueError: /proc/record.json: lies inside /proc, whose photos are read; name a place outside
     """
-    _refuse_name(path)
+    as_path(path)
     places = {_real(path), _real(path.parent) / path.name}
     for source in read:
         if not source.exists():
@@ -210,17 +209,6 @@ def check_spared(path: Path, read: Iterable[Path]) -> None:
                 raise ValueError(f"{path}: is read by this command and would be lost; name another file to write")
         elif any(place.is_relative_to(folder) for folder in _folders(source) for place in places):
             raise ValueError(f"{path}: lies inside {source}, whose photos are read; name a place outside")
-
-
-def _refuse_name(path: Path) -> None:
-    """Refuse what no file system takes for a name."""
-    try:
-        os.lstat(path)
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise ValueError(f"{path!s:.60}...: {error.strerror}; give a shorter one") from error
-    except ValueError as error:  # a null character, or half of one
-        raise ValueError(f"{path}: {error}; expected the name of a place to write to") from error
 
 
 def _check_writable(path: Path, folder: Path) -> None:
