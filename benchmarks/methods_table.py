@@ -54,7 +54,6 @@ def _trained(record: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|",
         *(_line(record, row, few, more) for row in rows),
         "",
-        "An asterisk: quoted from memory, without the paper at hand.",
     ]
 
 

@@ -1,7 +1,4 @@
-"""Published accuracies of 5-way miniImageNet with four-layer networks of 64 channels, in %, and their source.
-
-An asterisk: quoted from memory, without the paper at hand.
-"""
+"""Published accuracies of 5-way miniImageNet with four-layer networks of 64 channels, in %, and their source."""
 
 # LibFewShot's table (Li et al., TPAMI 2023), whose Conv64F is ours in shape, unless another source is named.
 PUBLISHED = {
@@ -13,8 +10,6 @@ PUBLISHED = {
     "logistic-conv64f": "47.97 / 65.88 (RFS-simple)",
     "covamnet-conv64f": "51.59 / 67.65",
     "renet-conv64f": "57.62 / 74.14",
-    "matching-conv64f": "43.40 / 51.09* (Ravi and Larochelle, 2017)",
-    "matching-context-conv64f": "43.56 / 55.31* (Ravi and Larochelle, 2017)",
-    "simpleshot-conv64f": "49.69 / 66.92* (its paper)",
+    "matching-context-conv64f": "43.56 / 55.31 (few-shot leaderboard)",
     "feat-conv64f": "55.15 / 71.61 (its paper)",
 }
