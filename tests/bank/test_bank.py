@@ -1,6 +1,8 @@
 """Tables of photos: what is added is found, what is removed is not, and what is joined stays."""
 
+import os
 import pickle
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -101,9 +103,9 @@ def test_rows_that_move_and_are_indexed_stay(bank: Bank, monkeypatch: pytest.Mon
     for number in range(60):
         bank.add(rows(f"class {number}", 1000 * (number + 1)))
         assert bank.count("class 0") == 2
-    indexed = {column for one in bank._table("photos").list_indices() for column in one.columns}
+    indexed = {column for one in bank._tables["photos"].list_indices() for column in one.columns}
     assert indexed == {"label", "id", "vector"}
-    assert bank._table("recent").count_rows() < 20 + 2
+    assert bank._tables["recent"].count_rows() < 20 + 2
     assert len(bank.counts()) == 63
     for number in (0, 30, 59):
         assert bank.shortlist(torch.full((SIZE,), 1000.0 * (number + 1)), 1) == [f"class {number}"]
@@ -123,7 +125,7 @@ def test_the_index_finds_the_nearest_photos(tmp_path: Path) -> None:
     bank = Bank(str(tmp_path / "bank"))
     bank.create(64)
     bank.add([Row(f"{n}", f"{n:032x}", "", one, kept, b"") for n, one in enumerate(vectors)])
-    assert ["vector"] in [one.columns for one in bank._table("photos").list_indices()]
+    assert ["vector"] in [one.columns for one in bank._tables["photos"].list_indices()]
     asked = torch.randn(60, 64, generator=generator)
     nearest = torch.cdist(asked, vectors).argmin(1).tolist()
     assert all(str(one) in bank.shortlist(vector, 20) for vector, one in zip(asked, nearest, strict=True))
@@ -131,12 +133,56 @@ def test_the_index_finds_the_nearest_photos(tmp_path: Path) -> None:
 
 def test_a_photo_that_lies_in_both_tables_counts_once(bank: Bank) -> None:
     """A killed process may have copied recent rows, and not yet removed them."""
-    bank._table("photos").add(bank._table("recent").search().to_arrow())
+    interrupt_the_move(bank)
     assert bank.counts() == {"a": 2, "it's": 3, "c": 1}
     assert bank.count("a") == 2
     assert len(bank.supports(build_method("mml-conv64f").eval(), ["a"], views=1)["a"]) == 2
     bank.remove("a")
     assert bank.count("a") == 0
+
+
+def test_an_interrupted_move_goes_on(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows that it has copied are not copied again: they would be counted, stored and searched twice."""
+    interrupt_the_move(bank)
+    assert len(bank) == 12
+    monkeypatch.setattr(tables, "_RECENT", 2)
+    bank.tidy()
+    assert len(bank) == 6
+    assert bank.counts() == {"a": 2, "it's": 3, "c": 1}
+
+
+def interrupt_the_move(bank: Bank) -> None:
+    bank._tables.add("photos", bank._tables.rows("recent", None))
+
+
+@pytest.mark.parametrize("table", ["photos", "recent", "state"])
+@pytest.mark.parametrize("harm", ["cut", "emptied", "noise", "removed"])
+@pytest.mark.parametrize("part", ["data/*.lance", "_versions/*.manifest"])
+def test_a_damaged_file_is_told_in_our_own_words(bank: Bank, table: str, harm: str, part: str) -> None:
+    interrupt_the_move(bank)
+    for path in (Path(bank.place) / f"{table}.lance").glob(part):
+        data = path.read_bytes()
+        spoilt = {"cut": data[:-1], "emptied": b"", "noise": bytes(255 - one for one in data), "removed": None}[harm]
+        path.unlink() if spoilt is None else path.write_bytes(spoilt)
+    with pytest.raises(ValueError, match=f"^{re.escape(bank.place)}: (a damaged bank|no bank)[^/]*$"):
+        asked(Bank(bank.place))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_a_bank_is_refused(bank: Bank) -> None:
+    os.mkfifo(Path(bank.place) / "recent.lance/data/0.lance")
+    with pytest.raises(ValueError, match=r"recent\.lance/data: holds what is no file"):
+        asked(Bank(bank.place))
+
+
+def asked(bank: Bank) -> None:
+    bank.read_state()
+    bank.supports(build_method("mml-conv64f").eval(), bank.shortlist(torch.zeros(SIZE), 2), 1)
+
+
+def test_the_system_s_errors_keep_their_reason(bank: Bank) -> None:
+    with pytest.raises(OSError, match=f"^{re.escape(bank.place)}: No space left on device; "), bank._tables.told():
+        raise RuntimeError("lance error: LanceError(IO): Generic error: No space (os error 28), src/local.rs:7:1")
 
 
 def test_the_shortlist_reaches_as_far_as_it_must(bank: Bank) -> None:

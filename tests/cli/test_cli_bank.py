@@ -28,7 +28,7 @@ def test_fit_add_predict_show_remove(bank: Path, tmp_path: Path, command: Comman
     photo(7, 0).save(tmp_path / "0.png")
     photo(7, 1).save(tmp_path / "1.png")
     added = command("add", bank, "new", tmp_path / "0.png", "--json")
-    assert added.json == {"file": str(bank), "added": {"new": 1}, "classes": 4, "photos": 7}
+    assert added.json == {"file": str(bank), "added": {"new": 1}, "photos": 7}
     [answer] = command("predict", bank, tmp_path / "1.png", "--json").json
     assert answer["label"] == "new"
     assert set(answer["probabilities"]) == {one["label"] for one in command("show", bank, "--json").json["classes"]}
@@ -42,7 +42,11 @@ def test_fit_add_predict_show_remove(bank: Path, tmp_path: Path, command: Comman
     photo(7, 2).save(folder / "2.png")
     assert command("predict", bank, folder, "--out", out).code == 0
     assert "2.png,new" in out.read_text()
-    assert command("remove", bank, "--label", "new", "--json").json["classes"] == 3
+    refused = command("predict", bank, folder, "--out", tmp_path / "no.csv", "--engine", "onnxruntime")
+    assert refused.code == 2
+    assert "this needs them in memory; fit without a bank" in refused.err
+    assert not list(tmp_path.glob("no.csv*"))
+    assert command("remove", bank, "--label", "new", "--json").json["photos"] == 6
 
 
 def test_places_that_are_refused(bank: Path, photos: Path, tmp_path: Path, command: Command) -> None:

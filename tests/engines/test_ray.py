@@ -104,6 +104,22 @@ def test_relative_places_parquet_and_storage(
         np.testing.assert_allclose(mine[1:, 2].astype(float), theirs[1:, 2].astype(float), atol=1e-5)
 
 
+def test_workers_read_a_bank_by_its_place(
+    two_workers: RayEngine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = sorted(folder.glob("*.png"))[:8]
+    recognizer = Recognizer("mml-conv64f", bank="bank").fit(few[:6], ["a", "a", "b", "b", "c", "c"])
+    Path("few").mkdir()
+    for file in few[6:]:
+        Path("few", file.name).symlink_to(file)
+    predict_folder(recognizer, "few", "local.csv")
+    predict_folder(recognizer, "few", "ray.csv", engine=two_workers)
+    assert [line.split(",")[:2] for line in Path("ray.csv").read_text().splitlines()] == [
+        line.split(",")[:2] for line in Path("local.csv").read_text().splitlines()
+    ]
+
+
 def worker_processes() -> list[int]:
     """The workers of this process's own cluster that recognise: its grandchildren of such a name."""
     found = []

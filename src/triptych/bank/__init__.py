@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from triptych.bank.place import check_new_place, is_bank, place_of
+from triptych.bank.place import absolute, check_new_place, is_bank, place_of
 from triptych.system.lazy import imported_when_used
 
 if TYPE_CHECKING:
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from triptych.bank.bank import Bank
     from triptych.bank.rows import Row, rows_of
 
-__all__ = ["Axes", "Bank", "Row", "check_new_place", "is_bank", "learn_axes", "place_of", "rows_of"]
+__all__ = ["Axes", "Bank", "Row", "absolute", "check_new_place", "is_bank", "learn_axes", "place_of", "rows_of"]
 
 # Whether a place is a bank can be told without torch.
 __getattr__ = imported_when_used(

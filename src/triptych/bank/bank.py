@@ -1,23 +1,21 @@
 """The photos of very many classes, in tables of a LanceDB database."""
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Float
 from torch import Tensor
 
-from triptych.bank.place import PHOTOS, RECENT, STATE, is_remote, place_of, turn_to_change
+from triptych.bank.place import PHOTOS, RECENT, STATE, place_of, turn_to_change
 from triptych.bank.rows import Row, schema, supports_of, to_table
+from triptych.bank.tables import Tables, listed, quoted
 from triptych.methods import Method
 from triptych.support import Support
-from triptych.system.extras import extra
 
 __all__ = ["Bank"]
 
@@ -26,9 +24,7 @@ _RECENT = 1000  # rows that wait in a table of their own, so that each change to
 _SMALL_FILES = 32  # of recent rows, before they are joined
 _GROWTH = 4  # rows are indexed anew when more than this part of them is not
 _INDEXED = 10_000  # rows from which an index of vectors is worth it
-_STABLE = {"new_table_enable_stable_row_ids": "true"}  # numbers of rows that outlive the joining of files
 _WHOLE = ["label", "id", "name", "descriptors", "thumbnail"]
-_KEPT = timedelta(hours=1)  # earlier versions, for readers that are at work
 
 
 class Bank:
@@ -43,15 +39,13 @@ class Bank:
 
     Raises:
         RuntimeError: LanceDB is not installed.
-        ValueError: no such place.
+        OSError: by any method, where the place cannot be read or written.
+        ValueError: no such place; by any method, where the bank is damaged.
     """
 
     def __init__(self, place: str) -> None:
         self.place = place_of(place)
-        with extra("bank", "a bank needs lancedb"):
-            import lancedb
-        self._database = lancedb.connect(self.place, read_consistency_interval=timedelta(0))
-        self._tables: dict[str, Any] = {}
+        self._tables = Tables(self.place)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"place": self.place}
@@ -68,34 +62,24 @@ class Bank:
     @property
     def exists(self) -> bool:
         """Whether it has been made, whole."""
-        return STATE in self._names()
+        return STATE in self._tables.names()
 
     def create(self, size: int) -> None:
         """Begin an empty bank, of vectors with so many entries; what is there is removed.
 
         Until a state is written, it is not a bank yet.
         """
-        for name in (STATE, RECENT, PHOTOS):
-            if name in self._names():
-                self._database.drop_table(name)
-        self._tables.clear()
+        self.drop()
         for name in (PHOTOS, RECENT):
-            self._tables[name] = self._database.create_table(name, schema=schema(size), storage_options=_STABLE)
+            self._tables.create(name, schema(size))
 
     def drop(self) -> None:
         """Remove it, with all its photos."""
-        for name in (STATE, RECENT, PHOTOS):
-            if name in self._names():
-                self._database.drop_table(name)
-        self._tables.clear()
-        if not is_remote(self.place) and not any(Path(self.place).iterdir()):
-            shutil.rmtree(self.place)
+        self._tables.drop((STATE, RECENT, PHOTOS))
 
     def write_state(self, data: bytes) -> None:
         """Replace what is known of all classes together, in one commit."""
-        table = pa.table({"state": pa.array([data], pa.large_binary())})
-        mode = "overwrite" if self.exists else "create"
-        self._tables[STATE] = self._database.create_table(STATE, table, mode=mode)
+        self._tables.write(STATE, pa.table({"state": pa.array([data], pa.large_binary())}))
 
     def read_state(self) -> bytes:
         """What ``write_state`` wrote.
@@ -105,31 +89,34 @@ class Bank:
         """
         if not self.exists:
             raise ValueError(f"{self.place}: no bank, or one whose fit was interrupted; fit it anew")
-        return self._table(STATE).search().select(["state"]).to_arrow()["state"][0].as_py()
+        found = self._tables.rows(STATE, ["state"])
+        if len(found) != 1:
+            raise ValueError(f"{self.place}: a damaged bank, without its state; take a copy, or fit it anew")
+        return found["state"][0].as_py()
 
     @property
     def state_version(self) -> int:
         """Which one ``read_state`` reads."""
-        return self._table(STATE).version
+        return self._tables.version(STATE)
 
     @property
     def version(self) -> tuple[int, int]:
         """Which photos it holds; another after each change."""
-        return self._table(PHOTOS).version, self._table(RECENT).version
+        return self._tables.version(PHOTOS), self._tables.version(RECENT)
 
     def add(self, rows: Sequence[Row]) -> None:
         """Add photos, all of them or none; none may be there already."""
         if rows:
-            self._table(RECENT if len(rows) < _BULK else PHOTOS).add(to_table(rows))
+            self._tables.add(RECENT if len(rows) < _BULK else PHOTOS, to_table(rows))
             self.tidy()
 
     def remove(self, label: str) -> None:
         """Remove a class."""
-        self._delete(f"label = {_quoted(label)}")
+        self._delete(f"label = {quoted(label)}")
 
     def remove_photo(self, photo: str) -> None:
         """Remove a photo."""
-        self._delete(f"id = {_quoted(photo)}")
+        self._delete(f"id = {quoted(photo)}")
 
     def supports(
         self, method: Method, labels: Iterable[str], views: int, without_last: bool = False
@@ -138,30 +125,30 @@ class Bank:
         wanted = list(labels)
         if not wanted:
             return {}
-        rows = self._whole_rows(f"label IN {_listed(wanted)}")
+        rows = self._whole_rows(f"label IN {listed(wanted)}")
         found = supports_of(method, rows, views, self.place, without_last)
         return {label: found[label] for label in wanted if label in found}
 
     def owners(self, photos: Iterable[str]) -> dict[str, str]:
         """id -> label, of the photos that are there."""
         wanted = list(photos)
-        rows = self._rows(f"id IN {_listed(wanted)}", ["id", "label"]) if wanted else None
+        rows = self._rows(f"id IN {listed(wanted)}", ["id", "label"]) if wanted else None
         return {} if rows is None else dict(zip(rows["id"].to_pylist(), rows["label"].to_pylist(), strict=True))
 
     def photos_beginning(self, start: str) -> dict[str, str]:
         """id -> label, of the photos whose ids, hexadecimal digits, begin so."""
-        rows = self._rows(f"id >= {_quoted(start)} AND id < {_quoted(start + 'g')}", ["id", "label"])
+        rows = self._rows(f"id >= {quoted(start)} AND id < {quoted(start + 'g')}", ["id", "label"])
         return dict(zip(rows["id"].to_pylist(), rows["label"].to_pylist(), strict=True))
 
     def count(self, label: str) -> int:
         """How many photos a class has."""
-        return len(set(self._rows(f"label = {_quoted(label)}", ["id"])["id"].to_pylist()))
+        return len(set(self._rows(f"label = {quoted(label)}", ["id"])["id"].to_pylist()))
 
     def has_others(self, label: str, count: int) -> bool:
         """Whether so many classes are there beside this one."""
         known = [label]
         for _ in range(count):
-            rows = self._rows(f"label NOT IN {_listed(known)}", ["label"], limit=1)
+            rows = self._rows(f"label NOT IN {listed(known)}", ["label"], limit=1)
             if not len(rows):
                 return False
             known.append(rows["label"][0].as_py())
@@ -180,7 +167,7 @@ class Bank:
         return rows["label"].to_pylist(), vectors.flatten().to_numpy().reshape(len(rows), -1)
 
     def __len__(self) -> int:
-        return self._table(PHOTOS).count_rows() + self._table(RECENT).count_rows()
+        return self._tables.count(PHOTOS) + self._tables.count(RECENT)
 
     def shortlist(self, vector: Float[Tensor, " D"], count: int, exact: bool = False) -> list[str]:
         """The labels of at most ``count`` classes with the photos that lie nearest, the nearest first.
@@ -204,13 +191,19 @@ class Bank:
         Recent rows move a thousand at a time, and all rows are indexed anew, their descriptors untouched, when they are
         a third more: of the work of all changes together, each photo's share stays the same.
         """
-        recent, photos = self._table(RECENT), self._table(PHOTOS)
-        if recent.count_rows() >= _RECENT:
-            photos.add(recent.search().to_arrow())
-            recent.delete("true")
-        if recent.stats()["fragment_stats"]["num_fragments"] > _SMALL_FILES:
-            recent.optimize(cleanup_older_than=_KEPT)
-        self._index(photos)
+        if self._tables.count(RECENT) >= _RECENT:
+            self._move_recent()
+        if self._tables.files(RECENT) > _SMALL_FILES:
+            self._tables.join_files(RECENT)
+        with self._tables.told():
+            self._index(self._tables[PHOTOS])
+
+    def _move_recent(self) -> None:
+        """Move all recent rows to the large table, but for those that an interrupted move has left there."""
+        rows = self._tables.rows(RECENT, None)
+        there = self._tables.rows(PHOTOS, ["id"], f"id IN {listed(rows['id'].to_pylist())}")
+        self._tables.add(PHOTOS, rows.filter(pc.invert(pc.is_in(rows["id"], there["id"]))))
+        self._tables.delete(RECENT, "true")
 
     def _index(self, photos: Any) -> None:
         from lancedb.index import BTree, IvfSq
@@ -230,55 +223,20 @@ class Bank:
     def compact(self) -> None:
         """Give the space of removed photos back; all others are written anew."""
         for name in (RECENT, PHOTOS):
-            self._table(name).optimize(cleanup_older_than=_KEPT)
+            self._tables.join_files(name)
 
     def _delete(self, where: str) -> None:
         for name in (RECENT, PHOTOS):
-            table = self._table(name)
-            if table.count_rows(where):
-                table.delete(where)
+            self._tables.delete(name, where)
 
     def _rows(self, where: str | None, columns: list[str], limit: int | None = None) -> pa.Table:
         """Rows of both tables; of the recent ones first, as rows that move are for a while in both."""
-        found = []
-        for name in (RECENT, PHOTOS):
-            query = self._table(name).search().select(columns)
-            query = query if where is None else query.where(where)
-            found.append((query if limit is None else query.limit(limit)).to_arrow())
-        return pa.concat_tables(found)
+        return pa.concat_tables([self._tables.rows(name, columns, where, limit) for name in (RECENT, PHOTOS)])
 
     def _whole_rows(self, where: str) -> pa.Table:
-        """As ``_rows``; rows are found first, for a search would read all columns of rows that are not indexed yet."""
-        found = []
-        for name in (RECENT, PHOTOS):
-            table = self._table(name)
-            numbers = table.search().select(["label"]).where(where).with_row_id(True).to_arrow()["_rowid"]
-            found.append(table.take_row_ids(numbers.to_pylist()).select(_WHOLE).to_arrow())
-        return pa.concat_tables(found)
+        return pa.concat_tables([self._tables.whole_rows(name, _WHOLE, where) for name in (RECENT, PHOTOS)])
 
     def _nearest(self, vector: Float[Tensor, " D"], count: int, exact: bool) -> pa.Table:
-        found = []
-        for name in (RECENT, PHOTOS):
-            query = self._table(name).search(vector.cpu().numpy(), vector_column_name="vector").distance_type("l2")
-            query = query.bypass_vector_index() if exact else query
-            found.append(query.select(["label", "_distance"]).limit(count).to_arrow())
-        rows = pa.concat_tables(found)
-        return rows.sort_by("_distance").slice(0, count)
-
-    def _names(self) -> set[str]:
-        return set(self._database.list_tables(limit=100).tables)
-
-    def _table(self, name: str) -> Any:
-        if name not in self._tables:
-            if name not in self._names():
-                raise ValueError(f"{self.place}: no bank; fit one there, or name another place")
-            self._tables[name] = self._database.open_table(name)
-        return self._tables[name]
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return f"({', '.join(map(_quoted, texts))})"
+        asked = vector.cpu().numpy()
+        found = [self._tables.nearest(name, asked, ["label"], count, exact) for name in (RECENT, PHOTOS)]
+        return pa.concat_tables(found).sort_by("_distance").slice(0, count)

@@ -1,5 +1,6 @@
 """Where a bank lies: a folder, or object storage."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,17 @@ from pathlib import Path
 from triptych.system.files import as_path, turn_to_write
 from triptych.system.outputs import check_spared
 
-__all__ = ["PHOTOS", "RECENT", "STATE", "check_new_place", "is_bank", "is_remote", "place_of", "turn_to_change"]
+__all__ = [
+    "PHOTOS",
+    "RECENT",
+    "STATE",
+    "absolute",
+    "check_new_place",
+    "is_bank",
+    "is_remote",
+    "place_of",
+    "turn_to_change",
+]
 
 PHOTOS, RECENT, STATE = "photos", "recent", "state"  # the tables
 _REMOTE = re.compile(r"(s3|gs|az|s3\+ddb):/+(?=[^/])")
@@ -35,6 +46,17 @@ def place_of(place: str | PathLike[str]) -> str:
 def is_remote(place: str) -> bool:
     """Whether it is on object storage."""
     return _REMOTE.match(place) is not None
+
+
+def absolute(place: str | PathLike[str]) -> str:
+    """The same place from any folder.
+
+    >>> from triptych.bank import absolute
+    >>> absolute("s3://photos/shelf")
+    's3://photos/shelf'
+    """
+    name = place_of(place)
+    return name if is_remote(name) else os.path.abspath(name)
 
 
 def is_bank(place: str | PathLike[str]) -> bool:

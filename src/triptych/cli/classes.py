@@ -113,15 +113,17 @@ def add(
 
     usable_device(device)
     with changing(file, device) as recognizer:
-        before = recognizer.photo_counts()
+        added: Counter[str] = Counter()
         for name, mine in wanted.items():
-            recognizer.add(mine, _known(recognizer, name))
-        after = recognizer.photo_counts()
-    added = {str(name): count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)}
-    counts = list(after.values())
+            known = _known(recognizer, name)
+            before = _count(recognizer, known)
+            recognizer.add(mine, known)
+            if fresh := _count(recognizer, known) - before:
+                added[str(known)] += fresh
+        told, there = _whole(recognizer)
     if as_json:
-        return print_json({"file": str(file), "added": added, "classes": len(counts), "photos": sum(counts)})
-    say(f"{file}: {counted(sum(added.values()), 'photo')} added; {_summary(counts)}")
+        return print_json({"file": str(file), "added": added, **there})
+    say(f"{file}: {counted(sum(added.values()), 'photo')} added; {told}")
     return None
 
 
@@ -141,16 +143,16 @@ def remove(
     if not label and not photo:
         raise ValueError("expected --label with a class or --photo with an id; triptych show lists them")
     with changing(file) as recognizer:
-        before = sum(recognizer.photo_counts().values())
+        before = _whole(recognizer)[1]["photos"]
         for one in dict.fromkeys(photo or []):
             recognizer.remove_photo(one)
         for name in dict.fromkeys(label or []):
             recognizer.remove(_known(recognizer, name))
-        counts = list(recognizer.photo_counts().values())
-    gone = before - sum(counts)
+        told, there = _whole(recognizer)
+    gone = before - there["photos"]
     if as_json:
-        return print_json({"file": str(file), "removed": gone, "classes": len(counts), "photos": sum(counts)})
-    say(f"{file}: {counted(gone, 'photo')} removed; {_summary(counts)}")
+        return print_json({"file": str(file), "removed": gone, **there})
+    say(f"{file}: {counted(gone, 'photo')} removed; {told}")
     return None
 
 
@@ -209,6 +211,22 @@ def _check_counts(counts: Mapping[Any, int], least: int, noun: str) -> None:
     for label, count in counts.items():
         if count < least:
             raise ValueError(f"class {label!r} has {counted(count, noun)}, expected at least {least}: add photos")
+
+
+def _count(recognizer: Any, label: Any) -> int:
+    """How many photos a class has."""
+    if recognizer.bank is not None:
+        return int(recognizer.support_.count(label))
+    return len(recognizer.support_.get(label, ()))
+
+
+def _whole(recognizer: Any) -> tuple[str, dict[str, int]]:
+    """How much it knows, in words and for JSON; the classes of a bank are not counted, as there may be millions."""
+    if recognizer.bank is not None:
+        photos = len(recognizer.known_.bank)
+        return counted(photos, "photo"), {"photos": photos}
+    counts = list(recognizer.photo_counts().values())
+    return _summary(counts), {"classes": len(counts), "photos": sum(counts)}
 
 
 def _summary(counts: list[int]) -> str:

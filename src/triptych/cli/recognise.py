@@ -222,17 +222,20 @@ def _tell(model: Any, answer: Any, coverage: float | None, as_json: bool) -> dic
         "label": answer.label,
         "probability": answer.probability,
         "nearest": answer.nearest,
-        "probabilities": {
-            str(label): float(p)
-            for label, p in zip(model.classes_, answer.probabilities, strict=True)
-            if p or model.bank is None  # of a bank, those of the shortlist
-        },
+        "probabilities": _probabilities(model, answer.probabilities),
     }
     if coverage is not None:
         told["prediction_set"] = [str(label) for label in answer.prediction_set]
     if answer.in_support:
         told["in_support"] = True
     return told
+
+
+def _probabilities(model: Any, found: Any) -> dict[str, float]:
+    """Of all classes; of a bank's, those of the shortlist."""
+    classes = model.classes_
+    places = range(len(found)) if model.bank is None else found.nonzero()[0]
+    return {str(classes[place]): float(found[place]) for place in places}
 
 
 def _among(labels: Sequence[Any], coverage: float) -> str:

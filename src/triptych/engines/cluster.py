@@ -37,7 +37,7 @@ class RayEngine(Engine):
         self.workers, self.address, self.device = workers, address, device
 
     def answers(self, recognizer: Recognizer, photos: PhotoSet, question: Question) -> Iterator[Answer]:
-        question.ask(recognizer, iter(()))  # what cannot be told is an error before there is a cluster
+        self.check(recognizer, question)
         shelf = packed(recognizer)
         with ray_session(self.address, self.workers) as ray:
             device, workers = divided(ray.cluster_resources(), self.device, self.workers)

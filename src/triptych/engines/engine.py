@@ -71,6 +71,10 @@ class Engine(ABC):
     name: ClassVar[str]
     exact: ClassVar[bool]
 
+    def check(self, recognizer: Recognizer, question: Question) -> None:
+        """Raise before there is a file or a cluster what ``answers`` would raise of the recogniser and the question."""
+        question.ask(recognizer, iter(()))
+
     @abstractmethod
     def answers(self, recognizer: Recognizer, photos: PhotoSet, question: Question) -> Iterator[Answer]:
         """An answer for each photo, in their order. Photos are compared in batches of ``QUERY_BATCH``.

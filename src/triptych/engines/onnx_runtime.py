@@ -25,9 +25,12 @@ class OnnxRuntimeEngine(Engine):
     name: ClassVar[str] = "onnxruntime"
     exact: ClassVar[bool] = False
 
+    def check(self, recognizer: Recognizer, question: Question) -> None:
+        super().check(recognizer, question)
+        _ = recognizer.knowledge_, _library()
+
     def answers(self, recognizer: Recognizer, photos: PhotoSet, question: Question) -> Iterator[Answer]:
-        with extra("onnx", "the engine onnxruntime needs ONNX Runtime"):
-            import onnxruntime
+        onnxruntime = _library()
         with tempfile.TemporaryDirectory() as place:
             model = Path(place) / "model.onnx"
             export(recognizer, model)
@@ -38,6 +41,12 @@ class OnnxRuntimeEngine(Engine):
         return answers_by(
             recognizer, scorer, photos.sources(), question.unknown, question.false_alarm, question.coverage
         )
+
+
+def _library() -> Any:
+    with extra("onnx", "the engine onnxruntime needs ONNX Runtime"):
+        import onnxruntime
+    return onnxruntime
 
 
 def _scorer_of(session: Any, known: Knowledge) -> Scorer:

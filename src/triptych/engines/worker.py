@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych import __version__
+from triptych.bank import absolute
 from triptych.engines.engine import PhotoSet, Question
 from triptych.recognizer import Answer, Recognizer
 from triptych.system.devices import usable_device
@@ -27,14 +28,14 @@ class Job:
     """What a worker needs to know.
 
     Attributes:
-        recognizer: see ``packed``.
+        recognizer: its file, or the place of its bank; see ``packed``.
         question: what is asked.
         device: where to compute.
         folder: that the command was called in: names of photos may be relative to it.
         version: of the package that sends the job.
     """
 
-    recognizer: bytes
+    recognizer: bytes | str
     question: Question
     device: str
     folder: str
@@ -86,10 +87,13 @@ class Worker:
             )
         with suppress(OSError):  # a machine without that folder may read other places
             os.chdir(job.folder)
+        device = str(usable_device(job.device))
+        if isinstance(job.recognizer, str):
+            return Recognizer.load(job.recognizer, device)
         with tempfile.TemporaryDirectory() as place:
             file = Path(place) / "shelf.triptych"
             file.write_bytes(job.recognizer)
-            return Recognizer.load(file, str(usable_device(job.device)))
+            return Recognizer.load(file, device)
 
 
 def answers_of(packed: bytes) -> list[Answer]:
@@ -104,8 +108,10 @@ def answers_of(packed: bytes) -> list[Answer]:
     return found
 
 
-def packed(recognizer: Recognizer) -> bytes:
-    """A recogniser as its file holds it."""
+def packed(recognizer: Recognizer) -> bytes | str:
+    """A recogniser as its file holds it; of one in a bank the place, which each worker reads by itself."""
+    if recognizer.bank is not None:
+        return absolute(recognizer.bank)
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "shelf.triptych"
         recognizer.save(file)

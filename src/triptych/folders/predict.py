@@ -106,7 +106,7 @@ def predict_folder(
     found = photos_at(folder, without=(out, journal))
     names = found.photos.names
     header = header_of(recognizer, found.photos, question, engine)
-    question.ask(recognizer, iter(()))  # what cannot be told is an error before there is a file
+    engine.check(recognizer, question)
     with turn_to_write(out, wait=False):
         if out.exists() and not overwrite:
             raise ValueError(f"{out}: exists already; remove it, or name another file for the answers")

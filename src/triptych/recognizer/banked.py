@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,14 @@ from triptych.support import Support
 __all__ = ["SHORTLIST", "Banked", "BankedClasses", "key_of", "label_of"]
 
 SHORTLIST = 100  # classes that a photo is compared with
+
+
+class _Labels(NamedTuple):
+    """All labels: in the order of all scores, the place of each, and in the caller's dtype."""
+
+    order: list[Any]
+    places: dict[Any, int]
+    array: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +72,12 @@ class Banked:
     @property
     def order(self) -> list[Any]:
         """The labels, in the order of all scores."""
-        return self._labels[0]
+        return self._labels.order
 
     @property
     def class_labels(self) -> np.ndarray:
         """The labels in the caller's dtype."""
-        return self.labels(self.order)
+        return self._labels.array
 
     def labels(self, labels: Sequence[Any]) -> np.ndarray:
         """See ``Knowledge.labels``."""
@@ -104,14 +112,14 @@ class Banked:
         self, scores: Float[np.ndarray, "Q n"], near: Knowledge, otherwise: float = 0.0
     ) -> Float[np.ndarray, "Q N"]:
         """Scores of the classes of ``near`` as scores of all."""
-        order, places = self._labels
+        order, places, _ = self._labels
         whole = np.full((len(scores), len(order)), otherwise, scores.dtype)
         known = [(n, places[label]) for n, label in enumerate(near.order) if label in places]  # else just removed
         whole[:, [place for _, place in known]] = scores[:, [n for n, _ in known]]
         return whole
 
     @cached_property
-    def _read(self) -> dict[tuple[int, int], tuple[list[Any], dict[Any, int]]]:
+    def _read(self) -> dict[tuple[int, int], _Labels]:
         return {}
 
     def fingerprint(self) -> str:
@@ -121,13 +129,14 @@ class Banked:
         return state.hexdigest()
 
     @property
-    def _labels(self) -> tuple[list[Any], dict[Any, int]]:
-        """The labels and their places, read anew after each change of the bank."""
+    def _labels(self) -> _Labels:
+        """The labels, read anew after each change of the bank."""
         version = self.bank.version
         if version not in self._read:
             order = ordered(self.support)
             self._read.clear()
-            self._read[version] = order, {label: place for place, label in enumerate(order)}
+            places = {label: place for place, label in enumerate(order)}
+            self._read[version] = _Labels(order, places, self.labels(order))
         return self._read[version]
 
 
