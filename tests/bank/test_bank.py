@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -189,6 +190,13 @@ def test_the_shortlist_reaches_as_far_as_it_must(bank: Bank) -> None:
     """One class may have more photos than rows are sought at first."""
     bank.add(rows("many", 400, 40))
     assert bank.shortlist(torch.full((SIZE,), 400.0), 4) == ["many", "c", "it's", "a"]
+
+
+@pytest.mark.parametrize("states", [pa.array([5]), pa.array(["x"]), pa.array([], pa.large_binary())])
+def test_a_foreign_state_is_refused(bank: Bank, states: pa.Array) -> None:
+    bank._tables.write("state", pa.table({"state": states}))
+    with pytest.raises(ValueError, match="a damaged bank, without its state"):
+        bank.read_state()
 
 
 def test_no_bank_until_it_is_whole(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A recogniser whose classes lie in a bank answers as one whose classes lie in memory."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from photos import photo
 from PIL import Image
@@ -18,8 +20,10 @@ from sklearn.base import clone
 from toys import Centred, small_method
 
 from triptych import Recognizer
+from triptych.bank import Bank, Row
 from triptych.methods import Method, Preprocessing, SalientConfig, SalientMML
 from triptych.recognizer import bank_sample, banked, changing
+from triptych.recognizer.file import checksum
 from triptych.system.packed import pack, unpack
 
 SHOTS = {"a": 3, "b": 1, "c": 2, "d": 2}
@@ -195,9 +199,71 @@ def test_damage_is_named(place: Path) -> None:
         Recognizer.load(place)
 
 
+@pytest.fixture(scope="module")
+def shared_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bank whose state the tests replace, and give back."""
+    place = tmp_path_factory.mktemp("bank") / "bank"
+    in_bank(place)
+    return place
+
+
+ALTERED = {
+    "axes of fewer numbers": lambda tensors, content: tensors.update(axes=tensors["axes"][:-1].contiguous()),
+    "axes of integers": lambda tensors, content: tensors.update(axes=tensors["axes"].char()),
+    "a short centre": lambda tensors, content: tensors.update(centre=tensors["centre"][:-1].contiguous()),
+    "a large centre": lambda tensors, content: tensors["centre"].fill_(3e38),
+    "similarities of another class": lambda tensors, content: tensors["truth"].add_(100),
+    "fewer similarities": lambda tensors, content: tensors.update(similarities=tensors["similarities"][1:]),
+    "half a view": lambda tensors, content: content.update(views=1.5),
+    "photos that are not counted": lambda tensors, content: content.update(photos=float("nan")),
+    "a flag that is a number": lambda tensors, content: content.update(calibrate=1.5),
+    "left out is text": lambda tensors, content: content.update(left_out="x"),
+}
+
+
+@pytest.mark.parametrize("name", ALTERED)
+def test_an_altered_state_is_refused(shared_place: Path, name: str) -> None:
+    """By its checksum; where that is right, by what each part must be."""
+    bank = Bank(str(shared_place))
+    whole = bank.read_state()
+    tensors, content = unpack(whole, "triptych-bank", 3, "the bank")
+    ALTERED[name](tensors, content)
+    messages = []
+    for change in ({}, {"checksum": checksum(tensors, without(content, "checksum", "version", "format"))}):
+        bank.write_state(pack(tensors, "triptych-bank", 3, without(content | change, "version", "format")))
+        with pytest.raises(ValueError, match=f"^{re.escape(bank.place)}: damaged") as caught:
+            Recognizer.load(shared_place)
+        messages.append(str(caught.value))
+    bank.write_state(whole)
+    assert Recognizer.load(shared_place).predict(QUERY[:1])
+    assert "damaged or altered since it was written" in messages[0]
+    assert "damaged (" in messages[1]
+
+
+def without(content: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name not in names}
+
+
+@pytest.mark.parametrize("key", ["[1]", "{}", "plum", "null", "NaN", "[" * 100_000])
+def test_a_row_whose_label_is_none_is_refused(shared_place: Path, key: str) -> None:
+    """As something else than Triptych would write it."""
+    bank = Bank(str(shared_place))
+    row = replace(bank_row(bank), label=key)
+    bank.add([row])
+    with pytest.raises(ValueError, match=r"a damaged bank: .* is no label; take a copy of the bank"):
+        _ = Recognizer.load(shared_place).classes_
+    bank.remove(key)
+
+
+def bank_row(bank: Bank) -> Row:
+    known = Recognizer.load(bank.place).known_
+    vector = torch.zeros(known.axes.axes.shape[1])
+    return Row("x", "f" * 32, "x.jpg", vector, next(iter(known.support.values())).encoded, b"")
+
+
 def test_a_bank_of_an_earlier_version_is_refused(place: Path) -> None:
     recognizer = in_bank(place)
-    tensors, content = unpack(recognizer.known_.bank.read_state(), "triptych-bank", 2, "the bank")
+    tensors, content = unpack(recognizer.known_.bank.read_state(), "triptych-bank", 3, "the bank")
     recognizer.known_.bank.write_state(pack(tensors, "triptych-bank", 1, {**content, "version": 1}))
     with pytest.raises(ValueError, match="filled by an earlier triptych; remove it, and fit it anew"):
         Recognizer.load(place)
@@ -245,6 +311,7 @@ import sys
 sys.path[:0] = {[str(Path(__file__).parents[1])]!r}
 from photos import photo
 from triptych import Recognizer
+from triptych.bank import Bank, Row
 recognizer = Recognizer.load(sys.argv[1])
 first, count = int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from photos import class_folders, split_folders
+from PIL import Image
 from toys import SIDE, TOYS
 
 from triptych import load_method
@@ -176,7 +177,7 @@ def test_a_run_begun_before_a_setting_came_is_resumed(data: Path, finished: Path
     checkpoint = torch.load(again / "checkpoint.pt", weights_only=True)
     del checkpoint["identity"]["validate_every"]
     torch.save(checkpoint, again / "checkpoint.pt")
-    with pytest.raises(ValueError, match=r"started differently \(validate_every 1 -> 2\)"):
+    with pytest.raises(ValueError, match=r"started differently \(--validate-every 1 -> 2\)"):
         pretrain(data, again, METHOD, replace(PRETRAIN, validate_every=2), resume=True)
     pretrain(data, again, METHOD, PRETRAIN, resume=True)
     assert same_weights(finished, again)
@@ -191,7 +192,7 @@ def test_same_seed_same_weights_other_seed_others(data: Path, finished: Path, tm
 
 @pytest.mark.parametrize(
     ("changes", "resume", "message"),
-    [({}, False, "--resume"), ({"learning_rate": 0.5}, True, r"learning_rate 0.02 -> 0.5")],
+    [({}, False, "--resume"), ({"learning_rate": 0.5}, True, r"--learning-rate 0.02 -> 0.5")],
 )
 def test_a_run_is_neither_overwritten_unasked_nor_resumed_as_another(
     data: Path, finished: Path, changes: dict, resume: bool, message: str
@@ -211,6 +212,34 @@ def test_a_damaged_checkpoint_is_named(data: Path, finished: Path, tmp_path: Pat
     with pytest.raises(ValueError, match=r"checkpoint.pt: damaged") as caught:
         pretrain(data, tmp_path, METHOD, PRETRAIN, resume=True)
     assert "weights_only" not in str(caught.value)
+    torch.save(torch.zeros(3), checkpoint)
+    with pytest.raises(ValueError, match=r"checkpoint.pt: damaged") as caught:
+        pretrain(data, tmp_path, METHOD, PRETRAIN, resume=True)
+
+
+@pytest.mark.parametrize("size", [None, 0, 5000])
+def test_a_run_whose_best_weights_are_lost_is_not_resumed(
+    data: Path, finished: Path, tmp_path: Path, size: int | None
+) -> None:
+    again = shutil.copytree(finished, tmp_path / "run")
+    best = again / "best.safetensors"
+    best.unlink() if size is None else os.truncate(best, size)
+    with pytest.raises(ValueError, match=r"best.safetensors: missing or damaged, and with it the best weights"):
+        pretrain(data, again, METHOD, PRETRAIN, resume=True)
+
+
+def test_photos_that_changed_are_named_by_their_split(data: Path, finished: Path, tmp_path: Path) -> None:
+    again, other = shutil.copytree(finished, tmp_path / "run"), shutil.copytree(data, tmp_path / "data")
+    changed = next((other / "val").rglob("*.*"))
+    Image.new("RGB", (32, 32), "red").save(changed)
+    with pytest.raises(ValueError, match=r"differently \(the photos of the validation split have changed\)"):
+        pretrain(other, again, METHOD, PRETRAIN, resume=True)
+
+
+def test_a_method_that_changed_is_named_by_what_differs(data: Path, finished: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(finished, tmp_path / "run")
+    with pytest.raises(ValueError, match=r"differently \(method pixel_k \d -> 5\)"):
+        pretrain(data, again, replace(METHOD, pixel_k=5), PRETRAIN, resume=True)
 
 
 def test_a_checkpoint_that_is_a_pipe_is_not_waited_for(data: Path, finished: Path, tmp_path: Path) -> None:
@@ -332,7 +361,7 @@ def test_a_run_that_knew_settings_by_earlier_names_is_resumed(data: Path, plda_r
     identity["base_images"], identity["base_loss"] = identity.pop("plda_images"), identity.pop("plda_loss")
     identity["method"]["base_classes"] = identity["method"].pop("plda_classes")
     torch.save(checkpoint, again / "checkpoint.pt")
-    with pytest.raises(ValueError, match=r"started differently \(plda_images 3 -> 4\)"):
+    with pytest.raises(ValueError, match=r"started differently \(--plda-images 3 -> 4\)"):
         train(data, again, METHOD, Preset(None, replace(PLDA, plda_images=4)), resume=True)
     train(data, again, METHOD, Preset(None, PLDA), resume=True)
     assert same_weights(plda_run, again)
@@ -555,5 +584,5 @@ def test_a_run_that_began_before_there_was_a_setting_goes_on(data: Path, finishe
     del checkpoint["identity"]["validation_queries"], checkpoint["owes_validation"]
     torch.save(checkpoint, again / "checkpoint.pt")
     pretrain(data, again, METHOD, PRETRAIN, resume=True)
-    with pytest.raises(ValueError, match="validation_queries 15 -> 14"):
+    with pytest.raises(ValueError, match="validation-queries 15 -> 14"):
         pretrain(data, again, METHOD, replace(PRETRAIN, validation_queries=14), resume=True)

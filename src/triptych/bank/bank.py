@@ -24,6 +24,7 @@ _RECENT = 1000  # rows that wait in a table of their own, so that each change to
 _SMALL_FILES = 32  # of recent rows, before they are joined
 _GROWTH = 4  # rows are indexed anew when more than this part of them is not
 _INDEXED = 10_000  # rows from which an index of vectors is worth it
+_STATE = pa.schema([("state", pa.large_binary())])
 _WHOLE = ["label", "id", "name", "descriptors", "thumbnail"]
 
 
@@ -79,7 +80,7 @@ class Bank:
 
     def write_state(self, data: bytes) -> None:
         """Replace what is known of all classes together, in one commit."""
-        self._tables.write(STATE, pa.table({"state": pa.array([data], pa.large_binary())}))
+        self._tables.write(STATE, pa.table({"state": [data]}, _STATE))
 
     def read_state(self) -> bytes:
         """What ``write_state`` wrote.
@@ -90,7 +91,7 @@ class Bank:
         if not self.exists:
             raise ValueError(f"{self.place}: no bank, or one whose fit was interrupted; fit it anew")
         found = self._tables.rows(STATE, ["state"])
-        if len(found) != 1:
+        if found.schema != _STATE or len(found) != 1 or found["state"].null_count:
             raise ValueError(f"{self.place}: a damaged bank, without its state; take a copy, or fit it anew")
         return found["state"][0].as_py()
 

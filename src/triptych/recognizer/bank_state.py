@@ -11,17 +11,21 @@ from torch import Tensor
 from triptych.bank import Axes, Bank
 from triptych.methods import Method, method_from_bytes, method_to_bytes
 from triptych.recognizer.banked import Banked
-from triptych.recognizer.file import bytes_tensor
+from triptych.recognizer.file import bytes_tensor, checksum
 from triptych.recognizer.knowledge import Knowledge, of_any_width
 from triptych.recognizer.learnt_text import check_calibration, fusion_as_text, learnt_from
 from triptych.recognizer.leaving_out import LeftOut
 from triptych.system.devices import usable_device
 from triptych.system.packed import pack, unpack
+from triptych.system.settings import FLAG, whole
 
 __all__ = ["open_bank", "state_bytes"]
 
 _FORMAT = "triptych-bank"
-_VERSION = 2
+_VERSION = 3
+_EARLIEST = 2  # had no checksum
+_CHECKS = {"views": whole(1), "photos": whole(1), "calibrate": FLAG, "thumbnails": FLAG}
+_LARGEST = 1e18  # number: its square is finite in single precision
 _COMMON = "common."
 
 
@@ -47,7 +51,8 @@ def state_bytes(known: Banked, thumbnails: bool) -> bytes:
         "calibrate": shared.calibrate,
         "thumbnails": thumbnails,
     }
-    return pack({name: value.cpu().contiguous() for name, value in tensors.items()}, _FORMAT, _VERSION, content)
+    tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    return pack(tensors, _FORMAT, _VERSION, {**content, "checksum": checksum(tensors, content)})
 
 
 def open_bank(place: str, device: str) -> tuple[Banked, dict[str, Any]]:
@@ -59,8 +64,12 @@ def open_bank(place: str, device: str) -> tuple[Banked, dict[str, Any]]:
     """
     bank = Bank(place)
     tensors, content = unpack(bank.read_state(), _FORMAT, _VERSION, bank.place)
-    if content["version"] < _VERSION:
+    version, told = content.pop("version"), content.pop("checksum", None)
+    if version < _EARLIEST:
         raise ValueError(f"{bank.place}: filled by an earlier triptych; remove it, and fit it anew")
+    text = {name: value for name, value in content.items() if name != "format"}
+    if version > _EARLIEST and told != checksum(tensors, text):
+        raise ValueError(f"{bank.place}: damaged or altered since it was written; take a copy, or fit it anew")
     if "method" not in tensors:
         raise ValueError(f"{bank.place}: damaged: it holds no method; remove it, and fit it anew")
     data = tensors["method"].numpy().tobytes()
@@ -76,16 +85,38 @@ def open_bank(place: str, device: str) -> tuple[Banked, dict[str, Any]]:
 
 def _restored(bank: Bank, method: Method, tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> Banked:
     device = next(method.parameters()).device
-    if not all(one.isfinite().all() for one in tensors.values()):
-        raise ValueError("it holds numbers that are not finite")
+    tensors = {name: one.to(device) for name, one in tensors.items()}
+    if not all(bool((one.abs() <= _LARGEST).all()) for one in tensors.values()):  # nor is NaN
+        raise ValueError("it holds numbers that are not finite or out of range")
+    for name, check in _CHECKS.items():
+        check.ask(f"its {name}", content[name])
     check_calibration(content["calibration"])
-    similarities = tensors["similarities"].to(device)
-    levels = {level: similarities[:, :, number] for number, level in enumerate(method.level_names)}
-    left_out = LeftOut(levels, tensors["truth"].to(device), tuple(content["left_out"]), ())
-    common = {name.removeprefix(_COMMON): one.to(device) for name, one in tensors.items() if name.startswith(_COMMON)}
+    left_out = _left_out(method, tensors, content["left_out"])
+    common = {name.removeprefix(_COMMON): one for name, one in tensors.items() if name.startswith(_COMMON)}
     dtype = None if content["dtype"] is None else of_any_width(np.dtype(content["dtype"]))
-    shared = Knowledge(
-        method, {}, dtype, learnt_from(method, dict(content), left_out), bool(content["calibrate"]), common
-    )
-    axes = Axes(tensors["centre"].to(device), tensors["axes"].to(device))
-    return Banked(bank, shared, axes, int(content["views"]), int(content["photos"]))
+    learnt = learnt_from(method, dict(content), left_out)
+    shared = Knowledge(method, {}, dtype, learnt, content["calibrate"], common)
+    return Banked(bank, shared, _axes(method, tensors), content["views"], content["photos"])
+
+
+def _left_out(method: Method, tensors: Mapping[str, Tensor], photos: Any) -> LeftOut:
+    """The leave-one-out results of R photos and N classes."""
+    similarities, truth = tensors["similarities"], tensors["truth"]  # (R, N, L) and (R,)
+    levels, float32 = method.level_names, similarities.dtype == torch.float32
+    if similarities.ndim != 3 or (len(similarities), similarities.shape[2]) != (len(truth), len(levels)) or not float32:
+        raise ValueError("the photos left out and their similarities disagree")
+    if truth.dtype != torch.int64 or not bool(((truth >= 0) & (truth < similarities.shape[1])).all()):
+        raise ValueError("a photo that was left out is of no class")
+    if not isinstance(photos, list) or not all(isinstance(one, str) for one in photos) or len(photos) != len(truth):
+        raise ValueError("the photos left out and their ids disagree")
+    found = {level: similarities[:, :, number] for number, level in enumerate(levels)}
+    return LeftOut(found, truth, tuple(photos), ())
+
+
+@torch.no_grad()
+def _axes(method: Method, tensors: Mapping[str, Tensor]) -> Axes:
+    centre, axes, side = tensors["centre"], tensors["axes"], method.preprocess.side
+    size = method.pooled(method.encode(torch.zeros(1, 3, side, side, device=axes.device))).shape[1]
+    if centre.shape != (size,) or axes.ndim != 2 or len(axes) != size or {centre.dtype, axes.dtype} != {torch.float32}:
+        raise ValueError("its axes are not those of its method's vectors")
+    return Axes(centre, axes)

@@ -19,6 +19,7 @@ from triptych.recognizer.calibration import Learnt
 from triptych.recognizer.file import plain_label
 from triptych.recognizer.knowledge import Asked, Knowledge, encoded_photos, ordered
 from triptych.support import Support
+from triptych.system.wording import printable
 
 __all__ = ["SHORTLIST", "Banked", "BankedClasses", "key_of", "label_of"]
 
@@ -198,5 +199,15 @@ def key_of(label: Any) -> str:
 
 
 def label_of(key: str) -> Any:
-    """The label that ``key_of`` wrote."""
-    return json.loads(key)
+    """The label that ``key_of`` wrote.
+
+    Raises:
+        ValueError: it is none, as in a bank that something else has written to.
+    """
+    try:
+        label = json.loads(key)
+    except (ValueError, RecursionError):
+        label = None
+    if not isinstance(label, str | int | float) or label != label:
+        raise ValueError(f"a damaged bank: {printable(key):.80} is no label; take a copy of the bank, or fit it anew")
+    return label

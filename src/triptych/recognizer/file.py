@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import accumulate, pairwise
@@ -29,6 +29,7 @@ __all__ = [
     "Settings",
     "bytes_tensor",
     "check_file",
+    "checksum",
     "fingerprint",
     "plain_label",
     "read_file",
@@ -79,7 +80,7 @@ def read_file(path: str | PathLike[str], device: str = "cpu") -> tuple[Knowledge
     kinds = {name: tensor.dtype for name, tensor in tensors.items() if not name.startswith(_ENCODED)}
     if kinds != _TENSORS or len(kinds) == len(tensors):
         raise ValueError(f"{path}: damaged: its contents are not those of a .triptych file; fit it anew")
-    if _checksum(tensors, content) != content.get("checksum"):
+    if checksum(tensors, _texts(content)) != content.get("checksum"):
         raise ValueError(f"{path}: damaged or altered since it was written; fit it anew or fetch it again")
     method = method_from_bytes(tensors["method"].numpy().tobytes(), f"{path} (its method)").to(usable_device(device))
     try:
@@ -159,7 +160,7 @@ def _contents(known: Knowledge, settings: Settings) -> tuple[dict[str, Tensor], 
         },
         "fusion": None if learnt.fusion is known.method.fusion else fusion_as_text(learnt.fusion),
     }
-    content["checksum"] = _checksum(tensors, content)
+    content["checksum"] = checksum(tensors, _texts(content))
     return tensors, content
 
 
@@ -242,8 +243,12 @@ def _cut(data: bytes, sizes: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
 
 
-def _checksum(tensors: dict[str, Tensor], content: dict[str, Any]) -> str:
-    text = {name: content.get(name) for name in _TEXTS}
+def _texts(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: content.get(name) for name in _TEXTS}
+
+
+def checksum(tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> str:
+    """A hash of tensors on the processor and of JSON content."""
     whole = hashlib.sha256(json.dumps(text, sort_keys=True).encode())
     for name in sorted(tensors):
         whole.update(f"{name} {tuple(tensors[name].shape)}".encode())

@@ -170,7 +170,7 @@ def check_run_folder(path: Path, read: Iterable[Path] = (), resume: bool = False
     check_folder(path, "the run")
     check_spared(path, read)
     others = sorted(one.name for one in path.iterdir() if not one.name.startswith(".")) if path.is_dir() else []
-    if others and not any(map(_is_run, _stages(path))):
+    if others and not any(map(_is_run, _stages(path))) and not (resume and has_checkpoint(path)):
         raise ValueError(f"{path}: holds other things than a run ({others[0]}); name a folder of its own")
     if not resume and has_checkpoint(path):
         raise ValueError(f"{path}: a run already lies here; continue it with --resume, or choose another --out")

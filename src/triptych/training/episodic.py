@@ -19,7 +19,7 @@ from triptych.training.feasible import check_crops, check_shared, check_train_da
 from triptych.training.launch import launched
 from triptych.training.loggers import check_loggers
 from triptych.training.pretraining import pretrain
-from triptych.training.run import Run
+from triptych.training.run import BEST, Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
 from triptych.training.settings import METHOD, Preset, TrainSettings
 from triptych.training.stages import EpisodicStage, start_episodes
@@ -84,7 +84,7 @@ def train(
     stage = start_episodes(data, start.config if isinstance(start, Method) else method, settings, start, keep_fusion)
     config = config_text(data, method, "train", _sections(Preset(first, settings), init, keep_fusion, backbone))
     _train_on_episodes(stage, Path(out), settings, resume, config)
-    return Path(out) / "best.safetensors"
+    return Path(out) / BEST
 
 
 def _only_way(method: str | MethodConfig) -> int | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych.system.extras import extra, how_to_install
-from triptych.system.files import write_whole
+from triptych.system.files import plain_path, write_whole
 from triptych.system.wording import first_line
 from triptych.training.logger import Logger, LogStart
 from triptych.training.tracking import MLflowLogger, WandbLogger
@@ -30,7 +30,7 @@ class CSVLogger(Logger):
     """
 
     def __init__(self, start: LogStart) -> None:
-        path = start.folder / "metrics.csv"
+        path = plain_path(start.folder / "metrics.csv")
         rows = [row for row in _rows(path) if int(row[0]) <= start.step] if start.step else []
         self._there = {(row[0], row[1]) for row in rows}
         text = io.StringIO()

@@ -12,7 +12,7 @@ from triptych.methods import MethodConfig
 from triptych.training.feasible import check_crops, check_pretrain_data, check_shared
 from triptych.training.launch import launched
 from triptych.training.loggers import check_loggers
-from triptych.training.run import Run
+from triptych.training.run import BEST, Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at
 from triptych.training.settings import METHOD, PretrainSettings
 from triptych.training.stages import PretrainStage, start_pretraining
@@ -84,7 +84,7 @@ def pretrain(
                 run.save_before_validation(settings.validation_episodes, settings.validation_shots)
                 _validate(run, stage, settings)
             run.save_if_due()
-    return Path(out) / "best.safetensors"
+    return Path(out) / BEST
 
 
 def _validate(run: Run, stage: PretrainStage, settings: PretrainSettings) -> None:

@@ -17,18 +17,20 @@ from torch.optim import Optimizer
 from triptych.evaluation import CONFIG
 from triptych.methods import Method, renamed_settings, save_method
 from triptych.system.environment import record_environment
-from triptych.system.files import plain_path, write_whole
+from triptych.system.files import write_whole
 from triptych.system.progress import progress_bar
 from triptych.system.settings import whole
+from triptych.training.checkpoint import check_best, check_same, damaged, read_checkpoint
 from triptych.training.launch import ended_well
 from triptych.training.loggers import start_loggers
 from triptych.training.ranks import ALONE, Ranks
 from triptych.training.settings import RunSettings
 
-__all__ = ["Run", "TrainingError"]
+__all__ = ["BEST", "Run", "TrainingError"]
 
 _CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 _FREE = ("device", "loggers")  # settings that may change when a run goes on
+BEST = "best.safetensors"  # the weights that did best on the validation split
 _STAGES = {"pretrain": "pre-training", "train": "training"}
 _NAMES = {"base_images": "plda_images", "base_loss": "plda_loss"}  # of settings: before -> now
 
@@ -155,7 +157,7 @@ class Run:
         if score > self.best:
             self.best = score
             if self._ranks.first:
-                save_method(method, self.folder / "best.safetensors")
+                save_method(method, self.folder / BEST)
         minutes = (time.monotonic() - self._started) / 60
         self._say(f"{self._place()} ({minutes:.1f} min): {self._status()}; validation: {_accuracies(figures)}")
         self._save()
@@ -186,24 +188,13 @@ class Run:
         self._saved = time.monotonic()
 
     def _load(self) -> None:
-        try:
-            state = torch.load(plain_path(self._checkpoint), map_location="cpu", weights_only=True)
-            identity = self._with_todays_names(state["identity"])
-        except OSError as error:
-            raise ValueError(f"{self._checkpoint}: cannot be read ({error.strerror or error})") from error
-        except MemoryError:
-            raise
-        except Exception as error:  # torch.load raises many kinds
-            # Without PyTorch's own words, which advise to run the file.
-            raise self._damaged() from error
-        changed = [key for key in self._identity if identity.get(key) != self._identity[key]]
-        if changed:
-            differences = ", ".join(f"{key} {identity.get(key)!r} -> {self._identity[key]!r}" for key in changed)
-            raise ValueError(f"{self.folder}: this run was started differently ({differences}); resume it as it was")
-        self.step, self.best = state.get("step"), state.get("best")
+        state = read_checkpoint(self._checkpoint)
+        check_same(self.folder, self._with_todays_names(state["identity"]), self._identity)
+        step, best = state.get("step"), state.get("best")
         self.owes_validation = state.get("owes_validation") is True  # earlier versions did not say
-        if not whole(0).holds(self.step) or not isinstance(self.best, float) or math.isnan(self.best):
-            raise self._damaged()
+        if not isinstance(step, int) or not whole(0).holds(step) or not isinstance(best, float) or math.isnan(best):
+            raise damaged(self._checkpoint)
+        self.step, self.best = step, best
         try:
             for name, module in self._modules.items():
                 module.load_state_dict(state["modules"][name])
@@ -211,15 +202,14 @@ class Run:
         except torch.OutOfMemoryError:
             raise
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise self._damaged() from error
-
-    def _damaged(self) -> ValueError:
-        return ValueError(f"{self._checkpoint}: damaged checkpoint; remove it to start anew")
+            raise damaged(self._checkpoint) from error
+        check_best(self.folder / BEST, self.best)
 
     def _with_todays_names(self, identity: Mapping[str, Any]) -> dict[str, Any]:
         """The identity of a run that an earlier version began; settings that came later have their defaults."""
         named = {_NAMES.get(name, name): value for name, value in identity.items()}
-        return {**self._defaults, **named, "method": renamed_settings(named.get("method"))}
+        later = {**self._defaults, "validation": self._identity.get("validation")}
+        return {**later, **named, "method": renamed_settings(named.get("method"))}
 
     def _check_same_start(self) -> None:
         if not self._ranks.agree(json.dumps([self._identity, self.step], sort_keys=True)):

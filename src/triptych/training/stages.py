@@ -53,7 +53,8 @@ class PretrainStage:
     @property
     def context(self) -> dict[str, Any]:
         """What must be the same when the run is resumed."""
-        return {"method": self.model.config.to_dict(), "data": self.train.fingerprint, "stage": "pretrain"}
+        photos = {"data": self.train.fingerprint, "validation": self.val.fingerprint}
+        return {"method": self.model.config.to_dict(), **photos, "stage": "pretrain"}
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -96,7 +97,8 @@ class EpisodicStage:
     @property
     def context(self) -> dict[str, Any]:
         """What must be the same when the run is resumed."""
-        return {"method": self.model.config.to_dict(), "data": self.train.fingerprint, "stage": "train"}
+        photos = {"data": self.train.fingerprint, "validation": self.validation.val.fingerprint}
+        return {"method": self.model.config.to_dict(), **photos, "stage": "train"}
 
     @property
     def modules(self) -> dict[str, nn.Module]:

@@ -1,0 +1,97 @@
+"""What a training run is resumed from: its checkpoint, whether it is the same run, and its best weights."""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from triptych.methods import read_method
+from triptych.system.files import plain_path
+
+__all__ = ["check_best", "check_same", "damaged", "read_checkpoint"]
+
+_PHOTOS = {"data": "the train split", "validation": "the validation split"}  # whose hashes tell a reader nothing
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What ``Run`` saved.
+
+    Raises:
+        ValueError: it cannot be read, or is damaged.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch remarks on how a file was written that is no checkpoint
+            state = torch.load(plain_path(path), map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # torch.load raises many kinds
+        # Without PyTorch's own words, which advise to run the file.
+        raise damaged(path) from error
+    if not isinstance(state, dict) or not isinstance(state.get("identity"), dict):
+        raise damaged(path)
+    return state
+
+
+def damaged(path: Path) -> ValueError:
+    """The error of a checkpoint that cannot be resumed."""
+    return ValueError(f"{path}: damaged checkpoint; remove it to start anew")
+
+
+def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run that was started differently.
+
+    >>> from triptych.training.checkpoint import check_same
+    >>> check_same("run", {"seed": 0, "freeze_norm_after": None}, {"seed": 0, "freeze_norm_after": 1})
+    Traceback (most recent call last):
+    ValueError: run: this run was started differently (--freeze-norm-after none -> 1); resume it as it was
+
+    Raises:
+        ValueError: something differs.
+    """
+    if differences := ", ".join(_differences(before, now, "--")):
+        raise ValueError(f"{folder}: this run was started differently ({differences}); resume it as it was")
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], start: str) -> Iterator[str]:
+    for key in now:
+        old, new = before.get(key), now[key]
+        if old == new:
+            continue
+        if key in _PHOTOS:
+            yield f"the photos of {_PHOTOS[key]} have changed"
+        elif isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differences(old, new, f"{key} ")
+        else:
+            name = f"{start}{key.replace('_', '-') if start == '--' else key}"
+            yield f"{name} {_written(old)} -> {_written(new)}"
+
+
+def _written(value: Any) -> str:
+    return "none" if value is None else f"{value}"[:100]
+
+
+def check_best(file: Path, best: float) -> None:
+    """Refuse to go on with a run whose best weights so far are lost: later ones may not be better.
+
+    Args:
+        file: where they were kept.
+        best: what they were worth, minus infinity where there were none yet.
+
+    Raises:
+        ValueError: they are missing or damaged.
+    """
+    if best == -math.inf:
+        return
+    try:
+        read_method(plain_path(file))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{file}: missing or damaged, and with it the best weights of the run; put them back, or remove "
+            "checkpoint.pt to start anew"
+        ) from error
