@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import lancedb
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -253,6 +255,36 @@ def test_a_row_whose_label_is_none_is_refused(shared_place: Path, key: str) -> N
     with pytest.raises(ValueError, match=r"a damaged bank: .* is no label; take a copy of the bank"):
         _ = Recognizer.load(shared_place).classes_
     bank.remove(key)
+
+
+def test_another_program_s_tables_are_spared(place: Path) -> None:
+    lancedb.connect(place).create_table("photos", [{"vector": [0.0] * 4, "text": "mine"}])
+    with pytest.raises(ValueError, match="holds a table photos that Triptych did not write; name a folder of its own"):
+        in_bank(place)
+    assert lancedb.connect(place).open_table("photos").count_rows() == 1
+
+
+def test_photos_that_are_gone_and_columns_of_others_are_told(place: Path) -> None:
+    bank = in_bank(place).known_.bank
+    for table in ("photos", "recent"):
+        bank._tables.delete(table, "true")
+    with pytest.raises(ValueError, match="a damaged bank: its photos are gone"):
+        Recognizer.load(place)
+    lancedb.connect(place).create_table("recent", [{"vector": [0.0] * 4, "text": "mine"}], mode="overwrite")
+    with pytest.raises(ValueError, match="a damaged bank: its table recent has other columns"):
+        Recognizer.load(place)
+
+
+def test_a_photo_that_lacks_a_part_is_told(place: Path) -> None:
+    bank = in_bank(place).known_.bank
+    table = bank._tables.rows("recent", None)
+    for name in ("label", "id", "name", "descriptors"):
+        nulls = pa.nulls(len(table), table.schema.field(name).type)
+        lancedb.connect(place).create_table(
+            "recent", table.set_column(table.schema.get_field_index(name), name, nulls), mode="overwrite"
+        )
+        with pytest.raises(ValueError, match="a damaged bank: a photo lacks a part"):
+            Recognizer.load(place).predict(QUERY[:1])
 
 
 def bank_row(bank: Bank) -> Row:

@@ -74,6 +74,33 @@ class Bank:
         for name in (PHOTOS, RECENT):
             self._tables.create(name, schema(size))
 
+    def refuse_foreign(self) -> None:
+        """Refuse a place with tables of other programs, which must not be removed.
+
+        Raises:
+            ValueError: there is such a table.
+        """
+        photos = set(schema(1).names)
+        ours = {STATE: set(_STATE.names), RECENT: photos, PHOTOS: photos}
+        for name, columns in ours.items():
+            if name in self._tables.names() and set(self._tables.columns(name)) != columns:
+                raise ValueError(
+                    f"{self.place}: holds a table {name} that Triptych did not write; name a folder of its own"
+                )
+
+    def check(self, size: int) -> None:
+        """Refuse tables that are not those of vectors with so many entries, or without photos.
+
+        Raises:
+            ValueError: there is such a table, or no photo.
+        """
+        expected = {field.name: field.type for field in schema(size)}
+        for name in (RECENT, PHOTOS):
+            if self._tables.columns(name) != expected:
+                raise ValueError(f"{self.place}: a damaged bank: its table {name} has other columns; fit it anew")
+        if not len(self):
+            raise ValueError(f"{self.place}: a damaged bank: its photos are gone; take a copy, or fit it anew")
+
     def drop(self) -> None:
         """Remove it, with all its photos."""
         self._tables.drop((STATE, RECENT, PHOTOS))
@@ -232,12 +259,18 @@ class Bank:
 
     def _rows(self, where: str | None, columns: list[str], limit: int | None = None) -> pa.Table:
         """Rows of both tables; of the recent ones first, as rows that move are for a while in both."""
-        return pa.concat_tables([self._tables.rows(name, columns, where, limit) for name in (RECENT, PHOTOS)])
+        return self._joined(self._tables.rows(name, columns, where, limit) for name in (RECENT, PHOTOS))
 
     def _whole_rows(self, where: str) -> pa.Table:
-        return pa.concat_tables([self._tables.whole_rows(name, _WHOLE, where) for name in (RECENT, PHOTOS)])
+        return self._joined(self._tables.whole_rows(name, _WHOLE, where) for name in (RECENT, PHOTOS))
 
     def _nearest(self, vector: Float[Tensor, " D"], count: int, exact: bool) -> pa.Table:
         asked = vector.cpu().numpy()
-        found = [self._tables.nearest(name, asked, ["label"], count, exact) for name in (RECENT, PHOTOS)]
-        return pa.concat_tables(found).sort_by("_distance").slice(0, count)
+        found = (self._tables.nearest(name, asked, ["label"], count, exact) for name in (RECENT, PHOTOS))
+        return self._joined(found).sort_by("_distance").slice(0, count)
+
+    def _joined(self, tables: Iterable[pa.Table]) -> pa.Table:
+        rows = pa.concat_tables(tables)
+        if any(column.null_count for column in rows.columns):
+            raise ValueError(f"{self.place}: a damaged bank: a photo lacks a part; take a copy, or fit it anew")
+        return rows

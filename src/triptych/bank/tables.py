@@ -100,6 +100,12 @@ class Tables:
             if not is_remote(self.place) and folder.is_dir() and not any(folder.iterdir()):
                 shutil.rmtree(folder)
 
+    def columns(self, name: str) -> dict[str, pa.DataType]:
+        """The type of each."""
+        table = self[name]
+        with self.told():
+            return {field.name: field.type for field in table.schema}
+
     def version(self, name: str) -> int:
         """Another one after each change."""
         table = self[name]
@@ -179,4 +185,6 @@ def _in_plain_words(error: Exception, place: str) -> Exception:
     if is_remote(place):
         cause = " ".join(str(error).split())[:200]
         return OSError(f"{place}: cannot be reached, or holds no whole bank ({cause})")
-    return ValueError(f"{place}: a damaged bank: a file of it is cut, changed or missing; take a copy, or fit it anew")
+    return ValueError(
+        f"{place}: a damaged bank: a file of it is cut, changed or missing; take a copy, or remove it and fit it anew"
+    )

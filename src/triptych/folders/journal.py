@@ -85,7 +85,7 @@ def resume(file: BinaryIO, header: Row, photos: Sequence[str], journal: Path) ->
     if first != expected:
         if not expected.startswith(first):
             raise ValueError(
-                f"{journal}: holds answers of another recogniser, folder, photo, setting or version; remove it to "
+                f"{journal}: holds answers of another recogniser, folder, photo, setting, engine or version; remove it to "
                 "start anew, or name another file for the answers"
             )
         file.truncate(0)

@@ -47,6 +47,7 @@ def fitted(
     with bank.changing():
         if bank.exists:
             raise ValueError(f"{bank.place}: a bank already; add to it, or name another place")
+        bank.refuse_foreign()
         try:
             known = _filled(bank, method, photos, labels, dtype, views, calibrate, thumbnails)
             known = renewed(known)

@@ -76,11 +76,13 @@ def open_bank(place: str, device: str) -> tuple[Banked, dict[str, Any]]:
     method = method_from_bytes(data, f"{bank.place} (its method)").to(usable_device(device))
     try:
         settings = {name: content[name] for name in ("views", "calibrate", "thumbnails")}
-        return _restored(bank, method, tensors, content), settings
+        known = _restored(bank, method, tensors, content)
     except ValueError as error:
         raise ValueError(f"{bank.place}: damaged ({error}); remove it, and fit it anew") from error
     except (AttributeError, ArithmeticError, KeyError, IndexError, TypeError, RuntimeError) as error:
         raise ValueError(f"{bank.place}: damaged: its parts do not fit together; remove it, and fit it anew") from error
+    bank.check(known.axes.axes.shape[1])
+    return known, settings
 
 
 def _restored(bank: Bank, method: Method, tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> Banked:
