@@ -29,6 +29,8 @@ def pixels(path: Path, side: int, fit: str, interpolation: str) -> np.ndarray:
         if upright.has_transparency_data:
             ground = Image.new("RGBA", upright.size, "white")
             upright = Image.alpha_composite(ground, upright.convert("RGBA"))
+        if upright.mode.startswith("I"):  # 16 bits; Pillow's own conversion clips instead of scaling
+            upright = Image.fromarray(np.clip(np.asarray(upright) / 257, 0, 255).round().astype(np.uint8))
         upright = upright.convert("RGB")
     if fit == "crop":  # the short side becomes ``side``, and the square in the middle is taken
         short = min(upright.size)

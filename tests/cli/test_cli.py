@@ -282,6 +282,14 @@ def test_a_full_stdout_is_one_line() -> None:
     assert closed.stderr == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("place", ["2>/dev/full", "2>&-"])
+def test_messages_that_nobody_can_read_leave_the_code_and_stdout_as_they_are(place: str) -> None:
+    script = f"{sys.executable} -m triptych.cli show nowhere.triptych --json {place}"
+    ended = subprocess.run(script, shell=True, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+
+
 def test_a_closed_pipe_ends_quietly() -> None:
     ended = subprocess.run(
         f"(sleep 1; {sys.executable} -m triptych.cli train --help) | true",

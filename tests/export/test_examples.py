@@ -122,6 +122,15 @@ def test_the_python_example_turns_photos_and_reads_large_ones_alike(tmp_path: Pa
     np.testing.assert_array_equal(_example().pixels(tmp_path / "x.jpg", 64, "squash", "bicubic"), expected)
 
 
+def test_the_python_example_scales_deep_photos_alike(tmp_path: Path) -> None:
+    deep = np.random.default_rng(0).integers(0, 1 << 16, (90, 130), dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "x.png")
+    expected = Preprocessing(side=48).pixels(tmp_path / "x.png")
+    prepared = Preprocessing(side=48)
+    found = _example().pixels(tmp_path / "x.png", 48, prepared.fit, prepared.interpolation)
+    np.testing.assert_array_equal(found, expected)
+
+
 def _example() -> Any:
     spec = importlib.util.spec_from_file_location("onnx_python", EXAMPLES / "onnx_python.py")
     assert spec is not None

@@ -170,15 +170,18 @@ def test_the_network_of_the_default_method_is_exported_in_bytes(tmp_path: Path) 
     onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
     recognizer = fitted(salient())
     with pytest.warns(UserWarning, match="precision int8 changes answers") as told:
-        export(recognizer, tmp_path / "x.onnx", ExportSettings(precision="int8"))
+        written = export(recognizer, tmp_path / "x.onnx", ExportSettings(precision="int8"))
     prepared = recognizer.method_.preprocess
     own = [Image.fromarray(prepared.pixels(Image.open(io.BytesIO(one)))) for one in kept(recognizer)]
     middles = np.stack([prepared.pixels(one.crop((16, 16, 48, 48))) for one in own])
     (found,) = session(tmp_path / "x.onnx").run(["probabilities"], {"images": middles})
-    change = np.abs(found - recognizer.predict_proba(list(middles))).max()
-    assert f"the middles of 8 photos that it has learnt, a probability changes by up to {change:.2g};" in str(
-        told.pop().message
-    )
+    right = recognizer.predict_proba(list(middles))
+    answers, change = (found.argmax(1) != right.argmax(1)).sum(), np.abs(found - right).max()
+    message = str(told.pop().message)
+    assert f"the middles of 8 photos that it has learnt, {answers} answer" in message
+    assert f"and a probability by up to {change:.2g}; it does not tell unknowns" in message
+    assert written.difference >= change
+    assert json.loads(written.description["unknown"]) == {}
     (found,) = session(tmp_path / "x.onnx").run(["probabilities"], {"images": pixels(recognizer)})
     np.testing.assert_allclose(found.sum(1), 1.0, atol=1e-5)
     stored = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load(tmp_path / "x.onnx").graph.initializer}

@@ -197,7 +197,17 @@ def test_a_journal_torn_anywhere_ends_with_the_same_bytes(
 
 
 @pytest.mark.parametrize(
-    "change", [{"label": ...}, {"probability": "x"}, {"label": [1]}, {"in_support": "x"}, {"error": 5}, {"more": 1}]
+    "change",
+    [
+        {"label": ...},
+        {"probability": "x"},
+        {"probability": 7.0},
+        {"probability": float("nan")},
+        {"label": [1]},
+        {"in_support": "x"},
+        {"error": 5},
+        {"more": 1},
+    ],
 )
 @pytest.mark.parametrize("coverage", [None, 0.9])
 def test_lines_that_are_no_answers_are_answered_anew(
@@ -255,12 +265,12 @@ def test_a_changed_folder_or_setting_is_noticed(recognizer: Recognizer, tmp_path
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         predict_folder(recognizer, photos, out)
     out.unlink()
-    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting or version"):
+    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting, engine or version"):
         predict_folder(recognizer, photos, out, unknown="none")
-    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting or version"):
+    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting, engine or version"):
         predict_folder(recognizer, photos, out, coverage=0.5)
     photo(0, 51).save(photos / "2.png")
-    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting or version"):
+    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting, engine or version"):
         predict_folder(recognizer, photos, out)
     assert journal.exists()
 
@@ -295,7 +305,7 @@ def test_a_table_that_was_begun_is_not_continued_for_other_photos_of_the_same_na
         places[0].symlink_to(tmp_path / "two")
     with pytest.raises(
         ValueError,
-        match=r"answers.jsonl.partial: holds answers of another recogniser, folder, photo, setting or version; remove",
+        match=r"answers.jsonl.partial: holds answers of another recogniser, folder, photo, setting, engine or version;",
     ):
         predict_folder(recognizer, places[1], out)
     (tmp_path / "answers.jsonl.partial").unlink()
@@ -309,7 +319,7 @@ def test_a_photo_that_was_replaced_meanwhile_is_noticed(recognizer: Recognizer, 
         photo(kind, 50).save(tmp_path / "photos" / "x.bmp")
         if kind == 0:
             left_unfinished(recognizer, tmp_path / "photos", tmp_path / "x.csv")
-    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting or version"):
+    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting, engine or version"):
         predict_folder(recognizer, tmp_path / "photos", tmp_path / "x.csv")
 
 
@@ -321,7 +331,7 @@ def test_a_limit_that_was_raised_meanwhile_counts(
     with monkeypatch.context() as patch:
         patch.setenv("TRIPTYCH_MAX_MEGAPIXELS", "0.001")
         left_unfinished(recognizer, tmp_path / "photos", tmp_path / "x.csv")
-    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting or version"):
+    with pytest.raises(ValueError, match="another recogniser, folder, photo, setting, engine or version"):
         predict_folder(recognizer, tmp_path / "photos", tmp_path / "x.csv")
 
 

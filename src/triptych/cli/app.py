@@ -128,7 +128,7 @@ def _help_of(error: Any) -> str:
 
 def _reason(error: OSError) -> str:
     """What went wrong; an error that names no file is of what was printed."""
-    if error.errno == errno.ENOSPC and error.filename is None:
+    if error.errno in (errno.ENOSPC, errno.EBADF) and error.filename is None:
         return f"the result cannot be printed ({error.strerror})"
     if error.filename is not None and error.strerror:  # Python's own words begin with a number
         return f"{error.filename}: {error.strerror}; give another path, or make that one usable"

@@ -48,5 +48,5 @@ def export(
             }
         )
     say(f"{out}: {len(classes)} classes, {written.size / 1e6:.1f} MB")
-    say(f"Its probabilities differ from triptych's by at most {written.difference:.1g} (a few photos and noise).")
+    say(f"Its probabilities differ from triptych's by at most {written.difference:.1g} for a few photos and noise.")
     return None

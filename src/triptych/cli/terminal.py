@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from contextlib import suppress
 from typing import Any
 
 __all__ = ["complain", "json_text", "print_json", "printable", "say"]
@@ -20,9 +21,14 @@ def say(line: str) -> None:
 
 
 def complain(kind: str, message: str) -> None:
-    """Say on stderr what is wrong: in one line, and below it a line for each thing that it lists."""
+    """Say on stderr what is wrong: in one line, and below it a line for each thing that it lists.
+
+    Where stderr is closed or full, nothing is said: the exit code still tells, and stdout belongs to the result.
+    """
     lines = [printable(_BREAK.sub(" ", line.strip())) for line in _ITEM.split(message.strip())]
-    print(f"{kind}: " + "\n  ".join(lines), file=sys.stderr)
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(f"{kind}: " + "\n  ".join(lines), file=sys.stderr, flush=True)
 
 
 def print_json(result: Any) -> None:

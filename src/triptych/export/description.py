@@ -17,7 +17,7 @@ def description(recognizer: Recognizer, precision: str) -> dict[str, str]:
     - ``levels``: in the order of the contributions.
     - ``preprocessing``: side, fit and interpolation of the photos that the model takes.
     - ``unknown``: share of false alarms -> the ``known_score`` below which a photo is of none of the classes. Without
-      photos left out it is empty.
+      photos left out it is empty, and in precision int8, whose scores are not those that it was learnt from.
     - ``temperature``: what the logits were divided by.
     - ``method``, ``precision``, ``fingerprint``, ``triptych``: where the model comes from.
 
@@ -26,12 +26,12 @@ def description(recognizer: Recognizer, precision: str) -> dict[str, str]:
     """
     known = recognizer.knowledge_
     prepared = known.method.preprocess
-    calibrated = known.learnt.calibration is not None
+    tells_unknowns = known.learnt.calibration is not None and precision != "int8"
     told = {
         "classes": [plain_label(label) for label in known.order],
         "levels": list(known.method.level_names),
         "preprocessing": {"side": prepared.side, "fit": prepared.fit, "interpolation": prepared.interpolation},
-        "unknown": {str(share): known.threshold(share) for share in FALSE_ALARMS} if calibrated else {},
+        "unknown": {str(share): known.threshold(share) for share in FALSE_ALARMS} if tells_unknowns else {},
         "temperature": known.temperature,
     }
     words = {

@@ -46,7 +46,8 @@ class Exported:
     Attributes:
         file: its path.
         size: in bytes.
-        difference: the largest, of any probability, from the recogniser's own for a few of its photos.
+        difference: the largest, of any probability, from the recogniser's own: for a few of its photos, their middles
+            and noise, and in precision int8 for more middles.
         description: what the file says of itself; see ``triptych.export.description``.
     """
 
@@ -102,15 +103,16 @@ def export(
         )
         begin("comparing it with the recogniser")
         difference = _checked(known, run, settings.precision)
-        change = _largest_change(known, run, [_middle(known, one) for one in photos[:_WARNED]])
+        change, answers = _changes(known, run, [_middle(known, one) for one in photos[:_WARNED]])
     write_whole(path, data)
     if photos:
         warnings.warn(
             f"precision int8 changes answers: for the middles of {counted(len(photos[:_WARNED]), 'photo')} that it has "
-            f"learnt, a probability changes by up to {change:.2g}; precision fp16 changes little",
+            f"learnt, {counted(answers, 'answer')}, and a probability by up to {change:.2g}; it does not tell "
+            "unknowns. Precision fp16 changes little",
             stacklevel=2,
         )
-    return Exported(str(path), len(data), difference, told)
+    return Exported(str(path), len(data), max(difference, change), told)
 
 
 def _onnx_model(
@@ -167,17 +169,23 @@ def _middle(known: Knowledge, photo: Pixels) -> Pixels:
     return known.method.preprocess.pixels(Image.fromarray(photo).crop(edges))
 
 
-def _largest_change(known: Knowledge, run: Run, photos: Sequence[Pixels]) -> float:
-    """Of any probability of these photos."""
-    batches = [np.stack(photos[first : first + _BATCH]) for first in range(0, len(photos), _BATCH)]
-    return max((float(np.abs(run(one)[0] - _answers(known, one)[0]).max()) for one in batches), default=0.0)
+def _changes(known: Knowledge, run: Run, photos: Sequence[Pixels]) -> tuple[float, int]:
+    """The largest change of any probability of these photos, and how many answers change."""
+    largest, answers = 0.0, 0
+    for first in range(0, len(photos), _BATCH):
+        batch = np.stack(photos[first : first + _BATCH])
+        found, right = run(batch)[0], _answers(known, batch)[0]
+        largest = max(largest, float(np.abs(found - right).max()))
+        answers += int((found.argmax(1) != right.argmax(1)).sum())
+    return largest, answers
 
 
 def _differences(known: Knowledge, run: Run) -> dict[str, tuple[float, float]]:
     """The largest difference of each output, for photos together and for one alone; and the largest that is borne."""
     side = known.method.preprocess.side
     noise = np.random.default_rng(1).integers(0, 256, (_CHECKED, side, side, 3), dtype=np.uint8)
-    images = np.stack([*_thumbnails(known, _CHECKED), *noise])
+    photos = _thumbnails(known, _CHECKED)
+    images = np.stack([*photos, *(_middle(known, one) for one in photos), *noise])
     together, apart = run(images), zip(run(images[:1]), run(images[1:]), strict=True)
     found = [np.stack(both) for both in zip(together, map(np.concatenate, apart), strict=True)]
     return {

@@ -85,8 +85,8 @@ def resume(file: BinaryIO, header: Row, photos: Sequence[str], journal: Path) ->
     if first != expected:
         if not expected.startswith(first):
             raise ValueError(
-                f"{journal}: holds answers of another recogniser, folder, photo, setting, engine or version; remove it to "
-                "start anew, or name another file for the answers"
+                f"{journal}: holds answers of another recogniser, folder, photo, setting, engine or version; remove it "
+                "to start anew, or name another file for the answers"
             )
         file.truncate(0)
         file.write(expected)
@@ -111,9 +111,10 @@ def _answers(line: bytes, image: str, with_sets: bool) -> bool:
         return False
     if not isinstance(row, dict) or not line.endswith(b"\n") or row.get("image") != image:
         return False
-    kinds = _TOLD if row.get("error") is None else _REFUSED
-    kinds = {**kinds, **({SET: list if kinds is _TOLD else _NONE} if with_sets else {})}
-    return row.keys() == {"image", *kinds} and all(isinstance(row[name], kind) for name, kind in kinds.items())
+    told = row.get("error") is None
+    kinds = {**(_TOLD if told else _REFUSED), **({SET: list if told else _NONE} if with_sets else {})}
+    whole = row.keys() == {"image", *kinds} and all(isinstance(row[name], kind) for name, kind in kinds.items())
+    return whole and (not told or 0 <= row["probability"] <= 1)
 
 
 def record_answers(file: BinaryIO, answers: Iterator[Answer], photos: Sequence[str], with_sets: bool) -> None:

@@ -82,7 +82,8 @@ def predict_folder(
 
     Raises:
         ValueError: no such place, or no photos there; a file that exists, or has another ending; ``NAME.partial``
-            holds answers of another recogniser, folder, photo, setting, engine or version; unknowns or sets cannot be told.
+            holds answers of another recogniser, folder, photo, setting, engine or version; unknowns or sets cannot be
+            told.
         RuntimeError: another process is writing the same file, or photos cannot be fetched.
         OSError: the file cannot be written.
 
