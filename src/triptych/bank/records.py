@@ -70,5 +70,5 @@ def _read(record: bytes, views: int, photo: str, place: str) -> tuple[Encoded, d
         raise ValueError(f"{place}: photo {photo} has {len(encoded)} views, expected {views}; remove the photo")
     start = _LENGTH + int.from_bytes(record[:_LENGTH], "little")
     header = json.loads(record[_LENGTH:start])
-    cuts = {name: tuple(start + place for place in header[name]["data_offsets"]) for name in encoded.tensors}
+    cuts = {name: tuple(start + end for end in header[name]["data_offsets"]) for name in encoded.tensors}
     return encoded, cuts

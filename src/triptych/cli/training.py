@@ -25,10 +25,11 @@ from triptych.training import METHOD, PRESETS, Preset, PretrainSettings, RunSett
 __all__ = ["pretrain", "train"]
 
 TrainMethod = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--method",
-        help="What to train: a name that triptych methods lists; with --backbone a method alone, such as feat.",
+        help="What to train: a name that triptych methods lists; with --backbone a method alone, such as feat. By "
+        "default mml, over Conv-64F or the backbone.",
     ),
 ]
 PretrainMethod = Annotated[str, typer.Option("--method", help="What to train: a name that triptych methods lists.")]
@@ -84,7 +85,7 @@ def pretrain(
 def train(
     data: TrainData,
     out: RunFolder = None,
-    method: TrainMethod = METHOD,
+    method: TrainMethod = None,
     preset: PresetName = "fast",
     init: Init = None,
     keep_fusion: KeepFusion = True,
@@ -104,16 +105,16 @@ def train(
     if init is not None and backbone is not None:
         raise ValueError("--init and --backbone both say what the weights start from; leave one out")
     started = f"--init {init}" if init is not None else f"--backbone {backbone}" if backbone is not None else None
-    recipe = _recipe(PRESETS[preset], changes, started is None)
-    if recipe.pretrain is None:
+    if started is not None or PRESETS[preset].pretrain is None:
         _refuse_pretraining(changes, started or f"preset {preset}")
-    named = f"{method.removesuffix('-conv64f')}-{Path(backbone).name}" if backbone is not None else method
+    named = f"{method or 'mml'}-{Path(backbone).name}" if backbone is not None else method or METHOD
     folder = out or Path("runs") / named
-    _check(folder, data, recipe.train, resume)
-    from triptych.training import chosen_preset, side_of
+    _check(folder, data, replace(PRESETS[preset].train, **changes["train"]), resume)
+    from triptych.training import chosen_method, chosen_preset, side_of
     from triptych.training import train as run_training
 
-    recipe = _recipe(chosen_preset(preset, side_of(method, backbone)), changes, started is None)
+    side = side_of(chosen_method(method, backbone), backbone)
+    recipe = _recipe(chosen_preset(preset, side), changes, started is None)
     with _resumable(folder):
         best = run_training(data, folder, method, recipe, init, resume, keep_fusion, backbone)
     _say_once(best)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from triptych.similarity import LDA, fit_lda, lda_to_classes, left_out_lda
+from triptych.similarity import LDA, fit_lda, lda_to_classes, left_out_lda, without_autocast
 
 __all__ = ["Within", "class_scores", "discriminated", "left_out_scores"]
 
@@ -50,8 +50,9 @@ class Within(NamedTuple):
             directions = directions @ deviations / variances.sqrt()[:, None]
         return cls(centres, ((variances / (variances + ridge)).sqrt()[:, None] * directions).float(), ridge)
 
+    @without_autocast
     def discriminate(self, means: Float[Tensor, "N D"]) -> LDA:
-        """``lda_of`` these means of classes, in single precision."""
+        """``fit_lda`` from these means of classes, in single precision."""
         directions = (means - means @ self.varying.T @ self.varying) / self.ridge
         return LDA(directions.double(), (directions * means).sum(1).double() / 2)
 

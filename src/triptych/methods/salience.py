@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from triptych.methods.encoded import Encoded
-from triptych.methods.salient_pools import pooled_blocks, pooled_descriptors
+from triptych.methods.salient_pools import pooled_blocks, pooled_descriptors, whole_numbers
 from triptych.similarity import SalientDescriptors, kept_moments, salient_descriptors, salient_moments
 
 __all__ = [
@@ -30,7 +29,6 @@ PIXEL_LEVELS = {
     "pixel-16": ("stride16", "maps", 2.0),
 }
 _SCALE = ".scale"  # after the name of a layer that is kept in whole numbers
-_LARGEST = 127  # of them
 _LEAST_MEAN = 1e-12  # so that a root has a gradient
 
 
@@ -96,7 +94,7 @@ def in_bytes(encoded: Encoded, layers: Sequence[str]) -> Encoded:
     """
     kept = {}
     for layer in layers:
-        kept[layer], kept[layer + _SCALE] = _whole_numbers(encoded.tensors[layer])
+        kept[layer], kept[layer + _SCALE] = whole_numbers(encoded.tensors[layer])
     return Encoded(kept)
 
 
@@ -104,10 +102,3 @@ def from_bytes(kept: Encoded) -> Encoded:
     """What ``in_bytes`` kept, in single precision."""
     tensors = kept.tensors
     return Encoded({name: one * tensors[name + _SCALE][:, None] for name, one in tensors.items() if _SCALE not in name})
-
-
-def _whole_numbers(maps: Float[Tensor, "B C H W"]) -> tuple[Tensor, Float[Tensor, "B H W"]]:
-    """Whole numbers up to 127 and the scale of each descriptor."""
-    scale = maps.float().abs().amax(1) / _LARGEST
-    whole_numbers = torch.where(scale > 0, scale, 1.0)[:, None].reciprocal() * maps
-    return whole_numbers.round().to(torch.int8).contiguous(), scale.contiguous()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from triptych.methods.encoded import Encoded
@@ -15,11 +16,19 @@ __all__ = [
     "pooled_descriptors",
     "pools_from_bytes",
     "pools_in_bytes",
+    "whole_numbers",
 ]
 
 _LARGEST = 127  # of whole numbers of a byte
 # Parts of the names of tensors, after the name of a level.
 _BLOCK, _UNITS, _SCALE, _WEIGHTS, _POSITIONS = ".block", ".units", ".scale", ".weights", ".positions"
+
+
+def whole_numbers(vectors: Float[Tensor, "B C ..."]) -> tuple[Tensor, Float[Tensor, "B ..."]]:
+    """Whole numbers up to 127, and the scale of each vector; C is their second dimension."""
+    scale = vectors.float().abs().amax(1) / _LARGEST
+    scaled = torch.where(scale > 0, scale, 1.0)[:, None].reciprocal() * vectors
+    return scaled.round().to(torch.int8).contiguous(), scale.contiguous()
 
 
 def pools_in_bytes(blocks: Mapping[str, Sequence[Tensor]], patches: Mapping[str, SalientDescriptors]) -> Encoded:
@@ -30,10 +39,9 @@ def pools_in_bytes(blocks: Mapping[str, Sequence[Tensor]], patches: Mapping[str,
     """
     kept = {f"{level}{_BLOCK}{n}": block.half() for level, own in blocks.items() for n, block in enumerate(own)}
     for level, found in patches.items():
-        largest = found.units.abs().amax(2, keepdim=True)
-        whole_numbers = (found.units * (_LARGEST / torch.where(largest > 0, largest, 1.0))).round()
-        kept[level + _UNITS] = whole_numbers.to(torch.int8)
-        kept[level + _SCALE] = whole_numbers.norm(dim=2).clamp_min(1.0).reciprocal()  # so that they have unit length
+        units = whole_numbers(found.units.mT)[0].mT  # (B, T, C)
+        kept[level + _UNITS] = units
+        kept[level + _SCALE] = units.float().norm(dim=2).clamp_min(1.0).reciprocal()  # so that they have unit length
         kept[level + _WEIGHTS] = found.weights.float()
         kept[level + _POSITIONS] = found.positions.to(torch.int16)
     encoded = Encoded(kept).each(Tensor.contiguous)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from triptych.bank import Bank, Row, check_new_place, rows_of
-from triptych.data import ImageSource, Photo, read_class_photos
+from triptych.data import ImageSource, Photo, read_class_photos, refuse_alike
 from triptych.methods import Method
 from triptych.recognizer.bank_sample import axes_of, by_chance, renewed
 from triptych.recognizer.bank_state import state_bytes
@@ -64,6 +64,7 @@ def added(known: Banked, photos: Sequence[ImageSource], label: Any, thumbnails: 
     read = read_class_photos(photos, [label] * len(photos), method.preprocess)
     decoded = list(track(read, "learning", total=len(photos)))
     with bank.changing():
+        refuse_alike([*known.support.alike(label), label])
         owners = bank.owners(photo.id for _, photo in decoded)
         before = bank.supports(method, {key, *owners.values()}, known.views)
         there = {label_of(one): kept for one, kept in before.items()}

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from triptych.bank import Bank, is_bank, place_of
-from triptych.data import ImageSource, LabelledPhotos, as_label, as_photos, check_label, labelled, refuse_alike
+from triptych.data import ImageSource, LabelledPhotos, as_label, as_photos, check_label, labelled
 from triptych.interop import chosen_method
 from triptych.methods import Method
 from triptych.recognizer import bank_changes, memory_changes
@@ -152,7 +152,6 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         if not photos:
             raise ValueError(f"no photos to add to class {label!r}; expected at least one")
         if isinstance(known, Banked):
-            refuse_alike([*known.support.alike(label), label])
             return self._take(bank_changes.added(known, photos, label, self._keeps_thumbnails))
         return self._take(memory_changes.added(known, photos, label, self._keeps_thumbnails))
 

@@ -148,11 +148,12 @@ class Shelves:
         data = read_plain(file)
         called = file_name(Path(file).stem).strip() or "shelf" if name is None else name
         index = _index_of(recognizer, called, self._method, hashlib.sha256(data).hexdigest())
-        if name is None:
-            if known := next((one for one in self if _is_of(one.index, index)), None):
-                return known
-            index = replace(index, name=self._free_name(file, called))
-        return self._made(index, data)
+        with self._turn:  # else two that load one file at once would both find none
+            if name is None:
+                if known := next((one for one in self if _is_of(one.index, index)), None):
+                    return known
+                index = replace(index, name=self._free_name(file, called))
+            return self._made(index, data)
 
     def delete(self, id: str, revision: int | None = None) -> None:
         """Remove a shelf with all that is on it.

@@ -31,7 +31,7 @@ from triptych.similarity.gaussians import (
     image_gaussians,
 )
 from triptych.similarity.laplacian import laplacian_assignments, nearest_neighbours
-from triptych.similarity.lda import LDA, ShrunkInverse, fit_lda, lda_of, lda_to_classes
+from triptych.similarity.lda import LDA, fit_lda, lda_to_classes
 from triptych.similarity.lda_left_out import left_out_lda
 from triptych.similarity.nearest import nearest_similarity
 from triptych.similarity.part import part_class, part_similarity, part_to_classes
@@ -67,7 +67,6 @@ __all__ = [
     "SalientDescriptors",
     "SalientPool",
     "Search",
-    "ShrunkInverse",
     "Stack",
     "attention_to_classes",
     "bdc_vectors",
@@ -98,7 +97,6 @@ __all__ = [
     "kept_moments",
     "kept_weights",
     "laplacian_assignments",
-    "lda_of",
     "lda_to_classes",
     "left_out_lda",
     "linear_to_classes",

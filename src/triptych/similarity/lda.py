@@ -8,7 +8,7 @@ from torch import Tensor
 
 from triptych.similarity.common import class_members, without_autocast
 
-__all__ = ["LDA", "ShrunkInverse", "fit_lda", "lda_of", "lda_to_classes"]
+__all__ = ["LDA", "ShrunkInverse", "fit_lda", "lda_to_classes"]
 
 
 class LDA(NamedTuple):
@@ -66,18 +66,7 @@ def fit_lda(
     rows = vectors.double()
     means = torch.stack([rows[one].mean(0) for one in members])  # (N, D)
     inverse = ShrunkInverse.of(rows - means[labels], len(means), ridge)
-    return lda_of(means if shrinkage is None else means * shrinkage.to(means)[:, None], inverse)
-
-
-def lda_of(means: Float[Tensor, "N D"], inverse: "ShrunkInverse") -> LDA:
-    """``fit_lda``, from the means of the classes and the inverse of a covariance, perhaps that of more classes.
-
-    >>> import torch
-    >>> from triptych.similarity import ShrunkInverse, lda_of
-    >>> inverse = ShrunkInverse.of(torch.zeros(2, 2).double(), 2, ridge=0.5)
-    >>> lda_of(torch.eye(2).double(), inverse).offsets.round(decimals=6)
-    tensor([1., 1.], dtype=torch.float64)
-    """
+    means = means if shrinkage is None else means * shrinkage.to(means)[:, None]
     directions = inverse.times(means)
     return LDA(directions, (directions * means).sum(1) / 2)
 
@@ -108,7 +97,7 @@ class ShrunkInverse(NamedTuple):
         ridge: :math:`\rho`.
 
     >>> import torch
-    >>> from triptych.similarity import ShrunkInverse
+    >>> from triptych.similarity.lda import ShrunkInverse
     >>> ShrunkInverse.of(torch.tensor([[1.0, 0.0], [1.0, 0.0]]).double(), 1, ridge=0.5).times(torch.eye(2).double())
     tensor([[0.4000, 0.0000],
             [0.0000, 2.0000]], dtype=torch.float64)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from triptych.training.pretraining import pretrain
     from triptych.training.ranks import LostProcessError, is_first_process
     from triptych.training.run import TrainingError
-    from triptych.training.starting import chosen_preset, side_of
+    from triptych.training.starting import chosen_method, chosen_preset, side_of
 
 __all__ = [
     "LOGGERS",
@@ -29,6 +29,7 @@ __all__ = [
     "TrainSettings",
     "TrainingError",
     "balance_levels",
+    "chosen_method",
     "chosen_preset",
     "is_first_process",
     "learn_closed_form",
@@ -46,6 +47,7 @@ __getattr__ = imported_when_used(
         "LostProcessError": "triptych.training.ranks",
         "TrainingError": "triptych.training.run",
         "balance_levels": "triptych.training.balance",
+        "chosen_method": "triptych.training.starting",
         "chosen_preset": "triptych.training.starting",
         "is_first_process": "triptych.training.ranks",
         "learn_closed_form": "triptych.training.closed_form",

@@ -21,9 +21,9 @@ from triptych.training.loggers import check_loggers
 from triptych.training.pretraining import pretrain
 from triptych.training.run import BEST, Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
-from triptych.training.settings import METHOD, Preset, TrainSettings
+from triptych.training.settings import Preset, TrainSettings
 from triptych.training.stages import EpisodicStage, start_episodes
-from triptych.training.starting import chosen_preset, over_pretrained, side_of
+from triptych.training.starting import chosen_method, chosen_preset, over_pretrained, side_of
 from triptych.training.streams import Stream, stream
 
 __all__ = ["train"]
@@ -32,7 +32,7 @@ __all__ = ["train"]
 def train(
     data: str | Path,
     out: str | Path,
-    method: str | MethodConfig = METHOD,
+    method: str | MethodConfig | None = None,
     preset: str | Preset = "fast",
     init: str | Path | None = None,
     resume: bool = False,
@@ -46,7 +46,8 @@ def train(
     Args:
         data: a data set with the splits train and val.
         out: the run's folder; ``best.safetensors`` in it is the result, ``pretrain/`` the first stage.
-        method: a registry name, or a configuration; with a backbone, a method alone, such as "feat".
+        method: a registry name, or a configuration; with a backbone, a method alone, such as "feat"; by default MML,
+            over Conv-64F or the backbone.
         preset: the recipe, or the name of one, which then suits the side of the method's images.
         init: what to start from, in place of the preset's pre-training: a method file, or a name of ``WEIGHTS``.
         resume: continue the run in ``out``, if there is one.
@@ -65,6 +66,7 @@ def train(
     """
     if backbone is not None and init is not None:
         raise ValueError("init and backbone are both given; give one, as each says what the weights start from")
+    method = chosen_method(method, backbone)
     side = side_of(method, backbone)
     preset = chosen_preset(preset, side)
     settings = preset.train

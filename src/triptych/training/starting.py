@@ -9,7 +9,19 @@ from triptych.interop import load_method, pretrained_method, pretrained_side
 from triptych.methods import METHODS, Method, MethodConfig, build_method
 from triptych.training.settings import METHOD, PRESETS, Preset
 
-__all__ = ["chosen_preset", "initialised", "over_pretrained", "side_of"]
+__all__ = ["chosen_method", "chosen_preset", "initialised", "over_pretrained", "side_of"]
+
+
+def chosen_method(method: str | MethodConfig | None, backbone: str | PathLike[str] | None) -> str | MethodConfig:
+    """What is trained; unless told otherwise MML, over Conv-64F or over the backbone.
+
+    >>> from triptych.training.starting import chosen_method
+    >>> chosen_method(None, None), chosen_method(None, "facebook/dinov2-small"), chosen_method("feat-conv64f", None)
+    ('mml-conv64f', 'mml', 'feat-conv64f')
+    """
+    if method is not None:
+        return method
+    return METHOD if backbone is None else METHOD.removesuffix(f"-{METHODS[METHOD].backbone}")
 
 
 def side_of(method: str | MethodConfig, backbone: str | PathLike[str] | None = None) -> int:
@@ -30,8 +42,6 @@ def over_pretrained(backbone: str | PathLike[str], method: str | MethodConfig) -
     Raises:
         ValueError: a method with a backbone in its name, no such method, or a model that cannot be used.
     """
-    if method == METHOD:
-        method = "mml"  # what is trained unless told otherwise
     if isinstance(method, str) and method in METHODS:
         alone = method.removesuffix(f"-{METHODS[method].backbone}")
         raise ValueError(f"method {method} has a backbone of its own; over {backbone}, name the method alone: {alone}")
