@@ -36,7 +36,7 @@ def test_what_suffices_passes(data: Path) -> None:
         ({"shots": (1, 99)}, "class 'train0' has 8 images; 99 shots and 2 queries need 101"),
         ({"queries": 8}, "class 'train0' has 8 images; 1 shots and 8 queries need 9"),
         ({"validation_shots": (6,)}, "class 'val0' has 20 images; 6 shots and 15 queries need 21"),
-        ({"validation_queries": 20}, "validation: class 'val0' .* 20 queries need 21.*validation_queries"),
+        ({"validation_queries": 20}, "validation: class 'val0' .* 20 queries need 21.*--validation-queries"),
     ],
 )
 def test_episodes_that_the_data_has_not(data: Path, tmp_path: Path, change: dict, message: str) -> None:

@@ -574,7 +574,8 @@ def test_a_run_is_saved_before_it_is_validated(
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2
     assert train(data, tmp_path, METHOD, preset, resume=True).is_file()
     told = capfd.readouterr().err
-    assert re.search(r"^training, step 2/2 \(.* min\): best validation so far \d+\.\d%; validation: ", told)
+    assert told.startswith("training, step 2/2: goes on from the last checkpoint\n")
+    assert re.search(r"\ntraining, step 2/2 \(.* min\): best validation so far \d+\.\d%; validation: ", told)
     assert re.search(r"(\w+, 1-shot \d+\.\d%; )+all levels, 1-shot \d+\.\d%; ", told)
 
 

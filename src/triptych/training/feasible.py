@@ -57,7 +57,7 @@ def check_pretrain_data(data: str | Path, settings: PretrainSettings) -> None:
     if len(train.names) < settings.batch:
         raise ValueError(
             f"{len(train.names)} training images are fewer than one batch of {settings.batch}; "
-            "add images, or ask for a smaller batch"
+            "add images, or ask for a smaller batch (--batch)"
         )
     _check_episodes(train, min(5, len(train.classes)), 1, queries=1)
     for shot in settings.validation_shots:
@@ -90,4 +90,4 @@ def _check_validation(listing: Listing, way: int, shot: int, queries: int) -> No
     try:
         _check_episodes(listing, way, shot, queries)
     except ValueError as error:
-        raise ValueError(f"validation: {error} (validation_shots, validation_queries)") from error
+        raise ValueError(f"validation: {error} (--validation-shot, --validation-queries)") from error

@@ -116,6 +116,8 @@ class Run:
         self._bar = progress_bar()
         self._task = self._bar.add_task(self.folder.name, total=self.steps, completed=self.step, status="")
         self._bar.start()
+        if self.step:
+            self._say(f"{self._place()}: goes on from the last checkpoint")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
