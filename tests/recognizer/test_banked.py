@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,36 @@ def test_a_bank_is_not_fitted_twice_and_an_error_leaves_none(place: Path) -> Non
         in_bank(place)
     with pytest.raises(ValueError, match="components are not for a bank"):
         in_bank(place.with_name("other"), components=4)
+
+
+def test_what_another_process_has_learnt_is_seen_and_kept(place: Path) -> None:
+    """A recogniser that was open before answers as one that is opened now, and does not write its old state back."""
+    before = in_bank(place)
+    other = Recognizer.load(place)
+    for number in range(2):
+        other.add([photo(7 + number, shade) for shade in range(6)], f"new {number}")  # twice as many photos: it learns
+    learnt = Recognizer.load(place)
+    assert before.calibration_ == learnt.calibration_
+    assert_array_equal(before.predict_proba(QUERY), learnt.predict_proba(QUERY))
+    before.add([photo(9, 0)], 7)  # a label of another type: the state is written
+    assert Recognizer.load(place).calibration_ == learnt.calibration_
+    assert Recognizer.load(place).known_.photos == learnt.known_.photos
+
+
+def test_a_class_that_comes_while_photos_are_answered_changes_no_width(place: Path) -> None:
+    recognizer, other = in_bank(place), Recognizer.load(place)
+
+    def photos() -> Iterator[Image.Image]:
+        yield from QUERY * 8  # a batch
+        other.add([photo(9, 0)], "new")
+        other.remove("a")
+        yield photo(9, 1)
+
+    assert recognizer.predict_proba(photos()).shape == (33, 4)
+    answers = list(recognizer.answers(iter([QUERY[1], photo(9, 1)])))
+    assert [answer.label for answer in answers] == ["b", "new"]
+    assert all(list(answer.classes) == ["b", "c", "d", "new"] for answer in answers)
+    assert answers[1].probabilities.argmax() == 3
 
 
 def test_what_needs_all_classes_in_memory_says_so(place: Path, tmp_path: Path) -> None:

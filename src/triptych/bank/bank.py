@@ -115,8 +115,7 @@ class Bank:
         Raises:
             ValueError: there is none.
         """
-        if not self.exists:
-            raise ValueError(f"{self.place}: no bank, or one whose fit was interrupted; fit it anew")
+        self._check_whole()
         found = self._tables.rows(STATE, ["state"])
         if found.schema != _STATE or len(found) != 1 or found["state"].null_count:
             raise ValueError(f"{self.place}: a damaged bank, without its state; take a copy, or fit it anew")
@@ -124,7 +123,8 @@ class Bank:
 
     @property
     def state_version(self) -> int:
-        """Which one ``read_state`` reads."""
+        """Which one ``read_state`` reads; the errors are the same."""
+        self._check_whole()
         return self._tables.version(STATE)
 
     @property
@@ -247,6 +247,10 @@ class Bank:
         for column, (fewest, kind) in kinds.items():
             if rows >= fewest and _GROWTH * (rows - indexed.get(column, 0)) > rows:
                 photos.create_index(column, config=kind, replace=True)
+
+    def _check_whole(self) -> None:
+        if not self.exists:
+            raise ValueError(f"{self.place}: no bank, or one whose fit was interrupted; fit it anew")
 
     def compact(self) -> None:
         """Give the space of removed photos back; all others are written anew."""

@@ -222,7 +222,7 @@ def _tell(model: Any, answer: Any, coverage: float | None, as_json: bool) -> dic
         "label": answer.label,
         "probability": answer.probability,
         "nearest": answer.nearest,
-        "probabilities": _probabilities(model, answer.probabilities),
+        "probabilities": _probabilities(model, answer),
     }
     if coverage is not None:
         told["prediction_set"] = [str(label) for label in answer.prediction_set]
@@ -231,11 +231,11 @@ def _tell(model: Any, answer: Any, coverage: float | None, as_json: bool) -> dic
     return told
 
 
-def _probabilities(model: Any, found: Any) -> dict[str, float]:
+def _probabilities(model: Any, answer: Any) -> dict[str, float]:
     """Of all classes; of a bank's, those of the shortlist."""
-    classes = model.classes_
+    found = answer.probabilities
     places = range(len(found)) if model.bank is None else found.nonzero()[0]
-    return {str(classes[place]): float(found[place]) for place in places}
+    return {str(answer.classes[place]): float(found[place]) for place in places}
 
 
 def _among(labels: Sequence[Any], coverage: float) -> str:

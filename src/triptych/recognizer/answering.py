@@ -96,11 +96,12 @@ class Answering(ABC):
                     for n in asked.known.logits(asked.levels()).argmax(1)
                 ]
             )
-        answers = list(self.answers(images, unknown, false_alarm))
-        for answer in answers:
+        found = []
+        for answer in self.answers(images, unknown, false_alarm):
             if answer.error is not None:
                 raise ImageError(answer.error)
-        return known.labels([answer.label for answer in answers])
+            found.append(answer.label)
+        return known.labels(found)
 
     def predict_proba(self, images: Iterable[ImageSource]) -> Float[np.ndarray, "B N"]:
         """The probability of each class in ``classes_`` for each photo; rows sum to 1."""

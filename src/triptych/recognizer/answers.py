@@ -38,7 +38,8 @@ class Answer:
         image: how messages name the photo.
         label: the most probable class, or what the caller calls an unknown; None if the photo cannot be read.
         probability: of the most probable class.
-        probabilities: (N,) of each class in ``classes_``; of a bank, 0 outside the photo's shortlist.
+        probabilities: (N,) of each class; of a bank, 0 outside the photo's shortlist.
+        classes: the labels of these N classes, those of ``classes_`` when it was asked.
         nearest: the most probable class, also where ``label`` is what the caller calls an unknown; None if the photo
             cannot be read.
         in_support: it is one of the photos that were learnt from, so that its answer proves nothing.
@@ -51,6 +52,7 @@ class Answer:
     label: Any
     probability: float
     probabilities: Float[np.ndarray, " N"]
+    classes: Sequence[Any]
     nearest: Any = None
     in_support: bool = False
     error: str | None = None
@@ -123,7 +125,8 @@ def answers_to(
             )
             for photo in photos:
                 if isinstance(photo, Unreadable):
-                    yield Answer(photo.name, None, np.nan, np.full(len(known.order), np.nan), error=photo.error)
+                    nothing = np.full(len(known.order), np.nan)
+                    yield Answer(photo.name, None, np.nan, nothing, known.order, error=photo.error)
                 else:
                     yield next(told)
 
@@ -135,14 +138,15 @@ def _told(
     near = scored.known
     scores = [np.inf] * len(scored.photos) if scored.known_scores is None else scored.known_scores.tolist()
     sets = [None] * len(scored.photos) if most is None else sets_of(near, scored.probabilities, most)
-    whole = known.spread_over_all(scored.probabilities, near)
+    whole, order = known.spread_over_all(scored.probabilities, near), known.order
     rows = zip(scored.photos, scored.probabilities, whole, scores, sets, strict=True)
     for photo, own, everywhere, score, likely in rows:
         best = int(own.argmax())
         nearest = near.order[best]
         label = nearest if least is None or score >= least else unknown
         known_photo = photo.id in near.photos
-        yield Answer(photo.name, label, float(own[best]), everywhere, nearest, known_photo, prediction_set=likely)
+        probability = float(own[best])
+        yield Answer(photo.name, label, probability, everywhere, order, nearest, known_photo, prediction_set=likely)
 
 
 def probabilities_of(asked: Asked) -> Float[np.ndarray, "Q N"]:

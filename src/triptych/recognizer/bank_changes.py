@@ -13,7 +13,7 @@ from triptych.bank import Bank, Row, check_new_place, rows_of
 from triptych.data import ImageSource, Photo, read_class_photos, refuse_alike
 from triptych.methods import Method
 from triptych.recognizer.bank_sample import axes_of, by_chance, renewed
-from triptych.recognizer.bank_state import state_bytes
+from triptych.recognizer.bank_state import current, written
 from triptych.recognizer.banked import Banked, key_of, label_of
 from triptych.recognizer.calibration import Learnt
 from triptych.recognizer.knowledge import Knowledge, fits
@@ -50,12 +50,10 @@ def fitted(
         bank.refuse_foreign()
         try:
             known = _filled(bank, method, photos, labels, dtype, views, calibrate, thumbnails)
-            known = renewed(known)
-            bank.write_state(state_bytes(known, thumbnails))
+            return written(renewed(known), thumbnails)
         except BaseException:
             bank.drop()
             raise
-    return known
 
 
 def added(known: Banked, photos: Sequence[ImageSource], label: Any, thumbnails: bool) -> Banked:
@@ -64,6 +62,7 @@ def added(known: Banked, photos: Sequence[ImageSource], label: Any, thumbnails: 
     read = read_class_photos(photos, [label] * len(photos), method.preprocess)
     decoded = list(track(read, "learning", total=len(photos)))
     with bank.changing():
+        known = current(known)
         refuse_alike([*known.support.alike(label), label])
         owners = bank.owners(photo.id for _, photo in decoded)
         before = bank.supports(method, {key, *owners.values()}, known.views)
@@ -76,7 +75,7 @@ def added(known: Banked, photos: Sequence[ImageSource], label: Any, thumbnails: 
         dtype = known.shared.dtype
         if dtype is not None and not fits(dtype, label):
             known = replace(known, shared=replace(known.shared, dtype=None))
-            bank.write_state(state_bytes(known, thumbnails))
+            known = written(known, thumbnails)
         return _renewed_in_time(known, thumbnails)
 
 
@@ -87,6 +86,7 @@ def without_class(known: Banked, label: Any, thumbnails: bool) -> Banked:
         ValueError: no such class, or fewer than two would remain.
     """
     with known.bank.changing():
+        known = current(known)
         if label not in known.support:
             raise ValueError(f"no class {label!r} in {known.bank.place}; triptych show lists the classes")
         if not known.bank.has_others(key_of(label), 2):
@@ -102,6 +102,7 @@ def without_photo(known: Banked, start: str, thumbnails: bool) -> Banked:
         ValueError: no such photo, several, or the last one of its class.
     """
     with known.bank.changing():
+        known = current(known)
         found = known.bank.photos_beginning(start) if _DIGITS.fullmatch(start) else {}
         if len(found) != 1:
             raise ValueError(f"{len(found)} photos have an id that begins with {start!r}; expected exactly one")
@@ -182,9 +183,7 @@ def _renewed_in_time(known: Banked, thumbnails: bool) -> Banked:
         return known
     if count <= known.photos / _RENEWED:
         known.bank.compact()
-    known = renewed(known)
-    known.bank.write_state(state_bytes(known, thumbnails))
-    return known
+    return written(renewed(known), thumbnails)
 
 
 def _unlearnt(method: Method) -> Learnt:

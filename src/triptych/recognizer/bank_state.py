@@ -1,7 +1,7 @@
 """What a bank knows of all its classes together, as bytes: numbers and text, which never run code."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from triptych.system.devices import usable_device
 from triptych.system.packed import pack, unpack
 from triptych.system.settings import FLAG, whole
 
-__all__ = ["open_bank", "state_bytes"]
+__all__ = ["current", "open_bank", "state_bytes", "written"]
 
 _FORMAT = "triptych-bank"
 _VERSION = 3
@@ -55,6 +55,24 @@ def state_bytes(known: Banked, thumbnails: bool) -> bytes:
     return pack(tensors, _FORMAT, _VERSION, {**content, "checksum": checksum(tensors, content)})
 
 
+def written(known: Banked, thumbnails: bool) -> Banked:
+    """Replace the state of the bank by what is known."""
+    known.bank.write_state(state_bytes(known, thumbnails))
+    return replace(known, state_version=known.bank.state_version, version=known.bank.version)
+
+
+def current(known: Banked) -> Banked:
+    """What is known now: another process may have changed the bank since.
+
+    Raises:
+        ValueError: the bank is damaged.
+    """
+    version = known.bank.version
+    if known.bank.state_version != known.state_version:
+        return _read(known.bank, known.method)[0]
+    return known if version == known.version else replace(known, version=version)
+
+
 def open_bank(place: str, device: str) -> tuple[Banked, dict[str, Any]]:
     """A bank that was fitted, and the settings of its recogniser.
 
@@ -62,7 +80,12 @@ def open_bank(place: str, device: str) -> tuple[Banked, dict[str, Any]]:
         ValueError: there is none, or it is damaged or from a newer version.
         RuntimeError: LanceDB is not installed.
     """
-    bank = Bank(place)
+    return _read(Bank(place), usable_device(device))
+
+
+def _read(bank: Bank, on: Method | torch.device) -> tuple[Banked, dict[str, Any]]:
+    """What is known, and the settings; ``on`` is the method, which stays the same, or where to put it."""
+    version, state_version = bank.version, bank.state_version  # before what is read: a later one is read again
     tensors, content = unpack(bank.read_state(), _FORMAT, _VERSION, bank.place)
     version, told = content.pop("version"), content.pop("checksum", None)
     if version < _EARLIEST:
@@ -72,8 +95,10 @@ def open_bank(place: str, device: str) -> tuple[Banked, dict[str, Any]]:
         raise ValueError(f"{bank.place}: damaged or altered since it was written; take a copy, or fit it anew")
     if "method" not in tensors:
         raise ValueError(f"{bank.place}: damaged: it holds no method; remove it, and fit it anew")
-    data = tensors["method"].numpy().tobytes()
-    method = method_from_bytes(data, f"{bank.place} (its method)").to(usable_device(device))
+    if isinstance(on, torch.device):
+        method = method_from_bytes(tensors["method"].numpy().tobytes(), f"{bank.place} (its method)").to(on)
+    else:
+        method = on
     try:
         settings = {name: content[name] for name in ("views", "calibrate", "thumbnails")}
         known = _restored(bank, method, tensors, content)
@@ -82,7 +107,7 @@ def open_bank(place: str, device: str) -> tuple[Banked, dict[str, Any]]:
     except (AttributeError, ArithmeticError, KeyError, IndexError, TypeError, RuntimeError) as error:
         raise ValueError(f"{bank.place}: damaged: its parts do not fit together; remove it, and fit it anew") from error
     bank.check(known.axes.axes.shape[1])
-    return known, settings
+    return replace(known, version=version, state_version=state_version), settings
 
 
 def _restored(bank: Bank, method: Method, tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> Banked:

@@ -47,6 +47,9 @@ class Banked:
         axes: of the vectors by which the shortlist is made.
         views: of each photo.
         photos: how many the bank had when ``shared`` was learnt.
+        state_version: of the bank's state that ``shared`` was read from.
+        version: of the bank's photos when this was made; its labels are read once, so that all answers of one call
+            have the same.
     """
 
     bank: Bank
@@ -54,6 +57,8 @@ class Banked:
     axes: Axes
     views: int
     photos: int
+    state_version: int = 0
+    version: tuple[int, int] = (0, 0)
 
     @property
     def method(self) -> Method:
@@ -115,13 +120,11 @@ class Banked:
         """Scores of the classes of ``near`` as scores of all."""
         order, places, _ = self._labels
         whole = np.full((len(scores), len(order)), otherwise, scores.dtype)
-        known = [(n, places[label]) for n, label in enumerate(near.order) if label in places]  # else just removed
+        known = [
+            (n, places[label]) for n, label in enumerate(near.order) if label in places
+        ]  # else it came or went just now
         whole[:, [place for _, place in known]] = scores[:, [n for n, _ in known]]
         return whole
-
-    @cached_property
-    def _read(self) -> dict[tuple[int, int], _Labels]:
-        return {}
 
     def fingerprint(self) -> str:
         """A hash of all that answers depend on: another one after each change of the bank."""
@@ -129,16 +132,10 @@ class Banked:
         state.update(repr((self.bank.place, self.bank.version)).encode())
         return state.hexdigest()
 
-    @property
+    @cached_property
     def _labels(self) -> _Labels:
-        """The labels, read anew after each change of the bank."""
-        version = self.bank.version
-        if version not in self._read:
-            order = ordered(self.support)
-            self._read.clear()
-            places = {label: place for place, label in enumerate(order)}
-            self._read[version] = _Labels(order, places, self.labels(order))
-        return self._read[version]
+        order = ordered(self.support)
+        return _Labels(order, {label: place for place, label in enumerate(order)}, self.labels(order))
 
 
 class BankedClasses(Mapping[Any, Support]):

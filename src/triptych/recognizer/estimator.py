@@ -15,7 +15,7 @@ from triptych.interop import chosen_method
 from triptych.methods import Method
 from triptych.recognizer import bank_changes, memory_changes
 from triptych.recognizer.answering import Answering, flag_setting, whole_setting
-from triptych.recognizer.bank_state import open_bank
+from triptych.recognizer.bank_state import current, open_bank
 from triptych.recognizer.banked import Banked
 from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
 from triptych.recognizer.knowledge import Knowledge, check_inductive, of_any_width
@@ -291,11 +291,13 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
 
     @property
     def known_(self) -> Knowledge | Banked:
-        """Its fitted state, in memory or in a bank.
+        """Its fitted state, in memory or, as it is now, in a bank.
 
         Raises:
             NotFittedError: before ``fit``.
         """
         if not hasattr(self, "_known"):
             raise NotFittedError("this Recognizer knows no classes yet; call fit(images, labels) first")
+        if isinstance(self._known, Banked):
+            self._known = current(self._known)  # another process may have changed it
         return self._known
