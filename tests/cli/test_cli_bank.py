@@ -6,6 +6,8 @@ import pytest
 from commands import Command
 from photos import class_folders, photo
 
+from triptych.bank import Bank
+
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
@@ -35,6 +37,10 @@ def test_fit_add_predict_show_remove(bank: Path, tmp_path: Path, command: Comman
     shown = command("show", bank)
     assert "4 classes, 7 photos, 1 to 2 a class" in shown.out
     assert "     1  new" in shown.out
+    listed = command("show", bank, "--photos").out.splitlines()
+    photo_id, name = listed[listed.index("     1  new") + 1].split()
+    assert name == "0.png"
+    assert photo_id in next(iter(Bank(str(bank)).photos_of('"new"')))
     assert command("explain", bank, tmp_path / "1.png", "--json").json["label"] == "new"
     out = tmp_path / "answers.csv"
     folder = tmp_path / "asked"
@@ -64,7 +70,7 @@ def test_places_that_are_refused(bank: Path, photos: Path, tmp_path: Path, comma
         assert ended.code == 2
         assert message in ended.err, ended.err
     assert "needs them in memory" in command("export", bank, "-o", tmp_path / "x.onnx").err
-    assert "list the photos of a .triptych file" in command("show", bank, "--photos").err
+    assert "--out makes a page of a .triptych file" in command("show", bank, "-o", tmp_path / "x.html").err
     assert command("show", bank).code == 0
 
 

@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import re
+import shutil
 import time
 from contextlib import closing
 from functools import partial
@@ -438,3 +439,16 @@ def test_base64_is_what_the_client_sends(client: Client, fruit: str) -> None:
 def test_a_key_that_photos_in_json_do_not_have_is_refused(client: Client, fruit: str, body: dict) -> None:
     error = failure(client.ask, "POST", f"/v1/shelves/{fruit}/predict", body)
     assert (error.status, error.kind) == (422, "json")
+
+
+def test_a_folder_that_is_gone_is_told(client: Client, fruit: str, data: Path) -> None:
+    """Whoever removes it while the service runs is told so, and not that the service failed."""
+    shutil.rmtree(data / fruit)
+    for call in (
+        lambda: client.create_class(fruit, "plum"),
+        lambda: client.add_photos(fruit, "apple", [png(5, 5)]),
+        lambda: client.ask("GET", f"/v1/shelves/{fruit}/file"),
+    ):
+        told = failure(call)
+        assert told.status == 507
+        assert "the folder of the shelf is gone, or cannot be written" in str(told)

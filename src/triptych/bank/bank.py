@@ -188,6 +188,11 @@ class Bank:
         pairs = set(zip(rows["label"].to_pylist(), rows["id"].to_pylist(), strict=True))
         return Counter(label for label, _ in pairs)
 
+    def photos_of(self, label: str) -> dict[str, str]:
+        """id -> name of the file, of the photos of a class."""
+        rows = self._rows(f"label = {quoted(label)}", ["id", "name"])
+        return dict(sorted(zip(rows["id"].to_pylist(), rows["name"].to_pylist(), strict=True)))
+
     def all_vectors(self) -> tuple[list[str], np.ndarray]:
         """The label and the vector of every photo, to be searched by other means."""
         rows = self._rows(None, ["label", "vector"])

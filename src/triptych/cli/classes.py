@@ -137,7 +137,7 @@ def remove(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove classes or photos from a .triptych file; all of them or none."""
+    """Remove classes or photos from a .triptych file, all of them or none; from a bank, one after the other."""
     from triptych.recognizer import changing
 
     if not label and not photo:
@@ -177,8 +177,8 @@ def show(
     from triptych.system.files import write_whole
 
     recognizer = Recognizer.load(file)
-    if recognizer.bank is not None and (photos or page is not None):
-        raise ValueError(f"{file}: a bank; --photos and --out list the photos of a .triptych file")
+    if recognizer.bank is not None and page is not None:
+        raise ValueError(f"{file}: a bank; --out makes a page of a .triptych file")
     known = inventory(recognizer)
     if page is not None:
         write_whole(page, inventory_page(recognizer, file.name).encode(errors="backslashreplace"))
@@ -189,13 +189,21 @@ def show(
     say(f"{file}: {_summary(list(counts.values()))}")
     say(f"Recognises by {described['method']}: network {described['network']}, {' + '.join(described['levels'])}.")
     say(trust(known["calibration"]))
-    for one, count in zip(known["classes"], counts.values(), strict=True):
-        say(f"{count:6}  {one['label']}")
-        for photo in one["photos"] if photos else []:
-            say(f"        {photo['id'][:12]}  {photo['name']}")
+    for label, count in counts.items():
+        say(f"{count:6}  {label}")
+        for photo, name in _photos(recognizer, label).items() if photos else ():
+            say(f"        {photo[:12]}  {name}")
     if page is not None:
         say(f"Page: {page}")
     return None
+
+
+def _photos(recognizer: Any, label: Any) -> dict[str, str]:
+    """id -> name of the file, of the photos of a class."""
+    if recognizer.bank is not None:
+        return dict(recognizer.support_.photos(label))
+    kept = recognizer.support_[label]
+    return dict(zip(kept.ids, kept.names, strict=True))
 
 
 def _described(method: Any) -> dict[str, Any]:

@@ -167,6 +167,10 @@ class BankedClasses(Mapping[Any, Support]):
         except ValueError:  # no label that a bank can hold
             return 0
 
+    def photos(self, label: Any) -> dict[str, str]:
+        """id -> name of the file, of the photos of a class; nothing else of them is read."""
+        return self._bank.photos_of(key_of(label))
+
     def counts(self) -> dict[Any, int]:
         """label -> how many photos."""
         return {label_of(key): count for key, count in sorted(self._bank.counts().items())}

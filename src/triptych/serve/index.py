@@ -181,7 +181,9 @@ class Index:
             if content["version"] > _VERSION:
                 raise ValueError("written by a newer triptych; update with pip install -U triptych")
             return cls._restored(content)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except (json.JSONDecodeError, AttributeError, LookupError, TypeError, UnicodeError, RecursionError) as error:
+            raise ValueError(f"{name}: not the index of a shelf, or damaged; take a copy, or delete it") from error
+        except ValueError as error:
             raise ValueError(f"{name}: not the index of a shelf, or damaged ({error})") from error
 
     @classmethod

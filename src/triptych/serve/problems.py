@@ -14,6 +14,7 @@ from triptych.serve.index import Missing
 __all__ = ["Problem", "problem_of", "response"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Problem(Exception):  # noqa: N818 (RFC 9457 calls it so)
@@ -62,9 +63,18 @@ def problem_of(error: Exception) -> Problem:
         return Problem(422, "unreadable-photo", str(error))
     if isinstance(error, ValueError):
         return Problem(422, "not-possible", str(error))
-    if isinstance(error, OSError) and (error.errno in _FULL or "No space left" in str(error)):
+    if _number(error) in _FULL:
         return Problem(507, "disk-full", "the disk is full; nothing was changed; make room and try again")
+    if _number(error) in _GONE:
+        told = "the folder of the shelf is gone, or cannot be written; nothing was changed; put it back, or start anew"
+        return Problem(507, "folder-gone", told)
     return Problem(500, "internal", "the service failed; its log says why")
+
+
+def _number(error: Exception) -> int | None:
+    """What the system called it; an error in our words has it in its cause."""
+    own = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    return own.errno if isinstance(own, OSError) else None
 
 
 def response(problem: Problem) -> JSONResponse:

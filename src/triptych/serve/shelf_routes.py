@@ -141,6 +141,7 @@ async def get_file(service: Given, id: str) -> FileResponse:
     if not shelf.settled:
         raise Problem(503, "busy", "the shelf is still being learnt; try again", {"Retry-After": "5"})
     name = f"{shelf.index.name}.triptych"
+    shelf.folder.recognizer_file.stat()  # else it is missed only when the answer has begun
     return FileResponse(shelf.folder.recognizer_file, media_type="application/octet-stream", filename=name)
 
 
