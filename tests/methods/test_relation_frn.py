@@ -27,7 +27,7 @@ def test_reconstruction_is_ridge_regression(count: int) -> None:
 def test_frn_is_the_error_of_reconstruction() -> None:
     torch.manual_seed(0)
     method = FRN(FRNConfig(preprocessing=PREPROCESSING, scale=0.5)).eval()
-    method.alpha.fill_(0.3), method.beta.fill_(-0.2), method.gamma.fill_(1.7)
+    method.alpha.fill_(0.3), method.beta.fill_(-0.2)
     query, support, labels = torch.randn(2, 3, 32, 32), torch.randn(3, 3, 32, 32), torch.tensor([0, 0, 1])
     logits = method(query, support, labels).double().numpy()
     maps = {name: 0.5 * method.encode(x).maps.double().numpy() for name, x in (("q", query), ("s", support))}
@@ -40,7 +40,7 @@ def test_frn_is_the_error_of_reconstruction() -> None:
                 np.sum((descriptor - np.exp(-0.2) * descriptor @ inverse @ pool.T @ pool) ** 2)
                 for descriptor in maps["q"][q].reshape(64, -1).T
             ]
-            assert logits[q, n] == pytest.approx(-1.7 * np.mean(errors), rel=1e-4)
+            assert logits[q, n] == pytest.approx(-np.mean(errors), rel=1e-4)
 
 
 @torch.no_grad()

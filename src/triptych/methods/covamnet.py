@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from triptych.backbones import Backbone
-from triptych.fusion import SumFusion
+from triptych.fusion import LevelFusion
 from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
@@ -35,10 +35,10 @@ class CovaMNetConfig(MethodConfig):
 class CovaMNet(Method):
     r"""A weighted sum of the covariance metric over the positions of the query.
 
-    .. math:: \mathrm{logit}(q, n) = \sum_{i=1}^{M} v_i \,
+    .. math:: s(q, n) = \sum_{i=1}^{M} v_i \,
         \mathrm{drop}\big((x_i - \bar x_q)^T \Sigma_n (x_i - \bar x_q)\big)
 
-    with the descriptors x_i (C,) of the query and the covariance :math:`\Sigma_n` (C, C) of all descriptors of class n.
+    with a temperature, relative to how far scores spread (see ``LevelFusion``), and with the descriptors x_i (C,) of the query and the covariance :math:`\Sigma_n` (C, C) of all descriptors of class n.
     Half of the positions are dropped at random in training, as in the authors' code. The weights v are learned on a
     grid of 21 x 21, and interpolated where the map has another size.
 
@@ -54,7 +54,7 @@ class CovaMNet(Method):
     config_type = CovaMNetConfig
 
     def __init__(self, config: CovaMNetConfig = CovaMNetConfig(), backbone: Backbone | None = None) -> None:
-        super().__init__(config, SumFusion(), backbone)
+        super().__init__(config, LevelFusion(("covariance",)), backbone)
         self.weights = nn.Parameter(_SPREAD * torch.randn(1, 1, _GRID, _GRID))
 
     @property

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from triptych.backbones import Backbone
-from triptych.fusion import SumFusion
+from triptych.fusion import LevelFusion
 from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
@@ -55,9 +55,10 @@ class DeepBDCConfig(MethodConfig):
 class DeepBDC(Method):
     r"""Minus the squared distance between a query's BDC matrix and the mean of those of a class.
 
-    .. math:: \mathrm{logit}(q, n) = -\Big\| A_q - \frac{1}{K_n} \sum_{k=1}^{K_n} A_{n,k} \Big\|_2^2
+    .. math:: s(q, n) = -\Big\| A_q - \frac{1}{K_n} \sum_{k=1}^{K_n} A_{n,k} \Big\|_2^2
 
-    over the upper triangles A (C (C + 1) / 2,) of the matrices that ``bdc_vectors`` gives, whose scale is learned. The
+    over the upper triangles A (C (C + 1) / 2,) of the matrices that ``bdc_vectors`` gives, whose scale is learned.
+    Scores have a temperature, relative to how far they spread: see ``LevelFusion``. The
     paper's Meta DeepBDC has the inner product, ``comparison="product"``: a little better with one photo a class, far
     worse with five.
 
@@ -74,7 +75,7 @@ class DeepBDC(Method):
     config: DeepBDCConfig
 
     def __init__(self, config: DeepBDCConfig = DeepBDCConfig(), backbone: Backbone | None = None) -> None:
-        super().__init__(config, SumFusion(), backbone)
+        super().__init__(config, LevelFusion(("covariance",)), backbone)
         self.log_scale = nn.Parameter(torch.tensor(1 / (2 * _POSITIONS)).log())
         self.reduction = None if config.reduced is None else _reduction(super().channels, config.reduced)
 

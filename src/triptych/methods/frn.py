@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from triptych.backbones import Backbone
-from triptych.fusion import SumFusion
+from triptych.fusion import LevelFusion
 from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded, EncodedEpisode
 from triptych.similarity import without_autocast
-from triptych.system.settings import number
+from triptych.system.settings import number, optional
 
 __all__ = ["FRN", "FRNConfig", "reconstruction"]
 
@@ -31,31 +31,33 @@ class FRNConfig(MethodConfig):
     """Settings of an FRN.
 
     Attributes:
-        scale: multiplies the descriptors; the authors divide those of ResNet-12 by the root of their 640 channels.
+        scale: multiplies the descriptors; None to divide them by the root of their channels, as the authors do with
+            ResNet-12.
         orthogonality: weight of the auxiliary loss; 0 is none.
 
     >>> from triptych.methods import FRNConfig
     >>> FRNConfig(scale=0.0)
     Traceback (most recent call last):
-    ValueError: scale must be a number above 0, got 0.0
+    ValueError: scale must be a number above 0, or None, got 0.0
     """
 
-    scale: float = 1.0
+    scale: float | None = None
     orthogonality: float = 0.03
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check(scale=number(0, above=True), orthogonality=number(0))
+        self.check(scale=optional(number(0, above=True)), orthogonality=number(0))
 
 
 class FRN(Method):
-    r"""Minus the mean squared error of reconstruction, times a learned factor.
+    r"""Minus the mean squared error of reconstruction.
 
     .. math:: \bar Q_n = \rho\,Q\,(S_n^T S_n + \lambda_n I)^{-1} S_n^T S_n, \qquad
-        \mathrm{logit}(q, n) = -\frac{\gamma}{M} \sum_{i=1}^{M} \|Q_i - \bar Q_{n,i}\|_2^2
+        s(q, n) = -\frac{1}{M} \sum_{i=1}^{M} \|Q_i - \bar Q_{n,i}\|_2^2
 
     with the descriptors Q (M, C) of the query and S_n (K_n M, C) of all images of class n,
-    :math:`\lambda_n = \frac{K_n M}{C} e^\alpha` and :math:`\rho = e^\beta`; alpha, beta and gamma are learned.
+    :math:`\lambda_n = \frac{K_n M}{C} e^\alpha` and :math:`\rho = e^\beta`; alpha and beta are learned, and the factor
+    gamma of the paper is the temperature of ``LevelFusion``, relative to how far the scores spread.
     Equations 3 to 8 of the paper. ``auxiliary_loss`` is its auxiliary loss. Its own form of pre-training is left out.
 
     >>> import torch
@@ -71,10 +73,9 @@ class FRN(Method):
     config: FRNConfig
 
     def __init__(self, config: FRNConfig = FRNConfig(), backbone: Backbone | None = None) -> None:
-        super().__init__(config, SumFusion(), backbone)
+        super().__init__(config, LevelFusion(("reconstruction",)), backbone)
         self.alpha = nn.Parameter(torch.zeros(()))
         self.beta = nn.Parameter(torch.zeros(()))
-        self.gamma = nn.Parameter(torch.ones(()))
 
     @property
     def level_names(self) -> tuple[str, ...]:
@@ -93,7 +94,7 @@ class FRN(Method):
         for inward, outward in (summary["reconstruction"] for summary in classes):
             found = descriptors @ inward if outward is None else descriptors @ inward @ outward
             errors.append((descriptors - found).square().sum(2).mean(1))
-        return {"reconstruction": -self.gamma * torch.stack(errors, dim=1)}
+        return {"reconstruction": -torch.stack(errors, dim=1)}
 
     @without_autocast
     def auxiliary_loss(self, episode: EncodedEpisode, head: nn.Module | None) -> Tensor | None:
@@ -117,7 +118,8 @@ class FRN(Method):
         return self.config.orthogonality * others / max(1, count * (count - 1))
 
     def _descriptors(self, encoded: Encoded) -> Float[Tensor, "B M C"]:
-        return encoded.maps.float().flatten(2).transpose(1, 2) * self.config.scale
+        scale = self.channels**-0.5 if self.config.scale is None else self.config.scale
+        return encoded.maps.float().flatten(2).transpose(1, 2) * scale
 
 
 @without_autocast

@@ -108,8 +108,6 @@ METHODS: dict[str, MethodConfig] = {
     },
     "feat-resnet12": FEATConfig(backbone="resnet12", contrast=0.01, contrast_temperature=64.0),  # the authors' recipe
     # What a network's many channels ask for.
-    "frn-resnet12": FRNConfig(backbone="resnet12", scale=640**-0.5),
-    "frn-efficientnet-lite0": FRNConfig(**_BACKBONES["efficientnet-lite0"], scale=1280**-0.5),
     "deepbdc-efficientnet-lite0": DeepBDCConfig(**_BACKBONES["efficientnet-lite0"], reduced=256),
 }
 
