@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from triptych.bank import Bank, Row, is_bank
-from triptych.bank import bank as tables
+from triptych.bank import bank as bank_module
 from triptych.methods import Encoded, build_method
 
 SIZE = 4
@@ -100,7 +100,7 @@ def test_another_handle_sees_each_change(bank: Bank) -> None:
 
 def test_rows_that_move_and_are_indexed_stay(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, small in (("_RECENT", 20), ("_INDEXED", 60), ("_SMALL_FILES", 3)):
-        monkeypatch.setattr(tables, name, small)
+        monkeypatch.setattr(bank_module, name, small)
     for number in range(60):
         bank.add(rows(f"class {number}", 1000 * (number + 1)))
         assert bank.count("class 0") == 2
@@ -146,7 +146,7 @@ def test_an_interrupted_move_goes_on(bank: Bank, monkeypatch: pytest.MonkeyPatch
     """The rows that it has copied are not copied again: they would be counted, stored and searched twice."""
     interrupt_the_move(bank)
     assert len(bank) == 12
-    monkeypatch.setattr(tables, "_RECENT", 2)
+    monkeypatch.setattr(bank_module, "_RECENT", 2)
     bank.tidy()
     assert len(bank) == 6
     assert bank.counts() == {"a": 2, "it's": 3, "c": 1}
@@ -182,7 +182,10 @@ def asked(bank: Bank) -> None:
 
 
 def test_the_system_s_errors_keep_their_reason(bank: Bank) -> None:
-    with pytest.raises(OSError, match=f"^{re.escape(bank.place)}: No space left on device; "), bank._tables.told():
+    with (
+        pytest.raises(OSError, match=f"^{re.escape(bank.place)}: No space left on device; make room"),
+        bank._tables.told(),
+    ):
         raise RuntimeError("lance error: LanceError(IO): Generic error: No space (os error 28), src/local.rs:7:1")
 
 
@@ -192,11 +195,26 @@ def test_the_shortlist_reaches_as_far_as_it_must(bank: Bank) -> None:
     assert bank.shortlist(torch.full((SIZE,), 400.0), 4) == ["many", "c", "it's", "a"]
 
 
-@pytest.mark.parametrize("states", [pa.array([5]), pa.array(["x"]), pa.array([], pa.large_binary())])
-def test_a_foreign_state_is_refused(bank: Bank, states: pa.Array) -> None:
+@pytest.mark.parametrize("states", [pa.array([5]), pa.array(["x"]), pa.array([b"x"], pa.large_binary())])
+def test_a_state_of_another_program_or_version_is_refused(bank: Bank, states: pa.Array) -> None:
     bank._tables.write("state", pa.table({"state": states}))
+    with pytest.raises(ValueError, match="no bank of this version of triptych"):
+        bank.read_state()
+
+
+def test_a_bank_without_a_state_is_damaged(bank: Bank) -> None:
+    bank._tables.delete("state", "true")
     with pytest.raises(ValueError, match="a damaged bank, without its state"):
         bank.read_state()
+
+
+def test_what_nobody_foresaw_is_not_taken_for_damage(bank: Bank) -> None:
+    """Who reads that a bank is damaged removes it."""
+    with (
+        pytest.raises(OSError, match=r"cannot be read or written, .*: lance error: of a later version"),
+        bank._tables.told(),
+    ):
+        raise RuntimeError("lance error: of a later version")
 
 
 def test_no_bank_until_it_is_whole(tmp_path: Path) -> None:

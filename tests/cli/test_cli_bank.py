@@ -40,7 +40,8 @@ def test_fit_add_predict_show_remove(bank: Path, tmp_path: Path, command: Comman
     listed = command("show", bank, "--photos").out.splitlines()
     photo_id, name = listed[listed.index("     1  new") + 1].split()
     assert name == "0.png"
-    assert photo_id in next(iter(Bank(str(bank)).photos_of('"new"')))
+    assert next(iter(Bank(str(bank)).listing()['"new"'])).startswith(photo_id)
+    assert command("show", bank, "--photos", "--json").json["classes"][-1]["photos"][0]["name"] == "0.png"
     assert command("explain", bank, tmp_path / "1.png", "--json").json["label"] == "new"
     out = tmp_path / "answers.csv"
     folder = tmp_path / "asked"

@@ -169,7 +169,7 @@ def test_the_network_of_the_default_method_is_exported_in_bytes(tmp_path: Path) 
     """Random weights bear no rounding: what it costs, ``benchmarks/export.py`` measures on the true ones."""
     onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
     recognizer = fitted(salient())
-    with pytest.warns(UserWarning, match="precision int8 changes answers") as told:
+    with pytest.warns(UserWarning, match="precision int8: for the middles") as told:
         written = export(recognizer, tmp_path / "x.onnx", ExportSettings(precision="int8"))
     prepared = recognizer.method_.preprocess
     own = [Image.fromarray(prepared.pixels(Image.open(io.BytesIO(one)))) for one in kept(recognizer)]
@@ -179,7 +179,7 @@ def test_the_network_of_the_default_method_is_exported_in_bytes(tmp_path: Path) 
     answers, change = (found.argmax(1) != right.argmax(1)).sum(), np.abs(found - right).max()
     message = str(told.pop().message)
     assert f"the middles of 8 photos that it has learnt, {answers} answer" in message
-    assert f"and a probability by up to {change:.2g}; it does not tell unknowns" in message
+    assert f"and a probability by up to {change:.2g}; the model does not tell unknowns" in message
     assert written.difference >= change
     assert json.loads(written.description["unknown"]) == {}
     (found,) = session(tmp_path / "x.onnx").run(["probabilities"], {"images": pixels(recognizer)})

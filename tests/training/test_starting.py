@@ -12,8 +12,8 @@ from photos import split_folders
 from triptych import Recognizer, load_method
 from triptych.interop import pretrained_method, pretrained_side
 from triptych.methods import FEAT, METHODS, WEIGHTS, Preprocessing, build_method
-from triptych.training import PRESETS, Preset, TrainSettings, train
-from triptych.training.starting import chosen_method, chosen_preset, over_pretrained, side_of
+from triptych.training import PRESETS, Preset, TrainSettings, method_to_train, train
+from triptych.training.starting import chosen_preset, over_pretrained, side_of
 
 FEW = ["--preset", "paper", "--steps", 1, "--episodes-per-step", 1, "--way", 2, "--queries", 1, "--device", "cpu"]
 FEW += ["--validation-episodes", 1, "--validation-queries", 1, "--precision", "32", "--logger", "csv"]
@@ -70,7 +70,7 @@ def test_what_a_backbone_does_not_go_with_is_told(
 
 
 def test_a_method_without_a_name_of_its_own_is_the_default_one_over_a_backbone(dinov2: Path) -> None:
-    assert over_pretrained(dinov2, chosen_method(None, dinov2)).config == pretrained_method(dinov2).config
+    assert over_pretrained(dinov2, method_to_train(None, dinov2)).config == pretrained_method(dinov2).config
     assert side_of("mml", dinov2) == pretrained_side(dinov2) == SIDE
 
 

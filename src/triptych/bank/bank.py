@@ -1,5 +1,6 @@
 """The photos of very many classes, in tables of a LanceDB database."""
 
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ _RECENT = 1000  # rows that wait in a table of their own, so that each change to
 _SMALL_FILES = 32  # of recent rows, before they are joined
 _GROWTH = 4  # rows are indexed anew when more than this part of them is not
 _INDEXED = 10_000  # rows from which an index of vectors is worth it
-_STATE = pa.schema([("state", pa.large_binary())])
+_STATE = pa.schema([("fitted", pa.string()), ("state", pa.large_binary())])
 _WHOLE = ["label", "id", "name", "descriptors", "thumbnail"]
 
 
@@ -107,7 +108,8 @@ class Bank:
 
     def write_state(self, data: bytes) -> None:
         """Replace what is known of all classes together, in one commit."""
-        self._tables.write(STATE, pa.table({"state": [data]}, _STATE))
+        fitted = self.state_version[0] if self.exists else secrets.token_hex(8)
+        self._tables.write(STATE, pa.table({"fitted": [fitted], "state": [data]}, _STATE))
 
     def read_state(self) -> bytes:
         """What ``write_state`` wrote.
@@ -116,16 +118,13 @@ class Bank:
             ValueError: there is none.
         """
         self._check_whole()
-        found = self._tables.rows(STATE, ["state"])
-        if found.schema != _STATE or len(found) != 1 or found["state"].null_count:
-            raise ValueError(f"{self.place}: a damaged bank, without its state; take a copy, or fit it anew")
-        return found["state"][0].as_py()
+        return self._of_state("state")
 
     @property
-    def state_version(self) -> int:
-        """Which one ``read_state`` reads; the errors are the same."""
+    def state_version(self) -> tuple[str, int]:
+        """Which fit, as another may take its place, and which state ``read_state`` reads; the errors are the same."""
         self._check_whole()
-        return self._tables.version(STATE)
+        return self._of_state("fitted"), self._tables.version(STATE)
 
     @property
     def version(self) -> tuple[int, int]:
@@ -188,10 +187,13 @@ class Bank:
         pairs = set(zip(rows["label"].to_pylist(), rows["id"].to_pylist(), strict=True))
         return Counter(label for label, _ in pairs)
 
-    def photos_of(self, label: str) -> dict[str, str]:
-        """id -> name of the file, of the photos of a class."""
-        rows = self._rows(f"label = {quoted(label)}", ["id", "name"])
-        return dict(sorted(zip(rows["id"].to_pylist(), rows["name"].to_pylist(), strict=True)))
+    def listing(self) -> dict[str, dict[str, str]]:
+        """label -> id -> name of the file, of all photos."""
+        rows = self._rows(None, ["label", "id", "name"])
+        found: dict[str, dict[str, str]] = {}
+        for label, photo, name in sorted(zip(*(column.to_pylist() for column in rows.columns), strict=True)):
+            found.setdefault(label, {})[photo] = name
+        return found
 
     def all_vectors(self) -> tuple[list[str], np.ndarray]:
         """The label and the vector of every photo, to be searched by other means."""
@@ -252,6 +254,14 @@ class Bank:
         for column, (fewest, kind) in kinds.items():
             if rows >= fewest and _GROWTH * (rows - indexed.get(column, 0)) > rows:
                 photos.create_index(column, config=kind, replace=True)
+
+    def _of_state(self, column: str) -> Any:
+        if self._tables.columns(STATE) != dict(zip(_STATE.names, _STATE.types, strict=True)):
+            raise ValueError(f"{self.place}: no bank of this version of triptych; remove it, and fit it anew")
+        found = self._tables.rows(STATE, [column])[column]
+        if len(found) != 1 or found.null_count:
+            raise ValueError(f"{self.place}: a damaged bank, without its state; take a copy, or fit it anew")
+        return found[0].as_py()
 
     def _check_whole(self) -> None:
         if not self.exists:

@@ -1,5 +1,6 @@
 """The tables of a LanceDB database, and what goes wrong with them in plain words."""
 
+import errno
 import os
 import re
 import shutil
@@ -17,7 +18,10 @@ from triptych.system.extras import extra
 __all__ = ["Tables", "listed", "quoted"]
 
 _OS_ERROR = re.compile(r"os error (\d+)")
-_MISSING = (2, 20)  # a file, or a folder on the way to it
+_MISSING = (errno.ENOENT, errno.ENOTDIR)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+# How LanceDB calls what is wrong with a file that is cut, changed or gone.
+_DAMAGED = ("ot found", "nvalid magic", "nvalid range", "Invalid range", "too small", "whole buffer", "decod", "orrupt")
 _STABLE = {"new_table_enable_stable_row_ids": "true"}  # numbers of rows that outlive the joining of files
 _KEPT = timedelta(hours=1)  # earlier versions, for readers that are at work
 
@@ -53,8 +57,14 @@ class Tables:
 
     def names(self) -> set[str]:
         """Those that there are."""
+        found: set[str] = set()
         with self.told():
-            return set(self._database.list_tables(limit=100).tables)
+            page = self._database.list_tables(limit=100)
+            found.update(page.tables)
+            while page.page_token:
+                page = self._database.list_tables(limit=100, page_token=page.page_token)
+                found.update(page.tables)
+        return found
 
     def __getitem__(self, name: str) -> Any:
         """One of them, to be used inside ``told``.
@@ -74,8 +84,11 @@ class Tables:
         """A named pipe in place of a file would be waited for without end."""
         folder = Path(self.place, f"{name}.lance")
         for part in (folder / "_versions", folder / "data"):
-            if not is_remote(self.place) and part.is_dir() and not all(one.is_file() for one in part.iterdir()):
-                raise ValueError(f"{part}: holds what is no file; take a copy of the bank, or fit it anew")
+            if is_remote(self.place) or not part.is_dir():
+                continue
+            with os.scandir(part) as entries:  # which knows the kinds: a file may have a new name a moment later
+                if not all(one.is_file() for one in entries):
+                    raise ValueError(f"{part}: holds what is no file; take a copy of the bank, or fit it anew")
 
     def create(self, name: str, schema: pa.Schema) -> None:
         """A new one, without rows."""
@@ -179,12 +192,13 @@ def listed(texts: Sequence[str]) -> str:
 
 
 def _in_plain_words(error: Exception, place: str) -> Exception:
-    number = _OS_ERROR.search(str(error))
-    if number is not None and int(number[1]) not in _MISSING:
-        return OSError(f"{place}: {os.strerror(int(number[1]))}; give the bank space and leave to write, and repeat")
-    if is_remote(place):
-        cause = " ".join(str(error).split())[:200]
-        return OSError(f"{place}: cannot be reached, or holds no whole bank ({cause})")
-    return ValueError(
-        f"{place}: a damaged bank: a file of it is cut, changed or missing; take a copy, or remove it and fit it anew"
-    )
+    cause = " ".join(str(error).split())
+    number = _OS_ERROR.search(cause)
+    if number is not None and (system := int(number[1])) not in _MISSING:
+        return OSError(f"{place}: {os.strerror(system)}" + ("; make room, or give leave to write" * (system in _FULL)))
+    if any(words in cause for words in _DAMAGED) and not is_remote(place):
+        return ValueError(
+            f"{place}: a damaged bank: a file of it is cut, changed or missing; take a copy, or remove it and fit it "
+            "anew"
+        )
+    return OSError(f"{place}: cannot be read or written, or holds no whole bank: {cause[:200]}")

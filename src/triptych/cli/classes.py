@@ -120,7 +120,7 @@ def add(
             recognizer.add(mine, known)
             if fresh := _count(recognizer, known) - before:
                 added[str(known)] += fresh
-        told, there = _whole(recognizer)
+        told, there = _totals(recognizer)
     if as_json:
         return print_json({"file": str(file), "added": added, **there})
     say(f"{file}: {counted(sum(added.values()), 'photo')} added; {told}")
@@ -143,12 +143,12 @@ def remove(
     if not label and not photo:
         raise ValueError("expected --label with a class or --photo with an id; triptych show lists them")
     with changing(file) as recognizer:
-        before = _whole(recognizer)[1]["photos"]
+        before = _totals(recognizer)[1]["photos"]
         for one in dict.fromkeys(photo or []):
             recognizer.remove_photo(one)
         for name in dict.fromkeys(label or []):
             recognizer.remove(_known(recognizer, name))
-        told, there = _whole(recognizer)
+        told, there = _totals(recognizer)
     gone = before - there["photos"]
     if as_json:
         return print_json({"file": str(file), "removed": gone, **there})
@@ -183,27 +183,23 @@ def show(
     if page is not None:
         write_whole(page, inventory_page(recognizer, file.name).encode(errors="backslashreplace"))
     described = _described(recognizer.method_)
+    support: Any = recognizer.support_
+    listed = support.photos() if photos and recognizer.bank is not None else {}
+    for one in known["classes"] if listed else []:
+        one["photos"] = [{"id": photo, "name": name} for photo, name in listed.get(one["label"], {}).items()]
     if as_json:
         return print_json({"file": str(file), **described, **known})
     counts = recognizer.photo_counts()
     say(f"{file}: {_summary(list(counts.values()))}")
     say(f"Recognises by {described['method']}: network {described['network']}, {' + '.join(described['levels'])}.")
     say(trust(known["calibration"]))
-    for label, count in counts.items():
-        say(f"{count:6}  {label}")
-        for photo, name in _photos(recognizer, label).items() if photos else ():
-            say(f"        {photo[:12]}  {name}")
+    for one, count in zip(known["classes"], counts.values(), strict=True):
+        say(f"{count:6}  {one['label']}")
+        for photo in one["photos"] if photos else []:
+            say(f"        {photo['id'][:12]}  {photo['name']}")
     if page is not None:
         say(f"Page: {page}")
     return None
-
-
-def _photos(recognizer: Any, label: Any) -> dict[str, str]:
-    """id -> name of the file, of the photos of a class."""
-    if recognizer.bank is not None:
-        return dict(recognizer.support_.photos(label))
-    kept = recognizer.support_[label]
-    return dict(zip(kept.ids, kept.names, strict=True))
 
 
 def _described(method: Any) -> dict[str, Any]:
@@ -228,7 +224,7 @@ def _count(recognizer: Any, label: Any) -> int:
     return len(recognizer.support_.get(label, ()))
 
 
-def _whole(recognizer: Any) -> tuple[str, dict[str, int]]:
+def _totals(recognizer: Any) -> tuple[str, dict[str, int]]:
     """How much it knows, in words and for JSON; the classes of a bank are not counted, as there may be millions."""
     if recognizer.bank is not None:
         photos = len(recognizer.known_.bank)

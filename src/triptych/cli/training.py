@@ -20,7 +20,7 @@ from triptych.cli.options import (
 )
 from triptych.cli.terminal import say
 from triptych.system.outputs import check_run_folder, has_checkpoint
-from triptych.training import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
+from triptych.training import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings, method_to_train
 
 __all__ = ["pretrain", "train"]
 
@@ -107,14 +107,13 @@ def train(
     started = f"--init {init}" if init is not None else f"--backbone {backbone}" if backbone is not None else None
     if started is not None or PRESETS[preset].pretrain is None:
         _refuse_pretraining(changes, started or f"preset {preset}")
-    named = f"{method or 'mml'}-{Path(backbone).name}" if backbone is not None else method or METHOD
-    folder = out or Path("runs") / named
+    method = method_to_train(method, backbone)
+    folder = out or Path("runs") / (method if backbone is None else f"{method}-{Path(backbone).name}")
     _check(folder, data, replace(PRESETS[preset].train, **changes["train"]), resume)
-    from triptych.training import chosen_method, chosen_preset, side_of
+    from triptych.training import chosen_preset, side_of
     from triptych.training import train as run_training
 
-    side = side_of(chosen_method(method, backbone), backbone)
-    recipe = _recipe(chosen_preset(preset, side), changes, started is None)
+    recipe = _recipe(chosen_preset(preset, side_of(method, backbone)), changes, started is None)
     with _resumable(folder):
         best = run_training(data, folder, method, recipe, init, resume, keep_fusion, backbone)
     _say_once(best)

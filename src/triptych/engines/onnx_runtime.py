@@ -27,7 +27,8 @@ class OnnxRuntimeEngine(Engine):
 
     def check(self, recognizer: Recognizer, question: Question) -> None:
         super().check(recognizer, question)
-        _ = recognizer.knowledge_, _library()
+        _library()
+        _ = recognizer.knowledge_
 
     def answers(self, recognizer: Recognizer, photos: PhotoSet, question: Question) -> Iterator[Answer]:
         onnxruntime = _library()

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from triptych import __version__
-from triptych.bank import absolute
+from triptych.bank import absolute, is_bank
 from triptych.engines.engine import PhotoSet, Question
-from triptych.recognizer import Answer, Recognizer
+from triptych.recognizer import Answer, Banked, Recognizer
 from triptych.system.devices import usable_device
 
 __all__ = ["COLUMN", "Job", "Worker", "answers_of", "packed"]
@@ -89,6 +89,10 @@ class Worker:
             os.chdir(job.folder)
         device = str(usable_device(job.device))
         if isinstance(job.recognizer, str):
+            if not is_bank(job.recognizer):
+                raise RuntimeError(
+                    f"{socket.gethostname()} does not see the bank {job.recognizer}; put it where all machines see it"
+                )
             return Recognizer.load(job.recognizer, device)
         with tempfile.TemporaryDirectory() as place:
             file = Path(place) / "shelf.triptych"
@@ -110,8 +114,9 @@ def answers_of(packed: bytes) -> list[Answer]:
 
 def packed(recognizer: Recognizer) -> bytes | str:
     """A recogniser as its file holds it; of one in a bank the place, which each worker reads by itself."""
-    if recognizer.bank is not None:
-        return absolute(recognizer.bank)
+    known = recognizer.known_
+    if isinstance(known, Banked):
+        return absolute(known.bank.place)
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "shelf.triptych"
         recognizer.save(file)

@@ -107,8 +107,8 @@ def export(
     write_whole(path, data)
     if photos:
         warnings.warn(
-            f"precision int8 changes answers: for the middles of {counted(len(photos[:_WARNED]), 'photo')} that it has "
-            f"learnt, {counted(answers, 'answer')}, and a probability by up to {change:.2g}; it does not tell "
+            f"precision int8: for the middles of {counted(len(photos[:_WARNED]), 'photo')} that it has learnt, "
+            f"{counted(answers, 'answer')} changed, and a probability by up to {change:.2g}; the model does not tell "
             "unknowns. Precision fp16 changes little",
             stacklevel=2,
         )

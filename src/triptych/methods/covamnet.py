@@ -38,8 +38,9 @@ class CovaMNet(Method):
     .. math:: s(q, n) = \sum_{i=1}^{M} v_i \,
         \mathrm{drop}\big((x_i - \bar x_q)^T \Sigma_n (x_i - \bar x_q)\big)
 
-    with a temperature, relative to how far scores spread (see ``LevelFusion``), and with the descriptors x_i (C,) of the query and the covariance :math:`\Sigma_n` (C, C) of all descriptors of class n.
-    Half of the positions are dropped at random in training, as in the authors' code. The weights v are learned on a
+    with the descriptors x_i (C,) of the query and the covariance :math:`\Sigma_n` (C, C) of all descriptors of class n.
+    Scores have a temperature, relative to how far they spread: see ``LevelFusion``. Half of the positions are dropped
+    at random in training, as in the authors' code. The weights v are learned on a
     grid of 21 x 21, and interpolated where the map has another size.
 
     >>> import torch

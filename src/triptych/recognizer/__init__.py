@@ -3,6 +3,7 @@
 from triptych.recognizer.answering import answers_by
 from triptych.recognizer.answers import QUERY_BATCH, Answer, Scored, Scorer
 from triptych.recognizer.assembly import assembled
+from triptych.recognizer.banked import Banked
 from triptych.recognizer.calibration import Calibration, fusion_from
 from triptych.recognizer.changes import changing
 from triptych.recognizer.estimator import Recognizer
@@ -14,6 +15,7 @@ from triptych.recognizer.sets import fewest_left_out
 __all__ = [
     "QUERY_BATCH",
     "Answer",
+    "Banked",
     "Calibration",
     "Knowledge",
     "Recognizer",

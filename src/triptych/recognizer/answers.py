@@ -39,24 +39,24 @@ class Answer:
         label: the most probable class, or what the caller calls an unknown; None if the photo cannot be read.
         probability: of the most probable class.
         probabilities: (N,) of each class; of a bank, 0 outside the photo's shortlist.
-        classes: the labels of these N classes, those of ``classes_`` when it was asked.
         nearest: the most probable class, also where ``label`` is what the caller calls an unknown; None if the photo
             cannot be read.
         in_support: it is one of the photos that were learnt from, so that its answer proves nothing.
         error: why it cannot be read, or None.
         prediction_set: the classes among which the true one is as often as was asked, the most probable first; None
             if that was not asked, or if the photo cannot be read.
+        classes: the labels of the N classes, those of ``classes_`` when it was asked.
     """
 
     image: str
     label: Any
     probability: float
     probabilities: Float[np.ndarray, " N"]
-    classes: Sequence[Any]
     nearest: Any = None
     in_support: bool = False
     error: str | None = None
     prediction_set: tuple[Any, ...] | None = None
+    classes: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ def answers_to(
             for photo in photos:
                 if isinstance(photo, Unreadable):
                     nothing = np.full(len(known.order), np.nan)
-                    yield Answer(photo.name, None, np.nan, nothing, known.order, error=photo.error)
+                    yield Answer(photo.name, None, np.nan, nothing, error=photo.error, classes=known.order)
                 else:
                     yield next(told)
 
@@ -144,9 +144,9 @@ def _told(
         best = int(own.argmax())
         nearest = near.order[best]
         label = nearest if least is None or score >= least else unknown
-        known_photo = photo.id in near.photos
         probability = float(own[best])
-        yield Answer(photo.name, label, probability, everywhere, order, nearest, known_photo, prediction_set=likely)
+        known_photo = photo.id in near.photos
+        yield Answer(photo.name, label, probability, everywhere, nearest, known_photo, None, likely, order)
 
 
 def probabilities_of(asked: Asked) -> Float[np.ndarray, "Q N"]:

@@ -23,9 +23,8 @@ __all__ = ["current", "open_bank", "state_bytes", "written"]
 
 _FORMAT = "triptych-bank"
 _VERSION = 3
-_EARLIEST = 2  # had no checksum
 _CHECKS = {"views": whole(1), "photos": whole(1), "calibrate": FLAG, "thumbnails": FLAG}
-_LARGEST = 1e18  # number: its square is finite in single precision
+_LARGEST = 1e18  # the squares of larger numbers overflow in single precision
 _COMMON = "common."
 
 
@@ -67,8 +66,10 @@ def current(known: Banked) -> Banked:
     Raises:
         ValueError: the bank is damaged.
     """
-    version = known.bank.version
-    if known.bank.state_version != known.state_version:
+    version, state_version = known.bank.version, known.bank.state_version
+    if state_version[0] != known.state_version[0]:
+        raise ValueError(f"{known.bank.place}: a bank that was fitted anew since it was opened; load it again")
+    if state_version != known.state_version:
         return _read(known.bank, known.method)[0]
     return known if version == known.version else replace(known, version=version)
 
@@ -85,13 +86,13 @@ def open_bank(place: str, device: str) -> tuple[Banked, dict[str, Any]]:
 
 def _read(bank: Bank, on: Method | torch.device) -> tuple[Banked, dict[str, Any]]:
     """What is known, and the settings; ``on`` is the method, which stays the same, or where to put it."""
-    version, state_version = bank.version, bank.state_version  # before what is read: a later one is read again
+    photos, state = bank.version, bank.state_version  # before what is read: a later one is read again
     tensors, content = unpack(bank.read_state(), _FORMAT, _VERSION, bank.place)
-    version, told = content.pop("version"), content.pop("checksum", None)
-    if version < _EARLIEST:
+    if content.pop("version") < _VERSION:
         raise ValueError(f"{bank.place}: filled by an earlier triptych; remove it, and fit it anew")
+    told = content.pop("checksum", None)
     text = {name: value for name, value in content.items() if name != "format"}
-    if version > _EARLIEST and told != checksum(tensors, text):
+    if told != checksum(tensors, text):
         raise ValueError(f"{bank.place}: damaged or altered since it was written; take a copy, or fit it anew")
     if "method" not in tensors:
         raise ValueError(f"{bank.place}: damaged: it holds no method; remove it, and fit it anew")
@@ -107,12 +108,12 @@ def _read(bank: Bank, on: Method | torch.device) -> tuple[Banked, dict[str, Any]
     except (AttributeError, ArithmeticError, KeyError, IndexError, TypeError, RuntimeError) as error:
         raise ValueError(f"{bank.place}: damaged: its parts do not fit together; remove it, and fit it anew") from error
     bank.check(known.axes.axes.shape[1])
-    return replace(known, version=version, state_version=state_version), settings
+    return replace(known, version=photos, state_version=state), settings
 
 
 def _restored(bank: Bank, method: Method, tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> Banked:
     device = next(method.parameters()).device
-    tensors = {name: one.to(device) for name, one in tensors.items()}
+    tensors = {name: one.to(device) for name, one in tensors.items() if name != "method"}
     if not all(bool((one.abs() <= _LARGEST).all()) for one in tensors.values()):  # nor is NaN
         raise ValueError("it holds numbers that are not finite or out of range")
     for name, check in _CHECKS.items():

@@ -57,7 +57,7 @@ class Banked:
     axes: Axes
     views: int
     photos: int
-    state_version: int = 0
+    state_version: tuple[str, int] = ("", 0)
     version: tuple[int, int] = (0, 0)
 
     @property
@@ -117,7 +117,10 @@ class Banked:
     def spread_over_all(
         self, scores: Float[np.ndarray, "Q n"], near: Knowledge, otherwise: float = 0.0
     ) -> Float[np.ndarray, "Q N"]:
-        """Scores of the classes of ``near`` as scores of all."""
+        """Scores of the classes of ``near`` as scores of all.
+
+        Those of a class that came since this was made are left out: its probability is missing in the sum.
+        """
         order, places, _ = self._labels
         whole = np.full((len(scores), len(order)), otherwise, scores.dtype)
         known = [
@@ -167,9 +170,9 @@ class BankedClasses(Mapping[Any, Support]):
         except ValueError:  # no label that a bank can hold
             return 0
 
-    def photos(self, label: Any) -> dict[str, str]:
-        """id -> name of the file, of the photos of a class; nothing else of them is read."""
-        return self._bank.photos_of(key_of(label))
+    def photos(self) -> dict[Any, dict[str, str]]:
+        """label -> id -> name of the file, of all photos; nothing else of them is read."""
+        return {label_of(key): photos for key, photos in self._bank.listing().items()}
 
     def counts(self) -> dict[Any, int]:
         """label -> how many photos."""

@@ -20,7 +20,7 @@ from triptych.recognizer.banked import Banked
 from triptych.recognizer.file import Settings, fingerprint, read_file, write_file
 from triptych.recognizer.knowledge import Knowledge, check_inductive, of_any_width
 from triptych.recognizer.notebook import notebook_html
-from triptych.recognizer.threads import one_at_a_time
+from triptych.recognizer.threads import SWAP, one_at_a_time
 from triptych.support import Support
 from triptych.system.devices import usable_device
 from triptych.system.files import as_path
@@ -270,7 +270,8 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
 
     def _take(self, known: Knowledge | Banked) -> Self:
         """Replace the fitted state, in one step."""
-        self._known, self.method_, self.support_ = known, known.method, known.support
+        with SWAP:
+            self._known, self.method_, self.support_ = known, known.method, known.support
         return self
 
     @property
@@ -298,6 +299,11 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         """
         if not hasattr(self, "_known"):
             raise NotFittedError("this Recognizer knows no classes yet; call fit(images, labels) first")
-        if isinstance(self._known, Banked):
-            self._known = current(self._known)  # another process may have changed it
-        return self._known
+        known = self._known
+        if not isinstance(known, Banked):
+            return known
+        fresh = current(known)  # another process may have changed it
+        with SWAP:
+            if self._known is known:  # and no other thread
+                self._known = fresh
+        return fresh

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import wraps
-from threading import RLock
+from threading import Lock, RLock
 from typing import ParamSpec, TypeVar
 
-__all__ = ["one_at_a_time"]
+__all__ = ["SWAP", "one_at_a_time"]
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+SWAP = Lock()  # held while a state takes the place of another, and never longer
 _TURN = RLock()  # of the process and not of a recogniser, which must stay something to copy and to pickle
 
 

@@ -99,7 +99,8 @@ def fit_plda(classes: Iterable[Float[Tensor, "_ D"]]) -> PLDA:
     # S_B has rank B - 1: its directions are those of the whitened offsets, without an eigenproblem of size D.
     whitened = torch.linalg.solve_triangular(root, offsets, upper=False)
     directions = torch.linalg.svd(whitened, full_matrices=False).U[:, : len(means) - 1]  # (D, A)
-    directions = directions * directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()  # else either
+    # The sign of a singular vector is arbitrary: its largest entry is made positive.
+    directions = directions * directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
     axes = torch.linalg.solve_triangular(root.T, directions, upper=True)
     # With the ridge the variance along an axis is one now; the ridge's part is taken off.
     axes = axes / (1 - ridge * axes.square().sum(0)).clamp_min(_LEAST_WITHIN).sqrt()

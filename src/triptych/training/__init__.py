@@ -3,7 +3,15 @@
 from typing import TYPE_CHECKING
 
 from triptych.system.lazy import imported_when_used
-from triptych.training.settings import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
+from triptych.training.settings import (
+    METHOD,
+    PRESETS,
+    Preset,
+    PretrainSettings,
+    RunSettings,
+    TrainSettings,
+    method_to_train,
+)
 
 if TYPE_CHECKING:
     from triptych.training.balance import balance_levels
@@ -14,7 +22,7 @@ if TYPE_CHECKING:
     from triptych.training.pretraining import pretrain
     from triptych.training.ranks import LostProcessError, is_first_process
     from triptych.training.run import TrainingError
-    from triptych.training.starting import chosen_method, chosen_preset, side_of
+    from triptych.training.starting import chosen_preset, side_of
 
 __all__ = [
     "LOGGERS",
@@ -29,10 +37,10 @@ __all__ = [
     "TrainSettings",
     "TrainingError",
     "balance_levels",
-    "chosen_method",
     "chosen_preset",
     "is_first_process",
     "learn_closed_form",
+    "method_to_train",
     "pretrain",
     "side_of",
     "train",
@@ -47,7 +55,6 @@ __getattr__ = imported_when_used(
         "LostProcessError": "triptych.training.ranks",
         "TrainingError": "triptych.training.run",
         "balance_levels": "triptych.training.balance",
-        "chosen_method": "triptych.training.starting",
         "chosen_preset": "triptych.training.starting",
         "is_first_process": "triptych.training.ranks",
         "learn_closed_form": "triptych.training.closed_form",

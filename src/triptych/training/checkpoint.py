@@ -43,37 +43,45 @@ def damaged(path: Path) -> ValueError:
     return ValueError(f"{path}: damaged checkpoint; remove it to start anew")
 
 
-def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], options: Mapping[str, str]) -> None:
     """Refuse to go on with a run that was started differently.
 
-    >>> from triptych.training.checkpoint import check_same
-    >>> check_same("run", {"seed": 0, "freeze_norm_after": None}, {"seed": 0, "freeze_norm_after": 1})
-    Traceback (most recent call last):
-    ValueError: run: this run was started differently (--freeze-norm-after none -> 1); resume it as it was
+    Args:
+        folder: of the run.
+        before: what it was started with.
+        now: what must be the same.
+        options: what the command calls the settings among them.
 
     Raises:
         ValueError: something differs.
+
+    >>> from triptych.training.checkpoint import check_same
+    >>> check_same("run", {"seed": 0, "shots": [1]}, {"seed": 0, "shots": [1, 5]}, {"shots": "--shot"})
+    Traceback (most recent call last):
+    ValueError: run: this run was started differently (--shot 1 -> 1 5); resume it as it was
     """
-    if differences := ", ".join(_differences(before, now, "--")):
+    old = {options.get(name, name): before.get(name) for name in now}
+    new = {options.get(name, name): value for name, value in now.items()}
+    if differences := ", ".join(_differences(old, new)):
         raise ValueError(f"{folder}: this run was started differently ({differences}); resume it as it was")
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], start: str) -> Iterator[str]:
-    for key in now:
-        old, new = before.get(key), now[key]
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], of: str = "") -> Iterator[str]:
+    for name in {**before, **now}:
+        old, new = before.get(name), now.get(name)
         if old == new:
             continue
-        if key in _PHOTOS:
-            yield f"the photos of {_PHOTOS[key]} have changed"
+        if name in _PHOTOS:
+            yield f"the photos of {_PHOTOS[name]} have changed"
         elif isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from _differences(old, new, f"{key} ")
+            yield from _differences(old, new, f"{name} ")
         else:
-            name = f"{start}{key.replace('_', '-') if start == '--' else key}"
-            yield f"{name} {_written(old)} -> {_written(new)}"
+            yield f"{of}{name} {_written(old)} -> {_written(new)}"
 
 
 def _written(value: Any) -> str:
-    return "none" if value is None else f"{value}"[:100]
+    values = value if isinstance(value, list | tuple) else [value]
+    return " ".join("none" if one is None else str(one) for one in values)[:100]
 
 
 def check_best(file: Path, best: float) -> None:

@@ -21,9 +21,9 @@ from triptych.training.loggers import check_loggers
 from triptych.training.pretraining import pretrain
 from triptych.training.run import BEST, Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
-from triptych.training.settings import Preset, TrainSettings
+from triptych.training.settings import Preset, TrainSettings, method_to_train
 from triptych.training.stages import EpisodicStage, start_episodes
-from triptych.training.starting import chosen_method, chosen_preset, over_pretrained, side_of
+from triptych.training.starting import chosen_preset, over_pretrained, side_of
 from triptych.training.streams import Stream, stream
 
 __all__ = ["train"]
@@ -66,7 +66,7 @@ def train(
     """
     if backbone is not None and init is not None:
         raise ValueError("init and backbone are both given; give one, as each says what the weights start from")
-    method = chosen_method(method, backbone)
+    method = method_to_train(method, backbone)
     side = side_of(method, backbone)
     preset = chosen_preset(preset, side)
     settings = preset.train

@@ -191,7 +191,9 @@ class Run:
 
     def _load(self) -> None:
         state = read_checkpoint(self._checkpoint)
-        check_same(self.folder, self._with_todays_names(state["identity"]), self._identity)
+        named = {one.name: one.metadata.get("option") or one.name for one in fields(self._settings)}
+        options = {name: f"--{option.replace('_', '-')}" for name, option in named.items()}
+        check_same(self.folder, self._with_todays_names(state["identity"]), self._identity, options)
         step, best = state.get("step"), state.get("best")
         self.owes_validation = state.get("owes_validation") is True  # earlier versions did not say
         if not isinstance(step, int) or not whole(0).holds(step) or not isinstance(best, float) or math.isnan(best):

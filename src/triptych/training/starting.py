@@ -7,21 +7,9 @@ from typing import cast
 from triptych.fusion import LevelFusion
 from triptych.interop import load_method, pretrained_method, pretrained_side
 from triptych.methods import METHODS, Method, MethodConfig, build_method
-from triptych.training.settings import METHOD, PRESETS, Preset
+from triptych.training.settings import PRESETS, Preset
 
-__all__ = ["chosen_method", "chosen_preset", "initialised", "over_pretrained", "side_of"]
-
-
-def chosen_method(method: str | MethodConfig | None, backbone: str | PathLike[str] | None) -> str | MethodConfig:
-    """What is trained; unless told otherwise MML, over Conv-64F or over the backbone.
-
-    >>> from triptych.training.starting import chosen_method
-    >>> chosen_method(None, None), chosen_method(None, "facebook/dinov2-small"), chosen_method("feat-conv64f", None)
-    ('mml-conv64f', 'mml', 'feat-conv64f')
-    """
-    if method is not None:
-        return method
-    return METHOD if backbone is None else METHOD.removesuffix(f"-{METHODS[METHOD].backbone}")
+__all__ = ["chosen_preset", "initialised", "over_pretrained", "side_of"]
 
 
 def side_of(method: str | MethodConfig, backbone: str | PathLike[str] | None = None) -> int:
