@@ -25,6 +25,7 @@ from triptych.data import (
     read_image,
     read_photos,
 )
+from triptych.folders.places import photos_at
 
 
 def png(shade: int) -> bytes:
@@ -409,6 +410,72 @@ def test_parquet_labels_of_several_kinds_are_refused(tmp_path):
 def test_an_empty_parquet_file_is_refused(tmp_path):
     with pytest.raises(ValueError, match="the table has no rows"):
         list_images(parquet(tmp_path / "a.parquet", pa.array([], pa.int64())))
+
+
+@pytest.mark.parametrize("total", ["3", "00003"])
+def test_a_missing_shard_is_missed(tmp_path: Path, total: str) -> None:
+    for number in (0, 2):
+        path = parquet(tmp_path / f"train-{number:0{len(total)}d}-of-{total}.parquet", ["ant", "bee"])
+    for read in (labelled, list_images):
+        with pytest.raises(ValueError, match=rf"Parquet files are missing: train-0*1-of-{total}; add them"):
+            read(tmp_path)
+    assert len(list_images(path).labels) == 2  # a file that is named is read alone
+
+
+def test_shards_may_be_counted_from_one(tmp_path: Path) -> None:
+    for number in (1, 2):
+        parquet(tmp_path / f"train-{number}-of-2.parquet", ["ant", "bee"])
+    assert len(labelled(tmp_path)[0]) == 4
+
+
+def test_what_lies_beside_parquet_files_is_told(tmp_path: Path) -> None:
+    write_folders(tmp_path)
+    parquet(tmp_path / "train-0.parquet", ["cat", "dog"])
+    (tmp_path / "train.csv").write_text("path,label\nant/a.png,ant\n")
+    with pytest.warns(UserWarning, match=r"left out ant, bee, train.csv; only the Parquet files are read"):
+        assert labelled(tmp_path)[1] == ["cat", "dog"]
+
+
+def test_folders_of_parquet_files_are_no_classes(tmp_path: Path) -> None:
+    for folder in ("data", "more"):
+        (tmp_path / folder).mkdir()
+        parquet(tmp_path / folder / "train-0.parquet", ["ant", "bee"])
+    for read in (labelled, list_images):
+        with pytest.raises(ValueError, match=r"Parquet files lie in .*data; name that folder"):
+            read(tmp_path)
+    assert labelled(tmp_path / "data")[1] == ["ant", "bee"]
+
+
+def test_labels_of_parquet_files_are_those_of_csv_files(tmp_path: Path) -> None:
+    assert labelled(parquet(tmp_path / "x.parquet", [" ant ", "ant", "bee"]))[1] == ["ant", "ant", "bee"]
+    with pytest.raises(ValueError, match=r"x.parquet:1 1.png: the label '  ' names no class"):
+        list_images(parquet(tmp_path / "x.parquet", ["ant", "  "]))
+    with pytest.raises(ValueError, match=r"x.parquet: names a class twice; expected each class once"):
+        list_images(parquet(tmp_path / "x.parquet", [0, 1, 2], ["ant", "ant", "bee"]))
+
+
+def test_a_hidden_parquet_file_is_left_out(tmp_path: Path) -> None:
+    parquet(tmp_path / ".train-0.parquet", ["cat"])
+    parquet(tmp_path / "photos.parquet", ["ant", "bee"])
+    assert labelled(tmp_path)[1] == ["ant", "bee"]
+    assert len(photos_at(tmp_path).photos.names) == 2
+
+
+def test_damaged_parquet_files_are_told_in_our_words(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "x.parquet", ["ant", "bee"])
+    path.write_bytes(b"PAR1" + bytes(200) + path.read_bytes()[204:])
+    with pytest.raises(ValueError, match=r"not a Parquet file with image .* \(its data cannot be read\)"):
+        list_images(path)
+    with pytest.raises(ValueError, match=r"x.parquet: not a Parquet file, or a damaged one; replace it"):
+        list(photos_at(path).photos.sources())
+
+
+def test_folders_with_spaces_around_their_names_are_of_the_class(tmp_path: Path) -> None:
+    for shade, name in enumerate(["ant", "ant ", "bee"]):
+        write(tmp_path / name / "1.png", png(shade))
+    write(tmp_path / "@eaDir" / "1.png" / "small.jpg", png(0))
+    write(tmp_path / "bee" / "@eaDir" / "1.png" / "small.jpg", png(0))
+    assert labelled(tmp_path)[1] == ["ant", "ant", "bee"]
 
 
 def test_a_single_image_is_no_data_set(tmp_path):

@@ -222,6 +222,7 @@ def test_the_splits_that_there_are_are_counted(splits: list[str], tables: bool, 
 
 def test_a_single_table_is_one_whole(tmp_path: Path) -> None:
     save(tmp_path / "images" / "1.png", 0, 0)
+    save(tmp_path / "1.png", 0, 0)
     table(tmp_path / "all.csv", [("1.png", "ant")])
     assert list(count_splits(tmp_path)) == list(count_splits(tmp_path / "all.csv")) == ["all"]
 
@@ -394,7 +395,8 @@ def test_the_command(command: Command, tmp_path: Path) -> None:
 
 
 def test_splits_that_share_photos_are_told(tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
+    for number in (1, 2):
+        save(tmp_path / "images" / f"{number}.jpg", number, 0)
     for split in ("train", "test"):
         (tmp_path / f"{split}.csv").write_text("filename,label\n1.jpg,ant\n2.jpg,bee\n")
     with pytest.warns(
@@ -404,3 +406,13 @@ def test_splits_that_share_photos_are_told(tmp_path: Path) -> None:
     (tmp_path / "train.csv").rename(tmp_path / "all.csv")
     (tmp_path / "test.csv").unlink()
     assert list(count_splits(tmp_path)) == ["all"]
+
+
+def test_what_is_no_photo_does_not_count(tmp_path: Path, command: Command) -> None:
+    place = class_folders(tmp_path / "photos", 2, 2)
+    (place / "class0" / "notes.txt").write_text("mine")
+    (place / "all.csv").write_text("path,label\nclass0/0.png,a\nclass1/0.png,b\nclass1/gone.png,b\n")
+    assert command("splits", place).out == "all: 2 classes, 4 images, 2 to 2 in a class\n"
+    ended = command("splits", place / "all.csv")
+    assert ended.out == "all: 2 classes, 2 images, 1 to 1 in a class\n"
+    assert "gone.png: No such file or directory" in ended.err

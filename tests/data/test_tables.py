@@ -35,6 +35,11 @@ def test_a_row_of_spaces_lacks_a_label(tmp_path: Path) -> None:
         read_csv(table(tmp_path, "path,label\na.png,plum\nb.png,  \n"), tmp_path)
 
 
+def test_an_address_is_told_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"t.csv: row 1: http://example.org/x.jpg is an address; expected a file"):
+        read_csv(table(tmp_path, "path,label\nhttp://example.org/x.jpg,plum\n"), tmp_path)
+
+
 def test_a_comma_in_a_label_without_quotes_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"t.csv: row 1 has more cells than there are columns; put quotes"):
         read_csv(table(tmp_path, "path,label\na.png,bee, wild\n"), tmp_path)

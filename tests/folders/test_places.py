@@ -178,7 +178,8 @@ def test_parts_of_several_places_are_those_of_the_whole(folder: Path, tmp_path: 
     [
         ("nowhere.parquet", "nowhere.parquet: no such file; expected a Parquet file of photos"),
         ("text.parquet", "text.parquet: not a Parquet file"),
-        ("answers.parquet", "has the columns image, label; expected a column image of {bytes, path} or of bytes"),
+        ("answers.parquet", "has the columns image, label; expected one column image of {bytes, path} or of bytes"),
+        ("twice.parquet", "has the columns image, image; expected one column image of {bytes, path} or of bytes"),
         ("none.parquet", "none.parquet: no rows; expected photos"),
         ("no-such://bucket", "no-such://bucket: Protocol not known: no-such"),
         ("file://PLACE/empty", "no photos there by the endings of their names; expected photos"),
@@ -200,6 +201,7 @@ def test_a_wrong_place_is_one_line(
     Path("empty").mkdir()
     pq.write_table(pa.table({"image": ["1.jpg"], "label": ["a"]}), "answers.parquet")
     pq.write_table(pa.table({"image": pa.array([], pa.binary())}), "none.parquet")
+    pq.write_table(pa.Table.from_arrays([pa.array([b"1"])] * 2, ["image", "image"]), "twice.parquet")
     ended = command("predict", "x.triptych", place.replace("PLACE", str(tmp_path)), "--out", "x.csv")
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
@@ -212,3 +214,18 @@ def test_a_table_that_unpacks_to_far_more_is_refused(tmp_path: Path, monkeypatch
     pq.write_table(pa.table({"image": [b"\0" * 4_000_000]}), tmp_path / "x.parquet", compression="zstd")
     with pytest.raises(ValueError, match=r"x.parquet: unpacks to far more than its .* MB"):
         photos_at(tmp_path / "x.parquet")
+
+
+def test_a_view_of_bytes_is_read_as_bytes(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": pa.array([b"1"], pa.binary_view())}), tmp_path / "x.parquet")
+    assert [source.data for source in photos_at(tmp_path / "x.parquet").photos.sources()] == [b"1"]
+
+
+@pytest.mark.parametrize("address", [False, True])
+def test_a_missing_file_of_several_is_missed(tmp_path: Path, address: bool) -> None:
+    path = tmp_path / "train-00000-of-00002.parquet"
+    pq.write_table(pa.table({"image": [b"1"]}), path)
+    start = "file://" if address else ""
+    with pytest.raises(ValueError, match=r"Parquet files are missing: train-00001-of-00002; add them, or name one"):
+        photos_at(f"{start}{tmp_path}")
+    assert len(photos_at(f"{start}{path}").photos.names) == 1

@@ -19,6 +19,7 @@ from triptych.data.inputs import (
 from triptych.data.known import KNOWN_DATA, KnownData, check_known, count_splits
 from triptych.data.limits import Limits, current_limits
 from triptych.data.listing import SPLITS, Listing
+from triptych.data.shards import parquet_files, refuse_missing_shards
 from triptych.system.lazy import imported_when_used
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ __all__ = [
     "list_images",
     "normalise",
     "open_store",
+    "parquet_files",
     "photo_stream",
     "random_crop_flip",
     "read_class_photos",
@@ -75,6 +77,7 @@ __all__ = [
     "read_photos",
     "reading_conditions",
     "refuse_alike",
+    "refuse_missing_shards",
     "resize",
     "squash",
     "walk",

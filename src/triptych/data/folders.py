@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ __all__ = [
     "FilesBelow",
     "check_photo_folder",
     "files_below",
+    "is_class_folder",
     "list_folder",
     "split_folders",
     "walk",
@@ -25,7 +26,8 @@ __all__ = [
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".jp2", ".ppm", ".pgm"}
 IMAGE_ENDINGS |= {".qoi", ".tga", ".avif", ".heic", ".heif"}
-_HIDDEN = (".", "__")  # how the names of folders begin that are no classes: .git, .ipynb_checkpoints, __MACOSX
+# How the names of folders begin that are no classes: .git, __MACOSX, and the thumbnails and bins of NAS systems.
+_HIDDEN = (".", "__", "@eaDir", "@Recycle", "#recycle")
 _EXPECTED = "a folder with one sub-folder of photos per class, or a CSV file with the columns path and label"
 
 
@@ -159,6 +161,7 @@ def list_folder(root: str | PathLike[str], to_learn: bool = False) -> Listing:
             others += "; its tables are of a folder images/, which is missing"
         raise ValueError(f"{printable(root)}: no class folders in it{others}; expected {_EXPECTED}")
     found = {folder: walk(folder) for folder in folders}
+    _refuse_parquet(root, found)
     if locked := [folder for folder in folders if found[folder].unread and not found[folder].files]:
         reasons = first_few([reason for folder in locked for reason in found[folder].unread])
         names = ", ".join(printable(folder.name) for folder in locked)
@@ -178,6 +181,16 @@ def list_folder(root: str | PathLike[str], to_learn: bool = False) -> Listing:
     sources = [path for folder in folders for path in found[folder].files]
     class_names = [folder.name for folder in folders for _ in found[folder].files]
     return listing_of(sources, [printable(path) for path in sources], class_names)
+
+
+def is_class_folder(path: Path) -> bool:
+    """Whether it is a folder, and none of those that systems hide photos in.
+
+    >>> from triptych.data.folders import is_class_folder
+    >>> is_class_folder(Path("/proc")), is_class_folder(Path("__MACOSX"))
+    (True, False)
+    """
+    return os.path.isdir(path) and not path.name.startswith(_HIDDEN)
 
 
 def split_folders(root: Path) -> dict[str, Path]:
@@ -201,13 +214,21 @@ def split_folders(root: Path) -> dict[str, Path]:
     return one_of_each(splits, printable(root)) if len(splits) > 1 or len(splits) == len(folders) else {}
 
 
+def _refuse_parquet(root: Path, found: Mapping[Path, FilesBelow]) -> None:
+    """Refuse folders of Parquet files in place of class folders: the hub keeps the files of a data set in data/."""
+    for below in found.values():
+        tables = [path for path in below.files if path.suffix == ".parquet"]
+        if tables and not any(_is_photo_name(path.name) for path in below.files):
+            raise ValueError(f"{printable(root)}: Parquet files lie in {printable(tables[0].parent)}; name that folder")
+
+
 def _sub_folders(root: Path) -> tuple[list[Path], list[str]]:
     """The folders in a folder, sorted and without hidden ones, and the names of what else lies there."""
     try:
         entries = sorted(root.iterdir())
     except OSError as error:
         raise ValueError(f"{printable(root)}: cannot be read ({error.strerror or error})") from error
-    folders = [path for path in entries if os.path.isdir(path) and not path.name.startswith(_HIDDEN)]
+    folders = list(filter(is_class_folder, entries))
     return folders, [path.name for path in entries if path not in set(folders)]
 
 
@@ -231,7 +252,7 @@ def _hidden_classes(root: Path, names: Sequence[str]) -> str:
 def _has_photos(folder: Path) -> bool:
     try:
         with os.scandir(folder) as entries:
-            return any(_is_photo_name(one.name) and is_image(one.path) for one in entries)
+            return any(_is_photo_name(one.name) and one.is_file() and is_image(one.path) for one in entries)
     except OSError:  # a file, or not to be read
         return False
 

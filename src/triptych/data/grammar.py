@@ -12,6 +12,7 @@
 """
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 
 from triptych.data.errors import NoSplitError
 from triptych.data.files import is_image
-from triptych.data.folders import list_folder, split_folders
+from triptych.data.folders import is_class_folder, list_folder, split_folders
 from triptych.data.hub import check_hub_data, list_hub
 from triptych.data.images import ImageSource, source_name
 from triptych.data.inputs import (
@@ -45,9 +46,10 @@ from triptych.data.layouts import (
 )
 from triptych.data.listing import SPLITS, Listing, choose_split, listing_of, one_of_each, refuse_split, split_of
 from triptych.data.pickled import list_pickled, pickled_splits
+from triptych.data.shards import parquet_files
 from triptych.data.tables import list_csv, list_parquet
 from triptych.system.files import as_path
-from triptych.system.wording import LAYOUTS, printable
+from triptych.system.wording import LAYOUTS, first_few, printable
 
 __all__ = ["check_data", "labelled", "list_images"]
 
@@ -171,9 +173,12 @@ def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
         return list_pickled(choose_split(parts, split, printable(root), _names(parts), to_learn))
     if lists := class_lists(root):
         return list_class_list(choose_split(lists, split, printable(root), _names(lists), to_learn), root / "data")
-    if files := sorted(path for path in root.glob("*.parquet") if path.is_file()):
+    if files := parquet_files(root):
         named = any(split_of(path.name, prefix=True) for path in files)
-        if named or not any(path.is_dir() for path in root.iterdir()):
+        folders = sorted(path for path in root.iterdir() if is_class_folder(path))
+        if named or not folders:
+            tables = [path for path in sorted(root.glob("*.csv")) if split_of(path.stem)]
+            _warn_of_beside(root, folders + tables)
             return list_parquet(_of_split(root, files, split, to_learn))
     if splits := split_folders(root):
         told = [f"{path.name}/" for path in splits.values()]
@@ -192,6 +197,13 @@ def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
             why = "has no few-shot split; put train.csv, val.csv and test.csv (filename,label) into it"
         raise NoSplitError(f"{printable(root)}: {why}")
     return cars or list_folder(whole or root, to_learn)
+
+
+def _warn_of_beside(root: Path, paths: list[Path]) -> None:
+    """Say what lies beside Parquet files and could be data too."""
+    if paths:
+        names = first_few([printable(path.name) for path in paths])
+        warnings.warn(f"{printable(root)}: left out {names}; only the Parquet files are read", stacklevel=4)
 
 
 def _names(parts: Mapping[str, Path]) -> list[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from triptych.data.errors import NoSplitError
+from triptych.data.errors import ImageError, NoSplitError, NotAnImageError
+from triptych.data.files import check_photo
 from triptych.data.grammar import labelled, list_images
 from triptych.data.listing import Listing
 from triptych.system.wording import counted, first_few, listed, printable
@@ -54,10 +55,11 @@ KNOWN_DATA: dict[str, KnownData] = {
 def count_splits(data: str | Path) -> dict[str, dict[str, int]]:
     """How many classes and images each split of a data set has; of one without splits the whole, as "all".
 
-    A warning tells of photos that are in two splits.
+    Files that are no images, and photos that cannot be opened, do not count; a warning names them. Another tells of
+    photos that are in two splits.
 
     Raises:
-        ValueError: it cannot be listed.
+        ValueError: it cannot be listed, or has a class of which no photo can be opened.
 
     >>> from importlib import resources
     >>> from triptych.data import count_splits
@@ -74,9 +76,9 @@ def count_splits(data: str | Path) -> dict[str, dict[str, int]]:
                 raise
     split, listing = next(iter(found.items()))
     if all(list(one.names) == list(listing.names) for one in found.values()) and _is_whole(data, split):
-        return {"all": _counts(listing)}
+        return {"all": _counts(_opened(listing))}
     _warn_of_shared(printable(data), found)
-    return {split: _counts(listing) for split, listing in found.items()}
+    return {split: _counts(_opened(listing)) for split, listing in found.items()}
 
 
 def check_known(data: str | Path, name: str, known: Mapping[str, KnownData] = KNOWN_DATA) -> dict[str, dict[str, int]]:
@@ -113,7 +115,7 @@ def check_known(data: str | Path, name: str, known: Mapping[str, KnownData] = KN
     if total != expected.total:
         raise ValueError(f"{place}: {total} images in all, expected {expected.total} ({expected.source})")
     _refuse_shared_classes(place, listings)
-    return {split: _counts(listing) for split, listing in listings.items()}
+    return {split: _counts(listing.labels) for split, listing in listings.items()}
 
 
 def _is_whole(data: str | Path, split: str) -> bool:
@@ -162,11 +164,33 @@ def _refuse_shared_classes(place: str, listings: Mapping[str, Listing]) -> None:
         seen |= dict.fromkeys(listing.classes, split)
 
 
-def _counts(listing: Listing) -> dict[str, int]:
-    each = np.bincount(listing.labels)
+def _opened(listing: Listing) -> np.ndarray:
+    """The labels of the photos that can be opened, each told by its first bytes."""
+    lost = {}
+    for number, source in enumerate(listing.sources):
+        try:
+            if isinstance(source, str | Path):
+                check_photo(source)
+        except ImageError as error:
+            lost[number] = error
+    if lost:
+        from triptych.data.photos import Unreadable, left_out_warnings, refuse_lost_classes  # which load torch
+
+        unread = {
+            number: Unreadable(listing.names[number], str(error), not isinstance(error, NotAnImageError))
+            for number, error in lost.items()
+        }
+        refuse_lost_classes(listing.class_names(), unread)
+        for told in left_out_warnings(list(unread.values())):
+            warnings.warn(told, stacklevel=3)
+    return np.delete(listing.labels, list(lost))
+
+
+def _counts(labels: np.ndarray) -> dict[str, int]:
+    each = np.bincount(labels)
     return {
-        "classes": len(listing.classes),
-        "images": len(listing.labels),
+        "classes": len(each),
+        "images": len(labels),
         "smallest_class": int(each.min()),
         "largest_class": int(each.max()),
     }

@@ -14,7 +14,7 @@ from triptych.data.files import content_digest
 from triptych.data.images import ImageSource, NamedBytes, RemotePhoto
 from triptych.system.wording import composed
 
-__all__ = ["SPLITS", "Listing", "choose_split", "listing_of", "one_of_each", "refuse_split", "split_of"]
+__all__ = ["SPLITS", "Listing", "choose_split", "listing_of", "one_of_each", "plain_name", "refuse_split", "split_of"]
 
 SPLITS = ("train", "val", "test")
 _SPELLINGS = {
@@ -73,13 +73,23 @@ class Listing:
 def listing_of(sources: Sequence[ImageSource], names: Sequence[str], class_names: Sequence[str]) -> Listing:
     """A listing of images whose classes are given by name; they get their numbers in alphabetical order.
 
-    Names whose accents are composed in two ways are of one class.
+    Names whose accents are composed in two ways, or that have spaces around them, are of one class.
     """
-    class_names = [composed(name) for name in class_names]
+    class_names = list(map(plain_name, class_names))
     classes = sorted(set(class_names))
     index = {name: number for number, name in enumerate(classes)}
     labels = np.array([index[name] for name in class_names], dtype=np.int64)
     return Listing(sources, names, labels, tuple(classes))
+
+
+def plain_name(name: str) -> str:
+    """The name of a class in one form: its accents composed, and no spaces around it.
+
+    >>> from triptych.data.listing import plain_name
+    >>> plain_name(" plum ")
+    'plum'
+    """
+    return composed(name).strip()
 
 
 def split_of(name: str, prefix: bool = False) -> str | None:

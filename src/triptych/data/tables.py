@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from triptych.data.limits import current_limits
-from triptych.data.listing import Listing, listing_of
-from triptych.system.wording import composed, printable
+from triptych.data.listing import Listing, listing_of, plain_name
+from triptych.system.wording import printable
 
 __all__ = ["PATH_COLUMNS", "list_csv", "list_parquet", "path_column", "read_csv"]
 
 _ROWS = 4  # of a Parquet file that are unpacked at once
 _LEAST_BYTES = 100  # that a row counts at least: no photo is smaller, and a list of rows takes memory too
+
+_ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")
 
 PATH_COLUMNS = ("path", "image", "filename")
 
@@ -100,7 +103,7 @@ def list_parquet(files: Sequence[Path]) -> Listing:
     if not values:
         raise ValueError(f"{', '.join(map(printable, files))}: the table has no rows; expected one for each photo")
     present = _present(values, class_names, names)
-    called = {value: composed(class_names[int(value)] if class_names else str(value)) for value in present}
+    called = {value: plain_name(class_names[int(value)] if class_names else str(value)) for value in present}
     classes = tuple(dict.fromkeys(called.values()))
     numbers = {name: number for number, name in enumerate(classes)}
     index = {value: numbers[name] for value, name in called.items()}
@@ -117,6 +120,8 @@ def _row(table: str, number: int, row: dict[str | None, str | list[str] | None],
             f"{table}: row {number} has more cells than there are columns; put quotes around a text with a comma"
         )
     path, label = (str(row[name] or "").strip() for name in (column, "label"))
+    if _ADDRESS.match(path):
+        raise ValueError(f"{table}: row {number}: {printable(path)} is an address; expected a file of this machine")
     if not path or not label:
         raise ValueError(f"{table}: row {number} has no path or no label; fill in or remove it")
     return path, label
@@ -124,6 +129,7 @@ def _row(table: str, number: int, row: dict[str | None, str | list[str] | None],
 
 def _read_parquet(file: Path) -> tuple[list[dict], list[Any], list[str] | None]:
     """Images, labels, and the names of classes where labels are their numbers."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -135,8 +141,10 @@ def _read_parquet(file: Path) -> tuple[list[dict], list[Any], list[str] | None]:
     except _BombError as error:
         raise ValueError(f"{printable(file)}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        by_library = isinstance(error, pa.ArrowException) or (isinstance(error, OSError) and not error.strerror)
+        why = "its data cannot be read" if by_library else printable(error)
         raise ValueError(
-            f"{printable(file)}: not a Parquet file with image {{bytes, path}} and label columns ({printable(error)})"
+            f"{printable(file)}: not a Parquet file with image {{bytes, path}} and label columns ({why})"
         ) from error
     return images, labels, _class_names(metadata, file)
 
@@ -175,8 +183,14 @@ def _refuse_bomb(is_one: bool, size: int) -> None:
 def _present(values: list[Any], class_names: list[str] | None, names: list[str]) -> list[Any]:
     """The distinct labels in order; a label that names no class (null, or the hub's -1) is refused."""
     known = range(len(class_names)) if class_names else None
+    blank = {value for value in set(values) if isinstance(value, str) and not value.strip()}
     for name, value in zip(names, values, strict=True):
-        if not isinstance(value, int | float | str) or value != value or (known and value not in known):
+        if (
+            not isinstance(value, int | float | str)
+            or value != value
+            or (known and value not in known)
+            or value in blank
+        ):
             raise ValueError(f"{name}: the label {value!r} names no class; label or remove the image")
     if len({isinstance(value, str) for value in values}) > 1:
         raise ValueError(f"{names[0]}: labels of several kinds, texts and numbers; expected one kind in all files")
@@ -190,4 +204,6 @@ def _class_names(metadata: dict[bytes, bytes] | None, file: Path) -> list[str] |
         return None
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(f"{printable(file)}: the names of its classes are no list of texts")
+    if len(set(map(plain_name, names))) < len(names):
+        raise ValueError(f"{printable(file)}: names a class twice; expected each class once")
     return names

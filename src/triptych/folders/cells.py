@@ -120,12 +120,13 @@ def _fields(table: Any) -> set[str]:
     import pyarrow as pa
 
     schema = table.schema_arrow
-    if "image" not in schema.names:
+    if schema.names.count("image") != 1:
         return set()
     kind = schema.field("image").type
     fields = {kind.field(n).name: kind.field(n).type for n in range(kind.num_fields)} or {"": kind}
     data = fields.get("bytes" if kind.num_fields else "", pa.null())
-    return set(fields) if pa.types.is_binary(data) or pa.types.is_large_binary(data) else set()
+    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return set(fields) if any(is_kind(data) for is_kind in kinds) else set()
 
 
 @contextmanager
@@ -142,13 +143,14 @@ def _table(place: str) -> Iterator[tuple[Any, int]]:
                 if not _fields(table):
                     raise ValueError(
                         f"{printable(place)}: has the columns {', '.join(map(printable, table.schema_arrow.names))}; "
-                        "expected a column image of {bytes, path} or of bytes"
+                        "expected one column image of {bytes, path} or of bytes"
                     )
                 yield table, size
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{printable(place)}: not a Parquet file ({printable(error)})") from error
-    except OSError as error:
-        raise RuntimeError(f"{printable(place)}: cannot be read ({printable(error.strerror or error)})") from error
+    except (OSError, pa.ArrowInvalid) as error:
+        told = error.strerror if isinstance(error, OSError) else None
+        if not told and (isinstance(error, pa.ArrowInvalid) or not is_url(place)):
+            raise ValueError(f"{printable(place)}: not a Parquet file, or a damaged one; replace it") from error
+        raise RuntimeError(f"{printable(place)}: cannot be read ({printable(told or error)})") from error
 
 
 def _opened(place: str) -> Any:

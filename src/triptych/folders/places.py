@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Self
 
-from triptych.data import ImageSource
+from triptych.data import ImageSource, parquet_files, refuse_missing_shards
 from triptych.engines import PhotoSet
 from triptych.folders.cells import cell_photos, is_parquet
 from triptych.folders.files import FilePhotos
@@ -104,8 +104,8 @@ def photos_at(place: str | PathLike[str], without: Iterable[Path] = ()) -> Found
     try:
         found = photos_below(Path(name), without)
     except ValueError:
-        if tables := sorted(map(str, Path(name).glob("*.parquet"))):
-            return FoundPhotos(cell_photos(tables))
+        if tables := parquet_files(Path(name)):
+            return FoundPhotos(cell_photos(list(map(str, tables))))
         raise
     return FoundPhotos(FilePhotos(Path(name), found.names), found.not_images, found.unread)
 
@@ -120,13 +120,15 @@ def photos_of(places: Sequence[str]) -> FoundPhotos:
     )
 
 
-def _stored(url: str) -> FoundPhotos:
+def _stored(named: str) -> FoundPhotos:
     """The photos at an address; the Parquet files there, where no photos are."""
-    url, objects = listed_at(url)
+    url, objects = listed_at(named)
     try:
         found = stored_photos(url, objects)
     except ValueError:
         if tables := [f"{url.rstrip('/')}/{name}" for name in objects if is_parquet(name)]:
+            if not is_parquet(named):
+                refuse_missing_shards((name for name in objects if is_parquet(name)), named)
             return FoundPhotos(cell_photos(tables))
         raise
     return FoundPhotos(found, len(objects) - len(found.names))
