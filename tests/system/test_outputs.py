@@ -214,3 +214,36 @@ def test_a_run_is_gone_on_with_on_demand(tmp_path: Path, stage: str) -> None:
 
 def test_a_run_that_was_killed_before_it_saved_is_begun_anew(tmp_path: Path) -> None:
     check_run_folder(run_in(tmp_path / "run", checkpoint=False))
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_is_made_while_a_command_works_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: os.open(tmp_path, os.O_WRONLY))  # an OSError
+    monkeypatch.chdir(tmp_path)
+    path = Path("x.html")
+    check_output(path, PAGE)
+    path.write_text("mine")
+    with pytest.raises(ValueError, match=r"x.html: was made meanwhile, and is kept; use --overwrite"):
+        write_whole(path, b"<!doctype html> triptych")
+    assert path.read_text() == "mine"
+    path.unlink()
+    for data in (b"<!doctype html> triptych", b"<!doctype html> triptych again"):
+        write_whole(tmp_path / path, data)  # the second time it is its own
+        assert path.read_bytes() == data
+    assert os.listdir() == ["x.html"]
+
+
+def test_what_a_command_may_replace_it_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "x.html"
+    check_output(path, PAGE)  # of a command that failed
+    path.write_bytes(b"<!doctype html> triptych")
+    check_output(path, PAGE, overwrite=True)
+    write_whole(path, b"<!doctype html> triptych again")
+    link = tmp_path / "link.html"
+    link.symlink_to("nowhere")
+    check_output(link, PAGE)
+    write_whole(link, b"new")
+    assert link.read_bytes() == b"new"

@@ -20,6 +20,7 @@ __all__ = [
     "as_path",
     "check_named",
     "copy_new",
+    "expect_free",
     "is_stream",
     "part_beside",
     "plain_path",
@@ -35,6 +36,7 @@ __all__ = [
 _MOST_MB = 200  # of a file that a caller named
 _SHORT = 2.0  # seconds to wait without a word
 _ABANDONED = 3600.0  # seconds after which nobody is writing a part any more
+_free: set[str] = set()  # places where nothing lay when a command asked, and that it has not written yet
 
 
 def as_path(value: Any) -> Path:
@@ -147,6 +149,15 @@ def plain_path(path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def expect_free(path: Path, free: bool) -> None:
+    """Let the next ``writing_whole`` at a place refuse to replace what somebody puts there until then, or not.
+
+    >>> from triptych.system.files import expect_free
+    >>> expect_free(Path("x.json"), False)
+    """
+    (_free.add if free else _free.discard)(os.path.abspath(path))
+
+
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write beside the place, flush to the disk, and move there: a reader or a crash never sees half a file.
 
@@ -174,6 +185,7 @@ def writing_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     A device or a pipe is written to as it stands: a file in its place would break what reads it.
 
     Raises:
+        ValueError: something was put where ``expect_free`` was told of nothing.
         OSError: as ``write_whole``.
     """
     path = as_path(path)
@@ -203,11 +215,18 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
+        _move(part, path)
+    finally:
         part.unlink(missing_ok=True)
-        raise
     sync_folder(path.parent)
+
+
+def _move(part: Path, path: Path) -> None:
+    if os.path.abspath(path) not in _free:
+        return os.replace(part, path)
+    if not _move_new(part, path):
+        raise ValueError(f"{printable(path)}: was made meanwhile, and is kept; use --overwrite, or name another file")
+    return expect_free(path, False)
 
 
 def sync_folder(folder: Path) -> None:

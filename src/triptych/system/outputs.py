@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from triptych.system.files import as_path, is_stream
+from triptych.system.files import as_path, expect_free, is_stream
 from triptych.system.kinds import Kind
 
 __all__ = [
@@ -31,7 +31,8 @@ def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: b
     """Refuse a place that a command must not write to, or cannot.
 
     An existing file is replaced only where Triptych wrote it, it is of the same kind, and ``overwrite`` says so.
-    Nothing is written over or inside what the command reads. Character devices and the shell's pipes are written to
+    What is put there while the command works is kept too. Nothing is written over or inside what the command reads.
+    Character devices and the shell's pipes are written to
     and never replaced; disks and named pipes are refused.
 
     Args:
@@ -66,7 +67,9 @@ def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: b
         check_replaced(path, kind)
         if not overwrite:
             raise ValueError(f"{path}: exists already; replace it with --overwrite, or name another file")
-    return _check_writable(path, path.parent)
+    _check_writable(path, path.parent)
+    expect_free(path, not overwrite and not os.path.lexists(path))
+    return None
 
 
 def check_replaced(path: Path, kind: Kind) -> None:
