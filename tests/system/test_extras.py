@@ -1,6 +1,9 @@
 """Extras: what a message advises works, and every list of them is that of pyproject.toml."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -48,3 +51,22 @@ def test_who_develops_has_them_all() -> None:
     (own,) = [one for one in EXTRAS["dev"] if one.startswith("triptych[")]
     assert set(own.removeprefix("triptych[").removesuffix("]").split(",")) == set(EXTRAS) - {"dev"}
     assert how_to_install("dev").startswith("pip install '.[dev]'")
+
+
+def test_a_library_that_is_there_without_memory_for_it_is_not_said_to_be_missing() -> None:
+    with pytest.raises(MemoryError), extra("onnx", "export needs onnx"):
+        raise ImportError("onnx_cpp2py_export.so: failed to map segment from shared object")
+
+
+def test_no_library_calls_home() -> None:
+    """ONNX Runtime says at its import that it cannot, where the home folder is not writable."""
+    script = "from triptych.system.extras import extra\nwith extra('onnx', ''): import onnxruntime"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**environment, "HOME": "/proc/none"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stderr == ""

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,6 +25,9 @@ _INTERRUPTED = 130
 # do something else: beside other work, such a command took five times as long. See benchmarks/LOG.md.
 _SMALL = {"add", "explain", "remove"}
 _SPINS = "2000"
+_EMPTY = re.compile("--[^=]+=")
+_OUT_OF_MEMORY = "out of memory; try fewer or smaller photos at once"
+_NO_MEMORY = re.compile(r"could not create a (primitive|memory)|can't allocate memory")  # as PyTorch's libraries say it
 # What the parser finds wrong is of many kinds; typer exports one of them, and their base through it.
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]
 
@@ -88,8 +92,7 @@ def main() -> None:
 def _run() -> int:
     """The exit code of the command."""
     try:
-        if "" in sys.argv[1:]:  # a path of no letters would be the folder at hand
-            raise ValueError("an argument is empty, as of a variable that is not set; give a value, or leave it out")
+        _check_start()
         code = app(sys.argv[1:] or ["--help"], prog_name="triptych", standalone_mode=False) or 0
         if code == _INTERRUPTED:
             complain("error", "interrupted")
@@ -105,16 +108,30 @@ def _run() -> int:
     except OSError as error:
         complain("error", _reason(error))
     except RuntimeError as error:
-        complain("error", str(error))
+        complain("error", _OUT_OF_MEMORY if _NO_MEMORY.search(str(error)) else str(error))
     except MemoryError:
-        complain("error", "out of memory; try fewer or smaller photos at once")
+        complain("error", _OUT_OF_MEMORY)
     except _Interrupted as error:
         complain("error", f"interrupted; {error}")
         return _INTERRUPTED
     except KeyboardInterrupt:
         complain("error", "interrupted")
         return _INTERRUPTED
+    except BaseException as error:
+        if type(error).__module__ != "pyo3_runtime":  # a library in Rust that gave up, which is no Exception
+            raise
+        complain("error", f"a library cannot go on ({error})")
     return 1
+
+
+def _check_start() -> None:
+    """Refuse what no command can be run with."""
+    if any(one == "" or _EMPTY.fullmatch(one) for one in sys.argv[1:]):  # no letters would be the folder at hand
+        raise ValueError("an argument is empty, as of a variable that is not set; give a value, or leave it out")
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:  # libraries would end the process
+        raise RuntimeError("the folder at hand was removed; go to another one") from error
 
 
 def _help_of(error: Any) -> str:
@@ -130,6 +147,8 @@ def _reason(error: OSError) -> str:
     """What went wrong; an error that names no file is of what was printed."""
     if error.errno in (errno.ENOSPC, errno.EBADF) and error.filename is None:
         return f"the result cannot be printed ({error.strerror})"
+    if error.errno == errno.EMFILE:
+        return "too many open files; allow more of them, as with ulimit -n 1024"
     if error.filename is not None and error.strerror:  # Python's own words begin with a number
         return f"{error.filename}: {error.strerror}; give another path, or make that one usable"
     return str(error)

@@ -1,5 +1,6 @@
 """Optional dependencies: imported where they are used, and a missing one says how to install it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,7 @@ def extra(name: str, purpose: str) -> Iterator[None]:
 
     Raises:
         RuntimeError: the library is missing, or something that it needs is.
+        MemoryError: it is there, and there is no memory for it.
 
     >>> from triptych.system.extras import extra
     >>> with extra("plot", "drawing needs matplotlib"):
@@ -33,7 +35,11 @@ def extra(name: str, purpose: str) -> Iterator[None]:
     Traceback (most recent call last):
     RuntimeError: drawing needs matplotlib (No module named 'no_such_library'): pip install '.[plot]' in a clone ...
     """
+    if name == "onnx":
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # asked at import; nothing is sent unasked
     try:
         yield
     except ImportError as error:
+        if "failed to map segment" in str(error):  # the loader's words for too little memory
+            raise MemoryError(str(error)) from error
         raise RuntimeError(f"{purpose} ({error}): {how_to_install(name)}") from error
