@@ -190,7 +190,11 @@ def test_names_that_no_place_has_are_refused_before_any_work(command: Command) -
         ended = command(*arguments)
         assert ended.code == 2
         assert ended.err.startswith("error: an argument is empty, as of a variable that is not set; give a value")
-    for arguments in (("sort", "x.triptych", "photos", "--out="), ("add", "x.triptych", "--from="), ("serve", "--data=")):
+    for arguments in (
+        ("sort", "x.triptych", "photos", "--out="),
+        ("add", "x.triptych", "--from="),
+        ("serve", "--data="),
+    ):
         ended = command(*arguments)
         assert (ended.code, ended.err[:28]) == (2, "error: an argument is empty,")
     assert sorted(path.name for path in Path().iterdir()) == ["photos", "x.triptych"]

@@ -154,3 +154,28 @@ def test_wrong_arguments_are_told(call: Callable[[Client], Any], told: str) -> N
 def test_a_device_is_not_sent_as_a_shelf() -> None:
     with Client("http://127.0.0.1:9") as client, pytest.raises(OSError, match="no plain file: '/dev/zero'"):
         client.load_shelf("/dev/zero", "x")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "told"),
+    [
+        ("GET", "/no slash", {}, "'/no slash' is no path of an address; expected one without spaces"),
+        ("GET\r\nX: y", "/", {}, "expected a method and headers of HTTP"),
+        ("GET", "/", {"X": "a\r\nb"}, "expected a method and headers of HTTP"),
+    ],
+)
+def test_what_cannot_be_sent_is_not_blamed_on_the_service(
+    method: str, path: str, headers: dict[str, str], told: str
+) -> None:
+    with answering(200, b"{}") as (client, _):
+        with pytest.raises(ValueError, match=told):
+            client.ask(method, path, headers=headers)
+        assert client.ask("GET", "/").status == 200
+
+
+def test_who_does_not_answer_is_told_without_numbers() -> None:
+    with (
+        Client("http://127.0.0.1:9") as client,
+        pytest.raises(OSError, match=r"^127.0.0.1:9: no answer \(Connection re"),
+    ):
+        client.shelves()

@@ -194,7 +194,7 @@ class Client:
         Raises:
             ServiceError: the service could not.
             OSError: it cannot be reached.
-            ValueError: the content cannot be sent as JSON.
+            ValueError: the content cannot be sent as JSON, or the rest not at all.
         """
         kind = "application/octet-stream" if isinstance(content, bytes) else "application/json"
         body = content if isinstance(content, bytes) or content is None else _as_json(content)
@@ -205,9 +205,17 @@ class Client:
             self._connection.request(method, self._base + path, body, sent)
             answer = self._connection.getresponse()
             reply = Reply(answer.status, {name.lower(): one for name, one in answer.getheaders()}, answer.read())
+        except http.client.InvalidURL as error:
+            self._connection.close()
+            raise ValueError(f"{path!r:.80} is no path of an address; expected one without spaces") from error
         except (http.client.HTTPException, OSError, UnicodeError) as error:
             self._connection.close()
-            raise OSError(f"{self._place}: no answer ({printable(error)})") from error
+            raise OSError(
+                f"{self._place}: no answer ({printable(getattr(error, 'strerror', None) or error)})"
+            ) from error
+        except ValueError as error:  # of the method or the headers
+            self._connection.close()
+            raise ValueError(f"{printable(error)}; expected a method and headers of HTTP") from error
         self._used = time.monotonic()
         if reply.status >= 400:
             raise _error(reply)
