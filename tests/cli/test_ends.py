@@ -23,7 +23,7 @@ def test_a_folder_at_hand_that_was_removed_is_told(
     assert (ended.code, ended.err) == (1, "error: the folder at hand was removed; go to another one\n")
 
 
-class PanicException(BaseException):  # noqa: N818 (as a library in Rust calls it, and it is no Exception)
+class PanicException(BaseException):
     __module__ = "pyo3_runtime"
 
 

@@ -8,8 +8,10 @@ import typer
 from commands import Command
 from typer.testing import CliRunner
 
+from triptych.cli.option import Option
 from triptych.cli.options import Changes, options_from
 from triptych.comparison import CompareSettings
+from triptych.engines import EngineSettings
 from triptych.evaluation import EvaluateSettings
 from triptych.system.settings import NAME, each, number, setting, whole
 from triptych.training import PretrainSettings, RunSettings, TrainSettings
@@ -52,6 +54,9 @@ def changed(*arguments: str) -> Changes:
     return found
 
 
+ENGINE = Option("workers", EngineSettings.__dataclass_fields__["workers"], EngineSettings, ("engine",), None)
+
+
 def test_only_what_is_given_changes() -> None:
     assert changed("x") == {"data": "x", "quick": False, "first": {}, "second": {}}
 
@@ -75,6 +80,8 @@ def test_what_an_option_may_not_be_is_said_of_the_option() -> None:
         changed("x", "--side", "56", "--side", "0")
     with pytest.raises(ValueError, match=r"^--pair must be a number from 0 to 1, got 3\.0$"):
         changed("x", "--pair", "0.5", "3")
+    with pytest.raises(ValueError, match=r"^--workers must be a whole number from 1 to 100000, got 0$"):
+        ENGINE.ask(0)
 
 
 @pytest.mark.parametrize(("verb", "settings"), [("evaluate", EvaluateSettings), ("compare", CompareSettings)])

@@ -205,7 +205,7 @@ import torch
 from triptych import Recognizer, load_method, save_method
 from triptych.data import Limits, Preprocessing
 from triptych.evaluation import evaluate_domains, read_episodes
-from triptych.methods import read_method
+from triptych.methods import build_method, read_method
 
 method = load_method("mml-conv64f")
 for call in (
@@ -218,6 +218,7 @@ for call in (
     lambda: Limits(megabytes=10**400),
     lambda: Preprocessing(interpolation=[]),
     lambda: Recognizer(method).fit(["1.png"], [torch.zeros(3)]),
+    lambda: build_method(None),
 ):
     try:
         call()
@@ -239,6 +240,7 @@ def test_what_is_of_another_kind_is_told_in_python_too() -> None:
         "megabytes must be a number above 0 and at most 1e+09, got 1000",
         "interpolation is []; expected one of",
         "a label is a Tensor; expected a text or a number",
+        "expected the name of a method or its configuration, got NoneType",
     )
     assert ended.stderr == ""
     lines = ended.stdout.splitlines()

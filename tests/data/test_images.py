@@ -158,6 +158,20 @@ def test_missing_pixels_of_a_float_tiff_are_black_and_leave_the_others(hole):
     assert abs(int(pixels[16, 0, 0]) - 128) <= 1
 
 
+@pytest.mark.parametrize("hole", [np.nan, np.inf, -np.inf])
+def test_a_float_tiff_without_values_is_damaged(hole):
+    with pytest.raises(ImageError, match="damaged image"):
+        read_image(encode(Image.fromarray(np.full((32, 48), hole, np.float32)), "TIFF"))
+
+
+def test_a_palette_image_without_its_palette_is_damaged():
+    data = encode(Image.new("P", (8, 8)), "PNG")
+    start = data.index(b"PLTE") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    with pytest.raises(ImageError, match="damaged image"):
+        read_image(data[:start] + data[end:])
+
+
 def test_an_animation_shows_its_first_frame():
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE)]
     data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])

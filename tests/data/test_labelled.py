@@ -26,6 +26,7 @@ from triptych.data import (
     read_photos,
 )
 from triptych.folders.places import photos_at
+from triptych.system.packed import pack
 
 
 def png(shade: int) -> bytes:
@@ -481,6 +482,12 @@ def test_folders_with_spaces_around_their_names_are_of_the_class(tmp_path: Path)
 def test_a_single_image_is_no_data_set(tmp_path):
     path = write(tmp_path / "photo.jpg", png(0))
     with pytest.raises(ValueError, match=r"photo.jpg: a single image; expected a folder"):
+        list_images(path)
+
+
+def test_a_recogniser_is_no_data_set(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.triptych", pack({}, "triptych-recognizer", 6, {}))
+    with pytest.raises(ValueError, match=r"x.triptych: a recogniser, in which photos are not; expected a folder"):
         list_images(path)
 
 

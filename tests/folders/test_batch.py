@@ -117,7 +117,7 @@ def test_a_column_of_parquet_has_the_type_of_its_labels(
     assert table["label"].dtype == table["nearest"].dtype == kind
 
 
-@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("ending", ["CSV", "csv", "jsonl", "parquet"])
 def test_sets_are_a_column_where_they_are_asked_for(
     recognizer: Recognizer, folder: Path, tmp_path: Path, ending: str
 ) -> None:
@@ -128,7 +128,7 @@ def test_sets_are_a_column_where_they_are_asked_for(
         "jsonl": lambda: [json.loads(line) for line in out.read_text().splitlines()],
         "parquet": lambda: pq.read_table(out).to_pylist(),
     }
-    found = read[ending]()
+    found = read[ending.lower()]()
     readable = [row for row in found if not row["error"]]
     sets = recognizer.predict_sets([folder / row["image"] for row in readable], coverage=0.5)
     assert [tuple(row["prediction_set"]) for row in readable] == sets
@@ -407,6 +407,7 @@ def test_one_process_at_a_time(recognizer: Recognizer, folder: Path, tmp_path: P
         (("photos", "--out", "x.csv", "--coverage", "0"), "coverage must be between 0 and 1"),
         (("photos/1.png", "--false-alarm", "0.1"), "--false-alarm 0.1: expected --unknown beside it"),
         (("photos", "--out", "x.csv", "--false-alarm", "0.1"), "--false-alarm 0.1: expected --unknown beside it"),
+        (("photos", "--unknown", " "), "--unknown must be a name, got ' '"),
         (("photos", "--out", "x.csv", "--unknown", ""), "an argument is empty, as of a variable that is not set"),
     ],
 )

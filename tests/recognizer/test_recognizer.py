@@ -27,7 +27,7 @@ from triptych import ImageError, Recognizer, load_method
 from triptych.data import Preprocessing, read_photos
 from triptych.fusion import LevelFusion
 from triptych.methods import METHODS, WEIGHTS, build_method, method_to_bytes
-from triptych.recognizer.file import _checksum
+from triptych.recognizer.file import _texts, checksum
 from triptych.system.packed import pack, unpack
 from triptych.weights import DEFAULT
 
@@ -550,7 +550,7 @@ def test_altered_names_are_noticed(saved: Path) -> None:
 def test_a_file_with_a_true_checksum_and_false_contents_is_refused(saved: Path, changes: dict, message: str) -> None:
     data = rewritten(saved, **changes).read_bytes()
     tensors, content = unpack(data, "triptych-recognizer", 6, "x")
-    rewritten(saved, checksum=_checksum(tensors, content))
+    rewritten(saved, checksum=checksum(tensors, _texts(content)))
     with pytest.raises(ValueError, match=rf"x\.triptych: damaged: .*{message}"):
         Recognizer.load(saved)
 
@@ -580,7 +580,7 @@ def test_false_numbers_are_refused(saved: Path, name: str, value: torch.Tensor) 
     tensors[name] = value
     if name == "thumbnails":
         tensors["thumbnail_sizes"] = torch.ones(6, dtype=torch.int64)
-    content["checksum"] = _checksum(tensors, content)
+    content["checksum"] = checksum(tensors, _texts(content))
     saved.write_bytes(pack(tensors, "triptych-recognizer", 6, content))
     with pytest.raises(ValueError, match=r"x\.triptych: damaged: its parts do not fit together \((the|a) "):
         Recognizer.load(saved)
@@ -593,7 +593,7 @@ def test_thumbnails_are_small_jpegs(saved: Path, width: int, encoding: str) -> N
     tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 6, "x")
     tensors["thumbnails"] = torch.tensor(list(encoded.getvalue() * 6), dtype=torch.uint8)
     tensors["thumbnail_sizes"] = torch.full((6,), len(encoded.getvalue()))
-    content["checksum"] = _checksum(tensors, content)
+    content["checksum"] = checksum(tensors, _texts(content))
     saved.write_bytes(pack(tensors, "triptych-recognizer", 6, content))
     with pytest.raises(ValueError, match=r"x\.triptych: damaged: .*a thumbnail is no small JPEG"):
         Recognizer.load(saved)
@@ -602,10 +602,19 @@ def test_thumbnails_are_small_jpegs(saved: Path, width: int, encoding: str) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tensors: tensors.pop("encoded.codes"), "maps of shapes"),
-        (lambda tensors: tensors.update({"encoded.more": tensors["encoded.codes"].clone()}), "maps of shapes"),
-        (lambda tensors: tensors.update({"encoded.codes": tensors["encoded.codes"][:, :3].clone()}), "maps of shapes"),
-        (lambda tensors: tensors.update({"encoded.maps": tensors["encoded.maps"].float()}), "maps of shapes"),
+        (lambda tensors: tensors.pop("encoded.codes"), "the maps of its photos are not those"),
+        (
+            lambda tensors: tensors.update({"encoded.more": tensors["encoded.codes"].clone()}),
+            "the maps of its photos are not those",
+        ),
+        (
+            lambda tensors: tensors.update({"encoded.codes": tensors["encoded.codes"][:, :3].clone()}),
+            "the maps of its photos are not those",
+        ),
+        (
+            lambda tensors: tensors.update({"encoded.maps": tensors["encoded.maps"].float()}),
+            "the maps of its photos are not those",
+        ),
         (lambda tensors: tensors["encoded.maps"].fill_(float("inf")), "not finite"),
         (
             lambda tensors: tensors.update({"encoded.codes": tensors["encoded.codes"][:5].clone()}),
@@ -619,7 +628,7 @@ def test_what_is_not_encoded_as_its_method_does_is_refused(
 ) -> None:
     tensors, content = unpack(saved.read_bytes(), "triptych-recognizer", 6, "x")
     change(tensors)
-    content["checksum"] = _checksum(tensors, content)
+    content["checksum"] = checksum(tensors, _texts(content))
     saved.write_bytes(pack(tensors, "triptych-recognizer", 6, content))
     with pytest.raises(ValueError, match=rf"x\.triptych: damaged: its parts do not fit together .*{message}"):
         Recognizer.load(saved)
@@ -628,7 +637,7 @@ def test_what_is_not_encoded_as_its_method_does_is_refused(
 def test_a_file_that_tells_a_width_of_labels_cuts_no_longer_ones(saved: Path) -> None:
     """Files did when the format was new."""
     tensors, content = unpack(rewritten(saved, dtype="<U1").read_bytes(), "triptych-recognizer", 6, "x")
-    rewritten(saved, checksum=_checksum(tensors, content))
+    rewritten(saved, checksum=checksum(tensors, _texts(content)))
     recognizer = Recognizer.load(saved).add([photo(9, 0)], "quince")
     assert recognizer.classes_.tolist() == ["a", "b", "c", "quince"]
 

@@ -225,6 +225,7 @@ def test_the_full_similarity_tensor_is_never_built(k: int) -> None:
     [
         ({"labels": torch.tensor([0, 2, 2])}, "class 1 of 0..2 has no support image"),
         ({"labels": torch.tensor([0, -1, 1])}, "labels must be 0..N-1, got -1"),
+        ({"k": True}, "k must be between 1 and 20"),
         ({"k": 0}, "k must be between 1 and 20"),
         ({"k": 21}, "k must be between 1 and 20"),
     ],

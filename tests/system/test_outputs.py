@@ -75,7 +75,7 @@ def test_a_name_that_no_system_takes_is_told(tmp_path: Path, name: str, told: st
         save_method(small_method(), tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["1.jpg", "triptych", "x.triptych.bak", ".triptych"])
+@pytest.mark.parametrize("name", ["1.jpg", "triptych", "x.triptych.bak"])
 def test_the_ending_says_what_is_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"expected a name that ends in \.triptych, as a recogniser is written"):
         check_output(tmp_path / name, RECOGNIZER)
@@ -120,6 +120,8 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 def test_a_kind_has_its_article(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"ends in \.onnx, as an ONNX model is written$"):
         check_output(tmp_path / "x.jpg", ONNX_MODEL)
+    with pytest.raises(ValueError, match=r"\.onnx: expected a name before the ending, such as x\.onnx$"):
+        check_output(tmp_path / ".onnx", ONNX_MODEL)
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc")

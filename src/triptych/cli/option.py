@@ -30,6 +30,7 @@ class Option:
     def ask(self, value: Any) -> None:
         """Refuse what it may not be; of several values the wrong one is named."""
         check: Check = self.field.metadata["check"]
+        check = check.given or check  # None is what is left out
         for one in value if check.member else [value]:
             (check.member or check).ask(self.flag, one)
 

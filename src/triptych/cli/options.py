@@ -14,7 +14,7 @@ from triptych.cli.option import Option
 from triptych.system.devices import check_device_name
 from triptych.system.files import check_named
 from triptych.system.kinds import RECOGNIZER_FILE
-from triptych.system.settings import DEVICE_HELP, Check
+from triptych.system.settings import DEVICE_HELP, NAME, Check
 from triptych.system.wording import LAYOUTS, SPLIT_LAYOUTS
 
 __all__ = [
@@ -147,7 +147,8 @@ RecognizerFile = Annotated[
     Path, typer.Argument(help="A .triptych file, or a bank.", metavar="FILE", callback=before_work(ask_recognizer))
 ]
 Unknown = Annotated[
-    str | None, typer.Option(help="Answer this where a photo is of none of the classes.", metavar="LABEL")
+    str | None,
+    typer.Option(help="Answer this where a photo is of none of the classes.", metavar="LABEL", callback=checked(NAME)),
 ]
 FalseAlarm = Annotated[
     float | None,

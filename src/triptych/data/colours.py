@@ -53,6 +53,8 @@ def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     if image.mode.startswith(("I", "F")):
         full_scale = _full_scale(image)
         return lambda strip: _from_deep(strip, full_scale)
+    if image.mode in {"P", "PA"} and image.palette is None:
+        raise ValueError("no palette, and pixels that are numbers of its colours")
     if "transparency" in image.info or image.mode in {"RGBA", "LA", "PA", "La", "RGBa"}:
         return _on_white
     return lambda strip: strip.convert("RGB")
@@ -68,8 +70,14 @@ def _full_scale(image: Image.Image) -> float:
     """What is white. Only floating-point images differ in it: by their brightest pixel."""
     if image.mode != "F":
         return 65535.0
-    peak = max(_finite(strip).max(initial=0) for _, strip in _strips(image))
+    peak = max((values[np.isfinite(values)].max(initial=-np.inf) for values in _values(image)), default=-np.inf)
+    if peak == -np.inf:
+        raise ValueError("no pixel with a value")
     return 1.0 if peak <= 1 else 255.0 if peak <= 255 else 65535.0
+
+
+def _values(image: Image.Image) -> Iterator[np.ndarray]:
+    return (np.asarray(strip, dtype=np.float64) for _, strip in _strips(image))
 
 
 def _from_deep(image: Image.Image, full_scale: float) -> Image.Image:

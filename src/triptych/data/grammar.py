@@ -49,6 +49,7 @@ from triptych.data.pickled import list_pickled, pickled_splits
 from triptych.data.shards import parquet_files
 from triptych.data.tables import list_csv, list_parquet
 from triptych.system.files import as_path
+from triptych.system.kinds import RECOGNIZER
 from triptych.system.wording import LAYOUTS, first_few, printable
 
 __all__ = ["check_data", "labelled", "list_images"]
@@ -161,6 +162,8 @@ def _listed_file(path: Path) -> Listing:
         raise ValueError(f"{printable(path)}: cannot be read ({error.strerror or error})") from error
     if is_parquet or path.suffix.lower() == ".parquet":
         return list_parquet([path])
+    if RECOGNIZER.wrote(path):
+        raise ValueError(f"{printable(path)}: a recogniser, in which photos are not; expected {LAYOUTS}")
     if path.stat().st_size and is_image(path):
         raise ValueError(f"{printable(path)}: a single image; expected {LAYOUTS}")
     return list_csv(path, path.parent)

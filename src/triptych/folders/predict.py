@@ -122,7 +122,9 @@ def predict_folder(
         labels = [plain_label(label) for label in (*recognizer.support_, *([] if unknown is None else [unknown]))]
         counts = {"unknown": 0, "unreadable": 0, "formulas": 0}
         with writing_whole(out) as file:
-            WRITERS[out.suffix](file, _counted(journal_rows(journal), unknown, counts), labels, coverage is not None)
+            WRITERS[out.suffix.lower()](
+                file, _counted(journal_rows(journal), unknown, counts), labels, coverage is not None
+            )
         journal.unlink()
     _warn_of_formulas(out, counts.pop("formulas"))
     seconds = time.perf_counter() - start
@@ -131,14 +133,14 @@ def predict_folder(
 
 
 def _check_place(out: Path) -> None:
-    if out.suffix not in WRITERS:
+    if out.suffix.lower() not in WRITERS:
         raise ValueError(f"{out}: expected the name of a file that ends in {', '.join(WRITERS)}")
     if not out.parent.is_dir():
         raise ValueError(f"{out}: expected a file in a folder that exists")
 
 
 def _warn_of_formulas(out: Path, cells: int) -> None:
-    if cells and out.suffix == ".csv":
+    if cells and out.suffix.lower() == ".csv":
         warnings.warn(
             f"{printable(out)}: {counted(cells, 'cell')} would be a formula to a spreadsheet, as names of photos or "
             "classes begin with = + - or @; import them as text, or name a .jsonl or .parquet file",

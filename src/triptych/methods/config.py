@@ -87,8 +87,14 @@ def _read(kind: Any, value: Any, name: str) -> Any:
         return float(value)
     plain = origin or kind
     if plain is tuple or not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
-        raise ValueError(f"{name} is {value!r:.80}; expected {kind.__name__ if isinstance(kind, type) else kind}")
+        raise ValueError(f"{name} is {value!r:.80}; expected {_in_words(plain, inner)}")
     return value
+
+
+def _in_words(kind: Any, inner: Any) -> str:
+    if kind is tuple:
+        return "a list" if inner[-1] is Ellipsis else f"a list of {len(inner)}"
+    return "settings by name" if kind is dict else kind.__name__
 
 
 def _read_dataclass(kind: Any, values: Any, name: str) -> Any:

@@ -188,7 +188,9 @@ def build_method(method: str | MethodConfig, backbone: Backbone | None = None) -
         if method not in METHODS:
             raise ValueError(f"unknown method {method!r}; expected one of {', '.join(sorted(METHODS))}")
         method = METHODS[method]
-    (kind,) = (kind for kind in METHOD_TYPES.values() if kind.config_type is type(method))
+    kind = next((kind for kind in METHOD_TYPES.values() if kind.config_type is type(method)), None)
+    if kind is None:
+        raise ValueError(f"expected the name of a method or its configuration, got {type(method).__name__}")
     return kind(method, backbone=backbone)  # type: ignore[call-arg, arg-type]
 
 

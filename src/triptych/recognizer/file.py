@@ -202,7 +202,7 @@ def _encoded(method: Method, tensors: dict[str, Tensor]) -> Encoded:
     expected = method.keep(blank)
     shapes = {name: (value.dtype, value.shape[1:]) for name, value in found.items()}
     if shapes != {name: (value.dtype, value.shape[1:]) for name, value in expected.tensors.items()}:
-        raise ValueError(f"maps of shapes {shapes} are not those of its method")
+        raise ValueError("the maps of its photos are not those of its method")
     encoded = Encoded(found)
     if not encoded.finite():
         raise ValueError("maps hold numbers that are not finite")

@@ -62,7 +62,7 @@ def nearest_similarity(
     tensor([[3., 1.]])
     """
     smallest = min(len(pool) for pool in pools)
-    if not isinstance(k, int) or not 1 <= k <= smallest:
+    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= smallest:
         raise ValueError(f"k must be between 1 and {smallest}, the size of the smallest class's pool; got {k!r}")
     if is_recorded():
         return _recorded(rows, pools, k)

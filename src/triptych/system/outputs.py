@@ -61,6 +61,8 @@ def check_output(path: Path, kind: Kind, read: Iterable[Path] = (), overwrite: b
         return _check_stream(path, kind)
     if path.suffix.lower() not in kind.beginnings:
         endings = _either(list(kind.beginnings))
+        if path.name.lower() in kind.beginnings:
+            raise ValueError(f"{path}: expected a name before the ending, such as x{path.name}")
         raise ValueError(f"{path}: expected a name that ends in {endings}, as {kind.with_article} is written")
     check_spared(path, read)
     if path.exists():

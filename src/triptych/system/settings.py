@@ -38,11 +38,13 @@ class Check:
         expected: in words.
         holds: whether a value is that.
         member: of a tuple, what each member may be.
+        given: of what may be None, what it is otherwise.
     """
 
     expected: str
     holds: Callable[[Any], bool]
     member: "Check | None" = None
+    given: "Check | None" = None
 
     def ask(self, name: str, value: Any) -> None:
         """Refuse a value, in one line, if it is not that.
@@ -55,7 +57,7 @@ class Check:
 
 
 FLAG = Check("True or False", lambda value: isinstance(value, bool))
-NAME = Check("a name", lambda value: isinstance(value, str) and value != "")
+NAME = Check("a name", lambda value: isinstance(value, str) and value.strip() != "")
 
 
 def setting(default: Any, help: str, check: Check, option: str | None = None) -> Any:
@@ -144,7 +146,7 @@ def some_of(*names: str) -> Check:
 
 def optional(check: Check) -> Check:
     """None, or what another check asks for."""
-    return Check(f"{check.expected}, or None", lambda value: value is None or check.holds(value))
+    return Check(f"{check.expected}, or None", lambda value: value is None or check.holds(value), given=check)
 
 
 def each(check: Check, fewest: int = 0, most: int | None = None) -> Check:
