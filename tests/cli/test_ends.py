@@ -31,6 +31,10 @@ class PanicException(BaseException):
     ("error", "told"),
     [
         (RuntimeError("could not create a primitive"), "out of memory; try fewer or smaller photos at once"),
+        (
+            ImportError("_cyutility.so: failed to map segment from shared object"),
+            "out of memory; try fewer or smaller photos at once",
+        ),
         (PanicException("Failed to build tokio runtime"), "a library cannot go on (Failed to build tokio runtime)"),
         (
             OSError(errno.EMFILE, os.strerror(errno.EMFILE), "matplotlib/patheffects.py"),

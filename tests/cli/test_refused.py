@@ -204,7 +204,8 @@ OF_ANOTHER_KIND = """
 import torch
 from triptych import Recognizer, load_method, save_method
 from triptych.data import Limits, Preprocessing
-from triptych.evaluation import evaluate_domains, read_episodes
+from triptych.engines import engine_of
+from triptych.evaluation import evaluate, evaluate_domains, read_episodes, write_episodes
 from triptych.methods import build_method, read_method
 
 method = load_method("mml-conv64f")
@@ -219,6 +220,9 @@ for call in (
     lambda: Preprocessing(interpolation=[]),
     lambda: Recognizer(method).fit(["1.png"], [torch.zeros(3)]),
     lambda: build_method(None),
+    lambda: evaluate("photos", None, "x"),
+    lambda: write_episodes("photos", "x.json", None),
+    lambda: engine_of("local"),
 ):
     try:
         call()
@@ -241,6 +245,9 @@ def test_what_is_of_another_kind_is_told_in_python_too() -> None:
         "interpolation is []; expected one of",
         "a label is a Tensor; expected a text or a number",
         "expected the name of a method or its configuration, got NoneType",
+        "expected a method, such as load_method gives, got NoneType",
+        "expected EpisodeSettings, got NoneType",
+        "expected EngineSettings, got str",
     )
     assert ended.stderr == ""
     lines = ended.stdout.splitlines()

@@ -1,5 +1,6 @@
 """Exported models answer as the recogniser does, whatever the batch, and say what they are."""
 
+import inspect
 import io
 import json
 from collections.abc import Callable
@@ -328,3 +329,9 @@ def test_no_file_of_another_kind_is_replaced(format: str, tmp_path: Path, comman
     assert other.read_bytes() == b"PK\x03\x04 somebody else's"
     ended = command("export", tmp_path / "x.triptych", "--format", format, "-o", tmp_path / "x.jpg")
     assert (ended.code, f"expected a name that ends in {ending}" in ended.err) == (2, True)
+
+
+def test_what_is_no_recogniser_is_told(tmp_path: Path) -> None:
+    unchecked = inspect.unwrap(export)  # under pytest, types are checked as well
+    with pytest.raises(ValueError, match="expected a fitted Recognizer, got str"):
+        unchecked("x.triptych", tmp_path / "x.onnx")

@@ -229,3 +229,8 @@ def test_a_missing_file_of_several_is_missed(tmp_path: Path, address: bool) -> N
     with pytest.raises(ValueError, match=r"Parquet files are missing: train-00001-of-00002; add them, or name one"):
         photos_at(f"{start}{tmp_path}")
     assert len(photos_at(f"{start}{path}").photos.names) == 1
+
+
+def test_storage_whose_library_is_missing_says_so() -> None:
+    with pytest.raises(RuntimeError, match=r"^oci://bucket: needs a library that is not installed \(Install ocifs"):
+        photos_at("oci://bucket")

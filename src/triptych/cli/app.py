@@ -27,7 +27,8 @@ _SMALL = {"add", "explain", "remove"}
 _SPINS = "2000"
 _EMPTY = re.compile("--[^=]+=")
 _OUT_OF_MEMORY = "out of memory; try fewer or smaller photos at once"
-_NO_MEMORY = re.compile(r"could not create a (primitive|memory)|can't allocate memory")  # as PyTorch's libraries say it
+# As PyTorch's libraries say it, and the loader of libraries.
+_NO_MEMORY = re.compile(r"could not create a (primitive|memory)|can't allocate memory|failed to map segment")
 # What the parser finds wrong is of many kinds; typer exports one of them, and their base through it.
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]
 
@@ -110,6 +111,10 @@ def _run() -> int:
     except RuntimeError as error:
         complain("error", _OUT_OF_MEMORY if _NO_MEMORY.search(str(error)) else str(error))
     except MemoryError:
+        complain("error", _OUT_OF_MEMORY)
+    except ImportError as error:
+        if not _NO_MEMORY.search(str(error)):
+            raise
         complain("error", _OUT_OF_MEMORY)
     except _Interrupted as error:
         complain("error", f"interrupted; {error}")

@@ -7,6 +7,7 @@ from triptych.engines.engine import Engine
 from triptych.engines.local import LocalEngine
 from triptych.engines.onnx_runtime import OnnxRuntimeEngine
 from triptych.engines.settings import EngineSettings
+from triptych.system.settings import check_kind
 
 __all__ = ["ENGINES", "engine_of"]
 
@@ -25,4 +26,5 @@ def engine_of(settings: EngineSettings, device: str = "cpu") -> Engine:
     >>> engine_of(EngineSettings(engine="ray", workers=2)).name
     'ray'
     """
+    check_kind(settings, EngineSettings, "EngineSettings")
     return ENGINES[settings.engine](settings, device)

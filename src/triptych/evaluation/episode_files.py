@@ -26,6 +26,7 @@ from triptych.data import ImageStore, Preprocessing, open_store
 from triptych.evaluation.episodes import Episode, EpisodeSampler
 from triptych.evaluation.settings import EpisodeSettings, EvaluateSettings
 from triptych.system.files import read_named, writing_whole
+from triptych.system.settings import check_kind
 from triptych.system.wording import counted, printable
 
 __all__ = ["EpisodeFile", "read_episodes", "write_episodes"]
@@ -126,6 +127,7 @@ def write_episodes(
     >>> len(file.episodes), file.images[0]
     (3, 'Avocado/Avocado_001.jpg')
     """
+    check_kind(settings, EpisodeSettings, "EpisodeSettings")
     store = open_store(data, settings.split, Preprocessing(side=_SIDE))
     sampler = EpisodeSampler(store.labels, settings.way, settings.shot, settings.queries, settings.seed, store.classes)
     head = {

@@ -23,6 +23,7 @@ from triptych.system.environment import versions
 from triptych.system.memory import keep_freed_memory
 from triptych.system.precision import resolve_precision
 from triptych.system.progress import progress_bar
+from triptych.system.settings import check_kind
 
 __all__ = ["evaluate", "evaluate_store", "open_evaluated"]
 
@@ -59,6 +60,7 @@ def evaluate(
     >>> 0 <= record["accuracy"] <= 1, list(record["levels"])[:4]
     (True, ['distribution', 'pixel', 'part', 'plda'])
     """
+    check_kind(method, Method, "a method, such as load_method gives")
     started = time.perf_counter()
     keep_freed_memory()
     device = next(method.parameters()).device

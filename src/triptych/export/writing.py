@@ -25,6 +25,7 @@ from triptych.system.extras import extra
 from triptych.system.files import write_whole
 from triptych.system.outputs import check_output
 from triptych.system.progress import steps
+from triptych.system.settings import check_kind
 from triptych.system.wording import counted
 
 __all__ = ["Exported", "export"]
@@ -86,6 +87,7 @@ def export(
     '["dark", "light"]'
     """
     settings = settings or ExportSettings()
+    check_kind(recognizer, Recognizer, "a fitted Recognizer")
     check_output(Path(path), settings.kind, overwrite=overwrite)
     known = recognizer.knowledge_
     if (device := next(known.method.parameters()).device.type) != "cpu":

@@ -82,7 +82,7 @@ def file_system(url: str) -> tuple[Any, str]:
     try:
         return fsspec.core.url_to_fs(url)
     except ImportError as error:  # fsspec's message names the package
-        raise RuntimeError(f"{url}: {printable(error)}") from error
+        raise RuntimeError(f"{url}: needs a library that is not installed ({printable(error)})") from error
     except ValueError as error:
         raise ValueError(f"{url}: {printable(error)}") from error
 

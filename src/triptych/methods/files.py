@@ -16,6 +16,7 @@ from triptych.system.files import as_path, check_named, write_whole
 from triptych.system.kinds import METHOD
 from triptych.system.outputs import check_replaced
 from triptych.system.packed import pack, read_packed, unpack
+from triptych.system.settings import check_kind
 from triptych.system.wording import first_few, printable
 from triptych.weights.packages import WEIGHT_PACKAGES, WeightPackage
 
@@ -46,8 +47,7 @@ def save_method(method: Method, path: str | PathLike[str]) -> None:
     ...     load_method(f"{folder}/dn4.safetensors").config.pixel_k
     3
     """
-    if not isinstance(method, Method):
-        raise ValueError(f"expected a method, such as load_method gives, got {type(method).__name__}")
+    check_kind(method, Method, "a method, such as load_method gives")
     check_replaced(as_path(path), METHOD)
     write_whole(path, method_to_bytes(method))
 

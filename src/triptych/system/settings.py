@@ -16,6 +16,7 @@ __all__ = [
     "LARGEST_SEED",
     "NAME",
     "Check",
+    "check_kind",
     "check_settings",
     "each",
     "number",
@@ -89,6 +90,21 @@ def check_settings(settings: Any) -> None:
     """
     for one in fields(settings):
         one.metadata["check"].ask(one.name, getattr(settings, one.name))
+
+
+def check_kind(value: Any, kind: type, expected: str) -> None:
+    """Refuse what a caller gave in place of an object of ours, where no path or number is expected.
+
+    Raises:
+        ValueError: it is of another type; the message says what was expected, as ``expected`` has it.
+
+    >>> from triptych.system.settings import check_kind
+    >>> check_kind(None, int, "a number")
+    Traceback (most recent call last):
+    ValueError: expected a number, got NoneType
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"expected {expected}, got {type(value).__name__}")
 
 
 def whole(least: int, most: int | None = None) -> Check:
