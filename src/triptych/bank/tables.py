@@ -21,7 +21,18 @@ _OS_ERROR = re.compile(r"os error (\d+)")
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 # How LanceDB calls what is wrong with a file that is cut, changed or gone.
-_DAMAGED = ("ot found", "nvalid magic", "nvalid range", "Invalid range", "too small", "whole buffer", "decod", "orrupt")
+_DAMAGED = (
+    "ot found",
+    "nvalid magic",
+    "nvalid range",
+    "too small",
+    "sufficient data",
+    "whole buffer",
+    "decod",
+    "orrupt",
+    "naming schemes",
+)
+_SOURCE = re.compile(r", /\S+\.rs:\d+:\d+")  # a place in LanceDB's own
 _STABLE = {"new_table_enable_stable_row_ids": "true"}  # numbers of rows that outlive the joining of files
 _KEPT = timedelta(hours=1)  # earlier versions, for readers that are at work
 
@@ -201,4 +212,5 @@ def _in_plain_words(error: Exception, place: str) -> Exception:
             f"{place}: a damaged bank: a file of it is cut, changed or missing; take a copy, or remove it and fit it "
             "anew"
         )
-    return OSError(f"{place}: cannot be read or written, or holds no whole bank: {cause[:200]}")
+    told = _SOURCE.sub("", cause)[:200]
+    return OSError(f"{place}: cannot be read or written, or holds no whole bank ({told}); take a copy of it")
