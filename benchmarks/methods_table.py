@@ -53,7 +53,6 @@ def _trained(record: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
         "| ms a query | MB |",
         "|---|---|---|---|---|---|---|---|---|---|",
         *(_line(record, row, few, more) for row in rows),
-        "",
     ]
 
 
