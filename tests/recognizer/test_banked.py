@@ -205,7 +205,7 @@ def test_a_bank_is_opened_while_another_process_adds(place: Path) -> None:
     recognizer, stop = in_bank(place, calibrate=False), threading.Event()
 
     def add() -> None:
-        for number in range(40):
+        for number in range(12):
             recognizer.add([photo(9, number)], "new")
             if stop.is_set():
                 return
