@@ -272,7 +272,7 @@ def test_methods_lists_what_there_is(command: Command) -> None:
         assert f"{one['name']} " in listed
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 def test_a_full_stdout_is_one_line() -> None:
     script = f"{sys.executable} -m triptych.cli --version"
     ended = subprocess.run(f"{script} > /dev/full", shell=True, capture_output=True, text=True, check=False)
@@ -282,7 +282,7 @@ def test_a_full_stdout_is_one_line() -> None:
     assert closed.stderr == ""
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 @pytest.mark.parametrize("place", ["2>/dev/full", "2>&-"])
 def test_messages_that_nobody_can_read_leave_the_code_and_stdout_as_they_are(place: str) -> None:
     script = f"{sys.executable} -m triptych.cli show nowhere.triptych --json {place}"

@@ -20,17 +20,18 @@ __all__ = ["Tables", "listed", "quoted"]
 _OS_ERROR = re.compile(r"os error (\d+)")
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
-# How LanceDB calls what is wrong with a file that is cut, changed or gone.
+# Words of LanceDB, in small letters, for a file that is cut, changed or gone.
 _DAMAGED = (
-    "ot found",
-    "nvalid magic",
-    "nvalid range",
+    "not found",
+    "invalid magic",
+    "invalid range",
     "too small",
-    "sufficient data",
-    "whole buffer",
-    "decod",
-    "orrupt",
-    "naming schemes",
+    "not have sufficient data",
+    "fill whole buffer",
+    "decode",
+    "decoding",
+    "corrupt",
+    "multiple manifest naming schemes",
 )
 _SOURCE = re.compile(r", /\S+\.rs:\d+:\d+")  # a place in LanceDB's own
 _STABLE = {"new_table_enable_stable_row_ids": "true"}  # numbers of rows that outlive the joining of files
@@ -206,8 +207,9 @@ def _in_plain_words(error: Exception, place: str) -> Exception:
     cause = " ".join(str(error).split())
     number = _OS_ERROR.search(cause)
     if number is not None and (system := int(number[1])) not in _MISSING:
-        return OSError(f"{place}: {os.strerror(system)}" + ("; make room, or give leave to write" * (system in _FULL)))
-    if any(words in cause for words in _DAMAGED) and not is_remote(place):
+        remedy = "; make room, or give leave to write" if system in _FULL else ""
+        return OSError(f"{place}: {os.strerror(system)}{remedy}")
+    if any(words in cause.lower() for words in _DAMAGED) and not is_remote(place):
         return ValueError(
             f"{place}: a damaged bank: a file of it is cut, changed or missing; take a copy, or remove it and fit it "
             "anew"
