@@ -13,6 +13,7 @@ from triptych import Recognizer, load_method
 from triptych.backbones import Backbone
 from triptych.data import list_folder
 from triptych.methods import ONE_LAYER, SalientConfig, SalientMML, method_from_bytes, method_to_bytes, weights_hash
+from triptych.methods.salient_config import SHARES
 from triptych.recognizer.leaving_out import _Summaries, _Whole, leave_one_out
 from triptych.similarity import fit_lda, lda_to_classes, salient_similarity
 from triptych.weights.packages import WEIGHT_PACKAGES
@@ -105,6 +106,19 @@ def test_the_default_recognises_photos_that_nobody_tuned_on_it_for() -> None:
     why = recognizer.explain(photos[asked[0]], top=1)
     assert why.grid == (8, 8)
     assert len(why.classes[0].matches) == 64
+
+
+@torch.no_grad()
+def test_before_any_scores_were_seen_no_level_decides_alone() -> None:
+    method = load_method(NAME)
+    photos, names = support_of(classes=5, each=3)
+    images = method.preprocess(photos)
+    labels = torch.tensor([sorted(set(names)).index(name) for name in names])
+    asked = torch.arange(len(photos)) % 3 == 2
+    contributions = method.fusion.contributions(method.levels(images[asked], images[~asked], labels[~asked]))
+    spreads = {level: one.std(1).mean() / SHARES[level] for level, one in contributions.items()}
+    assert set(spreads) == set(SHARES)
+    assert all(1 / 3 < spread < 3 for spread in spreads.values()), spreads
 
 
 def test_two_photos_a_class_teach_the_levels_nothing() -> None:

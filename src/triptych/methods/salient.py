@@ -58,6 +58,7 @@ class SalientMML(Method):
       where the object is, this what it looks like.
 
     Of a backbone that gives a single map, the levels of ``ONE_LAYER`` read it, in place of the layer before it too.
+    The spreads :math:`\sigma_l` are typical ones until training or a recogniser has measured them.
 
     Vectors are centred by the support's mean and scaled to unit length, a block at a time. The classes depend on each
     other: each is discriminated from all others. Classes of few photos are put on a par with those of many; see
@@ -81,6 +82,7 @@ class SalientMML(Method):
         assert isinstance(self.fusion, LevelFusion)
         with torch.no_grad():
             self.fusion.log_weight.copy_(torch.tensor([SHARES[level] for level in config.levels]).log())
+            self.fusion.spread.copy_(torch.tensor(config.spreads))
 
     @property
     def level_names(self) -> tuple[str, ...]:
