@@ -17,6 +17,7 @@ from triptych.fusion import Levels, SumFusion
 from triptych.methods.base import Method, Summary
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
+from triptych.similarity import without_autocast
 from triptych.system.settings import whole
 
 __all__ = ["RelationConfig", "RelationNetwork"]
@@ -86,6 +87,7 @@ class RelationNetwork(Method):
     def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
         return {"relation": encoded.maps.float().mean(0)}  # (C, H, W)
 
+    @without_autocast
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
         means = torch.stack([summary["relation"] for summary in classes])  # (N, C, H, W)
         # BatchNorm sees all pairs of an episode at once in training; afterwards one class after the other saves memory.
