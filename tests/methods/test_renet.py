@@ -1,5 +1,7 @@
 """RENet against naive loops written from its paper, in float64."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from triptych.methods import RENet, RENetConfig
-from triptych.methods.renet import Matcher
+from triptych.methods.renet import Matcher, SelfCorrelation
 from triptych.similarity import cross_correlation, matching_attention, self_correlation
 
 
@@ -52,6 +54,29 @@ def norm(module: nn.Module, channel: int, table: np.ndarray) -> np.ndarray:
         getattr(module, name)[channel].item() for name in ("running_mean", "running_var", "weight", "bias")
     )
     return (table - mean) / np.sqrt(variance + 1e-5) * weight + bias
+
+
+@torch.no_grad()
+def test_the_surroundings_of_each_position_are_convolved_by_themselves() -> None:
+    torch.manual_seed(0)
+    layers = SelfCorrelation(3)
+    for _ in range(3):
+        layers(torch.randn(4, 3, 3, 4))  # statistics that are not zero and one
+    maps = torch.randn(2, 3, 3, 4)
+    found = layers.eval()(maps).double().numpy()
+
+    def convolved(block: nn.Module, windows: np.ndarray) -> np.ndarray:
+        """(C, h, w), without a border."""
+        weight = block[0].weight.double().numpy()
+        sums = [sum(correlate2d(x, w, "valid") for x, w in zip(windows, one, strict=True)) for one in weight]
+        normed = np.stack([norm(block[1], o, one) for o, one in enumerate(sums)])
+        return np.maximum(normed, 0) if len(block) == 3 else normed
+
+    for b, (row, column) in itertools.product(range(2), np.ndindex(3, 4)):
+        around = self_correlation(maps[[b]].double(), 5)[0, :, 4 * row + column].view(3, 5, 5).numpy()
+        one, other = layers.shrink
+        expected = convolved(layers.outward, convolved(other, convolved(one, convolved(layers.inward, around))))
+        np.testing.assert_allclose(found[b, :, row, column], expected[:, 0, 0], rtol=1e-3, atol=1e-4)
 
 
 def separable(layer: nn.Module, pairs: np.ndarray) -> np.ndarray:
