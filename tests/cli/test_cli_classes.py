@@ -22,7 +22,8 @@ from sklearn.exceptions import NotFittedError
 
 from triptych import Recognizer
 from triptych.reports.known import inventory, inventory_page
-from triptych.system.files import turn_to_write, write_whole
+from triptych.system.files import write_whole
+from triptych.system.locks import turn_to_write
 
 
 @pytest.fixture(scope="module")
@@ -427,7 +428,7 @@ def test_whoever_waits_for_a_turn_says_so(tmp_path: Path) -> None:
             [
                 sys.executable,
                 "-c",
-                f"from triptych.system.files import *\nwith turn_to_write({str(tmp_path / 'x')!r}): pass",
+                f"from triptych.system.locks import *\nwith turn_to_write({str(tmp_path / 'x')!r}): pass",
             ],
             stderr=subprocess.PIPE,
             text=True,

@@ -23,7 +23,7 @@ from triptych import Recognizer
 from triptych.folders.photos import photos_below
 from triptych.folders.predict import predict_folder
 from triptych.recognizer import QUERY_BATCH
-from triptych.system.files import turn_to_write
+from triptych.system.locks import turn_to_write
 
 KINDS = 3
 

@@ -1,16 +1,15 @@
 """EfficientNet-Lite, a small network pretrained on ImageNet."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from triptych.backbones.base import Backbone, initialise
+from triptych.backbones.convolution import NormedConvolution
 from triptych.weights.packages import WEIGHT_PACKAGES, read_package_weights
 
 __all__ = ["EfficientNetLite", "pretrained_efficientnet_lite", "rename_published"]
@@ -60,7 +59,7 @@ class EfficientNetLite(Backbone):
 
     def __init__(self, width: float = 1.0, depth: float = 1.0, classifies: bool = True) -> None:
         super().__init__()
-        self.stem = _Convolution(3, 32, kernel=3, stride=2)
+        self.stem = NormedConvolution(3, 32, kernel=3, stride=2)
         blocks: list[nn.Module] = []
         ends = []  # after how many blocks each stage ends
         outputs = []
@@ -74,7 +73,7 @@ class EfficientNetLite(Backbone):
             ends.append(len(blocks))
             outputs.append(channels)
         self.blocks = nn.ModuleList(blocks)
-        self.head = _Convolution(inputs, self.channels, kernel=1)
+        self.head = NormedConvolution(inputs, self.channels, kernel=1)
         self.classifier = nn.Linear(self.channels, 1000) if classifies else None
         self.layer_channels = {name: outputs[stage] for name, stage in _LAYERS.items()} | {"head": self.channels}
         self._layer_at = {ends[stage]: name for name, stage in _LAYERS.items()}  # blocks passed -> layer
@@ -123,98 +122,15 @@ class EfficientNetLite(Backbone):
         return self.classifier(self(images).mean(dim=(2, 3)))
 
 
-class _Convolution(nn.Module):
-    """Convolution with TensorFlow's "same" padding, BatchNorm, ReLU6 or none.
-
-    Without a gradient the BatchNorm's fixed statistics are folded into the weights, once: see ``_folded``.
-    """
-
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, activation: bool = True
-    ) -> None:
-        super().__init__()
-        padding = kernel // 2 if stride == 1 else 0  # of a strided one it depends on the size of its input
-        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
-        self.activation = activation
-        self._fold: _Fold | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_fold": None}  # copies and pickles do without
-
-    def forward(self, x: Tensor) -> Tensor:
-        kernel, stride = self.convolution.kernel_size[0], self.convolution.stride[0]
-        if stride > 1:
-            height, width = x.shape[2:]
-            x = functional.pad(x, (*_same_padding(width, kernel, stride), *_same_padding(height, kernel, stride)))
-        if not (self.norm.training or torch.is_grad_enabled() or torch.compiler.is_compiling()):
-            return self._folded(x)
-        x = self.norm(self.convolution(x))
-        return functional.relu6(x, inplace=True) if self.activation else x
-
-    def _folded(self, x: Tensor) -> Tensor:
-        """The same in one pass over the memory, which limits the speed. Changes through ``.data``, and of weights made
-        within ``torch.inference_mode``, are not noticed.
-
-        PyTorch's own operation for its compiler does convolution and activation at once.
-        """
-        if self._fold is None or not self._fold.holds(self.convolution, self.norm):
-            self._fold = _Fold(self.convolution, self.norm)
-        weight, bias, layer = self._fold.weight, self._fold.bias, self.convolution
-        plain = x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
-        fused = None if plain else _onednn_convolution()
-        if fused is None:
-            x = functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
-            return functional.relu6(x, inplace=True) if self.activation else x
-        kind, bounds = ("hardtanh", [0.0, 6.0]) if self.activation else ("none", [])
-        return fused(x, weight, bias, layer.padding, layer.stride, layer.dilation, layer.groups, kind, bounds, "")
-
-
-class _Fold:
-    """A BatchNorm folded into the convolution before it, and the tensors that this was made of."""
-
-    def __init__(self, layer: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-        self._made_of = _weights_of(layer, norm)
-        self._versions = list(map(_version, self._made_of))
-        weight, mean, variance, gain, shift = self._made_of
-        scale = gain * (variance + norm.eps).rsqrt()
-        self.weight = (weight * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last)
-        self.bias = shift - mean * scale
-
-    def holds(self, layer: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
-        """Whether it is still what these layers give: none of their tensors was replaced or changed."""
-        now = _weights_of(layer, norm)
-        return all(a is b and _version(a) == v for a, b, v in zip(now, self._made_of, self._versions, strict=True))
-
-
-def _version(weights: Tensor) -> int:
-    """How often they were changed; tensors made within ``torch.inference_mode`` don't count it."""
-    return 0 if weights.is_inference() else weights._version
-
-
-def _weights_of(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> list[Tensor]:
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    return [layer.weight, norm.running_mean, norm.running_var, norm.weight, norm.bias]
-
-
-@cache
-def _onednn_convolution() -> Callable[..., Tensor] | None:
-    try:
-        return torch.ops.mkldnn._convolution_pointwise if torch.backends.mkldnn.is_available() else None
-    except AttributeError:
-        return None
-
-
 class _Block(nn.Module):
     """Inverted residual block: expand, filter each channel, project; with a shortcut where the shapes allow it."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         inner = inputs * expansion
-        self.expand: nn.Module = _Convolution(inputs, inner, kernel=1) if expansion > 1 else nn.Identity()
-        self.depthwise = _Convolution(inner, inner, kernel, stride, groups=inner)
-        self.project = _Convolution(inner, outputs, kernel=1, activation=False)
+        self.expand: nn.Module = NormedConvolution(inputs, inner, kernel=1) if expansion > 1 else nn.Identity()
+        self.depthwise = NormedConvolution(inner, inner, kernel, stride, groups=inner)
+        self.project = NormedConvolution(inner, outputs, kernel=1, activation=False)
         self.shortcut = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -282,12 +198,6 @@ def _renamed(name: str) -> str:
         if count:
             return new
     raise ValueError(f"{name!r} is no weight of a published EfficientNet-Lite; expected names such as '_fc.weight'")
-
-
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after, such that ceil(size / stride) outputs remain."""
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
 
 
 def _scaled_channels(channels: int, width: float) -> int:

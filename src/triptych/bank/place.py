@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 
-from triptych.system.files import as_path, turn_to_write
+from triptych.system.files import as_path
+from triptych.system.locks import turn_to_write
 from triptych.system.outputs import check_spared
 
 __all__ = [

@@ -22,7 +22,8 @@ from triptych.data.listing import Listing
 from triptych.data.photos import Unreadable, left_out_warnings, read_photos, refuse_lost_classes
 from triptych.data.preprocessing import Preprocessing
 from triptych.data.same import identical_pairs
-from triptych.system.files import plain_path, read_plain, turn_to_write
+from triptych.system.files import plain_path, read_plain
+from triptych.system.locks import turn_to_write
 from triptych.system.progress import track
 from triptych.system.wording import printable
 

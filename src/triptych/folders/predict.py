@@ -13,8 +13,9 @@ from triptych.folders.journal import appending, header_of, journal_rows, record_
 from triptych.folders.places import photos_at
 from triptych.folders.tables import WRITERS, Row, formulas
 from triptych.recognizer import Recognizer, plain_label
-from triptych.system.files import as_path, turn_to_write, writing_whole
+from triptych.system.files import as_path, writing_whole
 from triptych.system.kinds import TABLE
+from triptych.system.locks import turn_to_write
 from triptych.system.outputs import check_replaced
 from triptych.system.progress import track
 from triptych.system.wording import counted, printable

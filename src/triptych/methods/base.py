@@ -283,18 +283,14 @@ class Method(nn.Module, ABC):
         assert method.projection is not None
         method.projection.mean.copy_(mean)
         method.projection.axes.copy_(axes)
-        own = dict(self._own_parameters())
-        for key, value in method._own_parameters():
-            if value.shape != own[key].shape:
+        trained = dict(self.named_parameters())
+        for key, value in method.named_parameters():
+            if key.startswith(("backbone.", "fusion.")):
+                continue
+            if value.shape != trained[key].shape:
                 raise ValueError(f"{key} of {self.name} was trained on all channels; leave out components")
-            value.copy_(own[key])
+            value.copy_(trained[key])
         return method.train(self.training).to(encoded.device)
-
-    def _own_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Those that belong neither to the backbone nor to the fusion."""
-        for key, value in self.named_parameters():
-            if not key.startswith(("backbone.", "fusion.")):
-                yield key, value
 
     def reduced_config(self, components: int) -> MethodConfig:
         """The configuration of the method over so many principal components."""

@@ -53,6 +53,15 @@ class Answering(ABC):
         return known
 
     @property
+    def classes_(self) -> np.ndarray:
+        """(N,) the labels, sorted where they can be, in the caller's dtype.
+
+        Raises:
+            NotFittedError: before ``fit``.
+        """
+        return self.known_.class_labels
+
+    @property
     def calibration_(self) -> Calibration | None:
         """How far its answers can be trusted; None if no photo was left out (see ``calibrate``)."""
         return self.known_.learnt.calibration
@@ -61,6 +70,20 @@ class Answering(ABC):
     def fusion_(self) -> Fusion:
         """How much each level counts: the method's fusion, fitted to the photos; see ``learn_fusion``."""
         return self.known_.learnt.fusion
+
+    def photo_counts(self) -> dict[Any, int]:
+        """label -> how many photos it was learnt from.
+
+        >>> import numpy as np
+        >>> from triptych import Recognizer
+        >>> grey = [np.full((90, 90, 3), 60 * i, np.uint8) for i in range(3)]
+        >>> Recognizer().fit(grey, ["dark", "dark", "light"]).photo_counts()
+        {'dark': 2, 'light': 1}
+        """
+        known = self.known_
+        if isinstance(known, Banked):
+            return known.support.counts()
+        return {name: len(kept) for name, kept in known.support.items()}
 
     def predict(
         self, images: Iterable[ImageSource], unknown: Hashable | None = None, false_alarm: float = 0.05

@@ -8,7 +8,7 @@ from pathlib import Path
 from triptych.bank import is_bank
 from triptych.recognizer.estimator import Recognizer
 from triptych.recognizer.file import check_file
-from triptych.system.files import turn_to_write
+from triptych.system.locks import turn_to_write
 
 __all__ = ["changing"]
 

@@ -5,7 +5,6 @@ from html import escape
 from os import PathLike
 from typing import Any, Self
 
-import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
@@ -238,20 +237,6 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
             return known.fingerprint()
         return fingerprint(known, self._settings())
 
-    def photo_counts(self) -> dict[Any, int]:
-        """label -> how many photos it was learnt from.
-
-        >>> import numpy as np
-        >>> from triptych import Recognizer
-        >>> grey = [np.full((90, 90, 3), 60 * i, np.uint8) for i in range(3)]
-        >>> Recognizer().fit(grey, ["dark", "dark", "light"]).photo_counts()
-        {'dark': 2, 'light': 1}
-        """
-        known = self.known_
-        if isinstance(known, Banked):
-            return known.support.counts()
-        return {name: len(kept) for name, kept in known.support.items()}
-
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that the input is photos or their paths, not a table of numbers."""
         tags = super().__sklearn_tags__()
@@ -273,15 +258,6 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
         with SWAP:
             self._known, self.method_, self.support_ = known, known.method, known.support
         return self
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """(N,) the labels, sorted where they can be, in the caller's dtype.
-
-        Raises:
-            NotFittedError: before ``fit``.
-        """
-        return self.known_.class_labels
 
     @property
     def _keeps_thumbnails(self) -> bool:

@@ -11,8 +11,8 @@ from triptych.data import NamedBytes
 from triptych.evidence import Explanation
 from triptych.recognizer import Answer, Recognizer, fewest_left_out
 from triptych.reports import evidence_fragment
+from triptych.serve.answer_forms import Answered, Answers
 from triptych.serve.batching import Busy, Question
-from triptych.serve.forms import Answered, Answers
 from triptych.serve.learnt import Learnt
 from triptych.serve.pictures import jpeg, with_kept_photos
 from triptych.serve.problems import Problem

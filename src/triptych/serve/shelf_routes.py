@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse
 
+from triptych.serve.answer_forms import State
 from triptych.serve.findings import findings
 from triptych.serve.forms import (
     ClassChange,
@@ -17,7 +18,6 @@ from triptych.serve.forms import (
     ShelfForm,
     ShelfLine,
     ShelfList,
-    State,
 )
 from triptych.serve.index import Index
 from triptych.serve.problems import Problem

@@ -21,7 +21,8 @@ from triptych.serve.folder import OWN, ShelfFolder
 from triptych.serve.index import LONGEST_NAME, Entry, Index, Missing, check_new_name, file_name
 from triptych.serve.learner import Learner
 from triptych.serve.shelf import Shelf
-from triptych.system.files import read_plain, turn_to_write, write_whole
+from triptych.system.files import read_plain, write_whole
+from triptych.system.locks import turn_to_write
 from triptych.system.wording import composed, printable
 from triptych.weights import DEFAULT
 

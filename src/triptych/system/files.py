@@ -5,14 +5,11 @@ import os
 import secrets
 import shutil
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any, BinaryIO
-
-from filelock import FileLock, Timeout
 
 from triptych.system.wording import printable
 
@@ -28,13 +25,11 @@ __all__ = [
     "read_plain",
     "remove_abandoned",
     "sync_folder",
-    "turn_to_write",
     "write_whole",
     "writing_whole",
 ]
 
 _MOST_MB = 200  # of a file that a caller named
-_SHORT = 2.0  # seconds to wait without a word
 _ABANDONED = 3600.0  # seconds after which nobody is writing a part any more
 _free: set[str] = set()  # places where nothing lay when a command asked, and that it has not written yet
 
@@ -242,38 +237,6 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-@contextmanager
-def turn_to_write(path: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
-    """Hold the lock of a file, ``.NAME.lock`` beside it, which goes with it; its holder's death frees it.
-
-    Args:
-        path: the file.
-        wait: until another process gives it back, after a warning; else it is an error.
-
-    Raises:
-        RuntimeError: another process holds it, and ``wait`` is false.
-        OSError: the folder is not writable; the message names the file.
-    """
-    path = Path(path)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=_SHORT if wait else 0)
-    except Timeout:
-        if not wait:
-            raise RuntimeError(f"{path}: another process is writing it; wait until it has ended") from None
-        warnings.warn(f"{path}: waiting for another process that is changing it", stacklevel=4)
-        lock.acquire()
-    except OSError as error:
-        raise OSError(f"{path}: cannot be locked ({error.strerror or error})") from error
-    try:
-        yield
-    finally:
-        # Who waits for a removed file begins anew with the next one: filelock looks, once it holds the lock.
-        with suppress(OSError):  # Windows removes no open file
-            os.unlink(lock.lock_file)
-        lock.release()
 
 
 def copy_new(source: Path, target: Path, part: Path) -> bool:
