@@ -136,7 +136,25 @@ def api_page(module: str) -> Iterator[str]:
         if not callable(thing) or not thing.__module__.startswith("triptych"):
             continue  # an alias, a constant, a table
         where = f"{thing.__module__}.{thing.__qualname__}"
-        yield f"::: {where}\n" if where.startswith(f"{module}.") and module != "triptych" else f"- [`{name}`][{where}]"
+        if where.startswith(f"{module}.") and module != "triptych":
+            yield f"::: {where}\n    options:\n      inherited_members: {inherited(thing)}\n"
+        else:
+            yield f"- [`{name}`][{where}]"
+
+
+def inherited(thing: object) -> list[str]:
+    """What a class has of bases that no page shows: its own page shows it.
+
+    >>> from triptych import Recognizer
+    >>> "predict" in inherited(Recognizer)
+    True
+    """
+    names: list[str] = []
+    for base in thing.__mro__[1:] if isinstance(thing, type) else ():
+        room = importlib.import_module(".".join(base.__module__.split(".")[:2]))
+        if base.__module__.startswith("triptych") and base.__name__ not in room.__all__:
+            names += [name for name in vars(base) if not name.startswith("_") and name not in vars(thing)]
+    return names
 
 
 def slug(text: str, separator: str) -> str:
