@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from triptych.data import ImageStore, colour_jitter, random_crop_flip, resize
+from triptych.data import colour_jitter, random_crop_flip, resize
 from triptych.evaluation import config_text
 from triptych.methods import MethodConfig
 from triptych.training.feasible import check_crops, check_pretrain_data, check_shared
@@ -63,9 +63,7 @@ def pretrain(
             _validate(run, stage, settings)
         while run.step < total:
             epoch, position = divmod(run.step, epoch_steps)
-            pixels, labels = _batch(stage.train, epoch, position, model.preprocess.side, settings)
-            pixels, labels = pixels[ranks.own], labels[ranks.own]
-            images = resize(model.preprocess.normalise(pixels), side_at(epoch, settings.epochs, settings.sides))
+            images, labels = _batch(stage, epoch, position, settings)
             learning_rate = cosine(run.step, total, settings.learning_rate, settings.warmup)
             set_learning_rate(optimizer, learning_rate)
 
@@ -94,12 +92,17 @@ def _validate(run: Run, stage: PretrainStage, settings: PretrainSettings) -> Non
     run.validated(stage.model, sum(figures.values()) / len(figures), figures)
 
 
-def _batch(
-    store: ImageStore, epoch: int, position: int, crop: int, settings: PretrainSettings
-) -> tuple[Tensor, Tensor]:
+def _batch(stage: PretrainStage, epoch: int, position: int, settings: PretrainSettings) -> tuple[Tensor, Tensor]:
+    """The images that this process takes of a batch, as the network sees them, and their labels.
+
+    They are drawn and cropped for the whole batch, so that a step is the same whoever computes it.
+    """
+    store, preprocess = stage.train, stage.model.preprocess
     order = stream(settings.seed, Stream.ORDER, epoch).permutation(len(store))
     chosen = order[position * settings.batch : (position + 1) * settings.batch]
     rng = stream(settings.seed, Stream.IMAGES, epoch, position)
-    crops = random_crop_flip(store[chosen], crop, rng, settings.padding)
-    images = colour_jitter(crops, settings.jitter, rng)
-    return images, torch.from_numpy(store.labels[chosen]).to(images.device)
+    crops = random_crop_flip(store[chosen], preprocess.side, rng, settings.padding)
+    own = stage.ranks.own
+    images = preprocess.normalise(colour_jitter(crops, settings.jitter, rng)[own])
+    labels = torch.from_numpy(store.labels[chosen][own]).to(images.device)
+    return resize(images, side_at(epoch, settings.epochs, settings.sides)), labels

@@ -103,11 +103,7 @@ class Run:
         self._check_same_start()
         ranks.broadcast_weights(modules.values())
         if ranks.first:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / "settings.json", json.dumps(self._identity, indent=2).encode())
-            write_whole(folder / CONFIG, config.encode())
-            device = str(next(next(iter(modules.values())).parameters()).device)
-            record_environment(folder, device, self.step, ranks.count)
+            self._describe(config)
 
     def __enter__(self) -> "Run":
         self._saved = self._started = time.monotonic()
@@ -172,6 +168,14 @@ class Run:
         """Write the checkpoint when it is time; the last thing of a step, after its validation."""
         if time.monotonic() - self._saved >= self._checkpoint_seconds:
             self._save()
+
+    def _describe(self, config: str) -> None:
+        """Write what the run is, and what computes it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self.folder / "settings.json", json.dumps(self._identity, indent=2).encode())
+        write_whole(self.folder / CONFIG, config.encode())
+        device = str(next(next(iter(self._modules.values())).parameters()).device)
+        record_environment(self.folder, device, self.step, self._ranks.count)
 
     def _save(self) -> None:
         if not self._ranks.first:
