@@ -29,6 +29,21 @@ def test_chance_decides_in_training_alone_and_only_where_the_paper_says_so(name:
     assert is_chance() == (name in DROP)
 
 
+@pytest.mark.parametrize("name", ["relation-conv64f", "renet-conv64f"])
+@torch.no_grad()
+def test_batch_norm_sees_all_pairs_of_an_episode_at_once(name: str) -> None:
+    seen = []
+    for classes in (2, 4):
+        method = small(name)
+        query, support = method.encode(torch.randn(6, 3, SIDE, SIDE)).split([2, 4])
+        own = [one for path, one in method.named_modules() if not path.startswith(("backbone.", "structure."))]
+        norms = [one for one in own if isinstance(one, nn.BatchNorm2d)]
+        method.train().compare_encoded(query, support, torch.arange(4) % classes)
+        seen.append([int(one.num_batches_tracked or 0) for one in norms])
+    assert min(seen[0]) > 0
+    assert seen[0] == seen[1]
+
+
 @torch.no_grad()
 def test_covamnet_drops_half_of_the_positions() -> None:
     method = CovaMNet(CovaMNetConfig()).train()
