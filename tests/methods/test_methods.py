@@ -331,7 +331,8 @@ def test_encoded_images_are_one_thing() -> None:
 
 @pytest.mark.parametrize("kind", sorted({type(config) for config in METHODS.values()}, key=lambda kind: kind.__name__))
 def test_numbers_of_a_configuration_out_of_bounds_are_refused(kind: type[MethodConfig]) -> None:
-    wrong: dict[Any, list[Any]] = {int: [True, -1], int | None: [True, -1], float: [float("nan"), -1.0]}
+    whole, number = [True, -1], [float("nan"), -1.0]
+    wrong: dict[Any, list[Any]] = {int: whole, int | None: whole, float: number, float | None: number}
     for field in fields(kind):
         for value in wrong.get(field.type, []):
             with pytest.raises(ValueError, match=f"^{field.name} must be "):

@@ -57,6 +57,9 @@ class RelationNetwork(Method):
     The mean over the K_n images of a class takes the place of the paper's sum, so that classes may differ in shots. The
     level is g itself, before the sigmoid: it is a logit. The loss is the paper's mean squared error, equation 3.
 
+    g takes maps of any size: its convolutions are padded, those of the authors' code for miniImageNet are not, and its
+    last map is pooled to 3 x 3, the size that theirs has.
+
     >>> import torch
     >>> from triptych.methods import RelationConfig, RelationNetwork
     >>> method = RelationNetwork(RelationConfig()).eval()
