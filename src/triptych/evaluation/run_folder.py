@@ -8,7 +8,7 @@ from typing import Any
 
 from triptych.evaluation.settings import EvaluateSettings
 from triptych.methods import METHODS, MethodConfig
-from triptych.system.environment import ENVIRONMENT, record_environment
+from triptych.system.environment import CONFIG, ENVIRONMENT, record_environment
 from triptych.system.files import write_whole
 from triptych.system.kinds import RECORD, Kind
 from triptych.system.outputs import check_own_folder, check_spared
@@ -16,7 +16,6 @@ from triptych.system.yaml_files import yaml_text
 
 __all__ = ["CONFIG", "RECORD_FILE", "check_evaluation_folder", "config_text", "write_evaluation_run"]
 
-CONFIG = "config.yaml"
 RECORD_FILE = "record.json"
 
 _TABLE_FILE = "table.md"

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from triptych.interop.places import check_backbone, check_method
+from triptych.interop.places import BEST, check_backbone, check_method
 from triptych.system.lazy import imported_when_used
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from triptych.interop.sharing import check_push, method_file, pull_method, push_method
 
 __all__ = [
+    "BEST",
     "check_backbone",
     "check_method",
     "check_push",

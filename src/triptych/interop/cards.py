@@ -9,15 +9,14 @@ from typing import Any
 
 from triptych import __version__
 from triptych.methods import Method, weights_hash
-from triptych.system.environment import ENVIRONMENT
+from triptych.system.environment import CONFIG, ENVIRONMENT
 from triptych.system.wording import printable, with_interval
 from triptych.system.yaml_files import read_yaml, yaml_text
 
 __all__ = ["model_card", "training_of"]
 
-_CONFIG = "config.yaml"
 _LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_() -]{0,99}")  # no mark of YAML's or of Markdown's tables
-_RUN = (_CONFIG, ENVIRONMENT)
+_RUN = (CONFIG, ENVIRONMENT)
 # What a card says of a record, and of which kind each is.
 _RECORD: dict[str, tuple[type, str]] = {
     "data": (str, "a text"),
@@ -88,9 +87,9 @@ def training_of(folder: Path) -> dict[str, str]:
     {}
     """
     found = {name: _text(folder / name) for name in _RUN if (folder / name).is_file()}
-    if _CONFIG in found:
-        remarks = [line.removeprefix("# ") for line in found[_CONFIG].splitlines() if line.startswith("#")]
-        found[_CONFIG] = yaml_text(_without_places(read_yaml(folder / _CONFIG)), "\n".join(remarks))
+    if CONFIG in found:
+        remarks = [line.removeprefix("# ") for line in found[CONFIG].splitlines() if line.startswith("#")]
+        found[CONFIG] = yaml_text(_without_places(read_yaml(folder / CONFIG)), "\n".join(remarks))
     return found
 
 
@@ -166,7 +165,7 @@ def _check_record(record: Mapping[str, Any]) -> None:
 
 def _training(files: Mapping[str, str]) -> str:
     parts = []
-    if settings := files.get(_CONFIG):
+    if settings := files.get(CONFIG):
         parts.append(f"## Training\n\n```yaml\n{settings.strip()}\n```\n")
     if environment := files.get(ENVIRONMENT):
         try:

@@ -6,10 +6,11 @@ from os import PathLike
 from triptych.system.files import as_path
 from triptych.system.hub import check_reachable, file_kept
 
-__all__ = ["HUB", "METHOD_FILE", "check_backbone", "check_method", "unreachable_backbone"]
+__all__ = ["BEST", "HUB", "METHOD_FILE", "check_backbone", "check_method", "unreachable_backbone"]
 
 HUB = "hf:"
-METHOD_FILE = "method.safetensors"
+BEST = "best.safetensors"  # of a run's folder: the weights that did best on the validation split
+METHOD_FILE = "method.safetensors"  # of a folder, or a repository, that was pushed to
 
 
 def check_method(name: str | PathLike[str]) -> None:

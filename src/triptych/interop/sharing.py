@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
-from triptych.interop.places import HUB, METHOD_FILE, check_method
+from triptych.interop.places import BEST, HUB, METHOD_FILE, check_method
 from triptych.methods import Method, method_to_bytes, read_method
 from triptych.system.extras import extra
 from triptych.system.files import as_path, write_whole
@@ -20,8 +20,6 @@ from triptych.system.wording import first_line
 __all__ = ["CARD_FILE", "METHOD_FILE", "check_push", "method_file", "pull_method", "push_method"]
 
 CARD_FILE = "README.md"
-
-_BEST = "best.safetensors"
 
 
 def push_method(
@@ -111,10 +109,10 @@ def method_file(folder: Path) -> Path:
     Traceback (most recent call last):
     ValueError: /proc: expected a folder with best.safetensors (of a run) or method.safetensors (pushed)
     """
-    for name in (_BEST, METHOD_FILE):
+    for name in (BEST, METHOD_FILE):
         if (folder / name).is_file():
             return folder / name
-    raise ValueError(f"{folder}: expected a folder with {_BEST} (of a run) or {METHOD_FILE} (pushed)")
+    raise ValueError(f"{folder}: expected a folder with {BEST} (of a run) or {METHOD_FILE} (pushed)")
 
 
 def _upload(name: str, method: bytes, card: bytes, private: bool) -> str:

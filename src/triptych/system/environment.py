@@ -16,9 +16,9 @@ from typing import Any
 from triptych import __version__
 from triptych.system.files import write_whole
 
-__all__ = ["ENVIRONMENT", "environment", "git_state", "processor_name", "record_environment", "versions"]
+__all__ = ["CONFIG", "ENVIRONMENT", "environment", "git_state", "processor_name", "record_environment", "versions"]
 
-ENVIRONMENT = "environment.json"
+CONFIG, ENVIRONMENT = "config.yaml", "environment.json"  # of a run's folder: its settings, and what computed it
 
 _PACKAGES = (
     "torch",

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from triptych.data import ImageStore, colour_jitter, random_crop_flip, resize
 from triptych.evaluation import Episode, config_text
 from triptych.fusion import Levels
+from triptych.interop import BEST
 from triptych.methods import METHODS, Encoded, EncodedEpisode, Method, MethodConfig, build_method
 from triptych.similarity import search_dtype, searching
 from triptych.training.feasible import check_crops, check_shared, check_train_data
 from triptych.training.launch import launched
 from triptych.training.loggers import check_loggers
 from triptych.training.pretraining import pretrain
-from triptych.training.run import BEST, Run
+from triptych.training.run import Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
 from triptych.training.settings import Preset, TrainSettings, method_to_train
 from triptych.training.stages import EpisodicStage, start_episodes

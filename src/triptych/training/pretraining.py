@@ -8,11 +8,12 @@ from torch import Tensor
 
 from triptych.data import colour_jitter, random_crop_flip, resize
 from triptych.evaluation import config_text
+from triptych.interop import BEST
 from triptych.methods import MethodConfig
 from triptych.training.feasible import check_crops, check_pretrain_data, check_shared
 from triptych.training.launch import launched
 from triptych.training.loggers import check_loggers
-from triptych.training.run import BEST, Run
+from triptych.training.run import Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at
 from triptych.training.settings import METHOD, PretrainSettings
 from triptych.training.stages import PretrainStage, start_pretraining

@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from triptych.evaluation import CONFIG
+from triptych.interop import BEST
 from triptych.methods import Method, renamed_settings, save_method
 from triptych.system.environment import record_environment
 from triptych.system.files import write_whole
@@ -26,11 +27,10 @@ from triptych.training.loggers import start_loggers
 from triptych.training.ranks import ALONE, Ranks
 from triptych.training.settings import RunSettings
 
-__all__ = ["BEST", "Run", "TrainingError"]
+__all__ = ["Run", "TrainingError"]
 
 _CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 _FREE = ("device", "loggers")  # settings that may change when a run goes on
-BEST = "best.safetensors"  # the weights that did best on the validation split
 _STAGES = {"pretrain": "pre-training", "train": "training"}
 _NAMES = {"base_images": "plda_images", "base_loss": "plda_loss"}  # of settings: before -> now
 
