@@ -65,11 +65,13 @@ def test_simpleshot_learns_the_mean_of_all_classes() -> None:
     method = method_over(METHODS["simpleshot-conv64f"], backbone_of("conv64f"))
     images = torch.randn(2, 3, 3, 32, 32)
     assert method.learns_closed_form(2)
+    method.fusion.observe({"global": torch.tensor([[0.0, 3.0]])})
     learnt = method.learn_closed_form(images)
     with torch.no_grad():
         expected = method.backbone(images.flatten(0, 1)).mean((0, 2, 3))
     assert isinstance(learnt, SimpleShot)
     torch.testing.assert_close(learnt.centre, expected)
+    assert learnt.fusion.get_buffer("spread") == 1.5  # what training has found is kept
     assert not learnt.training
 
 
