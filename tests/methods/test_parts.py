@@ -124,7 +124,7 @@ def test_the_later_mml_compares_parts_positions_and_the_whole(edges: str) -> Non
         pool = np.concatenate(maps[1][mine])
         for q in range(2):
             part = sum(max(unit(x) @ unit(y) for y in adapted) for x in parts[0][q])
-            pixel = sum(max(unit(x) @ unit(y) for y in pool) for x in maps[0][q])
+            pixel = 25 * np.mean([max(unit(x) @ unit(y) for y in pool) for x in maps[0][q]])
             whole = -np.sum((maps[0][q].mean(0) - pool.mean(0)) ** 2)
             for level, expected in (("part", part), ("pixel", pixel), ("global", whole)):
                 assert levels[level][q, n].item() == pytest.approx(expected, rel=1e-4, abs=1e-5)

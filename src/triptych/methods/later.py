@@ -36,6 +36,7 @@ _PYRAMID = (3, 2)
 _WEIGHTS = {"part": 1.0, "pixel": 0.5, "global": 0.5}  # of the losses, and of the probabilities
 _GLOBAL_TEMPERATURE = 64.0  # of the loss alone, as in the release
 _EDGES = ("none", "class")
+_POSITIONS = 25  # of the authors' maps, ResNet-12's of 5 x 5
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class LaterMML(Method):
     - ``part``: the sum, over the 13 parts of the query, of the cosine with the nearest adapted part of the class. Parts
       are crops, the cells of a 3x3 and a 2x2 grid, each twice as large; a part is the mean descriptor (C,) of its crop.
       ``PartGraph`` adapts the parts of the support.
-    - ``pixel``: ``pixel_similarity`` of the map of the whole image.
+    - ``pixel``: ``pixel_similarity`` of the map of the whole image, as if it had the 25 positions of the authors' maps:
+      the sum over 441 has softmaxes of one class alone, which nothing is learnt from.
     - ``global``: ``global_similarity`` of it.
 
     .. math:: L = L_\mathrm{part} + \tfrac12 L_\mathrm{pixel} + \tfrac12 L_\mathrm{global}
@@ -114,9 +116,10 @@ class LaterMML(Method):
 
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
         parts = functional.normalize(query.tensors["parts"].float(), dim=2)  # (Q, 13, C)
+        scale = _POSITIONS / query.maps[0, 0].numel()
         return {
             "part": nearest_similarity(parts, [summary["part"] for summary in classes], 1, parts.dtype),
-            "pixel": pixel_to_classes(query.maps, [summary["pixel"] for summary in classes], 1),
+            "pixel": scale * pixel_to_classes(query.maps, [summary["pixel"] for summary in classes], 1),
             "global": global_to_classes(query.maps, [summary["global"] for summary in classes]),
         }
 
