@@ -8,7 +8,7 @@ from typing import Any
 from machine import processor_line
 from methods_plot import plot
 from methods_task import TRAINED
-from published import PUBLISHED
+from published import MINI, PUBLISHED
 
 from triptych.methods import METHODS
 from triptych.system.files import write_whole
@@ -101,7 +101,8 @@ def _heading(title: str, asked: dict[str, Any], shot: str) -> list[str]:
 def with_figures(page: str, record: dict[str, Any]) -> str:
     """``docs/methods.md`` with the figures of the record in its column "ours": 1-shot / 5-shot, in %.
 
-    The names of a row of the page stand in its first cell, forms of the first, such as ``-kl``, in its second.
+    The names of a row of the page stand in its first cell, forms of the first, such as ``-kl``, in its second. The
+    figures are those of miniImageNet; a row of which the record has none keeps what it says.
     """
     lines = page.splitlines(keepends=True)
     column = next(line for line in lines if line.startswith("| method |")).split(" | ").index("ours")
@@ -113,14 +114,14 @@ def with_figures(page: str, record: dict[str, Any]) -> str:
             asked = {"": names[0], **{name: name for name in names[1:]}, **forms}
             found = {told: _figure(record, f"{name}{TRAINED}") for told, name in asked.items()}
             there = [f"`{told}` {one}" if told else one for told, one in found.items() if one]
-            cells[column] = "; ".join(there) or "not measured yet"
+            cells[column] = "; ".join(there) or cells[column]
             lines[number] = " | ".join(cells)
     return "".join(lines)
 
 
 def _figure(record: dict[str, Any], method: str) -> str | None:
     for row in record["rows"]:
-        if row["method"] == method:
+        if (row["method"], row["data"]) == (method, MINI):
             return " / ".join(f"{100 * shot['accuracy']['mean']:.2f}" for shot in row["shots"].values())
     return None
 
@@ -136,7 +137,7 @@ def _line(record: dict[str, Any], row: dict[str, Any], few: str, more: str) -> s
         _name(row),
         row["training"],
         *(_interval(row, shot) for shot in (few, more)),
-        PUBLISHED.get(row["method"], ""),
+        PUBLISHED.get(row["method"], "") if row["data"] == MINI else "",
         _MACHINES.get(device, device),
         f"{row['parameters']:,}",
         *_costs(_cost(record, row)),

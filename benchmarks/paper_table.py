@@ -19,10 +19,10 @@ from typing import Any
 from triptych import load_method
 from triptych.data import KNOWN_DATA, SPLITS, KnownData, check_known, list_images
 from triptych.evaluation import EvaluateSettings, evaluate
-from triptych.methods import METHODS, MMLConfig
+from triptych.methods import METHODS
 from triptych.system.files import write_whole
 from triptych.system.wording import with_interval
-from triptych.training import METHOD, PRESETS, Preset, train
+from triptych.training import PRESETS, Preset, train
 
 # Version 1 of the paper, and what it compares with.
 PAPER = (
@@ -61,8 +61,8 @@ class Plan:
     seed: int = 0
     known: Mapping[str, KnownData] = field(default_factory=lambda: KNOWN_DATA)
 
-    def recipe(self, method: str, shot: int) -> Preset:
-        """The preset, for one shot where the paper trains so; no method of a paper gets PLDA besides."""
+    def recipe(self, shot: int) -> Preset:
+        """The preset, for one shot where the paper trains so."""
         chosen = PRESETS[self.preset]
         changes: dict[str, Any] = {"seed": self.seed}
         if self.preset == "paper":
@@ -71,8 +71,6 @@ class Plan:
             changes |= {"steps": self.steps, "validate_every": min(chosen.train.validate_every, self.steps)}
         if self.validation_episodes is not None:
             changes["validation_episodes"] = self.validation_episodes
-        if method != METHOD and isinstance(METHODS[method], MMLConfig):
-            changes |= {"plda_images": 0, "plda_loss": 0.0}
         first = None if chosen.pretrain is None else replace(chosen.pretrain, seed=self.seed)
         return Preset(first, replace(chosen.train, **changes))
 
@@ -82,7 +80,7 @@ class Plan:
 
     def row(self, data: str, fingerprint: str, method: str, shot: int) -> Path:
         """Where a figure is kept; other recipes, settings, images and configurations of the method have other rows."""
-        recipe, config = asdict(self.recipe(method, shot)), METHODS[method].to_dict()
+        recipe, config = asdict(self.recipe(shot)), METHODS[method].to_dict()
         what = json.dumps([recipe, config, fingerprint, self.episodes, self.seed])
         key = hashlib.sha256(what.encode()).hexdigest()[:12]
         return self.out / "rows" / f"{data} {method} {shot}-shot {self.preset}-{key}.json"
@@ -109,7 +107,7 @@ def measure(plan: Plan, data: str, fingerprint: str, method: str, shot: int) -> 
     if file.is_file():
         return json.loads(file.read_text())
     print(f"{method} on {data}, {shot}-shot", flush=True)
-    place, run, recipe = plan.root / data, plan.run(data, method, shot), plan.recipe(method, shot)
+    place, run, recipe = plan.root / data, plan.run(data, method, shot), plan.recipe(shot)
     best = train(place, run, method, recipe, resume=True)
     settings = EvaluateSettings(shot=shot, episodes=plan.episodes, seed=plan.seed)
     record = evaluate(place, load_method(best), method, settings)

@@ -1,6 +1,7 @@
-"""Published accuracies of 5-way miniImageNet with four-layer networks of 64 channels, in %, and their source."""
+"""Published accuracies of 5-way miniImageNet with four-layer networks, in %, and their source."""
 
 # LibFewShot's table (Li et al., TPAMI 2023), whose Conv64F is ours in shape, unless another source is named.
+MINI = "miniimagenet"  # the folder of the data that they are of
 PUBLISHED = {
     "protonet-conv64f": "47.05 / 68.56",
     "relation-conv64f": "51.52 / 66.76",

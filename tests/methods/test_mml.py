@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from triptych.data import ImageStore
-from triptych.methods import MML, MMLConfig, Preprocessing
+from triptych.methods import METHODS, MML, MMLConfig, Preprocessing
 from triptych.methods.levels import PLDALevel
 from triptych.similarity import PLDA, plda_class, plda_to_classes
 from triptych.training import learn_closed_form
@@ -103,7 +103,14 @@ def test_principal_components_leave_plda_behind(with_plda: MML) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [MMLConfig(levels=("pixel",)), MMLConfig(backbone="resnet12"), MMLConfig(slots=5), MMLConfig(components=8)],
+    [
+        MMLConfig(levels=("pixel",)),
+        MMLConfig(backbone="resnet12"),
+        MMLConfig(slots=5),
+        MMLConfig(components=8),
+        METHODS["adm-conv64f"],
+        METHODS["mml-paper-kl-conv64f"],
+    ],
 )
 def test_who_has_no_use_for_plda_says_so(config: MMLConfig) -> None:
     assert not MML(config).learns_closed_form(64)

@@ -64,3 +64,17 @@ def test_each_start_of_a_run_is_kept(tmp_path: Path) -> None:
     (tmp_path / ENVIRONMENT).write_text('{"starts": 5')
     record_environment(tmp_path, "cpu", step=9)
     assert [start["step"] for start in json.loads((tmp_path / ENVIRONMENT).read_text())["starts"]] == [9]
+
+
+@pytest.mark.parametrize(
+    ("started", "told"),
+    [
+        ("/opt/python/triptych/__main__.py", "triptych train data"),
+        ("/usr/bin/triptych", "triptych train data"),
+        ("/opt/python/pytest/__main__.py", "/opt/python/pytest/__main__.py train data"),
+        ("", "'' train data"),
+    ],
+)
+def test_a_command_is_told_as_it_is_typed(monkeypatch: pytest.MonkeyPatch, started: str, told: str) -> None:
+    monkeypatch.setattr("sys.argv", [started, "train", "data"])
+    assert environment()["command"] == told

@@ -192,9 +192,10 @@ def test_a_logger_that_fails_is_left_out_and_the_others_go_on(tmp_path: Path) ->
     assert len(rows(tmp_path)) == 4
 
 
-def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["nonsense://nowhere", "http://127.0.0.1:9"])
+def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     pytest.importorskip("mlflow", reason="needs the extra mlflow")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place)
     with pytest.raises(RuntimeError, match="logger mlflow cannot start") as caught:
         start_loggers(["mlflow"], tmp_path, SETTINGS)
     assert "\n" not in str(caught.value)

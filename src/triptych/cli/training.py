@@ -20,6 +20,7 @@ from triptych.cli.options import (
 )
 from triptych.cli.terminal import say
 from triptych.system.outputs import check_run_folder, has_checkpoint
+from triptych.system.wording import listed
 from triptych.training import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings, method_to_train
 
 __all__ = ["pretrain", "train"]
@@ -150,5 +151,5 @@ def _refuse_pretraining(changes: Changes, reason: str) -> None:
     """Options of a stage that does not take place are a mistake."""
     own = sorted(set(changes["pretrain"]) - {one.name for one in fields(RunSettings)})
     if own:
-        option = as_typed("pretrain", own[0], RunSettings, **_STAGES)
-        raise ValueError(f"{option} is an option of pre-training, which {reason} leaves out; leave the option out too")
+        options = listed([as_typed("pretrain", one, RunSettings, **_STAGES) for one in own])
+        raise ValueError(f"{options}: of pre-training, which {reason} leaves out; leave them out too")

@@ -8,7 +8,7 @@ from triptych.interop.places import HUB, check_method
 from triptych.interop.pretrained import pretrained_method
 from triptych.interop.published import import_checkpoint
 from triptych.interop.sharing import pull_method
-from triptych.methods import METHODS, WEIGHTS, Method, packaged_method, read_method
+from triptych.methods import METHODS, WEIGHTS, Method, build_method, packaged_method, read_method
 from triptych.system.devices import usable_device
 from triptych.system.files import as_path
 from triptych.system.kinds import RECOGNIZER
@@ -46,7 +46,8 @@ def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device 
     elif str(name).startswith(HUB) or path.is_dir():
         method = pull_method(name)
     elif not path.is_file() and str(name) in METHODS:
-        raise ValueError(f"{name} is to be trained: triptych train DATA --method {name}")
+        told = "; it is transductive, so that a recogniser refuses it" if build_method(str(name)).transductive else ""
+        raise ValueError(f"{name} is to be trained: triptych train DATA --method {name}{told}")
     elif not path.is_file():
         raise ValueError(
             f"{name}: no such file or registered weights; expected {', '.join(WEIGHTS)}, a .safetensors file or a "

@@ -18,7 +18,7 @@ from triptych.backbones import architecture_of, require_transformers
 from triptych.interop.places import check_backbone, unreachable_backbone
 from triptych.methods import METHODS, ONE_LAYER, Method, MethodConfig, Preprocessing, SalientConfig, build_method
 from triptych.system.hub import hub_or_cache
-from triptych.system.wording import first_line
+from triptych.system.wording import first_line, nearest
 
 __all__ = ["PRETRAINED", "pretrained_method", "pretrained_side"]
 
@@ -92,9 +92,7 @@ def _of_method(settings: str | MethodConfig) -> MethodConfig:
         return PRETRAINED
     if f"{settings}{_ANY}" not in METHODS:
         alone = sorted(one.removesuffix(_ANY) for one in METHODS if one.endswith(_ANY))
-        raise ValueError(
-            f"unknown method {settings!r} over a model of transformers; expected one of {', '.join(alone)}"
-        )
+        raise ValueError(f"unknown method {settings!r} over a model of transformers; {nearest(settings, alone)}")
     return METHODS[f"{settings}{_ANY}"]
 
 

@@ -1,8 +1,8 @@
 """Baseline++: a cosine classifier, fitted to the support over a network that stays as it is.
 
-Chen, Liu, Kira, Wang and Huang, "A Closer Look at Few-Shot Classification", ICLR 2019 (arXiv 1904.04232). A network is
-trained to classify; then a new last layer is fitted to the few photos of the new classes. A layer of cosines keeps the
-photos of a class together and does better than a linear one.
+Chen, Liu, Kira, Wang and Huang, "A Closer Look at Few-Shot Classification", ICLR 2019
+(https://arxiv.org/abs/1904.04232). A network is trained to classify; then a new last layer is fitted to the few photos
+of the new classes. A layer of cosines keeps the photos of a class together and does better than a linear one.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,9 @@
 """CovaMNet: a query's descriptors along the covariance of a class's, position by position.
 
 Li, Xu, Huo, Wang, Gao and Luo, "Distribution Consistency Based Covariance Metric Networks for Few-Shot Learning", AAAI
-2019 (doi 10.1609/aaai.v33i01.33018642). A class is the covariance of all its local descriptors. A query that varies in
-the same directions is consistent with it, and learned weights say how much each position of the query counts.
+2019 (https://doi.org/10.1609/aaai.v33i01.33018642). A class is the covariance of all its local descriptors. A query
+that varies in the same directions is consistent with it, and learned weights say how much each position of the query
+counts.
 """
 
 from collections.abc import Sequence

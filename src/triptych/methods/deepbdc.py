@@ -1,9 +1,9 @@
 """DeepBDC: images as matrices of Brownian distance covariance, classes as the means of them.
 
 Xie, Long, Lv, Wang and Li, "Joint Distribution Matters: Deep Brownian Distance Covariance for Few-Shot Classification",
-CVPR 2022 (arXiv 2204.04567). The mean and the covariance of a map see how channels vary and how they go together
-linearly. The matrix of distances between channels, centred, sees every kind of dependence. This is Meta DeepBDC, the
-prototype form.
+CVPR 2022 (https://arxiv.org/abs/2204.04567). The mean and the covariance of a map see how channels vary and how they go
+together linearly. The matrix of distances between channels, centred, sees every kind of dependence. This is Meta
+DeepBDC, the prototype form.
 """
 
 from collections.abc import Sequence

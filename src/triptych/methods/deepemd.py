@@ -1,9 +1,9 @@
 """DeepEMD: how much similarity the parts of two images can transport to each other.
 
 Zhang, Cai, Lin and Shen, "DeepEMD: Few-Shot Image Classification With Differentiable Earth Mover's Distance and
-Structured Classifiers", CVPR 2020 (arXiv 2003.06777). Parts of one image are matched with parts of the other by optimal
-transport, so that each counts once. Parts that have nothing in common with the other image, such as background, weigh
-little.
+Structured Classifiers", CVPR 2020 (https://arxiv.org/abs/2003.06777). Parts of one image are matched with parts of the
+other by optimal transport, so that each counts once. Parts that have nothing in common with the other image, such as
+background, weigh little.
 """
 
 from collections.abc import Sequence

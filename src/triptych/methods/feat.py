@@ -1,8 +1,8 @@
 """FEAT: the classes of a task are adapted to each other by a set transformer.
 
-Ye, Hu, Zhan and Sha, "Few-Shot Learning via Embedding Adaptation with Set-to-Set Functions", CVPR 2020 (arXiv
-1812.03664). What tells two classes apart depends on which classes there are. So the class means look at each other by
-self-attention before queries are compared with them.
+Ye, Hu, Zhan and Sha, "Few-Shot Learning via Embedding Adaptation with Set-to-Set Functions", CVPR 2020
+(https://arxiv.org/abs/1812.03664). What tells two classes apart depends on which classes there are. So the class means
+look at each other by self-attention before queries are compared with them.
 """
 
 from collections.abc import Sequence

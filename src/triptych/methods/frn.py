@@ -1,8 +1,8 @@
 """FRN: how well the descriptors of a class reconstruct those of a query.
 
-Wertheimer, Tang and Hariharan, "Few-Shot Classification with Feature Map Reconstruction Networks", CVPR 2021 (arXiv
-2012.01506). Each descriptor of the query is written as a combination of all descriptors of the class, by ridge
-regression in closed form; what is left over is the distance.
+Wertheimer, Tang and Hariharan, "Few-Shot Classification with Feature Map Reconstruction Networks", CVPR 2021
+(https://arxiv.org/abs/2012.01506). Each descriptor of the query is written as a combination of all descriptors of the
+class, by ridge regression in closed form; what is left over is the distance.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """LaplacianShot: all queries of a task are answered together, and neighbours are encouraged to agree.
 
-Ziko, Dolz, Granger and Ben Ayed, "Laplacian Regularized Few-Shot Learning", ICML 2020 (arXiv 2006.15486). The nearest
-class mean of SimpleShot says what each query is. A term that is low where neighbouring queries are of the same class
-corrects it, without any training.
+Ziko, Dolz, Granger and Ben Ayed, "Laplacian Regularized Few-Shot Learning", ICML 2020
+(https://arxiv.org/abs/2006.15486). The nearest class mean of SimpleShot says what each query is. A term that is low
+where neighbouring queries are of the same class corrects it, without any training.
 """
 
 from collections.abc import Sequence

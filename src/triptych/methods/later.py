@@ -1,9 +1,9 @@
 """The later MML: parts of a grid, positions of the map and the whole image, each trained by itself.
 
-Chen, Li, Li and Chen, "Multi-level Metric Learning for Few-shot Image Recognition", ICANN 2022 (arXiv 2103.11383v4,
-from December 2021 on). A query should be classified well at three levels at the same time. Its parts, crops of a grid,
-are compared with parts of the class that a graph has adapted; positions and the whole image are compared as in DN4 and
-in prototypical networks.
+Chen, Li, Li and Chen, "Multi-level Metric Learning for Few-shot Image Recognition", ICANN 2022
+(https://arxiv.org/abs/2103.11383v4, from December 2021 on). A query should be classified well at three levels at the
+same time. Its parts, crops of a grid, are compared with parts of the class that a graph has adapted; positions and the
+whole image are compared as in DN4 and in prototypical networks.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
 """Logistic regression on vectors of unit length, over a network that stays as it is.
 
 Tian, Wang, Krishnan, Tenenbaum and Isola, "Rethinking Few-Shot Image Classification: A Good Embedding Is All You
-Need?", ECCV 2020 (arXiv 2003.11539). A network is trained to classify; logistic regression on its vectors then tells
-the new classes apart. A good network is worth more than an elaborate comparison.
+Need?", ECCV 2020 (https://arxiv.org/abs/2003.11539). A network is trained to classify; logistic regression on its
+vectors then tells the new classes apart. A good network is worth more than an elaborate comparison.
 """
 
 from collections.abc import Sequence

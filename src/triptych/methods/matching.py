@@ -1,8 +1,9 @@
 """Matching Networks: a query's attention over the photos of the support, with and without their context.
 
-Vinyals, Blundell, Lillicrap, Kavukcuoglu and Wierstra, "Matching Networks for One Shot Learning", NeurIPS 2016 (arXiv
-1606.04080). A query is of the class whose photos it attends to, by cosine, and the network is trained on the episodes
-that it will be asked. With full context embeddings, each photo is embedded in the light of the whole support.
+Vinyals, Blundell, Lillicrap, Kavukcuoglu and Wierstra, "Matching Networks for One Shot Learning", NeurIPS 2016
+(https://arxiv.org/abs/1606.04080). A query is of the class whose photos it attends to, by cosine, and the network is
+trained on the episodes that it will be asked. With full context embeddings, each photo is embedded in the light of the
+whole support.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Meta-Baseline: the cosine with a class mean, times a learned temperature.
 
-Chen, Liu, Xu, Darrell and Wang, "Meta-Baseline: Exploring Simple Meta-Learning for Few-Shot Learning", ICCV 2021 (arXiv
-2003.04390). A network that was trained to classify already compares well by cosine. Episodes of the same comparison,
-with a temperature that is learned, make it better.
+Chen, Liu, Xu, Darrell and Wang, "Meta-Baseline: Exploring Simple Meta-Learning for Few-Shot Learning", ICCV 2021
+(https://arxiv.org/abs/2003.04390). A network that was trained to classify already compares well by cosine. Episodes of
+the same comparison, with a temperature that is learned, make it better.
 """
 
 from collections.abc import Sequence

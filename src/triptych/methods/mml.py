@@ -1,17 +1,19 @@
 """Multi-level metric learning (MML), and the methods that are one or two of its levels: ProtoNet, DN4 and ADM.
 
-Chen, Li, Li and Chen, "Multi-level Metric Learning for Few-shot Image Recognition", 2021 (arXiv 2103.11383v1). Pixels,
-parts and the distribution of a query should each tell its class; their similarities are fused.
+Chen, Li, Li and Chen, "Multi-level Metric Learning for Few-shot Image Recognition", 2021
+(https://arxiv.org/abs/2103.11383v1). Pixels, parts and the distribution of a query should each tell its class; their
+similarities are fused.
 
 - ProtoNet, the level "global": Snell, Swersky and Zemel, "Prototypical Networks for Few-shot Learning", NeurIPS 2017
-  (arXiv 1703.05175). A class is the mean of its photos, and the nearest mean wins.
+  (https://arxiv.org/abs/1703.05175). A class is the mean of its photos, and the nearest mean wins.
 - DN4, the level "pixel" with k = 3: Li, Wang, Xu, Huo, Gao and Luo, "Revisiting Local Descriptor based Image-to-Class
-  Measure for Few-shot Learning", CVPR 2019 (arXiv 1903.12290). Each descriptor of the query looks for its nearest in
-  the class.
+  Measure for Few-shot Learning", CVPR 2019 (https://arxiv.org/abs/1903.12290). Each descriptor of the query looks for
+  its nearest in the class.
 - ADM, the levels "distribution" by KL and "pixel": Li, Wang, Huo, Shi, Gao and Luo, "Asymmetric Distribution Measure
-  for Few-shot Learning", IJCAI 2020 (arXiv 2002.00153). A query and a class are Gaussians of their descriptors.
+  for Few-shot Learning", IJCAI 2020 (https://arxiv.org/abs/2002.00153). A query and a class are Gaussians of their
+  descriptors.
 - The level "plda" is an addition: Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006
-  (doi 10.1007/11744085_41), over the Gaussians of several layers.
+  (https://doi.org/10.1007/11744085_41), over the Gaussians of several layers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,6 +56,7 @@ class MMLConfig(MethodConfig):
         shrinkage: of its covariances; see ``distribution_similarity``.
         slots: None for way-agnostic fusion; N for published fusion weights with statistics per class slot.
         plda_classes: how many classes of training the level "plda" has learnt from; None without that level.
+        learns_plda: whether training may add that level; the methods of papers stay as published.
 
     >>> from triptych.methods import MMLConfig
     >>> MMLConfig(levels=("pixel",), pixel_k=3).backbone
@@ -71,6 +74,7 @@ class MMLConfig(MethodConfig):
     shrinkage: str = "ridge"
     slots: int | None = None
     plda_classes: int | None = None
+    learns_plda: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,7 +171,8 @@ class MML(Method):
     def learns_closed_form(self, classes: int) -> bool:
         """Whether it can learn the level "plda"."""
         return (
-            "distribution" in self.level_names
+            self.config.learns_plda
+            and "distribution" in self.level_names
             and isinstance(self.fusion, LevelFusion)
             and self.projection is None
             and bool(self.backbone.tap_channels)

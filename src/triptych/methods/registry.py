@@ -28,6 +28,7 @@ from triptych.methods.salience import ONE_LAYER
 from triptych.methods.salient_config import SalientConfig
 from triptych.methods.simpleshot import SimpleShotConfig
 from triptych.methods.types import METHOD_TYPES
+from triptych.system.wording import nearest
 from triptych.weights.packages import WEIGHT_PACKAGES
 
 __all__ = ["METHODS", "WEIGHTS", "Weights", "build_method", "packaged_method"]
@@ -97,7 +98,7 @@ METHODS: dict[str, MethodConfig] = {
     ),
     "mml-efficientnet-lite0": SalientConfig(preprocessing=_LITE),
     **{
-        f"{name}-{backbone}": replace(config, **_BACKBONES[backbone])
+        f"{name}-{backbone}": replace(config, learns_plda=False, **_BACKBONES[backbone])
         for name, config in _PAPER.items()
         for backbone in ("conv64f", "resnet12")
     },
@@ -186,7 +187,7 @@ def build_method(method: str | MethodConfig, backbone: Backbone | None = None) -
     """
     if isinstance(method, str):
         if method not in METHODS:
-            raise ValueError(f"unknown method {method!r}; expected one of {', '.join(sorted(METHODS))}")
+            raise ValueError(f"unknown method {method!r}; {nearest(method, list(METHODS))}")
         method = METHODS[method]
     kind = next((kind for kind in METHOD_TYPES.values() if kind.config_type is type(method)), None)
     if kind is None:

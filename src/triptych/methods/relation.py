@@ -1,7 +1,8 @@
 """Relation Network: a network of its own that is shown a query and a class side by side and scores their relation.
 
 Sung, Yang, Zhang, Xiang, Torr and Hospedales, "Learning to Compare: Relation Network for Few-Shot Learning", CVPR 2018
-(arXiv 1711.06025). The comparison is learnt: two convolutions and two linear layers see the channels of both images.
+(https://arxiv.org/abs/1711.06025). The comparison is learnt: two convolutions and two linear layers see the channels of
+both images.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """RENet: what a position has in common with its surroundings, and with the positions of the other image.
 
-Kang, Kwon, Min and Cho, "Relational Embedding for Few-Shot Classification", ICCV 2021 (arXiv 2108.09666). Correlations
-within an image say what its structure is. Correlations between two images, cleaned by convolutions in four dimensions,
-say which positions count when the two are compared.
+Kang, Kwon, Min and Cho, "Relational Embedding for Few-Shot Classification", ICCV 2021
+(https://arxiv.org/abs/2108.09666). Correlations within an image say what its structure is. Correlations between two
+images, cleaned by convolutions in four dimensions, say which positions count when the two are compared.
 """
 
 from collections.abc import Sequence

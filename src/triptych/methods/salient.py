@@ -1,8 +1,9 @@
 """MML over a pretrained network: the levels read what stands out in a photo, and the background does not count.
 
-After Chen, Li, Li and Chen, "Multi-level Metric Learning for Few-shot Image Recognition", arXiv 2103.11383, for maps of
-a network that was trained to name objects: most of their patches are background, with short descriptors. Patches are
-weighted by their lengths, images are compared by discriminant analysis, and several layers have levels of their own.
+After Chen, Li, Li and Chen, "Multi-level Metric Learning for Few-shot Image Recognition",
+https://arxiv.org/abs/2103.11383, for maps of a network that was trained to name objects: most of their patches are
+background, with short descriptors. Patches are weighted by their lengths, images are compared by discriminant analysis,
+and several layers have levels of their own.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,8 +1,8 @@
 """SimpleShot: the nearest class mean, after vectors are centred and scaled to unit length.
 
 Wang, Chao, Weinberger and van der Maaten, "SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot
-Learning", 2019 (arXiv 1911.04623). Features of a network that was trained to classify need no metric learning: take the
-mean of the training classes off, scale to unit length, and choose the nearest class mean.
+Learning", 2019 (https://arxiv.org/abs/1911.04623). Features of a network that was trained to classify need no metric
+learning: take the mean of the training classes off, scale to unit length, and choose the nearest class mean.
 """
 
 from collections.abc import Iterable, Sequence

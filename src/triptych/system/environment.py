@@ -16,9 +16,19 @@ from typing import Any
 from triptych import __version__
 from triptych.system.files import write_whole
 
-__all__ = ["CONFIG", "ENVIRONMENT", "environment", "git_state", "processor_name", "record_environment", "versions"]
+__all__ = [
+    "CONFIG",
+    "ENVIRONMENT",
+    "SETTINGS",
+    "environment",
+    "git_state",
+    "processor_name",
+    "record_environment",
+    "versions",
+]
 
-CONFIG, ENVIRONMENT = "config.yaml", "environment.json"  # of a run's folder: its settings, and what computed it
+# Of a run's folder: its settings as a command takes them and as it keeps them, and what computed it.
+CONFIG, SETTINGS, ENVIRONMENT = "config.yaml", "settings.json", "environment.json"
 
 _PACKAGES = (
     "torch",
@@ -48,7 +58,7 @@ def environment(device: str = "cpu") -> dict[str, Any]:
     graphics = torch.cuda.get_device_name(torch.device(device)) if device.startswith("cuda") else None
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv),
+        "command": shlex.join([_program(sys.argv[0]), *sys.argv[1:]]),
         "versions": versions(),
         "system": platform.platform(),
         "processor": f"{processor_name()}, {_usable_cores()} cores",
@@ -117,6 +127,12 @@ def processor_name() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return platform.processor() or platform.machine()
+
+
+def _program(started: str) -> str:
+    """What a program is called by, which for ours is the same wherever it is installed."""
+    path = Path(started)
+    return "triptych" if path.stem == "triptych" or path.parts[-2:] == ("triptych", "__main__.py") else started
 
 
 def _usable_cores() -> int | None:

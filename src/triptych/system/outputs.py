@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from triptych.system.environment import SETTINGS
 from triptych.system.files import as_path, expect_free, is_stream
 from triptych.system.kinds import Kind
 
@@ -232,7 +233,7 @@ def _stages(run: Path) -> tuple[Path, Path]:
 
 def _is_run(folder: Path) -> bool:
     """Whether a stage of training has begun in a folder."""
-    settings = folder / "settings.json"
+    settings = folder / SETTINGS
     return settings.is_file() and b'"stage"' in settings.read_bytes()
 
 

@@ -1,17 +1,22 @@
 """What a training run is resumed from: its checkpoint, whether it is the same run, and its best weights."""
 
+import io
+import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from triptych.methods import read_method
+from triptych.system.environment import SETTINGS
 from triptych.system.files import plain_path
+from triptych.system.precision import PRECISIONS
 
-__all__ = ["check_best", "check_same", "damaged", "read_checkpoint"]
+__all__ = ["begun_in", "check_best", "check_same", "damaged", "read_checkpoint"]
 
 _PHOTOS = {"data": "the train split", "validation": "the validation split"}  # whose hashes tell a reader nothing
 
@@ -23,11 +28,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ValueError: it cannot be read, or is damaged.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch remarks on how a file was written that is no checkpoint
-            state = torch.load(plain_path(path), map_location="cpu", weights_only=True)
+        content = plain_path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch remarks on how a file was written that is no checkpoint
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # torch.load raises many kinds
@@ -36,6 +43,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not isinstance(state.get("identity"), dict):
         raise damaged(path)
     return state
+
+
+def begun_in(folder: Path, precision: str, resume: bool) -> str:
+    """The precision of a run: of one that goes on what "auto" became when it began, on whatever processor.
+
+    Args:
+        folder: of the run.
+        precision: that is asked for.
+        resume: whether a run in the folder goes on.
+
+    >>> from triptych.training.checkpoint import begun_in
+    >>> begun_in(Path("no-such-run"), "auto", resume=True)
+    'auto'
+    """
+    if resume and precision == "auto":
+        with suppress(OSError, ValueError, LookupError, TypeError):  # no run yet; the checkpoint tells what is damaged
+            before = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["precision"]
+            return before if before in PRECISIONS else precision
+    return precision
 
 
 def damaged(path: Path) -> ValueError:

@@ -1,7 +1,7 @@
 """Episodic training: each step is a few tasks like those the method will be asked to solve."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +16,7 @@ from triptych.fusion import Levels
 from triptych.interop import BEST
 from triptych.methods import METHODS, Encoded, EncodedEpisode, Method, MethodConfig, build_method
 from triptych.similarity import search_dtype, searching
+from triptych.training.checkpoint import begun_in
 from triptych.training.feasible import check_crops, check_shared, check_train_data
 from triptych.training.launch import launched
 from triptych.training.loggers import check_loggers
@@ -79,12 +80,16 @@ def train(
     check_crops(settings, side)
     check_loggers(settings.loggers)
     check_train_data(data, settings, _only_way(method))
+    settings = replace(settings, precision=begun_in(Path(out), settings.precision, resume))
     start: str | Path | Method | None = init
     if backbone is not None:
         start = over_pretrained(backbone, method)
     elif first is not None:
-        start = pretrain(data, Path(out) / "pretrain", method, first, resume)
+        folder = Path(out) / "pretrain"
+        start = pretrain(data, folder, method, first, resume)
+        first = replace(first, precision=begun_in(folder, first.precision, resume=True))
     stage = start_episodes(data, start.config if isinstance(start, Method) else method, settings, start, keep_fusion)
+    settings = replace(settings, precision=stage.precision)
     config = config_text(data, method, "train", _sections(Preset(first, settings), init, keep_fusion, backbone))
     _train_on_episodes(stage, Path(out), settings, resume, config)
     return Path(out) / BEST
@@ -98,12 +103,15 @@ def _only_way(method: str | MethodConfig) -> int | None:
 def _sections(
     preset: Preset, init: str | Path | None, keep_fusion: bool, backbone: str | PathLike[str] | None
 ) -> dict[str, dict[str, Any]]:
-    """A recipe as ``triptych train --config`` takes it: every field is named, so the preset only says which stages."""
+    """A recipe as ``triptych train --config`` takes it: every field is named, so the preset only says which stages.
+
+    Where weights are given to start from, there is one stage.
+    """
     own: dict[str, Any] = {"preset": "paper" if preset.pretrain is None else "fast"}
     if init is not None:
-        own |= {"init": str(init), "keep_fusion": keep_fusion}
-    if backbone is not None:
-        own |= {"backbone": str(backbone)}
+        own = {"init": str(init), "keep_fusion": keep_fusion}
+    elif backbone is not None:
+        own = {"backbone": str(backbone)}
     stages = {"train": {**own, **asdict(preset.train)}}
     return stages if preset.pretrain is None else {**stages, "pretrain": asdict(preset.pretrain)}
 

@@ -1,6 +1,6 @@
 """Pre-training: the backbone learns to classify the training classes, pooled and at every position."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from triptych.data import colour_jitter, random_crop_flip, resize
 from triptych.evaluation import config_text
 from triptych.interop import BEST
 from triptych.methods import MethodConfig
+from triptych.training.checkpoint import begun_in
 from triptych.training.feasible import check_crops, check_pretrain_data, check_shared
 from triptych.training.launch import launched
 from triptych.training.loggers import check_loggers
@@ -53,11 +54,13 @@ def pretrain(
     check_loggers(settings.loggers)
     check_crops(settings, side_of(method))
     check_pretrain_data(data, settings)
+    settings = replace(settings, precision=begun_in(Path(out), settings.precision, resume))
     stage = start_pretraining(data, method, settings)
     model, optimizer, ranks = stage.model, stage.optimizer, stage.ranks
     trained = [*model.backbone.parameters(), *stage.heads.parameters()]
     epoch_steps = len(stage.train) // settings.batch
     total = settings.epochs * epoch_steps
+    settings = replace(settings, precision=stage.precision)
     config = config_text(data, method, "pretrain", {"pretrain": asdict(settings)})
     with Run(Path(out), settings, stage.context, total, stage.modules, optimizer, resume, config, ranks) as run:
         if run.owes_validation:

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from triptych.evaluation import CONFIG
 from triptych.interop import BEST
 from triptych.methods import Method, renamed_settings, save_method
-from triptych.system.environment import record_environment
+from triptych.system.environment import SETTINGS, record_environment
 from triptych.system.files import write_whole
 from triptych.system.progress import progress_bar
 from triptych.system.settings import whole
@@ -32,6 +32,7 @@ __all__ = ["Run", "TrainingError"]
 _CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 _FREE = ("device", "loggers")  # settings that may change when a run goes on
 _STAGES = {"pretrain": "pre-training", "train": "training"}
+_LATER = ("name", "learns_plda")  # settings of a method that earlier versions did not write
 _NAMES = {"base_images": "plda_images", "base_loss": "plda_loss"}  # of settings: before -> now
 
 
@@ -172,7 +173,7 @@ class Run:
     def _describe(self, config: str) -> None:
         """Write what the run is, and what computes it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / "settings.json", json.dumps(self._identity, indent=2).encode())
+        write_whole(self.folder / SETTINGS, json.dumps(self._identity, indent=2).encode())
         write_whole(self.folder / CONFIG, config.encode())
         device = str(next(next(iter(self._modules.values())).parameters()).device)
         record_environment(self.folder, device, self.step, self._ranks.count)
@@ -216,8 +217,13 @@ class Run:
     def _with_todays_names(self, identity: Mapping[str, Any]) -> dict[str, Any]:
         """The identity of a run that an earlier version began; settings that came later have their defaults."""
         named = {_NAMES.get(name, name): value for name, value in identity.items()}
-        later = {**self._defaults, "validation": self._identity.get("validation")}
-        return {**later, **named, "method": renamed_settings(named.get("method"))}
+        if named.get("precision") == "auto":  # it did not say what that became
+            del named["precision"]
+        later = {**self._defaults, **{name: self._identity.get(name) for name in ("precision", "validation")}}
+        method = renamed_settings(named.get("method"))
+        if isinstance(method, Mapping):
+            method = {**{name: self._identity["method"].get(name) for name in _LATER}, **method}
+        return {**later, **named, "method": method}
 
     def _check_same_start(self) -> None:
         if not self._ranks.agree(json.dumps([self._identity, self.step], sort_keys=True)):

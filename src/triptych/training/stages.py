@@ -54,7 +54,7 @@ class PretrainStage:
     def context(self) -> dict[str, Any]:
         """What must be the same when the run is resumed."""
         photos = {"data": self.train.fingerprint, "validation": self.val.fingerprint}
-        return {"method": self.model.config.to_dict(), **photos, "stage": "pretrain"}
+        return {"method": _told(self.model), **photos, "stage": "pretrain"}
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -98,7 +98,7 @@ class EpisodicStage:
     def context(self) -> dict[str, Any]:
         """What must be the same when the run is resumed."""
         photos = {"data": self.train.fingerprint, "validation": self.validation.val.fingerprint}
-        return {"method": self.model.config.to_dict(), **photos, "stage": "train"}
+        return {"method": _told(self.model), **photos, "stage": "train"}
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -106,6 +106,10 @@ class EpisodicStage:
         beside = {"head": self.head, "auxiliary": self.auxiliary}
         held = {name: module for name, module in beside.items() if module is not None}
         return {"method": self.model, "average": self.average, **held}
+
+
+def _told(method: Method) -> dict[str, Any]:
+    return {"name": method.name, **method.config.to_dict()}
 
 
 def start_pretraining(data: str | Path, method: str | MethodConfig, settings: PretrainSettings) -> PretrainStage:

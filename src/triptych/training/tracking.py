@@ -4,7 +4,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from triptych.system.extras import extra
@@ -55,7 +55,7 @@ class MLflowLogger(Logger):
         with extra("mlflow", "logging to MLflow needs mlflow-skinny"):
             import mlflow
         place = os.environ.get("MLFLOW_TRACKING_URI") or (start.folder.absolute() / "mlflow").as_uri()
-        with _file_store():
+        with _file_store(), _few_tries():
             self._client = mlflow.MlflowClient(tracking_uri=place)
             self._metric = mlflow.entities.Metric
             name = os.environ.get("MLFLOW_EXPERIMENT_NAME", _PROJECT)
@@ -98,15 +98,25 @@ def _flat(settings: Mapping[str, Any], front: str = "") -> dict[str, Any]:
     return found
 
 
-@contextmanager
-def _file_store() -> Iterator[None]:
+def _file_store() -> AbstractContextManager[None]:
     """MLflow's small package has no data base; it writes plain files where this variable allows it."""
-    before = os.environ.get("MLFLOW_ALLOW_FILE_STORE")
-    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    return _variable("MLFLOW_ALLOW_FILE_STORE", "true")
+
+
+def _few_tries() -> AbstractContextManager[None]:
+    """A server that does not answer at the start is told of soon; MLflow itself tries for minutes."""
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    return _variable(name, os.environ.get(name, "1"))
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
         if before is None:
-            del os.environ["MLFLOW_ALLOW_FILE_STORE"]
+            del os.environ[name]
         else:
-            os.environ["MLFLOW_ALLOW_FILE_STORE"] = before
+            os.environ[name] = before
