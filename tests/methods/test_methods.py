@@ -280,7 +280,7 @@ def test_each_method_has_its_row_in_the_docs() -> None:
 @pytest.mark.parametrize("kind", METHOD_TYPES.values(), ids=lambda kind: kind.name)
 def test_each_method_names_its_paper_and_gives_its_equation(kind: type[Method]) -> None:
     paper = sys.modules[kind.__module__].__doc__ or ""
-    assert re.search(r"arXiv\s+\d{4}\.\d{5}|doi 10\.\d{4}/", paper), "a link"
+    assert re.search(r"https://(arxiv\.org/abs/\d{4}\.\d{5}|doi\.org/10\.\d{4}/)", paper), "a link"
     assert re.search(r", \"[A-Z][^\"]*\",", paper), "authors and title"
     assert ".. math::" in (kind.__doc__ or "")
 
