@@ -40,8 +40,18 @@ _BACKBONES: dict[str, dict[str, Any]] = {
     "resnet12": {"backbone": "resnet12"},
     "efficientnet-lite0": {"backbone": "efficientnet-lite0", "preprocessing": _LITE},
 }
-# Over every backbone.
+_PAPER = MMLConfig(learns_plda=False)  # the first version of MML
+# Over every backbone. The distribution level of MML alone is "adm-wasserstein".
 _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
+    "adm": replace(_PAPER, levels=("distribution", "pixel"), pixel_k=3, distance="kl"),
+    "adm-kl": replace(_PAPER, levels=("distribution",), distance="kl"),
+    "adm-wasserstein": replace(_PAPER, levels=("distribution",)),
+    "mml-paper": _PAPER,
+    "mml-paper-kl": replace(_PAPER, distance="kl"),
+    "mml-paper-kl-reverse": replace(_PAPER, distance="kl_reverse"),
+    "mml-paper-bures": replace(_PAPER, distance="bures"),
+    "mml-paper-pixel": replace(_PAPER, levels=("pixel",)),
+    "mml-paper-part": replace(_PAPER, levels=("part",)),
     "protonet": MMLConfig(levels=("global",)),
     "dn4": MMLConfig(levels=("pixel",), pixel_k=3),
     "relation": RelationConfig(),
@@ -77,31 +87,12 @@ _FROZEN = (
     "deepemd-grid",
     "deepemd-sampling",
 )
-# ADM, and the first version of MML in all its forms, whose distribution level alone is "adm-wasserstein". Gaussians of
-# 1,280 channels are no use.
-_PAPER: dict[str, MMLConfig] = {
-    "adm": MMLConfig(levels=("distribution", "pixel"), pixel_k=3, distance="kl"),
-    "adm-kl": MMLConfig(levels=("distribution",), distance="kl"),
-    "adm-wasserstein": MMLConfig(levels=("distribution",)),
-    "mml-paper": MMLConfig(),
-    "mml-paper-kl": MMLConfig(distance="kl"),
-    "mml-paper-kl-reverse": MMLConfig(distance="kl_reverse"),
-    "mml-paper-bures": MMLConfig(distance="bures"),
-    "mml-paper-pixel": MMLConfig(levels=("pixel",)),
-    "mml-paper-part": MMLConfig(levels=("part",)),
-}
-
 METHODS: dict[str, MethodConfig] = {
     "mml-conv64f": MMLConfig(part_normalize=True, distance="log_kl"),
     "mml-resnet12": SalientConfig(
         backbone="resnet12", levels=ONE_LAYER, ridge=0.3, query_patches=None, support_patches=None
     ),
     "mml-efficientnet-lite0": SalientConfig(preprocessing=_LITE),
-    **{
-        f"{name}-{backbone}": replace(config, learns_plda=False, **_BACKBONES[backbone])
-        for name, config in _PAPER.items()
-        for backbone in ("conv64f", "resnet12")
-    },
     **{
         f"{name}-{backbone}": replace(config, **settings)
         for name, config in _ON_EACH_BACKBONE.items()
