@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.signal import correlate2d
 from torch.nn import functional
 
 from triptych.methods import FRN, FRNConfig, Preprocessing, RelationConfig, RelationNetwork
@@ -43,17 +44,54 @@ def test_frn_is_the_error_of_reconstruction() -> None:
             assert logits[q, n] == pytest.approx(-np.mean(errors), rel=1e-4)
 
 
+def block(maps: np.ndarray, state: dict[str, np.ndarray], number: int) -> np.ndarray:
+    """A convolution with BatchNorm, ReLU and 2 x 2 max-pooling: (C, H, W) to (F, ceil(H / 2), ceil(W / 2))."""
+    norms = zip(
+        *(state[f"{number}.1.{name}"] for name in ("weight", "bias", "running_mean", "running_var")), strict=True
+    )
+    rows = []
+    for kernel, (scale, shift, mean, variance) in zip(state[f"{number}.0.weight"], norms, strict=True):
+        found = sum(correlate2d(one, by, mode="same") for one, by in zip(maps, kernel, strict=True))
+        normal = (found - mean) / np.sqrt(variance + 1e-5) * scale + shift
+        height, width = normal.shape
+        rows.append(
+            [[max(0.0, normal[y : y + 2, x : x + 2].max()) for x in range(0, width, 2)] for y in range(0, height, 2)]
+        )
+    return np.array(rows)
+
+
+def relation_score(pair: np.ndarray, state: dict[str, np.ndarray]) -> float:
+    """The relation module g of a pair (2C, H, W) of maps."""
+    maps = block(block(pair, state, 0), state, 1)
+    height, width = maps.shape[1:]
+    cells = [
+        maps[:, y * height // 3 : -(-(y + 1) * height // 3), x * width // 3 : -(-(x + 1) * width // 3)].mean((1, 2))
+        for y in range(3)
+        for x in range(3)
+    ]
+    flat = np.stack(cells, axis=1).ravel()  # channel by channel
+    hidden = np.maximum(0, state["4.weight"] @ flat + state["4.bias"])
+    return (state["6.weight"] @ hidden + state["6.bias"]).item()
+
+
 @torch.no_grad()
 def test_a_relation_is_of_the_mean_map_of_a_class_and_the_query() -> None:
     torch.manual_seed(0)
-    method = RelationNetwork(RelationConfig(preprocessing=PREPROCESSING)).eval()
-    query, support, labels = torch.randn(2, 3, 32, 32), torch.randn(3, 3, 32, 32), torch.tensor([0, 0, 1])
+    method = RelationNetwork(RelationConfig(preprocessing=PREPROCESSING, filters=5))
+    for name, buffer in method.relation.named_buffers():
+        if "running" in name:
+            buffer.uniform_(0.2, 1.5)
+    for norm in (one for one in method.relation.modules() if isinstance(one, torch.nn.BatchNorm2d)):
+        norm.weight.uniform_(0.5, 2), norm.bias.uniform_(-0.5, 0.5)
+    method.eval()
+    query, support, labels = torch.randn(2, 3, 56, 40), torch.randn(3, 3, 56, 40), torch.tensor([0, 0, 1])
     logits, maps, own = method(query, support, labels), method.encode(support).maps, method.encode(query).maps
+    state = {name: value.double().numpy() for name, value in method.relation.state_dict().items()}
     for n in range(2):
-        mean = maps[labels == n].mean(0)
+        mean = maps[labels == n].double().mean(0).numpy()
         for q in range(2):
-            expected = method.relation(torch.cat([mean, own[q]])[None])
-            assert logits[q, n].item() == pytest.approx(expected.item(), rel=1e-4, abs=1e-6)
+            expected = relation_score(np.concatenate([mean, own[q].double().numpy()]), state)
+            assert logits[q, n].item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
 def test_relations_are_trained_by_squared_error() -> None:
