@@ -4,8 +4,9 @@
 
 ROOT has the data sets under the names of ``triptych splits --expect``: ROOT/cub, ROOT/dogs, ROOT/cars and so on, as
 docs/paper-table.md says; those that are missing are passed over. Counts and splits are checked first. With preset
-"paper" a method is trained for each shot, as in the paper; with "fast" once for both. A row that is measured is kept in
---out and not measured again, and a run that was killed goes on: give the same command again.
+"paper" a method is trained for each shot, as in the paper; with "fast" once for both, after one pre-training for all
+methods over a network. A row that is measured is kept in --out and not measured again, and a run that was killed goes
+on: give the same command again.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from triptych.evaluation import EvaluateSettings, evaluate
 from triptych.methods import METHODS
 from triptych.system.files import write_whole
 from triptych.system.wording import with_interval
-from triptych.training import PRESETS, Preset, train
+from triptych.training import PRESETS, Preset, pretrain, train
 
 # Version 1 of the paper, and what it compares with.
 PAPER = (
@@ -45,6 +46,7 @@ class Plan:
         root: the folder of data sets.
         out: the folder of runs and rows.
         preset: "paper" or "fast".
+        epochs: of pre-training, where the preset has it; None for the preset's.
         steps: of training; None for the preset's.
         validation_episodes: of each validation; None for the preset's.
         episodes: of the test split.
@@ -55,6 +57,7 @@ class Plan:
     root: Path
     out: Path
     preset: str = "paper"
+    epochs: int | None = None
     steps: int | None = None
     validation_episodes: int | None = None
     episodes: int = 2000
@@ -69,14 +72,24 @@ class Plan:
             changes |= {"shots": (shot,), "validation_shots": (shot,)}
         if self.steps is not None:
             changes |= {"steps": self.steps, "validate_every": min(chosen.train.validate_every, self.steps)}
-        if self.validation_episodes is not None:
-            changes["validation_episodes"] = self.validation_episodes
-        first = None if chosen.pretrain is None else replace(chosen.pretrain, seed=self.seed)
+        first, few = chosen.pretrain, self.validation_episodes
+        if few is not None:
+            changes |= {"validation_episodes": few, "balance_episodes": min(chosen.train.balance_episodes, few)}
+        if first is not None:
+            epochs, asked = self.epochs or first.epochs, first.validation_episodes if few is None else few
+            first = replace(first, epochs=epochs, validation_episodes=asked, seed=self.seed)
         return Preset(first, replace(chosen.train, **changes))
 
     def run(self, data: str, method: str, shot: int) -> Path:
         """The folder of a training run."""
-        return self.out / "runs" / data / (f"{method}-{shot}-shot" if self.preset == "paper" else method)
+        return self._runs(data) / (f"{method}-{shot}-shot" if self.preset == "paper" else method)
+
+    def pretraining(self, data: str, method: str) -> Path:
+        """The folder of the pre-training that all methods over the same network share."""
+        return self._runs(data) / f"pretrain-{METHODS[method].backbone}"
+
+    def _runs(self, data: str) -> Path:
+        return self.out / "runs" / data
 
     def row(self, data: str, fingerprint: str, method: str, shot: int) -> Path:
         """Where a figure is kept; other recipes, settings, images and configurations of the method have other rows."""
@@ -108,7 +121,12 @@ def measure(plan: Plan, data: str, fingerprint: str, method: str, shot: int) -> 
         return json.loads(file.read_text())
     print(f"{method} on {data}, {shot}-shot", flush=True)
     place, run, recipe = plan.root / data, plan.run(data, method, shot), plan.recipe(shot)
-    best = train(place, run, method, recipe, resume=True)
+    start = None
+    if recipe.pretrain is not None:
+        start = pretrain(
+            place, plan.pretraining(data, method), f"mml-paper-{METHODS[method].backbone}", recipe.pretrain, True
+        )
+    best = train(place, run, method, Preset(None, recipe.train), start, resume=True)
     settings = EvaluateSettings(shot=shot, episodes=plan.episodes, seed=plan.seed)
     record = evaluate(place, load_method(best), method, settings)
     row = {"data_set": data, "preset": plan.preset, "recipe": asdict(recipe), "run": str(run), **record}
@@ -157,6 +175,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(PAPER), choices=sorted(METHODS), metavar="METHOD")
     parser.add_argument("--data", nargs="+", default=list(KNOWN_DATA), choices=list(KNOWN_DATA), help="these alone")
     parser.add_argument("--preset", choices=list(PRESETS), default="paper")
+    parser.add_argument("--epochs", type=int, help="of pre-training, where the preset has it; by default its own")
     parser.add_argument("--steps", type=int, help="of training; by default the preset's")
     parser.add_argument("--validation-episodes", type=int, help="of each validation; by default the preset's")
     parser.add_argument("--episodes", type=int, default=2000)
@@ -165,7 +184,7 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="where to write .json and .md")
     given = parser.parse_args()
     known = {name: KNOWN_DATA[name] for name in given.data}
-    settings = (given.preset, given.steps, given.validation_episodes, given.episodes, given.seed)
+    settings = (given.preset, given.epochs, given.steps, given.validation_episodes, given.episodes, given.seed)
     plan = Plan(given.root, given.out, *settings, known)
     try:
         print(table(plan, given.methods, given.report))

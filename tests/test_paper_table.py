@@ -48,6 +48,24 @@ def test_the_table_is_measured_once(
     assert (tmp_path / "out" / "runs" / "birds" / "dn4-conv64f-5-shot" / "config.yaml").is_file()
 
 
+@pytest.mark.slow
+def test_methods_over_a_network_share_its_pretraining(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paper_table import Plan, table
+
+    fast, queries = PRESETS["fast"], {"validation_queries": 1, "precision": "32", "sides": (24,)}
+    assert fast.pretrain is not None
+    first = replace(fast.pretrain, batch=16, store_side=None, **queries)
+    episodes = replace(fast.train, way=2, shots=(1,), queries=1, plda_images=0, plda_loss=0.0, **queries)
+    monkeypatch.setitem(PRESETS, "fast", Preset(first, episodes))
+    plan = Plan(root, tmp_path, "fast", epochs=1, steps=1, validation_episodes=2, episodes=2, known=KNOWN)
+    assert table(plan, ["dn4-conv64f", "protonet-conv64f"], None).count(" ± ") == 4
+    runs = sorted(one.name for one in (tmp_path / "runs" / "birds").iterdir())
+    assert runs == ["dn4-conv64f", "pretrain-conv64f", "protonet-conv64f"]
+    assert not list(tmp_path.rglob("pretrain"))
+
+
 def test_data_is_checked_before_anything_is_trained(root: Path, tmp_path: Path) -> None:
     from paper_table import Plan, table
 
