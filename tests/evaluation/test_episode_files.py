@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from commands import Command
 from photos import class_folders, photo
 from toys import small_method
@@ -167,6 +168,69 @@ def test_episodes_that_would_flatter_are_refused(data: Path, file: Path, content
 def test_episodes_of_another_program_are_evaluated(data: Path, file: Path) -> None:
     found = read_episodes(rewritten(file, **one_episode([[5], [0]], [[6], [2]], [1, 0])))
     assert 0 <= evaluate(data, small_method(), "small", episodes=found)["accuracy"] <= 1
+
+
+def reversed_list(file: Path) -> Path:
+    """The same episodes of another program, which lists the photos from the last to the first."""
+    content = json.loads(file.read_text())
+    last = len(content["images"]) - 1
+    for episode in content["episodes"]:
+        for part in ("support", "query"):
+            episode[part] = [[last - image for image in images] for images in episode[part]]
+    return rewritten(file, images=content["images"][::-1], episodes=content["episodes"])
+
+
+def test_the_list_of_the_file_says_which_photo_a_number_is(data: Path, file: Path) -> None:
+    before = read_episodes(file)
+    figures = evaluate(data, small_method(), "small", episodes=before)["levels"]
+    found = read_episodes(reversed_list(file))
+    assert any((one.support != other.support).any() for one, other in zip(found.episodes, before.episodes, strict=True))
+    assert evaluate(data, small_method(), "small", episodes=found)["levels"] == figures
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({3: "class0/30.png"}, "names 'class0/30.png', which is none of the photos of the data .*such as 'class0/0.png'"),
+        ({3: "class0/2.png"}, "names 'class0/2.png' 2 times; expected each photo once"),
+    ],
+)
+def test_a_list_of_other_photos_is_refused(data: Path, file: Path, changed: dict[int, str], told: str) -> None:
+    images = json.loads(file.read_text())["images"]
+    found = read_episodes(rewritten(file, images=[changed.get(number, name) for number, name in enumerate(images)]))
+    with pytest.raises(ValueError, match=f"episodes.json: {told}"):
+        evaluate(data, small_method(), "small", episodes=found)
+
+
+def test_a_list_may_name_the_folder_that_the_data_lay_in(data: Path, file: Path) -> None:
+    images = [f"/home/me/photos/{name}" for name in json.loads(file.read_text())["images"]]
+    found = read_episodes(rewritten(file, images=images))
+    assert len(found.tasks_of(open_store(data, None, Preprocessing(side=32)))) == 4
+
+
+def test_an_option_that_is_typed_is_compared_though_it_is_the_default(
+    command: Command, data: Path, file: Path, tmp_path: Path
+) -> None:
+    for name, own, typed in (("way", 3, 5), ("shot", 2, 1), ("queries", 2, 15), ("episodes", 4, 2000), ("seed", 9, 0)):
+        ended = command("evaluate", data, "--episodes-file", file, f"--{name}", typed)
+        assert ended.code == 2
+        assert f"its {name} is {own}, and {typed} is asked for; leave that out" in ended.err
+    (tmp_path / "settings.yaml").write_text("evaluate:\n  way: 5\n")
+    ended = command("evaluate", data, "--episodes-file", file, "--config", tmp_path / "settings.yaml")
+    assert (ended.code, "its way is 3, and 5 is asked for" in ended.err) == (2, True)
+    assert command("evaluate", data, "--episodes-file", file, "--way", 3, "--json").json["way"] == 3
+
+
+def test_the_folder_of_a_run_holds_the_settings_of_the_file(
+    command: Command, data: Path, file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    ended = command("evaluate", data, "--episodes-file", file, "--run-folder", folder, "--json")
+    assert ended.code == 0, ended.err
+    held = yaml.safe_load((folder / "config.yaml").read_text())["evaluate"]
+    assert {name: held[name] for name in ASKED} == ASKED
+    again = command("evaluate", "--config", folder / "config.yaml", "--json")
+    assert again.json["levels"] == ended.json["levels"]
 
 
 def test_the_commands(command: Command, data: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def evaluate(
         check_evaluation_folder(run_folder, places, overwrite)
     episodes = None if episodes_file is None else read_episodes(episodes_file)
     if episodes is not None:
-        episodes.settings_for(settings)  # what conflicts is told before any work
+        settings = episodes.settings_for(settings, changes["evaluate"])  # what conflicts is told before any work
     record = _measured(data, method, device, settings, episodes)
     table = domain_table(record) if len(data) > 1 else None
     if run_folder is not None:

@@ -184,6 +184,8 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --ou
 
 Changes = dict[str, dict[str, Any]]  # stage -> field -> the value that was given
 
+_CONTEXT = "context"  # of the call, which knows what was typed
+
 
 def options_from(
     shared: type | None = None, /, *, config: bool = False, **stages: type
@@ -203,9 +205,10 @@ def options_from(
         def called(**given: Any) -> Any:
             file: Config = given.pop("config", None) or Config()
             changes: Changes = {stage: dict(file.changes.get(stage, {})) for stage in stages}
+            context: typer.Context = given.pop(_CONTEXT)
             for option in options:
                 value = given.pop(option.name, None)
-                if value in (None, []):
+                if value in (None, []) or _is_default(context, option):
                     continue
                 value = tuple(value) if isinstance(value, list) else value
                 option.ask(value)
@@ -222,6 +225,7 @@ def options_from(
             for name, one in own.parameters.items()
             for parameter in (wanted if name == "changes" else [one.replace(kind=inspect.Parameter.KEYWORD_ONLY)])
         ]
+        parameters.append(inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
         called.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {one.name: one.annotation for one in parameters}
         return called
@@ -239,6 +243,12 @@ def as_typed(stage: str, field: str, shared: type | None = None, /, **stages: ty
     """
     options = _options(shared, stages)
     return next(one.flag for one in options if stage in one.stages and one.field.name == field)
+
+
+def _is_default(context: typer.Context, option: Option) -> bool:
+    """Whether an option was neither typed nor set by a file."""
+    source = context.get_parameter_source(option.name)
+    return source is not None and source.name == "DEFAULT"
 
 
 def _options(shared: type | None, stages: Mapping[str, type]) -> Iterator[Option]:

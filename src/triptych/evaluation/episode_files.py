@@ -1,6 +1,6 @@
 """Episode files: the episodes of a seed written down, so that others can rerun just those.
 
-A file is JSON. Images are numbered by their place in ``images``, which is the order in which the data set is listed::
+A file is JSON. Images are numbered by their place in its list ``images``; which photo a number is, its name there says::
 
     {"format": "triptych-episodes", "version": 1,
      "split": "test", "way": 5, "shot": 1, "queries": 15, "seed": 0,
@@ -15,7 +15,8 @@ data lies does not count.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,15 +63,19 @@ class EpisodeFile:
     episodes: tuple[Episode, ...]
     drawn: tuple[tuple[int, ...], ...]
 
-    def settings_for(self, settings: EvaluateSettings) -> EvaluateSettings:
+    def settings_for(self, settings: EvaluateSettings, asked_for: Container[str] = ()) -> EvaluateSettings:
         """The settings of an evaluation of these episodes.
+
+        Args:
+            settings: of others than these, a default means the file's own.
+            asked_for: names of those that were given, of which a default too means what it says.
 
         Raises:
             ValueError: they ask for other episodes.
         """
         for one in fields(EpisodeSettings):
             own, asked = getattr(self.settings, one.name), getattr(settings, one.name)
-            if asked not in (own, one.default):
+            if asked != own and (asked != one.default or one.name in asked_for):
                 raise ValueError(f"{self.name}: its {one.name} is {own!r}, and {asked!r} is asked for; leave that out")
         return replace(settings, **asdict(self.settings))
 
@@ -93,9 +98,11 @@ class EpisodeFile:
                 f"{self.name}: {len(self.images)} images could be read where it was written, here {len(store)} can; "
                 "expected the same"
             )
+        place = _places(self.images, store.names, self.name)
+        labels = store.labels[place]  # of the file's images
         for number, (episode, drawn) in enumerate(zip(self.episodes, self.drawn, strict=True)):
-            _check_episode(episode, drawn, store.labels, f"{self.name}: episode {number}")
-        return self.episodes
+            _check_episode(episode, drawn, labels, f"{self.name}: episode {number}")
+        return tuple(episode.at(place) for episode in self.episodes)
 
 
 def write_episodes(
@@ -241,6 +248,21 @@ def _check_episode(episode: Episode, drawn: Sequence[int], labels: np.ndarray, n
     pairs = np.unique(np.stack([numbers, labels[images]]), axis=1)  # each class of the episode, and what it is of
     if pairs[1].tolist() != list(drawn) or len(set(drawn)) != len(drawn):
         raise ValueError(f"{name} has images that are not of its classes; write the file anew with triptych episodes")
+
+
+def _places(images: Sequence[str], names: Sequence[str], file: str) -> np.ndarray:
+    """For each image of a file, its place among the photos of the data, found by its name."""
+    own = {name: number for number, name in enumerate(_without_common_folder(names))}
+    wanted = _without_common_folder(images)
+    if unknown := [name for name in wanted if name not in own]:
+        raise ValueError(
+            f"{file}: names {printable(unknown[0])!r:.80}, which is none of the photos of the data "
+            f"({len(unknown)} such names); expected the names of the data's photos, such as {next(iter(own))!r:.80}"
+        )
+    [(name, times)] = Counter(wanted).most_common(1)
+    if times > 1:
+        raise ValueError(f"{file}: names {printable(name)!r:.80} {times} times; expected each photo once")
+    return np.array([own[name] for name in wanted], dtype=np.int64)
 
 
 def _without_common_folder(names: Sequence[str]) -> list[str]:
