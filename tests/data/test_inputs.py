@@ -99,12 +99,15 @@ def test_what_holds_no_labelled_photos_is_refused(images: object, labels: object
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,name\na.png,x\n", "expected the columns path and label, .* got 'path', 'name'"),
+        ("path,name\na.png,x\n", "expected the columns path .or image, or filename. and label, .* got 'path', 'name'"),
         ("path,label\na.png,\n", "row 1 has no path or no label"),
         ("path,label\na.png\n", "row 1 has no path or no label"),
-        ("", "expected the columns path and label, .* got none"),
+        ("", "expected the columns path .or image, or filename. and label, .* got none"),
         ("path,label\n", "no rows below the columns; add one with path and label for each photo"),
-        ("path;label\na.png;x\n", "expected the columns path and label, separated by commas, got 'path;label'"),
+        (
+            "path;label\na.png;x\n",
+            "expected the columns path .or image, or filename. and label, separated by commas, got 'path;label'",
+        ),
         (b"\xff\xfe\x00path", "not a CSV file in UTF-8 .*; save it as such, with the columns path and label"),
         ("path,label\nä.png,x\n".encode("latin-1"), "not a CSV file in UTF-8 .*; save it as such"),
         ("path,label\na.png,x\n".encode("utf-16"), "not a CSV file in UTF-8 .*; save it as such"),

@@ -291,7 +291,10 @@ def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path):
 
 def test_a_table_with_other_columns_is_refused(tmp_path):
     root = write_csv(tmp_path, [("a.png", "bee")], head="file,class")
-    with pytest.raises(ValueError, match=r"test.csv: expected the columns path and label, .* got 'file', 'class'"):
+    with pytest.raises(
+        ValueError,
+        match=r"test.csv: expected the columns path .or image, or filename. and label, .* got 'file', 'class'",
+    ):
         list_images(root)
 
 
@@ -299,7 +302,9 @@ def test_an_empty_table_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"test.csv: no rows below the columns"):
         list_images(write_csv(tmp_path, []))
     (tmp_path / "test.csv").write_text("")
-    with pytest.raises(ValueError, match=r"test.csv: expected the columns path and label, .* got none"):
+    with pytest.raises(
+        ValueError, match=r"test.csv: expected the columns path .or image, or filename. and label, .* got none"
+    ):
         list_images(tmp_path)
 
 

@@ -1,6 +1,5 @@
 """Data sets as their authors ship them, on look-alikes of a few small images."""
 
-import io
 import pickle
 import shutil
 from collections.abc import Callable
@@ -11,7 +10,22 @@ import pytest
 from commands import Command
 from permissions import as_nobody, open_place
 from photos import class_folders, photo
-from PIL import Image
+from shipped import (
+    EACH,
+    SPLITS,
+    arrays,
+    birds,
+    birds_in_json,
+    cars,
+    cars_with_devkit,
+    cifar_fs,
+    dogs,
+    fc100,
+    mini_cache,
+    save,
+    table,
+    tiered,
+)
 
 from triptych.data import (
     KNOWN_DATA,
@@ -24,103 +38,6 @@ from triptych.data import (
     open_store,
 )
 
-SPLITS = {"train": range(3), "val": range(3, 5), "test": range(5, 7)}
-EACH = 3
-
-
-def save(path: Path, kind: int, number: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    photo(kind, number, side=20).save(path)
-
-
-def table(path: Path, rows: list[tuple[str, str]]) -> None:
-    path.write_text("filename,label\n" + "".join(f"{name},{label}\n" for name, label in rows))
-
-
-def birds(root: Path) -> Path:
-    """CUB-200-2011 with the tables of DN4's or FEAT's authors, which name files alone."""
-    for split, kinds in SPLITS.items():
-        names = [(f"Bird_{kind:04d}_{n}.jpg", f"{kind:03d}.Bird", kind, n) for kind in kinds for n in range(EACH)]
-        for name, label, kind, n in names:
-            save(root / "images" / label / name, kind, n)
-        table(root / f"{split}.csv", [(name, label) for name, label, _, _ in names])
-    for name in ("images.txt", "classes.txt"):
-        (root / name).write_text("")
-    (root / "parts").mkdir()
-    return root
-
-
-def dogs(root: Path) -> Path:
-    for split, kinds in SPLITS.items():
-        names = [(f"n{kind:03d}_{n}.jpg", f"n{kind:03d}-dog", kind, n) for kind in kinds for n in range(EACH)]
-        for name, label, kind, n in names:
-            save(root / "Images" / label / name, kind, n)
-        table(root / f"{split}.csv", [(name, label) for name, label, _, _ in names])
-    (root / "Annotation" / "n000-dog").mkdir(parents=True)
-    return root
-
-
-def cars(root: Path) -> Path:
-    """All images in one folder, numbered; labels in MATLAB's format, and the split's tables beside it."""
-    from scipy.io import savemat
-
-    rows = [(f"{kind * EACH + n + 1:06d}.jpg", kind, n) for kind in range(7) for n in range(EACH)]
-    for name, kind, n in rows:
-        save(root / "car_ims" / name, kind, n)
-    annotations = np.zeros(len(rows), dtype=[("relative_im_path", "O"), ("class", "O"), ("test", "O")])
-    for row, (name, kind, _) in enumerate(rows):
-        annotations[row] = (f"car_ims/{name}", kind + 1, 0)
-    names = np.array([f"Car {kind}" for kind in range(7)], dtype=object)
-    savemat(root / "cars_annos.mat", {"annotations": annotations, "class_names": names})
-    for split, kinds in SPLITS.items():
-        table(root / f"{split}.csv", [(name, str(kind + 1)) for name, kind, _ in rows if kind in kinds])
-    return root
-
-
-def cifar_fs(root: Path) -> Path:
-    (root / "splits" / "bertinetto").mkdir(parents=True)
-    for split, kinds in SPLITS.items():
-        for kind in kinds:
-            for n in range(EACH):
-                save(root / "data" / f"class{kind}" / f"{n}.png", kind, n)
-        (root / "splits" / "bertinetto" / f"{split}.txt").write_text("".join(f"class{kind}\n" for kind in kinds))
-    return root
-
-
-def arrays(split: str) -> tuple[np.ndarray, list[int]]:
-    pairs = [(kind, n) for kind in SPLITS[split] for n in range(EACH)]
-    return np.stack([np.asarray(photo(kind, n, side=20)) for kind, n in pairs]), [kind for kind, _ in pairs]
-
-
-def fc100(root: Path) -> Path:
-    root.mkdir()
-    for split in SPLITS:
-        data, labels = arrays(split)
-        content = {"data": data, "labels": labels}
-        (root / f"FC100_{split}.pickle").write_bytes(pickle.dumps(content, protocol=2))
-    return root
-
-
-def tiered(root: Path, npz: bool = False) -> Path:
-    """Encoded images, or pixels, blue first. Each split numbers its classes from 0, and two of them have one name."""
-    root.mkdir()
-    for split in SPLITS:
-        data, labels = arrays(split)
-        encoded = []
-        for image in data:
-            buffer = io.BytesIO()
-            Image.fromarray(image).save(buffer, "png")
-            encoded.append(np.frombuffer(buffer.getvalue(), np.uint8)[:, None])
-        specific = np.array(labels) - min(labels)
-        content = {"label_specific": specific, "label_specific_str": ["crane"] * 3, "label_general": specific * 0}
-        (root / f"{split}_labels.pkl").write_bytes(pickle.dumps(content, protocol=2))
-        if npz:
-            np.savez(root / f"{split}_images.npz", images=data[..., ::-1])
-        else:
-            (root / f"{split}_images_png.pkl").write_bytes(pickle.dumps(encoded))
-    return root
-
-
 LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "cub": birds,
     "dogs": dogs,
@@ -129,6 +46,9 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "fc100": fc100,
     "tieredimagenet": tiered,
     "tieredimagenet, npz": lambda root: tiered(root, npz=True),
+    "cars, devkit": cars_with_devkit,
+    "miniimagenet, cache": mini_cache,
+    "cub, json": birds_in_json,
 }
 SMALL = KnownData({"train": 3, "val": 2, "test": 2}, {"train": 9, "val": 6, "test": 6}, 21, "a look-alike")
 
@@ -310,13 +230,9 @@ def test_a_file_that_may_not_be_read_is_told_so() -> None:
         Evil(),
         {"data": Evil(), "labels": [0]},
         {"data": np.array([Evil()], dtype=object), "labels": [0]},
-        {"data": np.zeros((2, 4, 4, 3)), "labels": [0, 1]},
-        {"data": np.zeros((2, 4, 4, 3), np.uint8), "labels": [0]},
-        {"data": np.zeros((1, 4, 4, 3), np.uint8), "labels": ["x"]},
         {"data": Raw(np.dtype("u1"), (9, 20, 20, 3), bytes(4)), "labels": [0] * 9},
         {"data": np.zeros((1, 4, 4, 3), np.uint8), "labels": Raw(Flagged(), (1,), [Evil()])},
         {"data": np.zeros((1, 4, 4, 3), np.uint8), "labels": np.zeros(1, "i8,i8")},
-        [1, 2],
     ],
 )
 def test_a_pickle_that_holds_anything_else_is_refused_and_not_run(
@@ -327,6 +243,31 @@ def test_a_pickle_that_holds_anything_else_is_refused_and_not_run(
     with pytest.raises(ValueError, match=r"FC100_test\.pickle: damaged, or holds more than numbers and text"):
         list_images(tmp_path)
     assert capsys.readouterr().out == ""
+
+
+WHOLE = np.zeros((1, 4, 4, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            {"data": WHOLE / 1, "labels": [0]},
+            r"holds .* \(data of shape \(1, 4, 4, 3\) and type float64; expected .* of bytes",
+        ),
+        ({"data": WHOLE, "labels": [0, 1]}, "holds 1 image, and it holds 2 labels; expected one label per image"),
+        ({"data": WHOLE, "labels": ["x"]}, "holds something else than images and labels"),
+        ({"data": WHOLE[:0], "labels": []}, "holds no images"),
+        ({"data": WHOLE, "fine_labels": [0]}, "expected 'labels' in it, got 'data', 'fine_labels'"),
+        ([1, 2], "expected 'data' in it, got no dictionary"),
+    ],
+)
+def test_what_a_sound_pickle_lacks_is_told(content: object, told: str, tmp_path: Path) -> None:
+    for split in SPLITS:
+        (tmp_path / f"FC100_{split}.pickle").write_bytes(pickle.dumps(content))
+    with pytest.raises(ValueError, match=rf"FC100_test\.pickle: {told}") as caught:
+        list_images(tmp_path)
+    assert "which is not run" not in str(caught.value)
 
 
 def test_a_pickle_that_is_cut_short_is_refused(tmp_path: Path) -> None:

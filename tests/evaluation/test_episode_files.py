@@ -191,7 +191,10 @@ def test_the_list_of_the_file_says_which_photo_a_number_is(data: Path, file: Pat
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({3: "class0/30.png"}, "names 'class0/30.png', which is none of the photos of the data .*such as 'class0/0.png'"),
+        (
+            {3: "class0/30.png"},
+            "names 'class0/30.png', which is none of the photos of the data .*such as 'class0/0.png'",
+        ),
         ({3: "class0/2.png"}, "names 'class0/2.png' 2 times; expected each photo once"),
     ],
 )

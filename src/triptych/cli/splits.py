@@ -21,7 +21,7 @@ def splits(
     as_json: AsJson = False,
 ) -> None:
     """Count the classes and images of each split of a data set."""
-    from triptych.data import check_known, count_splits
+    from triptych.data import SPLITS, check_known, count_splits
 
     found = count_splits(data) if expect is None else check_known(data, expect)
     if as_json:
@@ -29,4 +29,7 @@ def splits(
     for split, one in found.items():
         each = "{smallest_class} to {largest_class}".format_map(one)
         say(f"{split}: {one['classes']} classes, {one['images']} images, {each} in a class")
+    for split in SPLITS:
+        if split not in found and "all" not in found:
+            say(f"{split}: missing")
     return None

@@ -5,21 +5,23 @@
 - a folder with ``images/`` and tables: ``train.csv``, ``val.csv`` and ``test.csv``, or a single one of any name;
 - a CSV file with the columns path (or image, or filename; relative to the file) and label;
 - a Parquet file with the columns image and label, or a folder of such files, whose names begin with their split;
-- tieredImageNet, CUB-200-2011, Stanford Dogs, Stanford Cars, CIFAR-FS and FC100 as they are shipped; see
-  ``triptych.data.layouts`` and ``triptych.data.pickled``;
+- miniImageNet, tieredImageNet, CUB-200-2011, Stanford Dogs, Stanford Cars, CIFAR-FS and FC100 as they are shipped; see
+  ``triptych.data.layouts``, ``triptych.data.cars`` and ``triptych.data.pickled``;
+- class folders with the splits of Chen et al. in JSON beside them; see ``triptych.data.json_splits``;
 - ``hf:NAME``, a data set of the Hugging Face hub;
 - a list or an array of photos with labels, or a pandas frame of both.
 """
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from triptych.data.cars import devkit_tables, list_cars, list_devkit_table
 from triptych.data.errors import NoSplitError
 from triptych.data.files import is_image
 from triptych.data.folders import is_class_folder, list_folder, split_folders
@@ -36,10 +38,10 @@ from triptych.data.inputs import (
     is_frame,
     plain_labels,
 )
+from triptych.data.json_splits import json_splits, list_json_split
 from triptych.data.layouts import (
     class_lists,
     image_folder,
-    list_cars,
     list_class_list,
     list_table_of_folder,
     whole_folder,
@@ -50,11 +52,18 @@ from triptych.data.shards import parquet_files
 from triptych.data.tables import list_csv, list_parquet
 from triptych.system.files import as_path
 from triptych.system.kinds import RECOGNIZER
-from triptych.system.wording import LAYOUTS, first_few, printable
+from triptych.system.wording import LAYOUTS, first_few, listed, printable
 
 __all__ = ["check_data", "labelled", "list_images"]
 
 _HUB = "hf:"
+# Of data sets that are shipped in splits: the file of each split of a folder, and what reads such a file.
+_SHIPPED: tuple[tuple[Callable[[Path], dict[str, Path]], Callable[[Path], Listing]], ...] = (
+    (pickled_splits, list_pickled),
+    (class_lists, list_class_list),
+    (devkit_tables, list_devkit_table),
+    (json_splits, list_json_split),
+)
 
 
 def check_data(source: str | PathLike[str]) -> None:
@@ -172,10 +181,9 @@ def _listed_file(path: Path) -> Listing:
 def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
     if (images := image_folder(root)) and (tables := sorted(root.glob("*.csv"))):
         return list_table_of_folder(_of_split(root, tables, split, to_learn)[0], images)
-    if parts := pickled_splits(root):
-        return list_pickled(choose_split(parts, split, printable(root), _names(parts), to_learn))
-    if lists := class_lists(root):
-        return list_class_list(choose_split(lists, split, printable(root), _names(lists), to_learn), root / "data")
+    for files_of, read in _SHIPPED:
+        if parts := files_of(root):
+            return read(choose_split(parts, split, printable(root), _names(parts), to_learn))
     if files := parquet_files(root):
         named = any(split_of(path.name, prefix=True) for path in files)
         folders = sorted(path for path in root.iterdir() if is_class_folder(path))
@@ -187,9 +195,11 @@ def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
         told = [f"{path.name}/" for path in splits.values()]
         instead = f", or name its folder: {printable(next(iter(splits.values())))}"
         return list_folder(choose_split(splits, split, printable(root), told, to_learn, instead), to_learn)
+    whole = whole_folder(root)
+    if whole is None:
+        _refuse_tables_alone(root)
     if to_learn:
         refuse_split(printable(root), split)
-    whole = whole_folder(root)
     cars = None if whole else list_cars(root)
     if split in {"train", "val"}:
         why = (
@@ -200,6 +210,16 @@ def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
             why = "has no few-shot split; put train.csv, val.csv and test.csv (filename,label) into it"
         raise NoSplitError(f"{printable(root)}: {why}")
     return cars or list_folder(whole or root, to_learn)
+
+
+def _refuse_tables_alone(root: Path) -> None:
+    """Refuse the tables of a split without their folder of images: all that lies there would be one whole."""
+    tables = [path.name for path in sorted(root.glob("*.csv")) if split_of(path.stem)]
+    if len(tables) > 1 and image_folder(root) is None:
+        raise ValueError(
+            f"{printable(root)}: {listed(list(map(printable, tables)))} are of a folder of images, which is missing; "
+            "call it images/ (for Stanford Cars car_ims/), or remove the tables"
+        )
 
 
 def _warn_of_beside(root: Path, paths: list[Path]) -> None:
@@ -220,8 +240,9 @@ def _of_split(root: Path, files: list[Path], split: str | None, to_learn: bool) 
         named = split_of(path.name, prefix=True) if path.suffix == ".parquet" else split_of(path.stem)
         if named:
             found.setdefault(named, []).append(path)
-    tables = ((part, path.name, path) for part in found for path in found[part] if path.suffix == ".csv")
-    one_of_each(tables, printable(root))
+    tables = [(part, path.name, path) for part in found for path in found[part] if path.suffix == ".csv"]
+    beside = [(part, path.name, path) for part, path in json_splits(root).items() if tables]
+    one_of_each(tables + beside, printable(root))
     if found:
         return choose_split(found, split, printable(root), [path.name for path in files], to_learn)
     if files[0].suffix == ".csv" and len(files) > 1:

@@ -3,24 +3,22 @@
 - CUB-200-2011 (``images/``, ``images.txt``, ``classes.txt``) and Stanford Dogs (``Images/``, ``Annotation/``): class
   folders below the folder of images. They have no few-shot split of their own: ``train.csv``, ``val.csv`` and
   ``test.csv`` beside that folder name one, with the columns filename and label.
-- Stanford Cars (``car_ims/``, ``cars_annos.mat``): labels are in MATLAB's format.
+- Stanford Cars: see ``triptych.data.cars``.
 - CIFAR-FS (``data/CLASS/``, ``splits/NAME/train.txt``): splits are lists of classes.
 """
 
 from pathlib import Path
-from typing import Any
 
 from triptych.data.folders import walk
 from triptych.data.listing import SPLITS, Listing, listing_of
 from triptych.data.tables import read_csv
-from triptych.system.wording import first_few, first_line, printable
+from triptych.system.wording import first_few, printable
 
-__all__ = ["class_lists", "image_folder", "list_cars", "list_class_list", "list_table_of_folder", "whole_folder"]
+__all__ = ["class_lists", "image_folder", "list_class_list", "list_table_of_folder", "whole_folder"]
 
 _IMAGES = ("images", "Images", "car_ims")
 # The folder of images, and what lies beside it.
 _WHOLE = (("images", ("images.txt", "classes.txt")), ("Images", ("Annotation",)), ("Images", ("lists",)))
-_CARS = ("car_ims", "cars_annos.mat")
 
 
 def image_folder(root: Path) -> Path | None:
@@ -67,12 +65,13 @@ def class_lists(root: Path) -> dict[str, Path]:
     return {split: file for split in SPLITS for folder in folders if (file := folder / f"{split}.txt").is_file()}
 
 
-def list_class_list(file: Path, data: Path) -> Listing:
-    """List the photos of the classes that a file names, one a line, each a folder below ``data``.
+def list_class_list(file: Path) -> Listing:
+    """List the photos of the classes that a file of ``class_lists`` names, one a line, each a folder in ``data/``.
 
     Raises:
         ValueError: it names none, or one that has no folder of photos.
     """
+    data = file.parents[2] / "data"
     try:
         names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
@@ -95,38 +94,6 @@ def list_class_list(file: Path, data: Path) -> Listing:
         raise ValueError(f"{printable(file)}: classes without photos in {printable(data)}: {first_few(missing)}")
     paths = [path for files in found.values() for path in files]
     return listing_of(paths, [printable(path) for path in paths], [name for name in names for _ in found[name]])
-
-
-def list_cars(root: Path) -> Listing | None:
-    """List all of Stanford Cars, of which the labels are in ``cars_annos.mat``; None for another folder.
-
-    Raises:
-        ValueError: that file is damaged, or of something else.
-    """
-    images, table = (root / name for name in _CARS)
-    if not images.is_dir() or not table.is_file():
-        return None
-    try:
-        rows, names = _matlab(table)
-        paths = [images / Path(str(row["relative_im_path"])).name for row in rows]
-        numbers = [int(row["class"]) for row in rows]
-        if not all(
-            row["class"] == number and 1 <= number <= len(names) for row, number in zip(rows, numbers, strict=True)
-        ):
-            raise ValueError(f"a class that is none of 1 to {len(names)}")
-        classes = [f"{number:03d}.{names[number - 1]}" for number in numbers]
-    except Exception as error:  # its reader raises many kinds
-        raise ValueError(
-            f"{printable(table)}: damaged, or not the labels of Stanford Cars ({first_line(error):.200})"
-        ) from error
-    return listing_of(paths, [printable(path) for path in paths], classes)
-
-
-def _matlab(table: Path) -> tuple[Any, list[str]]:
-    from scipy.io import loadmat
-
-    content = loadmat(str(table), squeeze_me=True)
-    return content["annotations"], [str(name) for name in content["class_names"]]
 
 
 def _placed(path: Path, images: Path, label: str) -> Path:

@@ -1,5 +1,6 @@
 """Few-shot data sets that are shipped as pickles, read by an unpickler that makes numbers, text and arrays alone.
 
+- miniImageNet as Ren et al. ship it: ``mini-imagenet-cache-train.pkl`` holds the pixels, and the rows of each class.
 - tieredImageNet as Ren et al. ship it: ``train_images_png.pkl`` (encoded images) or ``train_images.npz`` (pixels in
   OpenCV's order, blue first), beside ``train_labels.pkl``, and so for val and test.
 - FC100 and CIFAR-FS as distributed with MetaOptNet (Lee et al., CVPR 2019): ``FC100_train.pickle`` holds data and
@@ -8,7 +9,7 @@
 
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,11 +17,13 @@ import numpy as np
 
 from triptych.data.images import ImageSource
 from triptych.data.listing import SPLITS, Listing, listing_of, one_of_each
-from triptych.system.wording import first_line, printable
+from triptych.system.wording import counted, first_few, first_line, printable
 
 __all__ = ["list_pickled", "pickled_splits"]
 
 _ARRAYS = re.compile(r"(FC100|CIFAR_FS)_(train|val|test)\.pickle")
+_EXPECTED = "images and labels as the data set's authors ship them"
+_CACHE = re.compile(r"mini-imagenet-cache-(train|val|test)\.pkl")
 
 
 def pickled_splits(root: Path) -> dict[str, Path]:
@@ -34,14 +37,13 @@ def pickled_splits(root: Path) -> dict[str, Path]:
     >>> pickled_splits(Path("/proc"))
     {}
     """
-    parts: list[tuple[str, Path]] = []
-    for split in SPLITS:
-        images = [root / f"{split}_images_png.pkl", root / f"{split}_images.npz"]  # two forms of the same
-        if (root / f"{split}_labels.pkl").is_file():
-            parts += [(split, path) for path in images if path.is_file()][:1]
+    parts = _tiered(root)
     for path in sorted(root.glob("*.pickle")):
         if match := _ARRAYS.fullmatch(path.name):
             parts.append((match[2], path))
+    for path in sorted(root.glob("*.pkl")):
+        if match := _CACHE.fullmatch(path.name):
+            parts.append((match[1], path))
     return one_of_each(((split, path.name, path) for split, path in parts), printable(root))
 
 
@@ -56,19 +58,37 @@ def list_pickled(file: Path) -> Listing:
         OSError: it cannot be read.
     """
     name = printable(file)
+    read = (
+        _read_arrays if _ARRAYS.fullmatch(file.name) else _read_cache if _CACHE.fullmatch(file.name) else _read_tiered
+    )
     try:
-        images, labels, class_names = _read_arrays(file) if _ARRAYS.fullmatch(file.name) else _read_tiered(file)
-        if len(images) != len(labels) or not len(images):
-            raise ValueError(f"{len(images)} images and {len(labels)} labels")
-        classes = [_class_name(int(label), class_names) for label in labels]
-    except (MemoryError, OSError):  # not of what the file holds
+        images, classes = read(file)
+    except (MemoryError, OSError, _ToldError):  # not of what the file holds, or told
         raise
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to ask for
-        raise ValueError(
-            f"{name}: damaged, or holds more than numbers and text, which is not run ({first_line(error):.200}); "
-            "expected images and labels as the data set's authors ship them"
-        ) from error
+    except Exception as error:  # whatever the wrong content happens to ask for
+        raise _ToldError(f"{name}: holds something else than {_EXPECTED} ({first_line(error):.200})") from error
+    if not images:
+        raise _ToldError(f"{name}: holds no images; expected {_EXPECTED}")
     return listing_of(images, [f"{name}:{row}" for row in range(len(images))], classes)
+
+
+def _tiered(root: Path) -> list[tuple[str, Path]]:
+    """The splits of tieredImageNet and the file of images of each, of which none may lack its labels."""
+    forms = {split: [root / f"{split}_images_png.pkl", root / f"{split}_images.npz"] for split in SPLITS}
+    images = {split: found for split, both in forms.items() if (found := [path for path in both if path.is_file()])}
+    for split in SPLITS if images else ():
+        labels = root / f"{split}_labels.pkl"
+        if (split in images) != labels.is_file():
+            there, lost = (labels, forms[split][0]) if labels.is_file() else (images[split][0], labels)
+            raise ValueError(
+                f"{printable(root)}: {there.name} is there, and {lost.name} is missing; expected both, images and "
+                f"labels of the split {split}"
+            )
+    return [(split, found[0]) for split, found in images.items()]  # two forms of the same
+
+
+class _ToldError(ValueError):
+    """What is wrong with a file, in words for its owner."""
 
 
 class _Type:
@@ -127,7 +147,8 @@ def _unpickled(file: BinaryIO) -> Any:
     """What a pickle holds: a list or a dictionary, whose arrays are NumPy's from here on."""
     content = _PlainUnpickler(file, encoding="latin1").load()  # Python 2 wrote some of them
     if isinstance(content, dict):
-        return {name: _plain(one) for name, one in content.items()}
+        named = {name.decode() if isinstance(name, bytes) else name: one for name, one in content.items()}
+        return {name: _plain(one) for name, one in named.items()}
     return [_plain(one) for one in content]
 
 
@@ -136,25 +157,71 @@ def _plain(one: Any) -> Any:
 
 
 def _load(path: Path) -> Any:
-    with path.open("rb") as file:
-        return _unpickled(file)
+    try:
+        with path.open("rb") as file:
+            return _unpickled(file)
+    except (MemoryError, OSError):  # not of what the file holds
+        raise
+    except Exception as error:  # a damaged pickle raises whatever its bytes happen to ask for
+        raise _ToldError(
+            f"{printable(path)}: damaged, or holds more than numbers and text, which is not run "
+            f"({first_line(error):.200}); expected {_EXPECTED}"
+        ) from error
 
 
-def _read_arrays(path: Path) -> tuple[list[ImageSource], Any, list[str] | None]:
+def _field(content: Any, path: Path, *names: str) -> Any:
+    """What a dictionary holds under the first of some names."""
+    for name in names:
+        if isinstance(content, dict) and name in content:
+            return content[name]
+    got = first_few([repr(printable(name)) for name in content]) if isinstance(content, dict) else "no dictionary"
+    raise _ToldError(f"{printable(path)}: expected {' or '.join(map(repr, names))} in it, got {got:.200}")
+
+
+def _read_arrays(path: Path) -> tuple[list[ImageSource], list[str]]:
     content = _load(path)
-    return list(_pixels(content["data"])), content["labels"], None
+    images, labels = list(_pixels(_field(content, path, "data"))), _field(content, path, "labels")
+    _check_lengths(images, labels, printable(path), "it")
+    return images, [_class_name(int(label), None) for label in labels]
 
 
-def _read_tiered(path: Path) -> tuple[list[ImageSource], Any, list[str] | None]:
-    content = _load(path.with_name(f"{path.name.split('_')[0]}_labels.pkl"))
-    labels = content["label_specific"] if "label_specific" in content else content["labels"]
+def _read_cache(path: Path) -> tuple[list[ImageSource], list[str]]:
+    content = _load(path)
+    images = list(_pixels(_field(content, path, "image_data")))
+    classes: dict[int, str] = {}
+    for name, rows in _field(content, path, "class_dict").items():
+        called = name.decode() if isinstance(name, bytes) else str(name)
+        for row in map(int, _plain(rows)):
+            if not 0 <= row < len(images) or row in classes:
+                why = "in two classes" if row in classes else f"none of its {len(images)} images"
+                raise _ToldError(f"{printable(path)}: class {printable(called)} has image {row}, which is {why}")
+            classes[row] = called
+    if lost := len(images) - len(classes):
+        raise _ToldError(f"{printable(path)}: {counted(lost, 'image')} of no class; expected a class of each")
+    return images, [classes[row] for row in range(len(images))]
+
+
+def _read_tiered(path: Path) -> tuple[list[ImageSource], list[str]]:
+    table = path.with_name(f"{path.name.split('_')[0]}_labels.pkl")
+    content = _load(table)
+    labels = _field(content, table, "label_specific", "labels")
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             images: list[ImageSource] = list(_pixels(arrays["images"])[..., ::-1])  # OpenCV's BGR -> RGB
     else:
         images = [one if isinstance(one, bytes) else np.asarray(one, np.uint8).tobytes() for one in _load(path)]
+    _check_lengths(images, labels, printable(path), printable(table))
     names = content.get("label_specific_str")
-    return images, labels, None if names is None else list(map(str, names))
+    known = None if names is None else list(map(str, names))
+    return images, [_class_name(int(label), known) for label in labels]
+
+
+def _check_lengths(images: Sequence[ImageSource], labels: Any, name: str, table: str) -> None:
+    if len(images) != len(labels):
+        raise _ToldError(
+            f"{name}: holds {counted(len(images), 'image')}, and {table} holds {counted(len(labels), 'label')}; "
+            "expected one label per image, of the same split and release"
+        )
 
 
 def _pixels(images: Any) -> np.ndarray:

@@ -54,7 +54,10 @@ def read_csv(table: Path, base: Path) -> tuple[list[Path], list[str]]:
             column = path_column(reader.fieldnames)
             if column is None or "label" not in reader.fieldnames:
                 columns = printable(", ".join(map(repr, given))) or "none"
-                raise ValueError(f"{name}: expected the columns path and label, separated by commas, got {columns}")
+                raise ValueError(
+                    f"{name}: expected the columns path (or image, or filename) and label, separated by commas, got "
+                    f"{columns}"
+                )
             for wanted in (column, "label"):
                 if reader.fieldnames.count(wanted) > 1:
                     raise ValueError(f"{name}: has two columns {wanted}; expected one")

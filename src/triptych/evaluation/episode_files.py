@@ -1,6 +1,6 @@
 """Episode files: the episodes of a seed written down, so that others can rerun just those.
 
-A file is JSON. Images are numbered by their place in its list ``images``; which photo a number is, its name there says::
+A file is JSON. Images are numbered by their place in its list ``images``, and their names there say which they are::
 
     {"format": "triptych-episodes", "version": 1,
      "split": "test", "way": 5, "shot": 1, "queries": 15, "seed": 0,
