@@ -124,7 +124,7 @@ def test_what_is_wrong_with_a_split_is_not_taken_for_its_absence(tmp_path: Path)
 def test_a_class_in_two_splits_is_told(tmp_path: Path) -> None:
     place = cifar_fs(tmp_path / "data")
     (place / "splits" / "bertinetto" / "test.txt").write_text("class5\nclass0\n")
-    with pytest.raises(ValueError, match=r"test shares 1 classes with train \(class0\)"):
+    with pytest.raises(ValueError, match=r"train and test share 1 class \(class0\) and 3 photos, such as"):
         check_known(place, "small", {"small": SMALL})
 
 
@@ -132,10 +132,11 @@ def test_a_class_in_two_splits_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tables", [False, True])
 def test_the_splits_that_there_are_are_counted(splits: list[str], tables: bool, tmp_path: Path) -> None:
     for number, split in enumerate(splits):
-        for kind in range(2):
-            save(tmp_path / ("images" if tables else split) / f"{kind}" / f"{split}.png", kind, number)
+        kinds = range(2 * number, 2 * number + 2)
+        for kind in kinds:
+            save(tmp_path / ("images" if tables else split) / f"{kind}" / f"{split}.png", kind, 0)
         if tables:
-            table(tmp_path / f"{split}.csv", [(f"{kind}/{split}.png", str(kind)) for kind in range(2)])
+            table(tmp_path / f"{split}.csv", [(f"{kind}/{split}.png", str(kind)) for kind in kinds])
     counts = {"classes": 2, "images": 2, "smallest_class": 1, "largest_class": 1}
     assert count_splits(tmp_path) == dict.fromkeys(splits, counts)
 
@@ -340,9 +341,10 @@ def test_splits_that_share_photos_are_told(tmp_path: Path) -> None:
         save(tmp_path / "images" / f"{number}.jpg", number, 0)
     for split in ("train", "test"):
         (tmp_path / f"{split}.csv").write_text("filename,label\n1.jpg,ant\n2.jpg,bee\n")
-    with pytest.warns(
-        UserWarning, match=r"train and test share 2 photos, such as .*1\.jpg; expected each in one split"
-    ):
+    told = (
+        r"train and test share 2 classes \(ant, bee\) and 2 photos, such as .*1\.jpg; expected each class in one split"
+    )
+    with pytest.warns(UserWarning, match=told):
         assert list(count_splits(tmp_path)) == ["train", "test"]
     (tmp_path / "train.csv").rename(tmp_path / "all.csv")
     (tmp_path / "test.csv").unlink()

@@ -130,6 +130,27 @@ def test_the_commands(command: Command, tmp_path: Path, monkeypatch: pytest.Monk
     assert not (tmp_path / "other").exists()
 
 
+def test_the_example_of_a_folder_is_in_the_docs_and_runs(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = (Path(__file__).parents[2] / "docs" / "research.md").read_text().split("## Share a method")[1]
+    (block,) = (one for one in section.split("```")[1::2] if "mkdir" in one)
+    made, *lines = block.strip().splitlines()
+    run = tmp_path / "runs" / "frn"
+    run.mkdir(parents=True)
+    save_method(small_method(), run / "best.safetensors")
+    photos = class_folders(tmp_path / "photos", classes=2, each=2)
+    record = evaluate(photos, small_method(), "small", EvaluateSettings(way=2, queries=1, episodes=2))
+    (tmp_path / "frn-5shot.json").write_text(json.dumps(record))
+    monkeypatch.chdir(tmp_path)
+    Path(made.removeprefix("mkdir -p ")).mkdir()
+    for line in lines[:2]:
+        ended = command(*line.split()[1:])
+        assert ended.code == 0, ended.err
+    assert lines[2] == "triptych evaluate DATA --method frn.safetensors"
+    assert Path("frn.safetensors").read_bytes() == (run / "best.safetensors").read_bytes()
+
+
 class Hub(BaseHTTPRequestHandler):
     """As much of the hub's HTTP interface as its client asks for here."""
 

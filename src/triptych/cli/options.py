@@ -85,6 +85,14 @@ def _ask_data(source: str | Path) -> None:
     check_data(source)
 
 
+def _ask_splits(source: str | Path) -> None:
+    """Refuse what is no data, and warn of classes in two splits."""
+    from triptych.data import check_data, warn_of_shared
+
+    check_data(source)
+    warn_of_shared(source)
+
+
 def ask_method(name: str) -> None:
     """Refuse a method that cannot be had."""
     from triptych.interop import check_method
@@ -168,7 +176,7 @@ DataSets = Annotated[
     typer.Argument(
         help=f"Photos by class, or several such data sets for a cross-domain table: {LAYOUTS}.",
         metavar="DATA...",
-        callback=before_work(_ask_data),
+        callback=before_work(_ask_splits),
     ),
 ]
 TrainData = Annotated[
@@ -176,7 +184,7 @@ TrainData = Annotated[
     typer.Argument(
         help=f"Photos by class, with splits train and val: {SPLIT_LAYOUTS}.",
         metavar="DATA",
-        callback=before_work(_ask_data),
+        callback=before_work(_ask_splits),
     ),
 ]
 RunFolder = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; by default runs/METHOD.")]

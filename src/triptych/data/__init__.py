@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from triptych.data.apart import warn_of_shared
 from triptych.data.errors import ImageError, NotAnImageError
 from triptych.data.files import check_photo, is_image
 from triptych.data.folders import IMAGE_ENDINGS, check_photo_folder, files_below, list_folder, walk, warn_of_unread
@@ -81,6 +82,7 @@ __all__ = [
     "resize",
     "squash",
     "walk",
+    "warn_of_shared",
     "warn_of_unread",
 ]
 

@@ -54,7 +54,7 @@ from triptych.system.files import as_path
 from triptych.system.kinds import RECOGNIZER
 from triptych.system.wording import LAYOUTS, first_few, listed, printable
 
-__all__ = ["check_data", "labelled", "list_images"]
+__all__ = ["check_data", "labelled", "list_images", "packed_splits"]
 
 _HUB = "hf:"
 # Of data sets that are shipped in splits: the file of each split of a folder, and what reads such a file.
@@ -144,6 +144,22 @@ def list_images(data: LabelledPhotos, split: str | None = None, labels: Iterable
         return _listed(data, split, to_learn=False)
     photos, names, _ = labelled(data, labels)
     return listing_of(photos, [source_name(photo) for photo in photos], list(map(str, names)))
+
+
+def packed_splits(data: str | PathLike[str]) -> dict[str, list[Path]]:
+    """The files of each split of a data set that is pickles or Parquet files, which hold photos; else empty.
+
+    >>> from triptych.data.grammar import packed_splits
+    >>> packed_splits("nowhere")
+    {}
+    """
+    root = Path(data)
+    if not root.is_dir():
+        return {}
+    pickles, tables = pickled_splits(root), parquet_files(root)
+    found = {split: [path for path in tables if split_of(path.name, prefix=True) == split] for split in SPLITS}
+    found |= {split: [path] for split, path in pickles.items()}
+    return {split: files for split, files in found.items() if files}
 
 
 def _check_split(split: str | None) -> None:

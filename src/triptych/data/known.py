@@ -3,16 +3,16 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
+from triptych.data.apart import listed_splits, shared_by_splits
 from triptych.data.errors import ImageError, NoSplitError, NotAnImageError
 from triptych.data.files import check_photo
-from triptych.data.grammar import labelled, list_images
+from triptych.data.grammar import list_images
 from triptych.data.listing import Listing
-from triptych.system.wording import counted, first_few, listed, printable
+from triptych.system.wording import listed, printable
 
 __all__ = ["KNOWN_DATA", "KnownData", "check_known", "count_splits"]
 
@@ -55,8 +55,8 @@ KNOWN_DATA: dict[str, KnownData] = {
 def count_splits(data: str | Path) -> dict[str, dict[str, int]]:
     """How many classes and images each split of a data set has; of one without splits the whole, as "all".
 
-    Files that are no images, and photos that cannot be opened, do not count; a warning names them. Another tells of
-    photos that are in two splits.
+    Files that are no images, and photos that cannot be opened, do not count; a warning names them. Others tell of what
+    two splits share.
 
     Raises:
         ValueError: it cannot be listed, or has a class of which no photo can be opened.
@@ -67,22 +67,14 @@ def count_splits(data: str | Path) -> dict[str, dict[str, int]]:
     ...     count_splits(folder)
     {'all': {'classes': 8, 'images': 104, 'smallest_class': 13, 'largest_class': 13}}
     """
-    found = {}
-    for split in ("train", "val", "test"):
-        try:
-            found[split] = list_images(data, split)
-        except NoSplitError:
-            if split == "test" and not found:
-                raise
-    split, listing = next(iter(found.items()))
-    if all(list(one.names) == list(listing.names) for one in found.values()) and _is_whole(data, split):
-        return {"all": _counts(_opened(listing))}
-    _warn_of_shared(printable(data), found)
+    found = listed_splits(data)
+    for told in shared_by_splits(data, found):
+        warnings.warn(told, stacklevel=2)
     return {split: _counts(_opened(listing)) for split, listing in found.items()}
 
 
 def check_known(data: str | Path, name: str, known: Mapping[str, KnownData] = KNOWN_DATA) -> dict[str, dict[str, int]]:
-    """Check that a data set holds what is known of it: classes and images of each split, and no class in two splits.
+    """Check that a data set holds what is known of it: classes and images of each split, and nothing in two splits.
 
     Args:
         data: a data set with splits; see ``list_images``.
@@ -114,29 +106,9 @@ def check_known(data: str | Path, name: str, known: Mapping[str, KnownData] = KN
     total = sum(len(listing.labels) for listing in listings.values())
     if total != expected.total:
         raise ValueError(f"{place}: {total} images in all, expected {expected.total} ({expected.source})")
-    _refuse_shared_classes(place, listings)
+    for told in shared_by_splits(data, listings):
+        raise ValueError(told)
     return {split: _counts(listing.labels) for split, listing in listings.items()}
-
-
-def _is_whole(data: str | Path, split: str) -> bool:
-    """Whether it is one whole, whatever the split: then there is nothing to learn from in a split."""
-    try:
-        with warnings.catch_warnings(action="ignore"):  # it was listed before
-            labelled(data, split=split)
-    except NoSplitError:
-        return True
-    return False
-
-
-def _warn_of_shared(place: str, found: Mapping[str, Listing]) -> None:
-    """Say that a photo is in two splits: figures of one would be of what the other has learnt."""
-    for one, other in combinations(found, 2):
-        if shared := set(found[one].names) & set(found[other].names):
-            warnings.warn(
-                f"{place}: {one} and {other} share {counted(len(shared), 'photo')}, such as {min(shared)}; expected "
-                "each in one split",
-                stacklevel=3,
-            )
 
 
 def _wanted_split(data: str | Path, split: str, name: str, expected: KnownData) -> Listing:
@@ -147,21 +119,6 @@ def _wanted_split(data: str | Path, split: str, name: str, expected: KnownData) 
             f"{printable(data)}: has no split {split!r}; {name} has {listed(list(expected.classes))} "
             f"({expected.source}): give it as it is shipped, or leave --expect out"
         ) from error
-
-
-def _refuse_shared_classes(place: str, listings: Mapping[str, Listing]) -> None:
-    """Refuse a class in two splits. Pickles number the classes of each split anew, so their names say nothing."""
-    seen: dict[str, str] = {}
-    for split, listing in listings.items():
-        if not all(isinstance(source, str | Path) for source in listing.sources):
-            return
-        if shared := [one for one in listing.classes if one in seen]:
-            names = first_few(list(map(printable, shared)))
-            raise ValueError(
-                f"{place}: {split} shares {len(shared)} classes with {seen[shared[0]]} ({names}); expected each class "
-                "in one split"
-            )
-        seen |= dict.fromkeys(listing.classes, split)
 
 
 def _opened(listing: Listing) -> np.ndarray:
