@@ -76,7 +76,8 @@ class Plan:
         if few is not None:
             changes |= {"validation_episodes": few, "balance_episodes": min(chosen.train.balance_episodes, few)}
         if first is not None:
-            epochs, asked = self.epochs or first.epochs, first.validation_episodes if few is None else few
+            epochs = first.epochs if self.epochs is None else self.epochs
+            asked = first.validation_episodes if few is None else few
             first = replace(first, epochs=epochs, validation_episodes=asked, seed=self.seed)
         return Preset(first, replace(chosen.train, **changes))
 
@@ -184,6 +185,8 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="where to write .json and .md")
     given = parser.parse_args()
     known = {name: KNOWN_DATA[name] for name in given.data}
+    if given.epochs is not None and PRESETS[given.preset].pretrain is None:
+        parser.error(f"preset {given.preset} has no pre-training; leave --epochs out")
     settings = (given.preset, given.epochs, given.steps, given.validation_episodes, given.episodes, given.seed)
     plan = Plan(given.root, given.out, *settings, known)
     try:

@@ -8,9 +8,9 @@ import torch
 
 from triptych.backbones import Backbone, build_backbone
 from triptych.methods import METHODS, Method, MethodConfig, Preprocessing
-from triptych.methods.types import METHOD_TYPES
+from triptych.methods.types import method_type
 
-__all__ = ["EACH", "OTHERS", "SIDE", "backbone_of", "kind_of", "method_over", "small_method_of"]
+__all__ = ["EACH", "OTHERS", "SIDE", "backbone_of", "method_over", "small_method_of"]
 
 SIDE = 32
 
@@ -32,16 +32,10 @@ def backbone_of(name: str) -> Backbone:
     return build_backbone(name).eval()
 
 
-def kind_of(config: MethodConfig) -> type[Method]:
-    """The class of the method that a configuration is of."""
-    (kind,) = (one for one in METHOD_TYPES.values() if one.config_type is type(config))
-    return kind
-
-
 def method_over(config: MethodConfig, backbone: Backbone, seed: int = 0) -> Method:
     """A method with weights of its own over a network that is there, in evaluation mode."""
     torch.manual_seed(seed)
-    return kind_of(config)(config, backbone=backbone).eval()  # type: ignore[call-arg, arg-type]
+    return method_type(config)(config, backbone=backbone).eval()  # type: ignore[call-arg, arg-type]
 
 
 def small_method_of(name: str, seed: int = 0, shared: bool = True) -> Method:

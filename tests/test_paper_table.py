@@ -79,6 +79,19 @@ def test_data_is_checked_before_anything_is_trained(root: Path, tmp_path: Path) 
         table(Plan(tmp_path, tmp_path / "out", known=KNOWN), ["dn4-conv64f"], None)
 
 
+def test_epochs_are_of_a_preset_that_has_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import paper_table
+
+    monkeypatch.setattr("sys.argv", ["paper_table.py", str(tmp_path), "--epochs", "2"])
+    with pytest.raises(SystemExit):
+        paper_table.main()
+    assert "preset paper has no pre-training; leave --epochs out" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="epochs must be a whole number of at least 1, got 0"):
+        paper_table.Plan(tmp_path, tmp_path, "fast", epochs=0).recipe(1)
+
+
 def test_what_is_wrong_with_the_data_is_told_in_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

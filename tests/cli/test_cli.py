@@ -386,11 +386,14 @@ def test_train_runs_and_resumes(command: Command, tmp_path: Path) -> None:
         (("train", "two", "--seed", f"{2**64}"), "--seed must be a whole number from 0 to 18446744073709551615"),
         (("train", "two", "--checkpoint-seconds", "nan"), "--checkpoint-seconds must be a number from 0"),
         (("train", "two", "--preset", "slow"), "unknown preset 'slow'; expected one of paper, fast"),
-        (("train", "two", "--preset", "paper", "--epochs", "1"), "error: --epochs: of pre-training, which"),
+        (
+            ("train", "two", "--preset", "paper", "--epochs", "1"),
+            "error: preset paper leaves out pre-training; leave out --epochs too",
+        ),
         (("train", "two", "--new-fusion"), "--new-fusion is an option of --init, which is missing"),
         (
             ("train", "two", "--init", "x", "--pretrain-jitter", "1"),
-            "error: --pretrain-jitter: of pre-training, which --init",
+            "error: --init x leaves out pre-training; leave out --pretrain-jitter too",
         ),
         (("train", "two", "-o", "home"), "home: holds other things than a run (page.html)"),
         (("train", "two", "-o", "two/run"), "two/run: lies inside two"),

@@ -43,6 +43,9 @@ def test_a_class_in_two_splits_is_told_by_each_command_in_one_line(tmp_path: Pat
     ended = command("evaluate", place, *asked)
     assert (ended.code, ended.err.splitlines()[0]) == (0, line)
     assert not told_by(command, "evaluate", place / "train", *asked)  # one whole
+    (place / "test" / "class0").rename(place / "val" / "class0")
+    assert not told_by(command, "evaluate", place, *asked)  # of the test split alone
+    assert len(told_by(command, "train", place, "--preset", "none")) == 1
 
 
 def shared_table(place: Path) -> None:

@@ -132,6 +132,8 @@ def test_the_end_of_a_name_in_json_counts(tmp_path: Path, before: str, inside: b
         ({"image_labels": [True] * 6}, "a list of other things than int"),
         ({"image_names": "abc"}, "a list of other things than str"),
         ({"label_names": [" "] * 7}, "a class without a name"),
+        ({"label_names": ["000.Bird"] * 7}, "'000.Bird' 7 times"),
+        ({"image_names": ["/x/000.Bird/Bird_0000_0.jpg"] * 6}, "'/x/000.Bird/Bird_0000_0.jpg' 6 times"),
     ],
 )
 def test_a_split_in_json_with_something_wrong_is_refused(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
@@ -139,6 +141,35 @@ def test_a_split_in_json_with_something_wrong_is_refused(tmp_path: Path, changes
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
     with pytest.raises(ValueError, match=rf"novel\.json: .*{told}"):
         list_images(file.parent)
+
+
+def test_a_photo_at_another_depth_does_not_decide_where_all_lie(tmp_path: Path) -> None:
+    place = birds_in_json(tmp_path / "data")
+    listed = list_images(place).names
+    first = place / json.loads((place / "novel.json").read_text())["image_names"][0].rpartition("/")[2]
+    first.write_bytes(b"a copy that was forgotten here")
+    assert list_images(place).names == listed
+
+
+def test_a_table_of_something_else_beside_splits_in_json_is_left_out(tmp_path: Path) -> None:
+    place = birds_in_json(tmp_path / "data")
+    before = list_images(place).names
+    table(place / "attributes.csv", [("Bird_0000_0.jpg", "000.Bird")])
+    assert list_images(place).names == before
+
+
+def test_two_forms_of_a_split_are_refused(tmp_path: Path) -> None:
+    place = birds_in_json(tmp_path / "data")
+    for file in mini_cache(tmp_path / "other").iterdir():
+        file.rename(place / file.name)
+    with pytest.raises(ValueError, match=r"mini-imagenet-cache-train\.pkl and base\.json are both the split train"):
+        list_images(place, "train")
+
+
+def test_a_json_file_of_that_name_that_is_no_split_makes_none(tmp_path: Path) -> None:
+    place = class_folders(tmp_path / "own", 2, 2)
+    (place / "base.json").write_text('{"extends": "other"}')
+    assert len(list_images(place).names) == 4
 
 
 @pytest.mark.parametrize(("text", "told"), [("{", "no JSON"), ("[]", "list"), ("{}", "no 'label_names'")])

@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,17 @@ def test_a_list_of_other_photos_is_refused(data: Path, file: Path, changed: dict
     found = read_episodes(rewritten(file, images=[changed.get(number, name) for number, name in enumerate(images)]))
     with pytest.raises(ValueError, match=f"episodes.json: {told}"):
         evaluate(data, small_method(), "small", episodes=found)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [lambda name: name.replace("/", "\\"), lambda name: f"C:\\me\\{name}", lambda name: f"test.parquet:{name}"],
+    ids=["Windows", "a folder there", "another layout"],
+)
+def test_where_the_photos_lay_does_not_count(data: Path, file: Path, elsewhere: Callable[[str], str]) -> None:
+    found = read_episodes(rewritten(file, images=list(map(elsewhere, json.loads(file.read_text())["images"]))))
+    figures = evaluate(data, small_method(), "small", episodes=found)["levels"]
+    assert figures == evaluate(data, small_method(), "small", episodes=read_episodes(file))["levels"]
 
 
 def test_a_list_may_name_the_folder_that_the_data_lay_in(data: Path, file: Path) -> None:

@@ -7,13 +7,14 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from files import forge, rewrite
 from registry import EACH
 from safetensors.torch import load
 
-from triptych import load_method, save_method
+from triptych import Recognizer, load_method, save_method
 from triptych.fusion import LevelFusion
 from triptych.methods import (
     METHODS,
@@ -224,6 +225,11 @@ def test_a_truncated_method_file_is_named(saved: Path) -> None:
 def test_a_method_without_weights_says_how_to_train_it() -> None:
     with pytest.raises(ValueError, match=r"^frn-conv64f is to be trained: triptych train DATA --method frn-conv64f$"):
         load_method("frn-conv64f")
+
+
+def test_a_transductive_method_is_refused_before_it_is_trained() -> None:
+    with pytest.raises(ValueError, match="laplacianshot-conv64f is transductive: it looks at all queries together"):
+        Recognizer(method="laplacianshot-conv64f").fit([np.zeros((8, 8, 3), np.uint8)] * 2, ["a", "b"])
 
 
 def test_a_recogniser_is_no_method(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ import pytest
 import torch
 from models import TINY
 from photos import photo
-from registry import EACH, OTHERS, SIDE, backbone_of, kind_of, method_over
+from registry import EACH, OTHERS, SIDE, backbone_of, method_over
 from registry import small_method_of as small
 from torch import Tensor
 from torch.nn import functional
 
 from triptych.backbones import Backbone, build_backbone
 from triptych.methods import METHODS, ONE_LAYER, Encoded, Method, MethodConfig, MMLConfig, SalientConfig, build_method
-from triptych.methods.types import METHOD_TYPES
+from triptych.methods.types import METHOD_TYPES, method_type
 
 SHOTS = [[1, 1], [3, 1, 2], [5, 5], [5, 1, 1, 5, 2], [1, 2] * 10]
 
@@ -70,7 +70,7 @@ def test_the_order_of_photos_within_a_class_does_not_matter(name: str) -> None:
     check_same(method(query, support[order], labels[order]), method(query, support, labels))
 
 
-@pytest.mark.parametrize("name", [name for name in EACH if not kind_of(METHODS[name]).transductive])
+@pytest.mark.parametrize("name", [name for name in EACH if not method_type(METHODS[name]).transductive])
 @torch.no_grad()
 def test_a_batch_of_queries_is_answered_as_one_at_a_time(name: str) -> None:
     method, (query, support, labels) = small(name), episode([2, 1])
@@ -81,7 +81,7 @@ def test_a_batch_of_queries_is_answered_as_one_at_a_time(name: str) -> None:
     check_same(together[-1:], together[:1])
 
 
-@pytest.mark.parametrize("name", [name for name in EACH if kind_of(METHODS[name]).separable])
+@pytest.mark.parametrize("name", [name for name in EACH if method_type(METHODS[name]).separable])
 @torch.no_grad()
 def test_the_levels_of_a_separable_class_depend_on_no_other_class(name: str) -> None:
     method, (query, support, labels) = small(name), episode([2, 1, 2])

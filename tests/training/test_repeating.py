@@ -55,6 +55,7 @@ def test_a_run_says_what_auto_became_and_goes_on_in_it(
         train(data, tmp_path / "cut", METHOD, Preset(None, SETTINGS))
     monkeypatch.undo()
     monkeypatch.setenv("TRIPTYCH_HALF", "never")  # as a processor without the units, or a busy one
+    (tmp_path / "cut" / "settings.json").unlink()
     train(data, tmp_path / "cut", METHOD, Preset(None, SETTINGS), resume=True)
     assert told(tmp_path / "cut") == ("bf16", "bf16")
     with pytest.raises(ValueError, match="started differently \\(--precision bf16 -> 32\\)"):

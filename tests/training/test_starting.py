@@ -57,7 +57,7 @@ def test_a_method_is_trained_over_a_model_of_transformers_by_one_command(
         (["--method", "feat-conv64f"], "has a backbone of its own; over {0}, name the method alone: feat"),
         (["--method", "vgg"], "unknown method 'vgg' over a model of transformers; expected some of adm, "),
         (["--init", "mml-conv64f"], "--init and --backbone both say what the weights start from; leave one out"),
-        (["--epochs", "2"], "--epochs: of pre-training, which --backbone {0} leaves out"),
+        (["--epochs", "2"], "--backbone {0} leaves out pre-training; leave out --epochs too"),
     ],
 )
 def test_what_a_backbone_does_not_go_with_is_told(

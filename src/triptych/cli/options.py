@@ -85,12 +85,16 @@ def _ask_data(source: str | Path) -> None:
     check_data(source)
 
 
-def _ask_splits(source: str | Path) -> None:
-    """Refuse what is no data, and warn of classes in two splits."""
+def _ask_splits(source: str | Path, of: str | None = None) -> None:
+    """Refuse what is no data, and warn of what two splits share; of a split alone, where it alone is read."""
     from triptych.data import check_data, warn_of_shared
 
     check_data(source)
-    warn_of_shared(source)
+    warn_of_shared(source, of)
+
+
+def _ask_test_split(source: str | Path) -> None:
+    _ask_splits(source, of="test")
 
 
 def ask_method(name: str) -> None:
@@ -176,7 +180,7 @@ DataSets = Annotated[
     typer.Argument(
         help=f"Photos by class, or several such data sets for a cross-domain table: {LAYOUTS}.",
         metavar="DATA...",
-        callback=before_work(_ask_splits),
+        callback=before_work(_ask_test_split),
     ),
 ]
 TrainData = Annotated[

@@ -7,6 +7,7 @@ import typer
 from triptych.cli.app import app
 from triptych.cli.options import AsJson, Data
 from triptych.cli.terminal import print_json, say
+from triptych.system.wording import counted
 
 __all__ = ["splits"]
 
@@ -28,7 +29,8 @@ def splits(
         return print_json(found)
     for split, one in found.items():
         each = "{smallest_class} to {largest_class}".format_map(one)
-        say(f"{split}: {one['classes']} classes, {one['images']} images, {each} in a class")
+        held = f"{one['classes']} {'class' if one['classes'] == 1 else 'classes'}, {counted(one['images'], 'image')}"
+        say(f"{split}: {held}, {each} in a class")
     for split in SPLITS:
         if split not in found and "all" not in found:
             say(f"{split}: missing")

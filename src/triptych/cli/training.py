@@ -152,4 +152,4 @@ def _refuse_pretraining(changes: Changes, reason: str) -> None:
     own = sorted(set(changes["pretrain"]) - {one.name for one in fields(RunSettings)})
     if own:
         options = listed([as_typed("pretrain", one, RunSettings, **_STAGES) for one in own])
-        raise ValueError(f"{options}: of pre-training, which {reason} leaves out; leave them out too")
+        raise ValueError(f"{reason} leaves out pre-training; leave out {options} too")

@@ -1,7 +1,7 @@
 """Whether the splits of a data set are apart: few-shot figures are of classes that training has not seen."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import combinations, product
 from os import PathLike
@@ -35,30 +35,39 @@ def listed_splits(data: str | PathLike[str]) -> dict[str, Listing]:
     return {"all": listing} if alike and _is_whole(data, split) else found
 
 
-def shared_by_splits(data: str | PathLike[str], found: Mapping[str, Listing]) -> Iterator[str]:
+def shared_by_splits(data: str | PathLike[str], found: Mapping[str, Listing], of: str | None = None) -> Iterator[str]:
     """What two splits share, a sentence for each two: classes, photos, or files with the same bytes.
 
     Classes that their splits number anew share nothing by their numbers.
+
+    Args:
+        data: a data set.
+        found: its splits.
+        of: a split of which alone this is asked; None for all.
     """
     place = printable(data)
-    for one, other in combinations(found, 2):
+    for one, other in _pairs(found, of):
         if told := _shared(found[one], found[other]):
             yield f"{place}: {one} and {other} share {told}; expected each class in one split"
-    yield from _same_files(place, packed_splits(data))
+    yield from _same_files(place, packed_splits(data), of)
 
 
-def warn_of_shared(data: str | PathLike[str]) -> None:
+def warn_of_shared(data: str | PathLike[str], of: str | None = None) -> None:
     """Warn of what two splits share, as far as that can be told without reading photos.
 
     Of Parquet files and pickles the bytes are compared, and data of the hub is not looked at.
+
+    Args:
+        data: a data set.
+        of: a split of which alone this is asked; None for all.
     """
     try:
         files = packed_splits(data)
         if files or not Path(data).is_dir():
-            all_told = list(_same_files(printable(data), files))
+            all_told = list(_same_files(printable(data), files, of))
         else:
             with warnings.catch_warnings(action="ignore"):  # who reads the photos tells of them
-                all_told = list(shared_by_splits(data, listed_splits(data)))
+                all_told = list(shared_by_splits(data, listed_splits(data), of))
     except (ValueError, OSError):  # what is wrong with the data, who reads it tells too
         return
     for told in all_told:
@@ -85,7 +94,7 @@ def _has_names(listing: Listing) -> bool:
 
 
 def _is_whole(data: str | PathLike[str], split: str) -> bool:
-    """Whether it is one whole, whatever the split: then there is nothing to learn from in a split."""
+    """Whether the data has no splits: it is listed as the same whole for each, and cannot be learnt from by one."""
     try:
         with warnings.catch_warnings(action="ignore"):  # it was listed before
             labelled(data, split=split)
@@ -94,9 +103,13 @@ def _is_whole(data: str | PathLike[str], split: str) -> bool:
     return False
 
 
-def _same_files(place: str, files: Mapping[str, list[Path]]) -> Iterator[str]:
+def _pairs(splits: Iterable[str], of: str | None) -> Iterator[tuple[str, str]]:
+    return (pair for pair in combinations(splits, 2) if of is None or of in pair)
+
+
+def _same_files(place: str, files: Mapping[str, list[Path]], of: str | None) -> Iterator[str]:
     """Files of two splits with the same bytes, a sentence for each two; sizes are compared first."""
-    for one, other in combinations(files, 2):
+    for one, other in _pairs(files, of):
         for first, second in product(files[one], files[other]):
             if first.stat().st_size == second.stat().st_size and _digest(first) == _digest(second):
                 yield (

@@ -81,7 +81,7 @@ def _in_one_folder(root: Path) -> tuple[list[Path], list[int], list[str]]:
 
 
 def _in_two_folders(root: Path) -> tuple[list[Path], list[int], list[str]]:
-    """The same; without labels of the test photos, of the others alone, after a warning."""
+    """Of ``cars_train/`` and ``cars_test/``; of the first alone, after a warning, if the test photos have no labels."""
     names = _classes(_part(root, "devkit/cars_meta.mat"))
     tables = {"cars_train": _part(root, "devkit/cars_train_annos.mat")}
     places = [place for place in (root / "devkit" / _LABELLED, root / _LABELLED) if place.is_file()]
@@ -126,11 +126,13 @@ def _annotations(table: Path) -> Any:
 
 
 def _field(table: Path, name: str) -> Any:
-    try:
-        from scipy.io import loadmat
+    from scipy.io import loadmat
 
+    try:
         content = loadmat(str(table), squeeze_me=True)
         return content[name].reshape(-1)
+    except (MemoryError, OSError):
+        raise
     except Exception as error:  # its reader raises many kinds
         raise _damaged(table, error) from error
 

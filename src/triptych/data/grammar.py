@@ -195,11 +195,13 @@ def _listed_file(path: Path) -> Listing:
 
 
 def _listed_folder(root: Path, split: str | None, to_learn: bool) -> Listing:
-    if (images := image_folder(root)) and (tables := sorted(root.glob("*.csv"))):
+    shipped = [(parts, read) for files_of, read in _SHIPPED if (parts := files_of(root))]
+    one_of_each(((part, path.name, path) for parts, _ in shipped for part, path in parts.items()), printable(root))
+    tables = sorted(root.glob("*.csv"))
+    if (images := image_folder(root)) and tables and (not shipped or any(split_of(path.stem) for path in tables)):
         return list_table_of_folder(_of_split(root, tables, split, to_learn)[0], images)
-    for files_of, read in _SHIPPED:
-        if parts := files_of(root):
-            return read(choose_split(parts, split, printable(root), _names(parts), to_learn))
+    for parts, read in shipped:
+        return read(choose_split(parts, split, printable(root), _names(parts), to_learn))
     if files := parquet_files(root):
         named = any(split_of(path.name, prefix=True) for path in files)
         folders = sorted(path for path in root.iterdir() if is_class_folder(path))

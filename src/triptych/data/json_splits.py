@@ -7,6 +7,7 @@ end of a name counts, such as ``001.Black_footed_Albatross/1.jpg``.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +19,9 @@ from triptych.system.wording import printable
 __all__ = ["json_splits", "list_json_split"]
 
 _FILES = {"train": "base.json", "val": "val.json", "test": "novel.json"}
-_OWN = ("base.json", "novel.json")  # which nobody else has
+_OWN = ("base.json", "novel.json")  # names that tables in JSON seldom have
+_LOOKED_AT = 1 << 16  # bytes at either end of a file
+_TRIED = 100  # images by which the folder of all is found
 _EXPECTED = "a split of Chen et al. in JSON, with label_names, image_names and image_labels"
 
 
@@ -30,9 +33,21 @@ def json_splits(root: Path) -> dict[str, Path]:
     >>> json_splits(Path("/proc"))
     {}
     """
-    if not any((root / name).is_file() for name in _OWN):
+    if not any(_is_split(root / name) for name in _OWN):
         return {}
     return {split: root / name for split, name in _FILES.items() if (root / name).is_file()}
+
+
+def _is_split(path: Path) -> bool:
+    """Whether a file looks like one of them: others have a ``base.json`` too."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LOOKED_AT)
+            file.seek(max(0, path.stat().st_size - _LOOKED_AT))
+            text += file.read()
+    except OSError:
+        return False
+    return any(key in text for key in (b'"label_names"', b'"image_names"', b'"image_labels"'))
 
 
 def list_json_split(file: Path) -> Listing:
@@ -63,6 +78,10 @@ def _read(file: Path) -> tuple[list[str], list[str]]:
             raise ValueError(f"the label {wrong[0]}, and {len(classes)} classes")
         if any(not name.strip() for name in classes):
             raise ValueError("a class without a name")
+        for values in (classes, names):
+            [(name, times)] = Counter(values).most_common(1)
+            if times > 1:
+                raise ValueError(f"{printable(name)!r:.80} {times} times")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         broken = isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError)
         told = "no JSON" if broken else f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -87,11 +106,15 @@ def _end(file: Path, name: str) -> tuple[str, ...]:
 def _place(file: Path, ends: Sequence[tuple[str, ...]]) -> tuple[Path, int]:
     """The folder that the images lie in, and how many parts of their names are of places below it."""
     folders = [file.parent, *(path for name in ("images", "Images") if (path := file.parent / name).is_dir())]
-    for end in ends:
-        for length in range(len(end), 0, -1):
-            for folder in folders:
-                if os.path.isfile(folder.joinpath(*end[-length:])):
-                    return folder, length
+    tried = ends[:: max(1, len(ends) // _TRIED)]
+    found = {
+        (folder, length): sum(os.path.isfile(folder.joinpath(*end[-length:])) for end in tried)
+        for length in range(max(map(len, tried)), 0, -1)
+        for folder in folders
+    }
+    place = max(found, key=lambda one: found[one])  # of equals the one by the longest names
+    if found[place]:
+        return place
     raise ValueError(
         f"{printable(file)}: none of its images is here, such as {printable('/'.join(ends[0][-2:]))}; put the class "
         "folders beside it, or into images/ there"

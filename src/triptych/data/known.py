@@ -55,8 +55,8 @@ KNOWN_DATA: dict[str, KnownData] = {
 def count_splits(data: str | Path) -> dict[str, dict[str, int]]:
     """How many classes and images each split of a data set has; of one without splits the whole, as "all".
 
-    Files that are no images, and photos that cannot be opened, do not count; a warning names them. Others tell of what
-    two splits share.
+    Files that are no images, and photos that cannot be opened, do not count; a warning names them. Other warnings
+    name what two splits share.
 
     Raises:
         ValueError: it cannot be listed, or has a class of which no photo can be opened.
@@ -106,7 +106,7 @@ def check_known(data: str | Path, name: str, known: Mapping[str, KnownData] = KN
     total = sum(len(listing.labels) for listing in listings.values())
     if total != expected.total:
         raise ValueError(f"{place}: {total} images in all, expected {expected.total} ({expected.source})")
-    for told in shared_by_splits(data, listings):
+    if told := next(shared_by_splits(data, listings), None):
         raise ValueError(told)
     return {split: _counts(listing.labels) for split, listing in listings.items()}
 

@@ -62,6 +62,7 @@ def evaluate_domains(
         "method": name,
         "weights_sha256": weights_hash(method),
         **asdict(settings),
+        "precision": records[0]["precision"],  # what "auto" became
         "device": records[0]["device"],
         "domains": [size | record for size, record in zip(sizes, records, strict=True)],
     }

@@ -95,8 +95,8 @@ class EpisodeFile:
             raise ValueError(f"{self.name}: names other classes than the data that it is of; write the file anew")
         if len(store) != len(self.images):
             raise ValueError(
-                f"{self.name}: {len(self.images)} images could be read where it was written, here {len(store)} can; "
-                "expected the same"
+                f"{self.name}: its list images has {counted(len(self.images), 'name')}, the data has "
+                f"{counted(len(store), 'photo')} that can be read; expected the same"
             )
         place = _places(self.images, store.names, self.name)
         labels = store.labels[place]  # of the file's images
@@ -251,9 +251,14 @@ def _check_episode(episode: Episode, drawn: Sequence[int], labels: np.ndarray, n
 
 
 def _places(images: Sequence[str], names: Sequence[str], file: str) -> np.ndarray:
-    """For each image of a file, its place among the photos of the data, found by its name."""
+    """For each image of a file, its place among the photos of the data, found by its name.
+
+    The same photos in another layout have other names. Then their order counts, which the fingerprint is of.
+    """
     own = {name: number for number, name in enumerate(_without_common_folder(names))}
     wanted = _without_common_folder(images)
+    if own.keys().isdisjoint(wanted):
+        return np.arange(len(names))
     if unknown := [name for name in wanted if name not in own]:
         raise ValueError(
             f"{file}: names {printable(unknown[0])!r:.80}, which is none of the photos of the data "
@@ -267,6 +272,7 @@ def _places(images: Sequence[str], names: Sequence[str], file: str) -> np.ndarra
 
 def _without_common_folder(names: Sequence[str]) -> list[str]:
     """Names below the folder that all of them lie in: where the data lies here is nobody else's concern."""
+    names = [name.replace("\\", "/") for name in names]
     folder = names[0].rpartition("/")[0]
     while folder and not all(name.startswith(f"{folder}/") for name in names):
         folder = folder.rpartition("/")[0]

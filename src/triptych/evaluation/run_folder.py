@@ -94,7 +94,7 @@ def write_evaluation_run(
         write_whole(folder / _TABLE_FILE, f"{table}\n".encode())
     (folder / ENVIRONMENT).unlink(missing_ok=True)  # of an evaluation that is replaced
     record_environment(folder, str(record["device"]))
-    asked = asdict(settings)
+    asked = {**asdict(settings), "precision": record["precision"]}  # what "auto" became
     if "episodes_file" in record:
         asked["episodes_file"] = record["episodes_file"]["name"]
     text = config_text(data, str(record["method"]), "evaluate", {"evaluate": asked})

@@ -8,7 +8,7 @@ from triptych.interop.places import HUB, check_method
 from triptych.interop.pretrained import pretrained_method
 from triptych.interop.published import import_checkpoint
 from triptych.interop.sharing import pull_method
-from triptych.methods import METHODS, WEIGHTS, Method, build_method, packaged_method, read_method
+from triptych.methods import METHODS, WEIGHTS, Method, method_type, packaged_method, read_method
 from triptych.system.devices import usable_device
 from triptych.system.files import as_path
 from triptych.system.kinds import RECOGNIZER
@@ -46,8 +46,7 @@ def load_method(name: str | PathLike[str] = DEFAULT, device: str | torch.device 
     elif str(name).startswith(HUB) or path.is_dir():
         method = pull_method(name)
     elif not path.is_file() and str(name) in METHODS:
-        told = "; it is transductive, so that a recogniser refuses it" if build_method(str(name)).transductive else ""
-        raise ValueError(f"{name} is to be trained: triptych train DATA --method {name}{told}")
+        raise ValueError(f"{name} is to be trained: triptych train DATA --method {name}")
     elif not path.is_file():
         raise ValueError(
             f"{name}: no such file or registered weights; expected {', '.join(WEIGHTS)}, a .safetensors file or a "
@@ -66,7 +65,7 @@ def chosen_method(method: str | PathLike[str] | Method, backbone: str | PathLike
     """The method that is named, the one over a pretrained backbone, or the method itself that is given.
 
     Raises:
-        ValueError: both are given, or one cannot be had.
+        ValueError: both are given, or one cannot be had; or a name of a transductive one.
 
     >>> from triptych.interop import chosen_method
     >>> chosen_method("mml-conv64f", backbone=None).config.backbone
@@ -77,6 +76,8 @@ def chosen_method(method: str | PathLike[str] | Method, backbone: str | PathLike
             raise ValueError("method and backbone are both given; give one, or a method over the backbone")
         return pretrained_method(backbone)
     if not isinstance(method, Method):
+        if str(method) in METHODS and method_type(METHODS[str(method)]).transductive:
+            raise ValueError(f"{method} is transductive: it looks at all queries together, and answers none by itself")
         return load_method(method)
     if any(weight.is_meta for weight in method.parameters()):
         raise ValueError("the method's weights are on the device meta, which holds no numbers; load it anew")

@@ -33,6 +33,7 @@ from triptych.methods.salience import ONE_LAYER
 from triptych.methods.salient import SalientMML
 from triptych.methods.salient_config import SalientConfig
 from triptych.methods.simpleshot import SimpleShot, SimpleShotConfig
+from triptych.methods.types import method_type
 
 __all__ = [
     "BATCH",
@@ -87,6 +88,7 @@ __all__ = [
     "load_state",
     "method_from_bytes",
     "method_to_bytes",
+    "method_type",
     "packaged_method",
     "read_method",
     "renamed_settings",

@@ -6,6 +6,7 @@ same time. Its parts, crops of a grid, are compared with parts of the class that
 whole image are compared as in DN4 and in prototypical networks.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -116,7 +117,7 @@ class LaterMML(Method):
 
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
         parts = functional.normalize(query.tensors["parts"].float(), dim=2)  # (Q, 13, C)
-        scale = _POSITIONS / query.maps[0, 0].numel()
+        scale = _POSITIONS / math.prod(query.maps.shape[2:])
         return {
             "part": nearest_similarity(parts, [summary["part"] for summary in classes], 1, parts.dtype),
             "pixel": scale * pixel_to_classes(query.maps, [summary["pixel"] for summary in classes], 1),

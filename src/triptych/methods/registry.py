@@ -27,7 +27,7 @@ from triptych.methods.renet import RENetConfig
 from triptych.methods.salience import ONE_LAYER
 from triptych.methods.salient_config import SalientConfig
 from triptych.methods.simpleshot import SimpleShotConfig
-from triptych.methods.types import METHOD_TYPES
+from triptych.methods.types import method_type
 from triptych.system.wording import nearest
 from triptych.weights.packages import WEIGHT_PACKAGES
 
@@ -180,10 +180,7 @@ def build_method(method: str | MethodConfig, backbone: Backbone | None = None) -
         if method not in METHODS:
             raise ValueError(f"unknown method {method!r}; {nearest(method, list(METHODS))}")
         method = METHODS[method]
-    kind = next((kind for kind in METHOD_TYPES.values() if kind.config_type is type(method)), None)
-    if kind is None:
-        raise ValueError(f"expected the name of a method or its configuration, got {type(method).__name__}")
-    return kind(method, backbone=backbone)  # type: ignore[call-arg, arg-type]
+    return method_type(method)(method, backbone=backbone)  # type: ignore[call-arg, arg-type]
 
 
 def packaged_method(name: str) -> Method:

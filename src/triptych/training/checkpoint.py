@@ -1,23 +1,21 @@
 """What a training run is resumed from: its checkpoint, whether it is the same run, and its best weights."""
 
 import io
-import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from triptych.methods import read_method
-from triptych.system.environment import SETTINGS
 from triptych.system.files import plain_path
 from triptych.system.precision import PRECISIONS
 
-__all__ = ["begun_in", "check_best", "check_same", "damaged", "read_checkpoint"]
+__all__ = ["CHECKPOINT", "begun_in", "check_best", "check_same", "damaged", "read_checkpoint"]
 
+CHECKPOINT = "checkpoint.pt"  # of a run's folder
 _PHOTOS = {"data": "the train split", "validation": "the validation split"}  # whose hashes tell a reader nothing
 
 
@@ -53,15 +51,18 @@ def begun_in(folder: Path, precision: str, resume: bool) -> str:
         precision: that is asked for.
         resume: whether a run in the folder goes on.
 
+    Raises:
+        ValueError: its checkpoint cannot be read, or is damaged.
+
     >>> from triptych.training.checkpoint import begun_in
     >>> begun_in(Path("no-such-run"), "auto", resume=True)
     'auto'
     """
-    if resume and precision == "auto":
-        with suppress(OSError, ValueError, LookupError, TypeError):  # no run yet; the checkpoint tells what is damaged
-            before = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["precision"]
-            return before if before in PRECISIONS else precision
-    return precision
+    checkpoint = folder / CHECKPOINT
+    if precision != "auto" or not resume or not checkpoint.exists():
+        return precision
+    before = read_checkpoint(checkpoint)["identity"].get("precision")
+    return before if before in PRECISIONS else precision
 
 
 def damaged(path: Path) -> ValueError:
@@ -127,5 +128,5 @@ def check_best(file: Path, best: float) -> None:
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{file}: missing or damaged, and with it the best weights of the run; put them back, or remove "
-            "checkpoint.pt to start anew"
+            f"{CHECKPOINT} to start anew"
         ) from error

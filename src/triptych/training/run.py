@@ -14,14 +14,13 @@ from rich.console import Console
 from torch import nn
 from torch.optim import Optimizer
 
-from triptych.evaluation import CONFIG
 from triptych.interop import BEST
 from triptych.methods import Method, renamed_settings, save_method
-from triptych.system.environment import SETTINGS, record_environment
+from triptych.system.environment import CONFIG, SETTINGS, record_environment
 from triptych.system.files import write_whole
 from triptych.system.progress import progress_bar
 from triptych.system.settings import whole
-from triptych.training.checkpoint import check_best, check_same, damaged, read_checkpoint
+from triptych.training.checkpoint import CHECKPOINT, check_best, check_same, damaged, read_checkpoint
 from triptych.training.launch import ended_well
 from triptych.training.loggers import start_loggers
 from triptych.training.ranks import ALONE, Ranks
@@ -92,7 +91,7 @@ class Run:
         self._settings = settings
         self._ranks = ranks
         self._checkpoint_seconds = settings.checkpoint_seconds
-        self._checkpoint = folder / "checkpoint.pt"
+        self._checkpoint = folder / CHECKPOINT
         self._loss = self._accuracy = math.nan
         self._told = False
         if self._checkpoint.exists():

@@ -54,7 +54,7 @@ class PretrainStage:
     def context(self) -> dict[str, Any]:
         """What must be the same when the run is resumed."""
         photos = {"data": self.train.fingerprint, "validation": self.val.fingerprint}
-        return {"method": _told(self.model), **photos, "stage": "pretrain"}
+        return {"method": _identity(self.model), **photos, "stage": "pretrain"}
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -98,7 +98,7 @@ class EpisodicStage:
     def context(self) -> dict[str, Any]:
         """What must be the same when the run is resumed."""
         photos = {"data": self.train.fingerprint, "validation": self.validation.val.fingerprint}
-        return {"method": _told(self.model), **photos, "stage": "train"}
+        return {"method": _identity(self.model), **photos, "stage": "train"}
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -108,7 +108,7 @@ class EpisodicStage:
         return {"method": self.model, "average": self.average, **held}
 
 
-def _told(method: Method) -> dict[str, Any]:
+def _identity(method: Method) -> dict[str, Any]:
     return {"name": method.name, **method.config.to_dict()}
 
 
