@@ -126,7 +126,9 @@ def test_an_evaluation_writes_a_folder_whose_settings_give_it_again(command: Com
     assert first.code == 0, first.err
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.yaml", "environment.json", "record.json"}
     config = read_yaml(tmp_path / "run" / "config.yaml")
-    assert config["evaluate"] == asdict(EvaluateSettings(way=2, queries=2, episodes=3, seed=5))
+    settings = EvaluateSettings(way=2, queries=2, episodes=3, seed=5, precision=first.json["precision"])
+    assert config["evaluate"] == asdict(settings)
+    assert settings.precision != "auto"
     again = command("evaluate", "--config", tmp_path / "run" / "config.yaml", "--json")
     assert again.code == 0, again.err
     assert again.json["levels"] == first.json["levels"]
