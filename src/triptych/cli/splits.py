@@ -29,7 +29,7 @@ def splits(
         return print_json(found)
     for split, one in found.items():
         each = "{smallest_class} to {largest_class}".format_map(one)
-        held = f"{one['classes']} {'class' if one['classes'] == 1 else 'classes'}, {counted(one['images'], 'image')}"
+        held = f"{counted(one['classes'], 'class', 'classes')}, {counted(one['images'], 'image')}"
         say(f"{split}: {held}, {each} in a class")
     for split in SPLITS:
         if split not in found and "all" not in found:

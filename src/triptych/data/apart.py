@@ -81,7 +81,7 @@ def _shared(one: Listing, other: Listing) -> str:
     told = []
     if classes:
         named = first_few(list(map(printable, sorted(classes))))
-        told.append(f"{len(classes)} {'class' if len(classes) == 1 else 'classes'} ({named})")
+        told.append(f"{counted(len(classes), 'class', 'classes')} ({named})")
     if photos:
         told.append(f"{counted(len(photos), 'photo')}, such as {min(photos)}")
     return " and ".join(told)

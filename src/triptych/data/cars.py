@@ -57,13 +57,13 @@ def list_devkit_table(table: Path) -> Listing:
     known = {name: number for number, name in enumerate(names, start=1)}
     known |= {f"{number:03d}.{name}": number for name, number in list(known.items())}
     known |= {str(number): number for number in range(1, len(names) + 1)}
-    labels = dict.fromkeys(read_csv(table, table.parent)[1])
-    if unknown := [printable(label) for label in labels if label.lstrip("0") not in known and label not in known]:
+    asked = {label: known.get(label, known.get(label.lstrip("0"))) for label in read_csv(table, table.parent)[1]}
+    if unknown := [printable(label) for label, number in asked.items() if number is None]:
         raise ValueError(
             f"{printable(table)}: names classes that devkit/cars_meta.mat does not have: {first_few(unknown)}; "
             f"expected numbers from 1 to {len(names)}, or their names"
         )
-    wanted = {known[label] if label in known else known[label.lstrip("0")] for label in labels}
+    wanted = set(asked.values())
     mine = [(path, number) for path, number in zip(paths, numbers, strict=True) if number in wanted]
     return _listing([path for path, _ in mine], [number for _, number in mine], names)
 

@@ -19,7 +19,7 @@ from triptych.system.wording import printable
 __all__ = ["json_splits", "list_json_split"]
 
 _FILES = {"train": "base.json", "val": "val.json", "test": "novel.json"}
-_OWN = ("base.json", "novel.json")  # names that tables in JSON seldom have
+_OWN = ("base.json", "novel.json")  # by which they are told: a val.json may be anybody's
 _LOOKED_AT = 1 << 16  # bytes at either end of a file
 _TRIED = 100  # images by which the folder of all is found
 _EXPECTED = "a split of Chen et al. in JSON, with label_names, image_names and image_labels"

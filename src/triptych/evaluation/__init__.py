@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from triptych.evaluation.episode_files import EpisodeFile, read_episodes, write_episodes
     from triptych.evaluation.episodes import Episode, EpisodeSampler
     from triptych.evaluation.evaluating import evaluate, evaluate_store
-    from triptych.evaluation.run_folder import CONFIG, check_evaluation_folder, config_text, write_evaluation_run
+    from triptych.evaluation.run_folder import check_evaluation_folder, config_text, write_evaluation_run
 
 __all__ = [
-    "CONFIG",
     "Accuracy",
     "Episode",
     "EpisodeFile",
@@ -37,7 +36,6 @@ __all__ = [
 __getattr__ = imported_when_used(
     __name__,
     {
-        "CONFIG": "triptych.evaluation.run_folder",
         "Accuracy": "triptych.evaluation.accuracy",
         "Episode": "triptych.evaluation.episodes",
         "EpisodeFile": "triptych.evaluation.episode_files",

@@ -14,7 +14,7 @@ from triptych.system.kinds import RECORD, Kind
 from triptych.system.outputs import check_own_folder, check_spared
 from triptych.system.yaml_files import yaml_text
 
-__all__ = ["CONFIG", "RECORD_FILE", "check_evaluation_folder", "config_text", "write_evaluation_run"]
+__all__ = ["RECORD_FILE", "check_evaluation_folder", "config_text", "write_evaluation_run"]
 
 RECORD_FILE = "record.json"
 

@@ -79,13 +79,13 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str | None = None) -> str:
     """A number and what it counts, in the singular or the plural.
 
-    >>> counted(1, "photo"), counted(0, "photo")
-    ('1 photo', '0 photos')
+    >>> counted(1, "photo"), counted(0, "photo"), counted(2, "class", "classes")
+    ('1 photo', '0 photos', '2 classes')
     """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
 def printable(text: object) -> str:
