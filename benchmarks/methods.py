@@ -4,8 +4,9 @@
     python benchmarks/methods.py DATA --photos FOLDER [FOLDER ...] --costs --no-rows --report benchmarks/results/methods
 
 DATA trains each method with a Conv-64F backbone from one pre-trained network, ``START``, and evaluates all on the same
-episodes of the test split. Methods whose papers train no episodes are taken as they are over that network; those that
-subtract the mean of the training classes learn it first. On a folder of photos the network is EfficientNet-Lite0,
+episodes of the test split. A method that looks at crops has fewer episodes, so that all networks see as many images.
+Methods whose papers train no episodes are taken as they are over that network; those that subtract the mean of the
+training classes learn it first. On a folder of photos the network is EfficientNet-Lite0,
 frozen, and methods that have to be trained, or that need training classes, are left out.
 A row is measured in a process of its own, kept in --out, and not measured again while the method's configuration is the
 same: the same command goes on where it was stopped. Rows may come from several machines; each says which.
@@ -26,6 +27,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from machine import machine
 from methods_table import report, table
@@ -49,7 +51,12 @@ NO_EPISODES = {f"{name}{TRAINED}" for name in ("simpleshot", "baseline++", "logi
 def methods_of(backbone: str) -> list[str]:
     """The registered methods over a backbone, fast ones first: those that look at crops take ten times as long."""
     names = [name for name in METHODS if name.endswith(backbone)]
-    return sorted(names, key=lambda name: "crops" in type(build_method(name)).__dict__)
+    return sorted(names, key=lambda name: crops_an_image(build_method(name)))
+
+
+def crops_an_image(method: Method) -> int:
+    """How many images the network sees of one."""
+    return len(method.crops(torch.zeros(1, 3, 8, 8)))
 
 
 def measure(task: Task) -> None:
@@ -83,9 +90,9 @@ def trained(task: Task) -> tuple[Method, dict[str, Any]]:
     if task.name in NO_EPISODES:
         return at_start(task.name), {"training": "none beyond the start"}
     started = time.process_time()
-    recipe = Preset(None, replace(task.budget.training, device=task.device))
-    best = train(task.data, task.run, task.name, recipe, START, resume=True, keep_fusion=False)
-    return load_method(best), {"training": f"{task.budget.steps} steps", "training_s": time.process_time() - started}
+    settings = replace(task.budget.training(crops_an_image(build_method(task.name))), device=task.device)
+    best = train(task.data, task.run, task.name, Preset(None, settings), START, resume=True, keep_fusion=False)
+    return load_method(best), {"training": f"{settings.steps} steps", "training_s": time.process_time() - started}
 
 
 def at_start(name: str) -> Method:
@@ -112,22 +119,22 @@ def sampler_of(task: Task, shot: int, store: ImageStore) -> EpisodeSampler:
 
 
 def shots(method: Method, task: Task) -> dict[str, Any]:
-    """Accuracy at each number of photos a class."""
+    """Accuracy at each number of photos a class; images are encoded once for all."""
     store = open_store(task.data, "test", method.preprocess)
-    episodes = task.budget.photo_episodes if task.photos else task.budget.episodes
-    found = {}
-    for shot in task.shots:
-        sampler = sampler_of(task, shot, store)
-        started = time.process_time()
-        accuracies = evaluate_store(method.to(task.device), store.to(task.device), sampler, episodes)
-        found[str(shot)] = {
-            "accuracy": asdict(Accuracy.over(accuracies[" + ".join(method.level_names)])),
-            "episodes": episodes,
+    count = task.budget.photo_episodes if task.photos else task.budget.episodes
+    samplers = [sampler_of(task, shot, store) for shot in task.shots]
+    episodes = [sampler[number] for sampler in samplers for number in range(count)]
+    found = evaluate_store(method.to(task.device), store.to(task.device), episodes, len(episodes))
+    accuracies = np.split(found[" + ".join(method.level_names)], len(samplers))
+    return {
+        str(sampler.shot): {
+            "accuracy": asdict(Accuracy.over(one)),
+            "episodes": count,
             "way": sampler.way,
             "queries": sampler.queries,
-            "evaluation_processor_s": time.process_time() - started,
         }
-    return found
+        for sampler, one in zip(samplers, accuracies, strict=True)
+    }
 
 
 def costs(task: Task, episodes: Sequence[tuple[torch.Tensor, Episode]]) -> dict[str, float]:
@@ -220,7 +227,7 @@ def main() -> None:
     kept = given.out / "costs.json"
     record = {
         "budget": asdict(budget),
-        "training": asdict(budget.training),
+        "training": asdict(budget.training(crops=1)),
         "start": START.name,
         "costs": json.loads(kept.read_text()) if kept.is_file() else {"machine": None, "methods": {}},
         "rows": rows,

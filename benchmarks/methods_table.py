@@ -33,7 +33,10 @@ def report(record: dict[str, Any], place: Path, page: Path | None = None) -> Non
 def table(record: dict[str, Any]) -> str:
     """The rows, the best first; intervals are 95% over episodes."""
     rows, steps = record["rows"], record["budget"]["steps"]
-    lines = [f"Made by `benchmarks/methods.py`. Training: {steps:,} episodes from one pre-trained Conv-64F."]
+    lines = [
+        f"Made by `benchmarks/methods.py`. Training: {steps:,} episodes from one pre-trained Conv-64F; "
+        "methods that look at crops have as many images in fewer episodes."
+    ]
     if record["costs"]["machine"]:
         told = processor_line(record["costs"]["machine"])
         lines += ["", f"Costs: one run for all methods, processor time ({told}); not of the machine that trained them."]

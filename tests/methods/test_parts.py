@@ -101,6 +101,11 @@ def test_crops_are_what_lies_in_the_box() -> None:
     torch.testing.assert_close(corner, functional.interpolate(image[..., 2:, :2], (4, 4), mode="bilinear")[0])
 
 
+def test_crops_are_channels_last_as_images_are() -> None:
+    images = Preprocessing(side=32).normalise(torch.zeros(2, 32, 32, 3, dtype=torch.uint8))
+    assert crops_of(images, pyramid_boxes([2])).is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.parametrize("edges", ["none", "class"])
 @torch.no_grad()
 def test_the_later_mml_compares_parts_positions_and_the_whole(edges: str) -> None:
