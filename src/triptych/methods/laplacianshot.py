@@ -1,13 +1,15 @@
 """LaplacianShot: all queries of a task are answered together, and neighbours are encouraged to agree.
 
 Ziko, Dolz, Granger and Ben Ayed, "Laplacian Regularized Few-Shot Learning", ICML 2020
-(https://arxiv.org/abs/2006.15486). The nearest class mean of SimpleShot says what each query is. A term that is low
-where neighbouring queries are of the same class corrects it, without any training.
+(https://arxiv.org/abs/2006.15486). The nearest class mean of SimpleShot says what each query is, once the queries
+have corrected the means. A term that is low where neighbouring queries are of the same class then corrects the answers.
+Nothing is trained.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,7 +18,7 @@ from triptych.fusion import SumFusion
 from triptych.methods.base import Summary
 from triptych.methods.encoded import Encoded
 from triptych.methods.simpleshot import SimpleShot, SimpleShotConfig
-from triptych.similarity import laplacian_assignments, nearest_neighbours
+from triptych.similarity import laplacian_assignments, minus_squared_distances, nearest_neighbours, rectified
 from triptych.system.settings import number, whole
 
 __all__ = ["LaplacianShot", "LaplacianShotConfig"]
@@ -33,6 +35,7 @@ class LaplacianShotConfig(SimpleShotConfig):
             each network and number of photos; 0.3 does well there for Conv-64F.
         neighbours: of each query, itself not counted; the authors' code counts it, and has 3.
         steps: updates of the assignments.
+        rectify: whether the queries correct the class means, see ``rectified``. It is most of what the method gains.
 
     >>> from triptych.methods import LaplacianShotConfig
     >>> LaplacianShotConfig(neighbours=0)
@@ -43,6 +46,7 @@ class LaplacianShotConfig(SimpleShotConfig):
     weight: float = 0.3
     neighbours: int = 2
     steps: int = 20
+    rectify: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,13 +54,14 @@ class LaplacianShotConfig(SimpleShotConfig):
 
 
 class LaplacianShot(SimpleShot):
-    r"""Assignments of all queries together, from SimpleShot's similarities s.
+    r"""Assignments of all queries together, from SimpleShot's similarities s to rectified class means.
 
-    .. math:: \mathrm{logit}(q, n) = s(q, n) + \lambda \sum_{p \in \mathrm{kNN}(q)} y_{pn}
+    .. math:: \mathrm{logit}(q, n) = s(q, n) + \lambda \sum_{p \in \mathrm{kNN}(q)} y_{pn}, \qquad
+        s(q, n) = -\|\tilde x_q - \tilde m_n\|_2^2
 
-    with the assignments y (Q, N) that ``laplacian_assignments`` finds, and the neighbours by the same vectors.
-    The paper's rectification of the class means is left out. It is transductive: the answer to a query depends on the
-    queries that are asked with it.
+    with the vectors :math:`\tilde x` (C,) and means :math:`\tilde m` (C,) of ``rectified``, the assignments y (Q, N)
+    that ``laplacian_assignments`` finds, and the neighbours by the same vectors. It is transductive: the answer to a
+    query depends on the queries that are asked with it, of which about as many should be of each class.
 
     >>> import torch
     >>> from triptych.methods import LaplacianShot, LaplacianShotConfig
@@ -76,7 +81,15 @@ class LaplacianShot(SimpleShot):
         super().__init__(config, backbone)
         self.fusion = SumFusion()
 
+    def summarise(self, encoded: Encoded, views: int = 1) -> Summary:
+        return {"global": self.vectors(encoded)}  # (K, C)
+
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
-        near = nearest_neighbours(self.vectors(query), self.config.neighbours)
-        similarities = super().compare(query, classes)["global"]
+        vectors, photos = self.vectors(query), [summary["global"] for summary in classes]
+        if self.config.rectify:
+            vectors, means = rectified(vectors, photos)
+        else:
+            means = torch.stack([one.mean(0) for one in photos])
+        near = nearest_neighbours(vectors, self.config.neighbours)
+        similarities = minus_squared_distances(vectors, means)
         return {"global": laplacian_assignments(similarities, near, self.config.weight, self.config.steps)}

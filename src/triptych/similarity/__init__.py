@@ -38,6 +38,7 @@ from triptych.similarity.part import part_class, part_similarity, part_to_classe
 from triptych.similarity.pixel import pixel_class, pixel_similarity, pixel_to_classes
 from triptych.similarity.plda import PLDA, PLDAClass, fit_plda, plda_class, plda_codes, plda_to_classes
 from triptych.similarity.pooled import global_class, global_similarity, global_to_classes
+from triptych.similarity.rectification import rectified
 from triptych.similarity.salient import (
     SalientDescriptors,
     SalientPool,
@@ -116,6 +117,7 @@ __all__ = [
     "plda_to_classes",
     "pool_advantage",
     "pooled_vectors",
+    "rectified",
     "salient_descriptors",
     "salient_moments",
     "salient_pool",

@@ -1,0 +1,47 @@
+"""Class means that the queries of a task correct, for methods that answer them together."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from triptych.similarity.common import without_autocast
+from triptych.similarity.vectors import cosines
+
+__all__ = ["rectified"]
+
+_SHARPNESS = 10.0  # of the softmax over classes; the authors'
+
+
+@without_autocast
+def rectified(
+    query: Float[Tensor, "Q C"], classes: Sequence[Float[Tensor, "_ C"]]
+) -> tuple[Float[Tensor, "Q C"], Float[Tensor, "N C"]]:
+    r"""The queries, moved so that their mean is that of the support, and the class means of both together.
+
+    .. math:: \tilde x_q = x_q + \frac{1}{N} \sum_{n=1}^{N} m_n - \frac{1}{Q} \sum_{p=1}^{Q} x_p, \qquad
+        \tilde m_n = \frac{1}{|A_n|} \sum_{x \in A_n}
+        \frac{\exp(10 \cos(x, m_n))}{\sum_{n'} \exp(10 \cos(x, m_{n'}))} \, x
+
+    with the class means m of the photos, and of all photos and moved queries those A_n that have the largest cosine
+    with m_n; a class without any keeps its mean. Liu, Song and Qin, "Prototype Rectification for Few-Shot Learning",
+    ECCV 2020, in the form of Ziko et al., ICML 2020. It supposes about as many queries of each class.
+
+    >>> import torch
+    >>> from triptych.similarity import rectified
+    >>> query = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
+    >>> moved, means = rectified(query, [torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])])
+    >>> moved
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    means = torch.stack([photos.mean(0) for photos in classes])  # (N, C)
+    moved = query + means.mean(0) - query.mean(0)
+    vectors = torch.cat([*classes, moved])  # (S + Q, C)
+    near = cosines(vectors, means)
+    shares = (_SHARPNESS * near).softmax(1)
+    members = functional.one_hot(near.argmax(1), len(classes)).to(vectors)  # (S + Q, N)
+    counts = members.sum(0)[:, None]
+    return moved, torch.where(counts > 0, (members * shares).T @ vectors / counts.clamp_min(1), means)
