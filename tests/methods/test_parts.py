@@ -1,6 +1,7 @@
 """DeepEMD and the later MML, whose parts of images may be crops, against float64 loops and independent solvers."""
 
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -73,6 +74,42 @@ def test_deepemd_compares_with_the_mean_parts_of_a_class(form: str) -> None:
         for n in range(2):
             mean = parts[1][LABELS.numpy() == n].mean(0)
             assert found[q, n].item() == pytest.approx(12.5 * naive_similarity(parts[0][q], mean), rel=1e-4, abs=1e-4)
+
+
+def test_the_structured_layer_descends_the_cross_entropy_of_the_photos() -> None:
+    plain, fitted = (
+        method_over(DeepEMDConfig(grid=2, structured_steps=steps, structured_rate=40.0), backbone_of("conv64f"))
+        for steps in (0, 1)
+    )
+    _, support = images()
+    with torch.inference_mode():
+        encoded = plain.encode(support)
+        classes = [fitted.summarise(encoded[:2]), fitted.summarise(encoded[2:])]
+        before, after = ([one["transport"].double().numpy() for one in m.adapt(classes)] for m in (plain, fitted))
+        photos = torch.cat([one["photos"] for one in classes]).double().numpy()
+    assert plain.separable
+    assert not fitted.separable
+
+    def loss(parts: Sequence[np.ndarray]) -> float:
+        logits = np.array([[12.5 * naive_similarity(photo, part) for part in parts] for photo in photos])
+        logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        return -np.mean([logs[q, n] for q, n in enumerate(LABELS.tolist())])
+
+    assert loss(after) < loss(before)
+    rng = np.random.default_rng(0)
+    for n, i, c in zip(rng.integers(2, size=8), rng.integers(4, size=8), rng.integers(64, size=8), strict=True):
+        shift = np.zeros((2, 4, 64))
+        shift[n, i, c] = 1e-3
+        slope = (loss(before + shift) - loss(before - shift)) / 2e-3
+        assert before[n][i, c] - after[n][i, c] == pytest.approx(40 * slope, rel=0.03, abs=1e-3)
+
+
+@torch.no_grad()
+def test_the_structured_layer_of_single_photos_is_their_parts() -> None:
+    method = method_over(DeepEMDConfig(grid=2, structured_steps=3), backbone_of("conv64f"))
+    encoded = method.encode(images()[1])
+    classes = [method.summarise(encoded[n : n + 1]) for n in range(3)]
+    assert method.adapt(classes) == classes
 
 
 def naive_parts(method: Method, images: Tensor, form: str) -> np.ndarray:

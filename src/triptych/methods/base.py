@@ -73,7 +73,7 @@ class Method(nn.Module, ABC):
 
     name: ClassVar[str]
     config_type: ClassVar[type[MethodConfig]]
-    separable: ClassVar[bool] = True
+    separable: bool = True
     transductive: ClassVar[bool] = False
 
     def __init__(self, config: MethodConfig, fusion: Fusion, backbone: Backbone | None = None) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from triptych.backbones import Backbone
 from triptych.fusion import SumFusion
 from triptych.methods.base import Method, Summary
-from triptych.methods.classifiers import labelled_vectors
+from triptych.methods.classifiers import labelled_photos
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.similarity import cosines, fit_cosine_classifier, pooled_vectors
@@ -86,7 +86,7 @@ class BaselinePlusPlus(Method):
 
     def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:
         """Fit one vector to each class."""
-        vectors, labels = labelled_vectors(classes, "cosine")
+        vectors, labels = labelled_photos(classes, "cosine")
         config = self.config
         return [
             {"cosine": row} for row in fit_cosine_classifier(vectors, labels, config.scale, config.steps, config.rate)

@@ -1,4 +1,4 @@
-"""What the two methods that fit a classifier to the support share."""
+"""What the methods that fit a classifier to the support share."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from torch import Tensor
 
 from triptych.methods.base import Summary
 
-__all__ = ["labelled_vectors"]
+__all__ = ["labelled_photos"]
 
 
-def labelled_vectors(classes: Sequence[Summary], level: str) -> tuple[Float[Tensor, "S C"], Int64[Tensor, " S"]]:
-    """The vectors (K_n, C) that each class keeps at a level, joined, and the class of each."""
-    vectors = torch.cat([summary[level] for summary in classes])  # (S, C)
-    shots = torch.tensor([len(summary[level]) for summary in classes], device=vectors.device)
-    return vectors, torch.repeat_interleave(torch.arange(len(classes), device=vectors.device), shots)
+def labelled_photos(classes: Sequence[Summary], level: str) -> tuple[Float[Tensor, "S ..."], Int64[Tensor, " S"]]:
+    """What each class keeps of its photos at a level (K_n, ...), joined, and the class of each."""
+    photos = torch.cat([summary[level] for summary in classes])  # (S, ...)
+    shots = torch.tensor([len(summary[level]) for summary in classes], device=photos.device)
+    return photos, torch.repeat_interleave(torch.arange(len(classes), device=photos.device), shots)

@@ -16,7 +16,7 @@ from torch.nn import functional
 from triptych.backbones import Backbone
 from triptych.fusion import SumFusion
 from triptych.methods.base import Method, Summary
-from triptych.methods.classifiers import labelled_vectors
+from triptych.methods.classifiers import labelled_photos
 from triptych.methods.config import MethodConfig
 from triptych.methods.encoded import Encoded
 from triptych.similarity import LinearScores, fit_logistic_regression, linear_to_classes, pooled_vectors
@@ -81,7 +81,7 @@ class LogisticRegression(Method):
 
     def adapt(self, classes: Sequence[Summary]) -> Sequence[Summary]:
         """Fit a weight vector and a bias to each class."""
-        fitted = fit_logistic_regression(*labelled_vectors(classes, "linear"), self.config.strength)
+        fitted = fit_logistic_regression(*labelled_photos(classes, "linear"), self.config.strength)
         return [{"linear": LinearScores(*one)} for one in zip(*fitted, strict=True)]
 
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:

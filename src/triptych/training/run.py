@@ -31,7 +31,8 @@ __all__ = ["Run", "TrainingError"]
 _CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 _FREE = ("device", "loggers")  # settings that may change when a run goes on
 _STAGES = {"pretrain": "pre-training", "train": "training"}
-_LATER = ("name", "learns_plda")  # settings of a method that earlier versions did not write
+# Settings of a method that earlier versions did not write.
+_LATER = ("name", "learns_plda", "structured_steps", "structured_rate")
 _NAMES = {"base_images": "plda_images", "base_loss": "plda_loss"}  # of settings: before -> now
 
 
@@ -221,7 +222,7 @@ class Run:
         later = {**self._defaults, **{name: self._identity.get(name) for name in ("precision", "validation")}}
         method = renamed_settings(named.get("method"))
         if isinstance(method, Mapping):
-            method = {**{name: self._identity["method"].get(name) for name in _LATER}, **method}
+            method = {**{name: now for name, now in self._identity["method"].items() if name in _LATER}, **method}
         return {**later, **named, "method": method}
 
     def _check_same_start(self) -> None:
