@@ -48,6 +48,7 @@ class Budget:
             plda_images=0,
             balance_episodes=0,
             validate_every=steps,
+            validation_episodes=1,  # once at the end: it chooses nothing
         )
 
 
