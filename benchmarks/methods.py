@@ -7,7 +7,7 @@ DATA trains each method with a Conv-64F backbone from one pre-trained network, `
 episodes of the test split. A method that looks at crops has fewer episodes, so that all networks see as many images.
 Methods whose papers train no episodes are taken as they are over that network; those that subtract the mean of the
 training classes learn it first. On a folder of photos the network is EfficientNet-Lite0,
-frozen, and methods that have to be trained, or that need training classes, are left out.
+frozen, and methods that have to be trained are left out.
 A row is measured in a process of its own, kept in --out, and not measured again while the method's configuration is the
 same: the same command goes on where it was stopped. Rows may come from several machines; each says which.
 

@@ -72,8 +72,7 @@ _ON_EACH_BACKBONE: dict[str, MethodConfig] = {
     "mml-later": LaterMMLConfig(),
     "laplacianshot": LaplacianShotConfig(),
 }
-# Of these, which need no training over a network that has been trained. LaplacianShot needs the mean of the training
-# classes: without it, vectors are so much alike that the neighbours decide everything.
+# Of these, which need no training over a network that has been trained.
 _FROZEN = (
     "protonet",
     "simpleshot",
@@ -86,6 +85,7 @@ _FROZEN = (
     "deepemd",
     "deepemd-grid",
     "deepemd-sampling",
+    "laplacianshot",
 )
 METHODS: dict[str, MethodConfig] = {
     "mml-conv64f": MMLConfig(part_normalize=True, distance="log_kl"),
