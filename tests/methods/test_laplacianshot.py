@@ -15,13 +15,16 @@ LABELS = torch.tensor([0, 0, 1, 2])
 
 def rectified_means(vectors: list[np.ndarray], means: list[np.ndarray]) -> list[np.ndarray]:
     """Each vector belongs to the class with the largest cosine, and counts there as much as it is sure."""
-    found: list[list[np.ndarray]] = [[] for _ in means]
+    found: list[list[tuple[float, np.ndarray]]] = [[] for _ in means]
     for vector in vectors:
         cosines = [vector @ mean / np.sqrt((vector @ vector) * (mean @ mean)) for mean in means]
         shares = np.exp(10 * np.array(cosines)) / np.sum(np.exp(10 * np.array(cosines)))
         nearest = int(np.argmax(cosines))
-        found[nearest].append(shares[nearest] * vector)
-    return [np.mean(members, axis=0) if members else mean for members, mean in zip(found, means, strict=True)]
+        found[nearest].append((shares[nearest], vector))
+    return [
+        sum(share * vector for share, vector in members) / sum(share for share, _ in members) if members else mean
+        for members, mean in zip(found, means, strict=True)
+    ]
 
 
 def test_a_class_that_nothing_is_nearest_to_keeps_its_mean() -> None:

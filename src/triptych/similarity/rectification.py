@@ -22,12 +22,14 @@ def rectified(
     r"""The queries, moved so that their mean is that of the support, and the class means of both together.
 
     .. math:: \tilde x_q = x_q + \frac{1}{N} \sum_{n=1}^{N} m_n - \frac{1}{Q} \sum_{p=1}^{Q} x_p, \qquad
-        \tilde m_n = \frac{1}{|A_n|} \sum_{x \in A_n}
-        \frac{\exp(10 \cos(x, m_n))}{\sum_{n'} \exp(10 \cos(x, m_{n'}))} \, x
+        \tilde m_n = \frac{\sum_{x \in A_n} p_n(x) \, x}{\sum_{x \in A_n} p_n(x)}, \qquad
+        p_n(x) = \frac{\exp(10 \cos(x, m_n))}{\sum_{n'} \exp(10 \cos(x, m_{n'}))}
 
     with the class means m of the photos, and of all photos and moved queries those A_n that have the largest cosine
     with m_n; a class without any keeps its mean. Liu, Song and Qin, "Prototype Rectification for Few-Shot Learning",
-    ECCV 2020, in the form of Ziko et al., ICML 2020. It supposes about as many queries of each class.
+    ECCV 2020, with the weights of Ziko et al., ICML 2020, whose code divides by the number of vectors: where classes
+    are alike, some means are then much shorter than others, and decide. It supposes about as many queries of each
+    class.
 
     >>> import torch
     >>> from triptych.similarity import rectified
@@ -42,6 +44,6 @@ def rectified(
     vectors = torch.cat([*classes, moved])  # (S + Q, C)
     near = cosines(vectors, means)
     shares = (_SHARPNESS * near).softmax(1)
-    members = functional.one_hot(near.argmax(1), len(classes)).to(vectors)  # (S + Q, N)
-    counts = members.sum(0)[:, None]
-    return moved, torch.where(counts > 0, (members * shares).T @ vectors / counts.clamp_min(1), means)
+    shares = shares * functional.one_hot(near.argmax(1), len(classes))  # of the nearest class alone, (S + Q, N)
+    sums = shares.sum(0)[:, None]
+    return moved, torch.where(sums > 0, shares.T @ vectors / sums.clamp_min(torch.finfo(sums.dtype).tiny), means)
