@@ -4,7 +4,8 @@
     python benchmarks/methods.py DATA --photos FOLDER [FOLDER ...] --costs --no-rows --report benchmarks/results/methods
 
 DATA trains each method with a Conv-64F backbone from one pre-trained network, ``START``, and evaluates all on the same
-episodes of the test split. A method that looks at crops has fewer episodes, so that all networks see as many images.
+episodes of the test split. A method that looks at P crops of a photo has a P-th of the episodes: its network sees as
+many crops as that of another method sees photos.
 Methods whose papers train no episodes are taken as they are over that network; those that subtract the mean of the
 training classes learn it first. On a folder of photos the network is EfficientNet-Lite0,
 frozen, and methods that have to be trained are left out.

@@ -35,7 +35,7 @@ def table(record: dict[str, Any]) -> str:
     rows, steps = record["rows"], record["budget"]["steps"]
     lines = [
         f"Made by `benchmarks/methods.py`. Training: {steps:,} episodes from one pre-trained Conv-64F; "
-        "methods that look at crops have as many images in fewer episodes."
+        "a P-th of them for methods that look at P crops of a photo, whose networks so see as many images."
     ]
     if record["costs"]["machine"]:
         told = processor_line(record["costs"]["machine"])

@@ -9,7 +9,15 @@ import torch
 import yaml
 from photos import split_folders
 
-from triptych.methods import MatchingConfig, MetaBaselineConfig, MMLConfig, Preprocessing, build_method, save_method
+from triptych.methods import (
+    DeepEMDConfig,
+    MatchingConfig,
+    MetaBaselineConfig,
+    MMLConfig,
+    Preprocessing,
+    build_method,
+    save_method,
+)
 from triptych.training import Preset, PretrainSettings, TrainSettings, train
 
 IMAGES = Preprocessing(32)
@@ -76,6 +84,17 @@ def test_a_run_begun_before_it_was_said_goes_on(data: Path, tmp_path: Path, monk
     (tmp_path / "settings.json").write_text(json.dumps(state["identity"]))
     train(data, tmp_path, METHOD, Preset(None, SETTINGS), resume=True)
     assert told(tmp_path) == ("32", "32")
+
+
+def test_a_setting_that_a_run_could_not_have_was_off(data: Path, tmp_path: Path) -> None:
+    plain = DeepEMDConfig(preprocessing=IMAGES, grid=2)
+    train(data, tmp_path, plain, Preset(None, SETTINGS))
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del state["identity"]["method"]["structured_steps"], state["identity"]["method"]["structured_rate"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"differently \(method structured_steps 0 -> 2\)"):
+        train(data, tmp_path, replace(plain, structured_steps=2), Preset(None, SETTINGS), resume=True)
+    train(data, tmp_path, plain, Preset(None, SETTINGS), resume=True)
 
 
 def test_methods_of_equal_settings_are_told_apart(data: Path, tmp_path: Path) -> None:

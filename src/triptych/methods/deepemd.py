@@ -46,7 +46,8 @@ class DeepEMDConfig(MethodConfig):
         seed: of "sampling".
         temperature: multiplies the similarities.
         structured_steps: of gradient descent, in which the parts of all classes are fitted to their photos once a class
-            has two; each step is a transport for each photo and class. The authors' figures with five photos have 100.
+            has two; each is a transport of each photo to each class. A recogniser fits anew for each photo that it
+            leaves out, and a bank for each query.
         structured_rate: its step width.
 
     >>> from triptych.methods import DeepEMDConfig
@@ -62,7 +63,7 @@ class DeepEMDConfig(MethodConfig):
     seed: int = 0
     temperature: float = 12.5
     structured_steps: int = 0
-    structured_rate: float = 0.1
+    structured_rate: float = 100.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,7 +89,8 @@ class DeepEMD(Method):
     with the parts u (M, C) of the query and v (M, C) of the class, see ``earth_movers_similarity``.
     A part of a class is the mean of that part of its photos. With ``structured_steps`` that is the start of the paper's
     structured fully connected layer, which gradient descent fits to the photos: their cross-entropy by these logits.
-    Each step takes all photos, where the authors' takes four at random. No gradient flows through the fit.
+    Each step takes all photos; the authors have 100 passes of four at a time, with momentum, at this rate. No gradient
+    flows through the fit.
 
     >>> import torch
     >>> from triptych.methods import DeepEMD, DeepEMDConfig

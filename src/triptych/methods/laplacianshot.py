@@ -35,7 +35,8 @@ class LaplacianShotConfig(SimpleShotConfig):
             each network and number of photos; 0.3 does well there for Conv-64F.
         neighbours: of each query, itself not counted; the authors' code counts it, and has 3.
         steps: updates of the assignments.
-        rectify: whether the queries correct the class means, see ``rectified``. It is most of what the method gains.
+        rectify: whether the queries, where there are several, correct the class means; see ``rectified``. With one
+            photo a class it is most of what the method gains.
 
     >>> from triptych.methods import LaplacianShotConfig
     >>> LaplacianShotConfig(neighbours=0)
@@ -86,7 +87,7 @@ class LaplacianShot(SimpleShot):
 
     def compare(self, query: Encoded, classes: Sequence[Summary]) -> dict[str, Float[Tensor, "Q N"]]:
         vectors, photos = self.vectors(query), [summary["global"] for summary in classes]
-        if self.config.rectify:
+        if self.config.rectify and len(vectors) > 1:
             vectors, means = rectified(vectors, photos)
         else:
             means = torch.stack([one.mean(0) for one in photos])

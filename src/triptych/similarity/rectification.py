@@ -19,7 +19,7 @@ _SHARPNESS = 10.0  # of the softmax over classes; the authors'
 def rectified(
     query: Float[Tensor, "Q C"], classes: Sequence[Float[Tensor, "_ C"]]
 ) -> tuple[Float[Tensor, "Q C"], Float[Tensor, "N C"]]:
-    r"""The queries, moved so that their mean is that of the support, and the class means of both together.
+    r"""The queries, moved so that their mean is that of the class means, and the class means of both together.
 
     .. math:: \tilde x_q = x_q + \frac{1}{N} \sum_{n=1}^{N} m_n - \frac{1}{Q} \sum_{p=1}^{Q} x_p, \qquad
         \tilde m_n = \frac{\sum_{x \in A_n} p_n(x) \, x}{\sum_{x \in A_n} p_n(x)}, \qquad
@@ -27,9 +27,9 @@ def rectified(
 
     with the class means m of the photos, and of all photos and moved queries those A_n that have the largest cosine
     with m_n; a class without any keeps its mean. Liu, Song and Qin, "Prototype Rectification for Few-Shot Learning",
-    ECCV 2020, with the weights of Ziko et al., ICML 2020, whose code divides by the number of vectors: where classes
-    are alike, some means are then much shorter than others, and decide. It supposes about as many queries of each
-    class.
+    ECCV 2020, with the weights of Ziko et al., ICML 2020, who divide by the number of vectors: where classes are
+    alike, some means are then much shorter than others, and decide. It supposes about as many queries of each class:
+    what all queries have in common is lost, and of a single one nothing is left.
 
     >>> import torch
     >>> from triptych.similarity import rectified

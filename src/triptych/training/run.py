@@ -31,8 +31,9 @@ __all__ = ["Run", "TrainingError"]
 _CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 _FREE = ("device", "loggers")  # settings that may change when a run goes on
 _STAGES = {"pretrain": "pre-training", "train": "training"}
-# Settings of a method that earlier versions did not write.
-_LATER = ("name", "learns_plda", "structured_steps", "structured_rate")
+# Settings of a method that earlier versions did not write: those that they had are taken to be as they are now.
+_LATER = ("name", "learns_plda")
+_OFF = {"structured_steps": 0, "structured_rate": 100.0}
 _NAMES = {"base_images": "plda_images", "base_loss": "plda_loss"}  # of settings: before -> now
 
 
@@ -222,7 +223,8 @@ class Run:
         later = {**self._defaults, **{name: self._identity.get(name) for name in ("precision", "validation")}}
         method = renamed_settings(named.get("method"))
         if isinstance(method, Mapping):
-            method = {**{name: now for name, now in self._identity["method"].items() if name in _LATER}, **method}
+            now = self._identity["method"]
+            method = {**{name: _OFF.get(name, now[name]) for name in (*_LATER, *_OFF) if name in now}, **method}
         return {**later, **named, "method": method}
 
     def _check_same_start(self) -> None:
