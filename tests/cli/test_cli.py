@@ -267,9 +267,12 @@ def test_methods_lists_what_there_is(command: Command) -> None:
     known = command("methods", "--json").json
     assert {one["name"] for one in known} == {*METHODS, *WEIGHTS}
     assert {one["name"] for one in known if one["weights"] is not None} == set(WEIGHTS)
+    together = {one["name"] for one in known if one["transductive"]}
+    assert together == {name for name in METHODS if name.startswith("laplacianshot-")}
     listed = command("methods").out
     for one in known:
         assert f"{one['name']} " in listed
+    assert listed.count("(transductive: no recogniser takes it)") == len(together)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")

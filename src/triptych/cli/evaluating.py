@@ -87,15 +87,24 @@ def methods(as_json: AsJson = False) -> None:
     for name in {**METHODS, **WEIGHTS}:
         weights = WEIGHTS.get(name)
         config = METHODS[name] if weights is None else weights.config
-        with torch.device("meta"):  # its levels need no weights
-            levels = list(build_method(config).level_names)
+        with torch.device("meta"):  # what is asked of it needs no weights
+            method = build_method(config)
         licence = None if weights is None else weights.licence
-        known.append({"name": name, "network": config.backbone, "levels": levels, "weights": licence})
+        known.append(
+            {
+                "name": name,
+                "network": config.backbone,
+                "levels": list(method.level_names),
+                "transductive": method.transductive,
+                "weights": licence,
+            }
+        )
     if as_json:
         return print_json(known)
     for one in known:
         ready = "to be trained" if one["weights"] is None else "has weights"
-        say(f"{one['name']:<36} {one['network']:<18} {ready:<14} {' + '.join(one['levels'])}")
+        apart = " (transductive: no recogniser takes it)" if one["transductive"] else ""
+        say(f"{one['name']:<36} {one['network']:<18} {ready:<14} {' + '.join(one['levels'])}{apart}")
     say("Published checkpoints (.pth.tar), files that train wrote, and --backbone with a hub model are methods too.")
     return None
 
