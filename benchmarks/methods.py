@@ -11,6 +11,8 @@ training classes learn it first. On a folder of photos the network is EfficientN
 frozen, and methods that have to be trained are left out.
 A row is measured in a process of its own, kept in --out, and not measured again while the method's configuration is the
 same: the same command goes on where it was stopped. Rows may come from several machines; each says which.
+``--begin benchmarks/results/methods.json`` goes on from a record of the same budget: a method of your own then stands
+beside those that are there.
 
 ``--costs`` measures time and memory of all methods in one run on this machine: they do not depend on the weights, so
 nothing is trained, nor on the folder of photos, so the first one is taken. ``--report NAME`` writes NAME.json, NAME.md
@@ -190,6 +192,18 @@ def all_rows(tasks: Sequence[Task]) -> None:
                 processes.submit(measure, task).result()
 
 
+def begin(record: Path, out: Path, budget: Budget) -> None:
+    """Keep the rows and the costs of a record as if they had been measured here, where there are none yet."""
+    held = json.loads(record.read_text(encoding="utf-8"))
+    if held["budget"] != asdict(budget):
+        raise SystemExit(f"{record}: another budget, {held['budget']}; expected {asdict(budget)}")
+    files = {Path("rows") / f"{row['method']} on {row['data']}.json": row for row in held["rows"]}
+    for name, content in {**files, Path("costs.json"): held["costs"]}.items():
+        if not (out / name).exists():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(out / name, (json.dumps(content, indent=1) + "\n").encode())
+
+
 def one_process_each() -> ProcessPoolExecutor:
     """Tasks one after the other, each in a fresh process, whose peak of memory is its own."""
     return ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1)
@@ -200,6 +214,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?", help="a data set with splits")
     parser.add_argument("--photos", type=Path, nargs="+", default=[], help="folders of class folders")
     parser.add_argument("--out", type=Path, default=Path("runs/methods"))
+    parser.add_argument("--begin", type=Path, help="a record whose rows count as measured")
     parser.add_argument("--only", nargs="+", help="these methods")
     parser.add_argument("--device", default="cpu", help="where to train and evaluate")
     parser.add_argument("--costs", action="store_true", help="measure time and memory of all methods, on this machine")
@@ -219,6 +234,8 @@ def main() -> None:
         for name, data in pairs
         if not given.only or name in given.only
     ]
+    if given.begin:
+        begin(given.begin, given.out, budget)
     if given.costs:
         first = (given.data, *given.photos[:1])
         all_costs([task for task in tasks if task.data in first], given.out / "costs.json")

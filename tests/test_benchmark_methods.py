@@ -151,3 +151,12 @@ def test_the_table_of_methods_goes_on_where_it_stopped(
     methods.main()
     shown = {f"{row['method']} on {row['data']}" for row in json.loads((tmp_path / "report.json").read_text())["rows"]}
     assert shown == {file.stem for file in files[1:]}, "a row of another configuration is of another method"
+    record = json.loads((tmp_path / "report.json").read_text())
+    again = ["--out", str(tmp_path / "again"), "--report", str(tmp_path / "beside"), "--only", *names, "--no-rows"]
+    begun = ["methods.py", str(data), "--photos", str(photos), *again, "--begin", str(tmp_path / "report.json")]
+    monkeypatch.setattr("sys.argv", [*begun, *few])
+    methods.main()
+    assert json.loads((tmp_path / "beside.json").read_text()) == record
+    monkeypatch.setattr("sys.argv", begun)
+    with pytest.raises(SystemExit, match=r"another budget, \{'steps': 1,"):
+        methods.main()
