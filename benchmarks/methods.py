@@ -4,11 +4,10 @@
     python benchmarks/methods.py DATA --photos FOLDER [FOLDER ...] --costs --no-rows --report benchmarks/results/methods
 
 DATA trains each method with a Conv-64F backbone from one pre-trained network, ``START``, and evaluates all on the same
-episodes of the test split. A method that looks at P crops of a photo has a P-th of the episodes: its network sees as
-many crops as that of another method sees photos.
-Methods whose papers train no episodes are taken as they are over that network; those that subtract the mean of the
-training classes learn it first. On a folder of photos the network is EfficientNet-Lite0,
-frozen, and methods that have to be trained are left out.
+episodes of the test split. A method that looks at P crops of a photo gets 1/P of the episodes, so that every network
+sees as many images. Methods whose papers train no episodes are taken as they are over that network; those that subtract
+the mean of the training classes learn it first. On a folder of photos the network is EfficientNet-Lite0, frozen, and
+methods that have to be trained are left out.
 A row is measured in a process of its own, kept in --out, and not measured again while the method's configuration is the
 same: the same command goes on where it was stopped. Rows may come from several machines; each says which.
 ``--begin benchmarks/results/methods.json`` goes on from a record of the same budget: a method of your own then stands
@@ -42,6 +41,7 @@ from triptych.backbones import pretrained_efficientnet_lite
 from triptych.data import ImageStore, open_store
 from triptych.evaluation import Accuracy, Episode, EpisodeSampler, evaluate_store
 from triptych.methods import METHODS, WEIGHTS, Method, build_method, encode_images, weights_hash
+from triptych.methods.encoding import crops_an_image
 from triptych.system.files import write_whole
 from triptych.system.memory import keep_freed_memory
 from triptych.training import Preset, learn_closed_form, train
@@ -55,11 +55,6 @@ def methods_of(backbone: str) -> list[str]:
     """The registered methods over a backbone, fast ones first: those that look at crops take ten times as long."""
     names = [name for name in METHODS if name.endswith(backbone)]
     return sorted(names, key=lambda name: crops_an_image(build_method(name)))
-
-
-def crops_an_image(method: Method) -> int:
-    """How many images the network sees of one."""
-    return len(method.crops(torch.zeros(1, 3, 8, 8)))
 
 
 def measure(task: Task) -> None:

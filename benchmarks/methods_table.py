@@ -34,8 +34,8 @@ def table(record: dict[str, Any]) -> str:
     """The rows, the best first; intervals are 95% over episodes."""
     rows, steps = record["rows"], record["budget"]["steps"]
     lines = [
-        f"Made by `benchmarks/methods.py`. Training: {steps:,} episodes from one pre-trained Conv-64F; "
-        "a P-th of them for methods that look at P crops of a photo, whose networks so see as many images."
+        f"Made by `benchmarks/methods.py`. Training: {steps:,} episodes from one pre-trained Conv-64F. "
+        "Methods that look at P crops of a photo get 1/P of the episodes, so that every network sees as many images."
     ]
     if record["costs"]["machine"]:
         told = processor_line(record["costs"]["machine"])

@@ -24,7 +24,7 @@ class Budget:
     """What every method gets.
 
     Attributes:
-        steps: of training, an episode each; a P-th of them for methods that look at P crops of a photo.
+        steps: of training, an episode each; 1/P of them for methods that look at P crops of a photo.
         episodes: of the test split, for each shot.
         photo_episodes: of each folder, for each shot.
         seed: of all that is drawn.
@@ -43,7 +43,7 @@ class Budget:
             steps=steps,
             sides=(56, 84),
             seed=self.seed,
-            average=0.99**crops,  # of the same share of the steps
+            average=0.99**crops,  # as little of the start is left after fewer steps
             pixel_share=1.0,
             plda_images=0,
             balance_episodes=0,

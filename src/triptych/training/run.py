@@ -31,7 +31,7 @@ __all__ = ["Run", "TrainingError"]
 _CONSOLE = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 _FREE = ("device", "loggers")  # settings that may change when a run goes on
 _STAGES = {"pretrain": "pre-training", "train": "training"}
-# Settings of a method that earlier versions did not write: those that they had are taken to be as they are now.
+# What earlier versions did not write of a method: some of it was as it is now, the rest did not exist and was off.
 _LATER = ("name", "learns_plda")
 _OFF = {"structured_steps": 0, "structured_rate": 100.0}
 _NAMES = {"base_images": "plda_images", "base_loss": "plda_loss"}  # of settings: before -> now
