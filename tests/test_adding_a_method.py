@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 SHOWN = snippets(ROOT / "docs" / "adding-a-method.md")
 FILE, USE = (text for language, text in SHOWN if language == "python")
 (DIFF,) = (text for language, text in SHOWN if language == "diff")
-COMMANDS, TESTS = (text for language, text in SHOWN if not language)
+COMMANDS, _, TESTS = (text for language, text in SHOWN if not language)  # the second: the row of the table, hours
 NAME = "triptych.methods.nearest_mean"
 
 
