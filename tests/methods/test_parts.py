@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from triptych.methods import BATCH, DeepEMDConfig, LaterMML, LaterMMLConfig, Method, Preprocessing, encode_images
+from triptych.methods.config import MethodConfig
 from triptych.methods.crops import crops_of, pyramid_boxes, random_boxes
 from triptych.similarity import earth_movers_similarity, transported
 
@@ -141,6 +142,15 @@ def test_crops_are_what_lies_in_the_box() -> None:
 def test_crops_are_channels_last_as_images_are() -> None:
     images = Preprocessing(side=32).normalise(torch.zeros(2, 32, 32, 3, dtype=torch.uint8))
     assert crops_of(images, pyramid_boxes([2])).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("config", [DeepEMDConfig(form="grid"), DeepEMDConfig(form="sampling"), LaterMMLConfig()])
+def test_each_episode_of_training_has_crops_of_its_own(config: MethodConfig) -> None:
+    method, photos = method_over(config, backbone_of("conv64f")), images()[0]
+    one, again = method.train().crops(photos), method.crops(photos)
+    assert one.shape == again.shape
+    assert not torch.equal(one, again)
+    assert torch.equal(method.eval().crops(photos), method.crops(photos))
 
 
 @pytest.mark.parametrize("edges", ["none", "class"])

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Box", "crops_of", "pyramid_boxes", "random_boxes"]
+__all__ = ["Box", "crops_of", "drawn_enlargement", "drawn_seed", "pyramid_boxes", "random_boxes"]
 
 Box = tuple[float, float, float, float]  # top, left, bottom, right, as shares of the image's side
 
@@ -30,6 +30,19 @@ def pyramid_boxes(grids: Sequence[int], enlarged: float = 2.0) -> tuple[Box, ...
     return tuple(
         (top, left, bottom, right) for grid in grids for top, bottom in spans[grid] for left, right in spans[grid]
     )
+
+
+def drawn_enlargement() -> float:
+    """How much larger cells are made in training: 1 to 3 times, drawn by torch's generator.
+
+    As in the code of DeepEMD, which draws for each photo; here all photos of an episode have the same boxes.
+    """
+    return 1 + 2 * torch.rand((), device="cpu").item()
+
+
+def drawn_seed() -> int:
+    """A seed of ``random_boxes`` for training, drawn by torch's generator."""
+    return int(torch.randint(1 << 62, (), device="cpu"))
 
 
 def random_boxes(count: int, seed: int) -> tuple[Box, ...]:

@@ -19,7 +19,7 @@ from triptych.fusion import SumFusion
 from triptych.methods.base import Method, Summary
 from triptych.methods.classifiers import labelled_photos
 from triptych.methods.config import MethodConfig
-from triptych.methods.crops import crops_of, pyramid_boxes, random_boxes
+from triptych.methods.crops import Box, crops_of, drawn_enlargement, drawn_seed, pyramid_boxes, random_boxes
 from triptych.methods.encoded import Encoded
 from triptych.similarity import earth_movers_similarity
 from triptych.system.settings import each, number, one_of, whole
@@ -40,6 +40,7 @@ class DeepEMDConfig(MethodConfig):
     Attributes:
         form: what the parts of an image are. "fcn": the positions of its map. "grid": crops, the cells of the grids
             ``pyramid``, each twice as large. "sampling": ``crops`` crops that are drawn at random, once, by ``seed``.
+            In training each episode has crops of its own: cells once to three times as large, other random ones.
         grid: largest side of the map of "fcn"; larger ones are pooled to it. The authors' maps have 5.
         pyramid: of "grid".
         crops: of "sampling".
@@ -106,8 +107,7 @@ class DeepEMD(Method):
 
     def __init__(self, config: DeepEMDConfig = DeepEMDConfig(), backbone: Backbone | None = None) -> None:
         super().__init__(config, SumFusion(), backbone)
-        drawn = random_boxes(config.crops, config.seed) if config.form == "sampling" else ()
-        self.boxes = pyramid_boxes(config.pyramid) if config.form == "grid" else drawn
+        self.boxes = self._boxes(2.0, config.seed)
         self.separable = not config.structured_steps
 
     @property
@@ -116,7 +116,16 @@ class DeepEMD(Method):
 
     def crops(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "BP 3 h w"]:
         """The images; of "grid" and "sampling", P crops of each."""
-        return crops_of(images, self.boxes) if self.boxes else images
+        boxes = self._boxes(drawn_enlargement(), drawn_seed()) if self.training else self.boxes
+        return crops_of(images, boxes) if boxes else images
+
+    def _boxes(self, enlarged: float, seed: int) -> tuple[Box, ...]:
+        match self.config.form:
+            case "grid":
+                return pyramid_boxes(self.config.pyramid, enlarged)
+            case "sampling":
+                return random_boxes(self.config.crops, seed)
+        return ()
 
     def encode_features(self, taps: Sequence[Float[Tensor, "B _ _ _"]]) -> Encoded:
         """The parts as the positions of a map (B, C, H, W), or (B, C, P, 1) of crops."""

@@ -19,7 +19,7 @@ from triptych.backbones import Backbone
 from triptych.fusion import Levels, SoftmaxFusion
 from triptych.methods.base import Matching, Method, Summary
 from triptych.methods.config import MethodConfig
-from triptych.methods.crops import crops_of, pyramid_boxes
+from triptych.methods.crops import Box, crops_of, drawn_enlargement, pyramid_boxes
 from triptych.methods.encoded import Encoded
 from triptych.similarity import (
     global_class,
@@ -65,7 +65,8 @@ class LaterMML(Method):
     r"""Part, pixel and global level.
 
     - ``part``: the sum, over the 13 parts of the query, of the cosine with the nearest adapted part of the class. Parts
-      are crops, the cells of a 3x3 and a 2x2 grid, each twice as large; a part is the mean descriptor (C,) of its crop.
+      are crops, the cells of a 3x3 and a 2x2 grid, each twice as large, in training once to three times, drawn for each
+      episode; a part is the mean descriptor (C,) of its crop.
       ``PartGraph`` adapts the parts of the support.
     - ``pixel``: ``pixel_similarity`` of the map of the whole image, as if it had the 25 positions of the authors' maps:
       the sum over 441 has softmaxes of one class alone, which nothing is learnt from.
@@ -91,7 +92,7 @@ class LaterMML(Method):
     def __init__(self, config: LaterMMLConfig = LaterMMLConfig(), backbone: Backbone | None = None) -> None:
         super().__init__(config, SoftmaxFusion(_WEIGHTS), backbone)
         self.graph = PartGraph(self.channels)
-        self.boxes = ((0.0, 0.0, 1.0, 1.0), *pyramid_boxes(_PYRAMID))  # the image itself comes first
+        self.boxes = _boxes(2.0)
 
     @property
     def level_names(self) -> tuple[str, ...]:
@@ -99,7 +100,7 @@ class LaterMML(Method):
 
     def crops(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "BP 3 h w"]:
         """Each image and its parts."""
-        return crops_of(images, self.boxes)
+        return crops_of(images, _boxes(drawn_enlargement()) if self.training else self.boxes)
 
     def encode_features(self, taps: Sequence[Float[Tensor, "B _ _ _"]]) -> Encoded:
         """The maps of whole images, and ``parts`` (B, 13, C)."""
@@ -163,3 +164,8 @@ class PartGraph(nn.Module):
 def _mean(rows: Float[Tensor, "J D"], connected: bool) -> Float[Tensor, "J D"]:
     """Each row's mean over the rows that it is connected with: all, or itself alone."""
     return rows.mean(0, keepdim=True).expand_as(rows) if connected else rows
+
+
+def _boxes(enlarged: float) -> tuple[Box, ...]:
+    """The image itself comes first."""
+    return ((0.0, 0.0, 1.0, 1.0), *pyramid_boxes(_PYRAMID, enlarged))
