@@ -81,6 +81,15 @@ def test_a_batch_of_queries_is_answered_as_one_at_a_time(name: str) -> None:
     check_same(together[-1:], together[:1])
 
 
+@pytest.mark.parametrize("name", EACH)
+@pytest.mark.filterwarnings(r"ignore:var\(\)")  # torch's word on the correlations of no query
+@torch.no_grad()
+def test_no_queries_have_no_rows(name: str) -> None:
+    method, (_, support, labels) = small(name), episode([2, 1])
+    encoded = method.encode(support)
+    assert method.fuse(method.compare_encoded(encoded[:0], encoded, labels)).shape == (0, 2)
+
+
 @pytest.mark.parametrize("name", [name for name in EACH if method_type(METHODS[name]).separable])
 @torch.no_grad()
 def test_the_levels_of_a_separable_class_depend_on_no_other_class(name: str) -> None:

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from triptych.similarity import (
     DISTANCES,
+    covariance_to_classes,
     distribution_class,
     distribution_similarity,
     global_similarity,
@@ -260,6 +261,8 @@ def test_unknown_distance_is_named() -> None:
 def test_a_single_position_has_no_covariance() -> None:
     with pytest.raises(ValueError, match="at least two positions"):
         distribution_similarity(*episode([1, 1], size=(1, 1)))
+    with pytest.raises(ValueError, match="at least two positions"):
+        covariance_to_classes(torch.randn(2, 3, 1, 1), [torch.eye(3)])
 
 
 def test_parts_need_maps_of_one_size() -> None:

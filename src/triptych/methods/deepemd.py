@@ -85,13 +85,14 @@ class DeepEMDConfig(MethodConfig):
 class DeepEMD(Method):
     r"""One minus the earth mover's distance between the parts of a query and those of a class, times a temperature.
 
-    .. math:: \mathrm{logit}(q, n) = T \Big(1 - \min_F \sum_{ij} F_{ij} \big(1 - \cos(u_i, v_j)\big)\Big)
+    .. math:: \mathrm{logit}(q, n) = T \Big(1 - \min_F \sum_{ij} F_{ij} \big(1 - \cos(\tilde u_i, \tilde v_j)\big)\Big)
 
-    with the parts u (M, C) of the query and v (M, C) of the class, see ``earth_movers_similarity``.
+    with the parts u (M, C) of the query and v (M, C) of the class, each less the mean of its channels, see
+    ``earth_movers_similarity``.
     A part of a class is the mean of that part of its photos. With ``structured_steps`` that is the start of the paper's
     structured fully connected layer, which gradient descent fits to the photos: their cross-entropy by these logits.
-    Each step takes all photos; the authors have 100 passes of four at a time, with momentum, at this rate. No gradient
-    flows through the fit.
+    Each step takes all photos; the authors have 100 passes of four at a time, with momentum, at this rate in
+    evaluation and at 0.1 in training. No gradient flows through the fit.
 
     >>> import torch
     >>> from triptych.methods import DeepEMD, DeepEMDConfig

@@ -29,10 +29,11 @@ class FEATConfig(MethodConfig):
     """Settings of FEAT.
 
     Attributes:
-        temperature: divides the squared distances.
+        temperature: divides the squared distances. The authors take 64, and 32 for four layers and five photos a class.
         contrast: weight of the contrastive loss beside the other. The authors take 1 for four layers and one photo a
             class, 0.1 for five photos, and 0.01 and 0.1 for ResNet-12.
-        contrast_temperature: divides the squared distances of the contrastive loss.
+        contrast_temperature: divides the squared distances of the contrastive loss. The authors take 16 for one photo,
+            for five 64 with four layers and 32 with ResNet-12.
         dropout: in training, of the attention (a fifth of it) and of what it adds.
 
     >>> from triptych.methods import FEATConfig
@@ -65,7 +66,8 @@ class FEAT(Method):
         \{\psi_1, \ldots, \psi_N\} = \mathrm{Transformer}\big(\{c_1, \ldots, c_N\}\big)
 
     with the mean descriptor x (C,) of the query, the means c_n (C,) of the classes and ``SetTransformer``.
-    ``auxiliary_loss`` is the paper's contrastive loss.
+    ``auxiliary_loss`` is the paper's contrastive loss. The authors train the transformer at ten times the rate of the
+    backbone; here both have one rate.
 
     >>> import torch
     >>> from triptych.methods import FEAT, FEATConfig

@@ -32,7 +32,7 @@ class FRNConfig(MethodConfig):
 
     Attributes:
         scale: multiplies the descriptors; None to divide them by the root of their channels, as the authors do with
-            ResNet-12.
+            ResNet-12. With four layers they leave the descriptors as they are: 1.
         orthogonality: weight of the auxiliary loss; 0 is none.
 
     >>> from triptych.methods import FRNConfig

@@ -53,8 +53,9 @@ class LogisticRegression(Method):
     .. math:: \mathrm{logit}(q, n) = w_n^T \hat x_q + b_n
 
     with the mean descriptor :math:`\hat x` (C,) of an image, scaled to unit length, and the weights of
-    ``fit_logistic_regression``; the paper's "simple" form, without distillation. Training shapes the backbone by the
-    queries; no gradient flows through the fit.
+    ``fit_logistic_regression``; the paper's "simple" form, without distillation and without the five augmented copies
+    of each photo that the authors' figures have. Training shapes the backbone by the queries; no gradient flows through
+    the fit.
 
     >>> import torch
     >>> from triptych.methods import LogisticConfig, LogisticRegression

@@ -39,7 +39,8 @@ class RENetConfig(MethodConfig):
         temperature: divides the cosines.
         attention_temperature: divides the correlations before their softmax.
         anchor: weight of the classification of the training classes beside the episode's loss. The authors weigh the
-            episode's loss by 0.25 for one photo a class and by 0.5 for five: 4 and 2 here.
+            episode's loss by 0.25 on miniImageNet and tieredImageNet, 0.5 on CIFAR-FS and 1.5 on CUB: 4, 2 and 2/3
+            here.
 
     >>> from triptych.methods import RENetConfig
     >>> RENetConfig(grid=0)
@@ -97,7 +98,10 @@ class RENet(Method):
         return ("relation",)
 
     def encode_features(self, taps: Sequence[Float[Tensor, "B _ _ _"]]) -> Encoded:
-        """The maps, pooled to the grid, with what each position shares with its surroundings."""
+        """The maps, pooled to the grid, with what each position shares with its surroundings.
+
+        As in the paper: in the authors' code a ReLU in place changes the maps before the sum.
+        """
         maps = super().encode_features(taps).maps
         height, width = (min(self.config.grid, side) for side in maps.shape[2:])
         maps = functional.adaptive_avg_pool2d(maps, (height, width))

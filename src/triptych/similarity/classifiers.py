@@ -83,9 +83,9 @@ def fit_cosine_classifier(
     .. math:: \min_W \; -\frac{1}{S} \sum_i \log \mathrm{softmax}\big(s \, \hat W \hat x_i\big)_{y_i}
 
     Rows of :math:`\hat W` and the :math:`\hat x_i` have unit length. The classifier of Baseline++: Chen, Liu, Kira,
-    Wang and Huang, ICLR 2019. The paper starts from random weights and draws batches; here descent
-    starts from the class means and sees all photos, so that the result is always the same. The scale is 10 by
-    default; the authors' is 2 for up to 200 classes. Steps are in float64. No
+    Wang and Huang, ICLR 2019. The authors' code starts from random weights and makes 100 passes in batches of four,
+    with momentum and weight decay; here descent starts from the class means and sees all photos, so that the result is
+    always the same. The scale is 10 by default; the authors' is 2 for up to 200 classes. Steps are in float64. No
     gradient flows through the fit.
 
     >>> import torch

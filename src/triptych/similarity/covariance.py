@@ -39,10 +39,14 @@ def covariance_to_classes(
 
     .. math:: d_i(q, n) = (x_i - \bar x_q)^T \Sigma_n (x_i - \bar x_q)
 
-    with the mean descriptor :math:`\bar x_q` of the query. The metric of CovaMNet, see ``covariance_class``.
+    with the mean descriptor :math:`\bar x_q` of the query. The metric of CovaMNet, see ``covariance_class``, centred as
+    in LibFewShot. The authors' code divides each channel of the query by its norm over the positions in place of that.
 
     Returns:
         (Q, N, M) similarities >= 0 of the M = H * W positions.
+
+    Raises:
+        ValueError: the query has a single position, which is its own mean.
 
     >>> import torch
     >>> from triptych.similarity import covariance_to_classes
@@ -51,5 +55,7 @@ def covariance_to_classes(
              [0.5000, 0.5000]]])
     """
     descriptors = at_least_float32(query).flatten(2)  # (Q, C, M)
+    if descriptors.shape[2] < 2:
+        raise ValueError("the covariance metric needs maps of at least two positions, got one")
     centred = descriptors - descriptors.mean(2, keepdim=True)
     return torch.stack([(centred * (covariance @ centred)).sum(1) for covariance in classes], dim=1)

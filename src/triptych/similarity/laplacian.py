@@ -24,7 +24,7 @@ def nearest_neighbours(vectors: Float[Tensor, "Q C"], k: int) -> Bool[Tensor, "Q
     distances = torch.cdist(vectors, vectors, compute_mode="donot_use_mm_for_euclid_dist")
     distances.fill_diagonal_(torch.inf)
     near = torch.zeros_like(distances, dtype=torch.bool)
-    chosen = distances.topk(min(k, len(vectors) - 1), dim=1, largest=False).indices
+    chosen = distances.topk(min(k, max(len(vectors) - 1, 0)), dim=1, largest=False).indices
     return near.scatter_(1, chosen, True)
 
 
@@ -38,8 +38,9 @@ def laplacian_assignments(
         y_q^{(0)} = \mathrm{softmax}(s_q)
 
     with similarities s, minus the squared distances to the class means; w is one for neighbours and zero for others.
-    The objective is :math:`-\sum_q y_q^T s_q + \frac{\lambda}{2} \sum_{qp} w_{qp} \|y_q - y_p\|^2`. Ziko, Dolz, Granger
-    and Ben Ayed, ICML 2020. The sum before the last softmax is returned.
+    Where w is symmetric, the objective is
+    :math:`-\sum_q y_q^T s_q + \frac{\lambda}{4} \sum_{qp} w_{qp} \|y_q - y_p\|^2`, relaxed. Ziko, Dolz, Granger and
+    Ben Ayed, ICML 2020. The sum before the last softmax is returned.
 
     >>> import torch
     >>> from triptych.similarity import laplacian_assignments

@@ -50,7 +50,8 @@ def earth_movers_similarity(
         cosines = directions @ _directions(pool).T  # (Q, M, J)
         of_query = _shares(query @ pool.mean(0))  # (Q, M)
         of_class = _shares(query.mean(1) @ pool.T)  # (Q, J)
-        columns.append(torch.stack([transported(*one) for one in zip(cosines, of_query, of_class, strict=True)]))
+        most = [transported(*one) for one in zip(cosines, of_query, of_class, strict=True)]
+        columns.append(torch.stack(most) if most else query.new_zeros(0))
     return torch.stack(columns, dim=1)
 
 
