@@ -87,10 +87,9 @@ def trained(task: Task) -> tuple[Method, dict[str, Any]]:
         return centred(task), {"training": "none beyond the start", "centred": True}
     if task.name in NO_EPISODES:
         return at_start(task.name), {"training": "none beyond the start"}
-    started = time.process_time()
     settings = replace(task.budget.training(crops_an_image(build_method(task.name))), device=task.device)
     best = train(task.data, task.run, task.name, Preset(None, settings), START, resume=True, keep_fusion=False)
-    return load_method(best), {"training": f"{settings.steps} steps", "training_s": time.process_time() - started}
+    return load_method(best), {"training": f"{settings.steps} steps"}
 
 
 def at_start(name: str) -> Method:

@@ -110,7 +110,8 @@ class Task:
         row: dict[str, Any] = json.loads(self.file.read_text()) if self.file.is_file() else {}
         if row.get("config") != self.config or (self.name in CENTRED and not row.get("centred")):
             return None
-        row.pop("peak_memory_mb", None)
+        for cost in ("peak_memory_mb", "training_s"):
+            row.pop(cost, None)
         for shot in row["shots"].values():
             for cost in ("ms_a_query", "evaluation_processor_s"):
                 shot.pop(cost, None)
