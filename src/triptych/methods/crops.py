@@ -35,7 +35,8 @@ def pyramid_boxes(grids: Sequence[int], enlarged: float = 2.0) -> tuple[Box, ...
 def drawn_enlargement() -> float:
     """How much larger cells are made in training: 1 to 3 times, drawn by torch's generator.
 
-    As in the code of DeepEMD, which draws for each photo; here all photos of an episode have the same boxes.
+    As in the code of DeepEMD, which draws for each photo and flips each crop; here all photos of an episode have the
+    same boxes, and photos are flipped whole.
     """
     return 1 + 2 * torch.rand((), device="cpu").item()
 

@@ -117,8 +117,9 @@ class DeepEMD(Method):
 
     def crops(self, images: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "BP 3 h w"]:
         """The images; of "grid" and "sampling", P crops of each."""
-        boxes = self._boxes(drawn_enlargement(), drawn_seed()) if self.training else self.boxes
-        return crops_of(images, boxes) if boxes else images
+        if not self.boxes:
+            return images
+        return crops_of(images, self._boxes(drawn_enlargement(), drawn_seed()) if self.training else self.boxes)
 
     def _boxes(self, enlarged: float, seed: int) -> tuple[Box, ...]:
         match self.config.form:
