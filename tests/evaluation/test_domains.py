@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from toys import small_method
 
 from triptych import save_method
 from triptych.evaluation import EvaluateSettings, domain_table, evaluate, evaluate_domains
+from triptych.methods import METHODS, Preprocessing, build_method
 
 SETTINGS = EvaluateSettings(way=2, queries=2, episodes=3, seed=4)
 ASKED = ("--way", 2, "--queries", 2, "--episodes", 3, "--seed", 4)
@@ -32,6 +34,14 @@ def test_each_figure_is_what_it_would_be_alone(places: list[Path]) -> None:
     assert len(table) == 5
     assert all(line.count("|") == table[0].count("|") for line in table)
     assert f"| 8 | {100 * record['domains'][0]['accuracy']:.2f} ± " in table[2]
+
+
+def test_a_transductive_method_is_marked(places: list[Path]) -> None:
+    method = build_method(replace(METHODS["laplacianshot-conv64f"], preprocessing=Preprocessing(side=32))).eval()
+    record = evaluate_domains(places[:2], method, "laplacianshot", SETTINGS)
+    assert record["transductive"]
+    assert all(one["transductive"] for one in record["domains"])
+    assert domain_table(record).endswith("\n\nTransductive: the queries of an episode are answered together.")
 
 
 def test_a_mistake_in_the_last_data_set_costs_nothing(

@@ -99,22 +99,34 @@ def test_published_dn4_gives_the_scores_of_an_independent_computation(shared: Pa
     np.testing.assert_allclose(logits.numpy(), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("prefix", "bias", "key"), [("features.", False, "state_dict"), ("features.features.", True, "model")]
-)
-def test_both_layouts_of_dn4_are_read(tmp_path: Path, prefix: str, bias: bool, key: str) -> None:
+def dn4_network(bias: bool) -> nn.Sequential:
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     for inputs, pool in ((3, True), (64, True), (64, False), (64, False)):
         layers += [nn.Conv2d(inputs, 64, 3, padding=1, bias=bias), nn.BatchNorm2d(64), nn.LeakyReLU(0.2)]
         layers += [nn.MaxPool2d(2)] if pool else []
-    network = nn.Sequential(*layers).eval()
+    return nn.Sequential(*layers).eval()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "bias", "key"), [("features.", False, "state_dict"), ("features.features.", True, "model")]
+)
+def test_both_layouts_of_dn4_are_read(tmp_path: Path, prefix: str, bias: bool, key: str) -> None:
+    network = dn4_network(bias)
     state = {prefix + name: value for name, value in network.state_dict().items()}
     torch.save({"epoch_index": 3, key: state, "optimizer": {"state": {}}}, tmp_path / "x.pth.tar")
     method, images = load_method(tmp_path / "x.pth.tar"), torch.randn(2, 3, 32, 32)
     assert (method.level_names, method.config.pixel_k) == (("pixel",), 3)
     with torch.no_grad():
         torch.testing.assert_close(method.encode(images).maps, network(images), rtol=1e-4, atol=1e-5)
+
+
+def test_published_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    state = {f"features.{name}": value for name, value in dn4_network(bias=False).state_dict().items()}
+    state["features.0.weight"][0, 0, 0, 0] = torch.nan
+    torch.save({"state_dict": state}, tmp_path / "x.pth.tar")
+    with pytest.raises(ValueError, match=r"x.pth.tar: its weights are damaged \(some weights are not finite numbers\)"):
+        load_method(tmp_path / "x.pth.tar")
 
 
 def test_another_classifier_of_dn4_s_repository_is_refused(tmp_path: Path) -> None:

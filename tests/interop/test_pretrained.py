@@ -370,8 +370,40 @@ def test_components_that_cannot_be_are_refused(dinov2: Path) -> None:
 def test_scikit_learn_can_clone_it(dinov2: Path) -> None:
     recognizer = Recognizer(backbone=dinov2, components=4)
     assert clone(recognizer).get_params() == recognizer.get_params()
-    with pytest.raises(ValueError, match="method and backbone are both given"):
-        clone(recognizer).set_params(method="dn4").fit(TRAINING, LABELS)
+    named = clone(recognizer).set_params(method="dn4", components=None).fit(TRAINING, LABELS)
+    assert named.method_.config == pretrained_method(dinov2, "dn4").config
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("dn4-conv64f", "has a backbone of its own; over another, name the method alone: dn4"),
+        ("relation", "relation is to be trained: triptych train DATA --method relation --backbone "),
+        ("laplacianshot", "laplacianshot is transductive"),
+        ("none", "unknown method 'none' over a model of transformers"),
+        (build_method("dn4-conv64f"), "a method itself and a backbone are given; give one"),
+    ],
+)
+def test_which_methods_go_over_a_backbone_untrained_is_told(dinov2: Path, method: object, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Recognizer(method, backbone=dinov2).fit(TRAINING, LABELS)
+
+
+def test_the_commands_take_a_method_over_a_backbone(command: Command, dinov2: Path, tmp_path: Path) -> None:
+    photos = class_folders(tmp_path / "photos", classes=3, each=4)
+    asked = ("--way", 2, "--queries", 2, "--episodes", 2, "--run-folder", tmp_path / "run", "--json")
+    ended = command("evaluate", photos, "--method", "laplacianshot", "--backbone", dinov2, *asked)
+    assert ended.code == 0, ended.err
+    record = json.loads(ended.out)
+    assert record["method"] == f"laplacianshot over {dinov2}"
+    again = command("evaluate", "--config", tmp_path / "run" / "config.yaml", "--json")
+    assert again.code == 0, again.err
+    assert json.loads(again.out)["levels"] == record["levels"]
+    fitted = command("fit", photos, "--method", "frn", "--backbone", dinov2, "-o", tmp_path / "x.triptych", "--json")
+    assert fitted.code == 0, fitted.err
+    assert json.loads(fitted.out)["method"] == f"frn over {dinov2}"
+    shown = json.loads(command("show", tmp_path / "x.triptych", "--json").out)
+    assert shown["method"] == f"frn over {dinov2.name}"
 
 
 @pytest.fixture

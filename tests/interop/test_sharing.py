@@ -4,6 +4,7 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from triptych import load_method, save_method
 from triptych.evaluation import EvaluateSettings, evaluate
 from triptych.interop import model_card, pull_method, push_method
 from triptych.interop.sharing import CARD_FILE, METHOD_FILE
-from triptych.methods import MML, method_to_bytes, weights_hash
+from triptych.methods import METHODS, build_method, method_to_bytes, weights_hash
 from triptych.system.yaml_files import read_yaml
 
 
@@ -88,12 +89,40 @@ def test_a_folder_of_other_things_is_not_pushed_to(tmp_path: Path) -> None:
     assert not (photo / CARD_FILE).exists()
 
 
-class Own(MML):
-    __doc__ = None
+@pytest.mark.parametrize(
+    ("name", "levels"),
+    [
+        ("protonet-conv64f", "the photo as a whole"),
+        ("dn4-conv64f", "matched patches"),
+        ("adm-conv64f", "the mix of colours and textures and matched patches"),
+        ("frn-conv64f", "how well patches of the class make up the photo"),
+    ],
+)
+def test_the_card_names_the_method_and_its_levels(name: str, levels: str) -> None:
+    card = model_card(build_method(name), "mine")
+    assert f"| method | {name} |" in card
+    assert f"Few-shot image recognition that compares {levels}.\n" in card
+    other = model_card(build_method(replace(METHODS["dn4-conv64f"], pixel_k=5)), "mine")
+    assert "| method | dn4-conv64f with another pixel_k |" in other
 
 
-def test_a_method_without_a_docstring_has_a_card() -> None:
-    assert "# own\n\n| | |\n" in model_card(Own(small_method().config), "own")
+def test_the_card_of_a_transductive_method_says_so() -> None:
+    card = model_card(build_method("laplacianshot-conv64f"), "mine")
+    assert "| queries | answered together (transductive) |" in card
+    assert "Recognizer" not in card
+
+
+def test_a_record_of_several_data_sets_is_one_row_each(command: Command, tmp_path: Path) -> None:
+    places = [class_folders(tmp_path / name, classes=3, each=4, first=4 * at) for at, name in enumerate(("a", "b"))]
+    save_method(small_method(), tmp_path / "m.safetensors")
+    asked = ("--way", 2, "--queries", 2, "--episodes", 2, "--out", tmp_path / "both.json")
+    ended = command("evaluate", *places, "--method", tmp_path / "m.safetensors", *asked)
+    assert ended.code == 0, ended.err
+    ended = command("push", tmp_path / "m.safetensors", tmp_path / "p", "--record", tmp_path / "both.json")
+    assert ended.code == 0, ended.err
+    card = (tmp_path / "p" / "README.md").read_text()
+    assert "| a | test | 2-way 1-shot | 2, 0 |" in card
+    assert "| b | test | 2-way 1-shot | 2, 0 |" in card
 
 
 def test_the_commands(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,20 +1,25 @@
 """What a run's folder says of the run."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
+from commands import Command
 from photos import split_folders
 
+from triptych import load_method, save_method
 from triptych.evaluation import config_text
-from triptych.methods import METHODS, MethodConfig, Preprocessing
+from triptych.methods import METHODS, MethodConfig, Preprocessing, build_method, weights_hash
 from triptych.system.yaml_files import read_yaml
 from triptych.training import Preset, PretrainSettings, TrainSettings, train
 from triptych.training.run import Run
 
 METHOD = replace(METHODS["dn4-conv64f"], preprocessing=Preprocessing(side=32))
+STEP = ["--preset", "paper", "--steps", 1, "--episodes-per-step", 1, "--way", 2, "--queries", 1, "--side", 16]
+STEP += ["--precision", "32", "--validation-episodes", 1]
+STEP += ["--validation-queries", 1, "--validation-shot", 1]
 WITH_DROPOUT = replace(METHODS["covamnet-conv64f"], preprocessing=Preprocessing(side=32))
 QUICK = {"sides": (16,), "validation_episodes": 1, "validation_shots": (1,), "validation_queries": 1, "precision": "32"}
 SHORT = Preset(
@@ -32,8 +37,8 @@ def test_settings_environment_and_seed(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "run", METHOD, SHORT)
     config = read_yaml(tmp_path / "run" / "config.yaml")
     assert config["data"] == str(data)
-    assert "method" not in config  # which has no name
-    assert "no registered one" in (tmp_path / "run" / "config.yaml").read_text()
+    assert config["method"] == "dn4-conv64f"
+    assert config["setting"] == {"preprocessing": json.loads(json.dumps(asdict(METHOD.preprocessing)))}
     assert config["train"] == {"preset": "fast", **json.loads(json.dumps(asdict(SHORT.train)))}
     assert config["pretrain"] == json.loads(json.dumps(asdict(SHORT.pretrain)))
     assert read_yaml(tmp_path / "run" / "pretrain" / "config.yaml")["pretrain"] == config["pretrain"]
@@ -44,7 +49,73 @@ def test_settings_environment_and_seed(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_registered_configuration_has_its_name() -> None:
-    assert "method: dn4-conv64f\n" in config_text("x", METHODS["dn4-conv64f"], "train", {})
+    text = config_text("x", METHODS["dn4-conv64f"], "train", {})
+    assert "method: dn4-conv64f\n" in text
+    assert "setting" not in text
+
+
+@dataclass(frozen=True)
+class OwnConfig(MethodConfig):
+    """Of a method that is not registered."""
+
+
+def test_a_method_that_is_not_registered_is_not_taken_for_another(command: Command, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(config_text(data, OwnConfig(), "train", {}))
+    ended = command("train", "--config", tmp_path / "own.yaml", "--out", tmp_path / "run")
+    assert ended.code == 2
+    assert "unknown method 'OwnConfig'" in ended.err
+
+
+def test_the_command_says_of_a_method_s_settings_what_its_config_gives_back(
+    command: Command, data: Path, tmp_path: Path
+) -> None:
+    one, other, third = (tmp_path / name for name in ("one", "other", "third"))
+    small = [
+        "--setting",
+        f"preprocessing={json.dumps(METHODS['dn4-conv64f'].to_dict()['preprocessing'] | {'side': 32})}",
+    ]
+    asked = ["--method", "dn4-conv64f", "--setting", "pixel-k=2", *small, *STEP]
+    ended = command("train", data, *asked, "--out", one)
+    assert ended.code == 0, ended.err
+    assert load_method(one).config == replace(METHOD, pixel_k=2)
+    ended = command("train", "--config", one / "config.yaml", "--out", other)
+    assert ended.code == 0, ended.err
+    assert weights_hash(load_method(other)) == weights_hash(load_method(one))
+    ended = command("train", "--config", one / "config.yaml", "--setting", "pixel_k=1", "--out", third)
+    assert ended.code == 0, ended.err
+    assert load_method(third).config == replace(METHOD, pixel_k=1), "what is typed wins, and the rest stays"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("pixel_k", "expected NAME=VALUE, such as pixel_k=5"),
+        ("k=3", "unknown settings ['k']; expected some of ['architecture', 'backbone'"),
+        ("pixel_k=no", "pixel_k is 'no'; expected int"),
+        ("pixel_k=0", "pixel_k must be a whole number"),
+    ],
+)
+def test_a_setting_that_a_method_cannot_have_is_told(
+    command: Command, data: Path, tmp_path: Path, typed: str, told: str
+) -> None:
+    for stage in ("train", "pretrain"):
+        ended = command(stage, data, "--method", "dn4-conv64f", "--setting", typed, "--out", tmp_path / "run")
+        assert ended.code == 2
+        assert told in ended.err
+        assert not (tmp_path / "run").exists()
+
+
+def test_weights_to_start_from_say_what_is_trained(command: Command, data: Path, tmp_path: Path) -> None:
+    start = replace(METHODS["frn-conv64f"], preprocessing=Preprocessing(side=32))
+    save_method(build_method(start), tmp_path / "frn.safetensors")
+    one, other = tmp_path / "one", tmp_path / "other"
+    ended = command("train", data, "--init", tmp_path / "frn.safetensors", *STEP, "--out", one)
+    assert ended.code == 0, ended.err
+    assert load_method(one).config == start
+    assert "method" not in read_yaml(one / "config.yaml")
+    ended = command("train", "--config", one / "config.yaml", "--out", other)
+    assert ended.code == 0, ended.err
+    assert weights_hash(load_method(other)) == weights_hash(load_method(one))
 
 
 @pytest.mark.parametrize("method", [METHOD, WITH_DROPOUT])

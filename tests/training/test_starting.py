@@ -12,8 +12,8 @@ from photos import split_folders
 from triptych import Recognizer, load_method
 from triptych.interop import pretrained_method, pretrained_side
 from triptych.methods import FEAT, METHODS, WEIGHTS, Preprocessing, build_method
-from triptych.training import PRESETS, Preset, TrainSettings, method_to_train, train
-from triptych.training.starting import chosen_preset, over_pretrained, side_of
+from triptych.training import PRESETS, Preset, TrainSettings, config_to_train, train
+from triptych.training.starting import chosen_preset, side_of
 
 FEW = ["--preset", "paper", "--steps", 1, "--episodes-per-step", 1, "--way", 2, "--queries", 1, "--device", "cpu"]
 FEW += ["--validation-episodes", 1, "--validation-queries", 1, "--precision", "32", "--logger", "csv"]
@@ -53,8 +53,8 @@ def test_a_method_is_trained_over_a_model_of_transformers_by_one_command(
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        (["--method", "mml-conv64f"], "has a backbone of its own; over {0}, name the method alone: mml"),
-        (["--method", "feat-conv64f"], "has a backbone of its own; over {0}, name the method alone: feat"),
+        (["--method", "mml-conv64f"], "has a backbone of its own; over another, name the method alone: mml"),
+        (["--method", "feat-conv64f"], "has a backbone of its own; over another, name the method alone: feat"),
         (["--method", "vgg"], "unknown method 'vgg' over a model of transformers; expected some of adm, "),
         (["--init", "mml-conv64f"], "--init and --backbone both say what the weights start from; leave one out"),
         (["--epochs", "2"], "--backbone {0} leaves out pre-training; leave out --epochs too"),
@@ -70,8 +70,9 @@ def test_what_a_backbone_does_not_go_with_is_told(
 
 
 def test_a_method_without_a_name_of_its_own_is_the_default_one_over_a_backbone(dinov2: Path) -> None:
-    assert over_pretrained(dinov2, method_to_train(None, dinov2)).config == pretrained_method(dinov2).config
-    assert side_of("mml", dinov2) == pretrained_side(dinov2) == SIDE
+    config = config_to_train(backbone=dinov2)
+    assert pretrained_method(dinov2, config).config == pretrained_method(dinov2).config
+    assert side_of(config, dinov2) == pretrained_side(dinov2) == SIDE
 
 
 def test_presets_suit_the_side_of_the_images() -> None:

@@ -66,6 +66,7 @@ def fit(
 
     files, labels, _ = labelled(photos, split=split)
     _check_counts(Counter(labels), least, "photo")  # before the work, what can be known before it
+    from triptych.interop import called
     from triptych.recognizer import Recognizer
     from triptych.reports import describe_calibration, trust
     from triptych.system.devices import usable_device
@@ -84,7 +85,9 @@ def fit(
         recognizer.save(out)
     calibration = describe_calibration(recognizer.calibration_)
     if as_json:
-        return print_json({"file": place, "classes": counts, "method": backbone or method, "calibration": calibration})
+        return print_json(
+            {"file": place, "classes": counts, "method": called(method, backbone), "calibration": calibration}
+        )
     say(f"{place}: {_summary(list(counts.values()))}")
     say(trust(calibration))
     return None
@@ -204,11 +207,13 @@ def show(
 
 def _described(method: Any) -> dict[str, Any]:
     """What a file recognises by."""
-    from triptych.methods import METHODS, WEIGHTS
+    from triptych.interop import method_in_words
 
-    known = {**METHODS, **{name: weights.config for name, weights in WEIGHTS.items()}}
-    name = next((name for name, config in known.items() if config == method.config), method.name)
-    return {"method": name, "network": method.config.backbone, "levels": list(method.level_names)}
+    return {
+        "method": method_in_words(method.config),
+        "network": method.config.backbone,
+        "levels": list(method.level_names),
+    }
 
 
 def _check_counts(counts: Mapping[Any, int], least: int, noun: str) -> None:

@@ -1,8 +1,9 @@
 """Settings of a command from a YAML file: ``--config FILE.yaml``. What is typed on the command line wins.
 
-A key is an option without its dashes: ``learning-rate: 0.01``. A section ``pretrain:``, ``train:`` or ``evaluate:``
-sets what that command, or that stage of ``train``, takes. Sections of other commands are passed over, so one file can
-hold a whole experiment. ``config.yaml`` in a run's folder is such a file.
+A key is an option without its dashes: ``learning-rate: 0.01``; what may be typed several times is a list, and
+``setting:`` a section of settings of the method. A section ``pretrain:``, ``train:`` or ``evaluate:`` sets what that
+command, or that stage of ``train``, takes. Sections of other commands are passed over, so one file can hold a whole
+experiment. ``config.yaml`` in a run's folder is such a file.
 """
 
 import inspect
@@ -14,6 +15,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
+from triptych.cli.method_settings import NAMED_VALUE, written_settings
 from triptych.cli.option import Option
 from triptych.system.settings import Check
 from triptych.system.wording import nearest, printable
@@ -165,6 +167,10 @@ def _checked(called: str, value: Any, option: Option) -> Any:
 def _own(called: str, value: Any, kind: type | None) -> Any:
     if value is None:
         return None
+    if kind is dict:
+        if not isinstance(value, dict) or not all(isinstance(one, str) for one in value):
+            raise ValueError(f"{called} must be a section of settings by name, got {value!r:.80}")
+        return written_settings(value)
     if kind is list:
         value = value if isinstance(value, list) else [value]
         if not all(isinstance(one, str) for one in value):
@@ -177,7 +183,9 @@ def _own(called: str, value: Any, kind: type | None) -> Any:
 
 
 def _kind(annotation: Any) -> type | None:
-    """What an annotation of a parameter asks for: bool, list, or text, which paths are too."""
+    """What an annotation of a parameter asks for: bool, list, settings by name, or text, which paths are too."""
+    if any(getattr(one, "metavar", None) == NAMED_VALUE for one in getattr(annotation, "__metadata__", ())):
+        return dict
     plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     kinds = [one for one in get_args(plain) if one is not NoneType] if get_origin(plain) is not list else [list]
     kind = (kinds or [plain])[0]

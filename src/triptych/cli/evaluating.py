@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from triptych.cli.app import app
-from triptych.cli.options import AsJson, Changes, DataSets, Device, Method, Overwrite, options_from
+from triptych.cli.options import AsJson, Backbone, Changes, DataSets, Device, Method, Overwrite, options_from
 from triptych.cli.terminal import json_text, print_json, say
+from triptych.data import warn_of_shared
 from triptych.evaluation import EvaluateSettings
 from triptych.system.kinds import RECORD
 from triptych.system.outputs import check_output
@@ -21,6 +22,7 @@ __all__ = ["evaluate", "methods"]
 def evaluate(
     data: DataSets,
     method: Method = DEFAULT,
+    backbone: Backbone = None,
     *,
     changes: Changes,
     device: Device = "cpu",
@@ -38,6 +40,8 @@ def evaluate(
     settings = EvaluateSettings(**changes["evaluate"])
     if len(data) > 1 and episodes_file is not None:
         raise ValueError(f"{episodes_file}: its episodes are of one data set, and {len(data)} are given; give one")
+    for one in data:
+        warn_of_shared(one, settings.split)
     places = list(map(Path, data))
     if out is not None:  # a run's folder may hold the record too
         check_output(out, RECORD, [*places, *([Path(method)] if Path(method).is_file() else [])], overwrite)
@@ -49,31 +53,35 @@ def evaluate(
     episodes = None if episodes_file is None else read_episodes(episodes_file)
     if episodes is not None:
         settings = episodes.settings_for(settings, changes["evaluate"])  # what conflicts is told before any work
-    record = _measured(data, method, device, settings, episodes)
+    record = _measured(data, method, backbone, device, settings, episodes)
     table = domain_table(record) if len(data) > 1 else None
     if run_folder is not None:
-        write_evaluation_run(run_folder, record, data if table else data[0], settings, table)
+        write_evaluation_run(run_folder, record, data if table else data[0], settings, table, method, backbone)
     if out is not None:
         write_whole(out, f"{json_text(record)}\n".encode())
     if as_json:
         return print_json(record)
     first = record["domains"][0] if table else record
-    say("{way}-way {shot}-shot, {episodes} episodes, seed {seed}: accuracy in %".format_map(first))
+    together = ", all queries of an episode together (transductive)" if record["transductive"] else ""
+    say("{way}-way {shot}-shot, {episodes} episodes, seed {seed}: accuracy in %{}".format(together, **first))
     for line in table.splitlines() if table else _table(record["levels"]):
         say(line)
     return None
 
 
-def _measured(data: list[str], method: str, device: str, settings: EvaluateSettings, episodes: Any) -> dict[str, Any]:
+def _measured(
+    data: list[str], method: str, backbone: str | None, device: str, settings: EvaluateSettings, episodes: Any
+) -> dict[str, Any]:
     """The record of one data set, or of several."""
     from triptych.evaluation import evaluate as run_evaluation
     from triptych.evaluation import evaluate_domains
-    from triptych.interop import load_method
+    from triptych.interop import called, chosen_method
+    from triptych.system.devices import usable_device
 
-    loaded = load_method(method, device)
+    loaded, name = chosen_method(method, backbone, inductive=False).to(usable_device(device)), called(method, backbone)
     if len(data) > 1:
-        return evaluate_domains(data, loaded, method, settings)
-    return run_evaluation(data[0], loaded, method, settings, episodes)
+        return evaluate_domains(data, loaded, name, settings)
+    return run_evaluation(data[0], loaded, name, settings, episodes)
 
 
 @app.command()

@@ -85,16 +85,12 @@ def _ask_data(source: str | Path) -> None:
     check_data(source)
 
 
-def _ask_splits(source: str | Path, of: str | None = None) -> None:
-    """Refuse what is no data, and warn of what two splits share; of a split alone, where it alone is read."""
+def _ask_splits(source: str | Path) -> None:
+    """Refuse what is no data, and warn of what two splits share."""
     from triptych.data import check_data, warn_of_shared
 
     check_data(source)
-    warn_of_shared(source, of)
-
-
-def _ask_test_split(source: str | Path) -> None:
-    _ask_splits(source, of="test")
+    warn_of_shared(source)
 
 
 def ask_method(name: str) -> None:
@@ -136,7 +132,8 @@ Method = Annotated[
 Backbone = Annotated[
     str | None,
     typer.Option(
-        help="A transformers vision model to use instead: its name on the hub, or its folder.",
+        help="A transformers vision model to recognise by: its name on the hub, or its folder. Of --method it takes a "
+        "method alone that needs no training, such as frn.",
         callback=before_work(ask_backbone),
     ),
 ]
@@ -180,7 +177,7 @@ DataSets = Annotated[
     typer.Argument(
         help=f"Photos by class, or several such data sets for a cross-domain table: {LAYOUTS}.",
         metavar="DATA...",
-        callback=before_work(_ask_test_split),
+        callback=before_work(_ask_data),
     ),
 ]
 TrainData = Annotated[

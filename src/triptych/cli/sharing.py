@@ -15,6 +15,7 @@ from triptych.system.outputs import check_output
 
 __all__ = ["pull", "push"]
 
+_NEEDED = {"accuracy", "ci95", "weights_sha256", "data", "episodes"}  # of a record
 _PLACE = "A folder, or hf:OWNER/NAME on the Hugging Face hub."
 
 
@@ -48,7 +49,7 @@ def push(
     from triptych.interop import check_push, load_method, model_card, push_method, training_of
 
     check_push(place, overwrite)
-    records = [_record(path) for path in record or []]
+    records = [one for path in record or [] for one in _records(path)]
     loaded = load_method(method)
     if card is not None:
         text = _text(card)
@@ -81,20 +82,16 @@ def _refuse_beside_card(card: Path | None, licence: str | None, record: list[Pat
         raise ValueError(f"{given} is for the card that is made, and --card {card} is given; write it into that card")
 
 
-def _record(path: Path) -> dict[str, Any]:
+def _records(path: Path) -> list[dict[str, Any]]:
+    """What a file holds: the record of one data set, or those of several."""
     try:
         content = json.loads(read_named(path, "a record that triptych evaluate wrote"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not a record that triptych evaluate wrote (no JSON)") from error
-    if not isinstance(content, dict) or not content.keys() >= {
-        "accuracy",
-        "ci95",
-        "weights_sha256",
-        "data",
-        "episodes",
-    }:
+    records = content["domains"] if isinstance(content, dict) and "domains" in content else [content]
+    if not isinstance(records, list) or not all(isinstance(one, dict) and one.keys() >= _NEEDED for one in records):
         raise ValueError(f"{path}: not a record that triptych evaluate wrote (something is missing)")
-    return content
+    return records
 
 
 def _text(card: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from triptych.cli.app import app, resumable
+from triptych.cli.method_settings import MethodSettings, read_method_settings
 from triptych.cli.options import (
     Changes,
     Resume,
@@ -21,7 +22,7 @@ from triptych.cli.options import (
 from triptych.cli.terminal import say
 from triptych.system.outputs import check_run_folder, has_checkpoint
 from triptych.system.wording import listed
-from triptych.training import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings, method_to_train
+from triptych.training import METHOD, PRESETS, Preset, PretrainSettings, RunSettings, TrainSettings
 
 __all__ = ["pretrain", "train"]
 
@@ -30,7 +31,7 @@ TrainMethod = Annotated[
     typer.Option(
         "--method",
         help="What to train: a name that triptych methods lists; with --backbone a method alone, such as feat. By "
-        "default mml, over Conv-64F or the backbone.",
+        "default mml, over Conv-64F or the backbone; with --init the method of those weights.",
     ),
 ]
 PretrainMethod = Annotated[str, typer.Option("--method", help="What to train: a name that triptych methods lists.")]
@@ -63,6 +64,7 @@ def pretrain(
     data: TrainData,
     out: RunFolder = None,
     method: PretrainMethod = METHOD,
+    setting: MethodSettings = None,
     resume: Resume = False,
     *,
     changes: Changes,
@@ -74,10 +76,13 @@ def pretrain(
     settings = PretrainSettings(**changes["pretrain"])
     folder = out or Path("runs") / f"{method}-pretrain"
     _check(folder, data, settings, resume)
+    from triptych.methods import changed
+    from triptych.training import config_to_train
     from triptych.training import pretrain as run_pretraining
 
+    config = changed(config_to_train(method), read_method_settings(setting))
     with _resumable(folder):
-        best = run_pretraining(data, folder, method, settings, resume)
+        best = run_pretraining(data, folder, config, settings, resume)
     _say_once(best)
 
 
@@ -87,6 +92,7 @@ def train(
     data: TrainData,
     out: RunFolder = None,
     method: TrainMethod = None,
+    setting: MethodSettings = None,
     preset: PresetName = "fast",
     init: Init = None,
     keep_fusion: KeepFusion = True,
@@ -108,16 +114,24 @@ def train(
     started = f"--init {init}" if init is not None else f"--backbone {backbone}" if backbone is not None else None
     if started is not None or PRESETS[preset].pretrain is None:
         _refuse_pretraining(changes, started or f"preset {preset}")
-    method = method_to_train(method, backbone)
-    folder = out or Path("runs") / (method if backbone is None else f"{method}-{Path(backbone).name}")
+    folder = out or Path("runs") / _folder_name(method, init, backbone)
     _check(folder, data, replace(PRESETS[preset].train, **changes["train"]), resume)
-    from triptych.training import chosen_preset, side_of
+    from triptych.methods import changed
+    from triptych.training import chosen_preset, config_to_train, side_of
     from triptych.training import train as run_training
 
-    recipe = _recipe(chosen_preset(preset, side_of(method, backbone)), changes, started is None)
+    config = config_to_train(method, init, backbone)
+    recipe = _recipe(chosen_preset(preset, side_of(config, backbone)), changes, started is None)
+    what = changed(config, read_method_settings(setting)) if setting or method is not None else None
     with _resumable(folder):
-        best = run_training(data, folder, method, recipe, init, resume, keep_fusion, backbone)
+        best = run_training(data, folder, what, recipe, init, resume, keep_fusion, backbone)
     _say_once(best)
+
+
+def _folder_name(method: str | None, init: str | None, backbone: str | None) -> str:
+    if backbone is not None:
+        return f"{method or 'mml'}-{Path(backbone).name}"
+    return method or METHOD if init is None or method is not None else f"from-{Path(init).stem}"
 
 
 def _recipe(preset: Preset, changes: Changes, pretrained: bool) -> Preset:

@@ -18,7 +18,7 @@ from triptych.comparison.splits import SplitSampler, usable_shots
 from triptych.comparison.suspects import Doubts, left_out
 from triptych.data import LabelledPhotos
 from triptych.evaluation import Accuracy, Episode
-from triptych.interop import chosen_method
+from triptych.interop import called, chosen_method
 from triptych.methods import Method, weights_hash
 from triptych.recognizer import check_inductive
 from triptych.similarity import in_precision
@@ -71,8 +71,8 @@ def compare(
         method: as in ``Recognizer``.
         settings: how many splits, and of how many photos.
         device: where it computes.
-        backbone: a vision model of the transformers library in place of ``method``; see ``pretrained_method``. Its
-            fusion is learnt from the photos of each split, as a ``Recognizer`` learns it.
+        backbone: a vision model of the transformers library; see ``pretrained_method``. Its fusion is learnt from the
+            photos of each split, as a ``Recognizer`` learns it.
         split: "train", "val" or "test" of photos that have splits.
 
     Returns:
@@ -106,7 +106,7 @@ def compare(
         **_described(collection),
         **measured,
         "data": str(photos) if isinstance(photos, str | PathLike) else None,
-        "method": str(backbone or method) if not isinstance(method, Method) else model.config.backbone,
+        "method": called(method, backbone) if not isinstance(method, Method) else model.config.backbone,
         "backbone": None if backbone is None else str(backbone),
         "split": split,
         "config": asdict(model.config),

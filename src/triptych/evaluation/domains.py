@@ -60,6 +60,7 @@ def evaluate_domains(
     records = [evaluate(one, method, name, settings) for one in datasets]
     return {
         "method": name,
+        "transductive": method.transductive,
         "weights_sha256": weights_hash(method),
         **asdict(settings),
         "precision": records[0]["precision"],  # what "auto" became
@@ -85,6 +86,8 @@ def domain_table(record: Mapping[str, Any]) -> str:
         ]
         name = printable(one["data"]).replace("|", "\\|")
         lines.append(f"| {' | '.join([name, str(one['classes']), str(one['images']), *cells])} |")
+    if record["transductive"]:
+        lines += ["", "Transductive: the queries of an episode are answered together."]
     return "\n".join(lines)
 
 

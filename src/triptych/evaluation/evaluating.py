@@ -73,6 +73,7 @@ def evaluate(
     return {
         **_figures(accuracies, fused=" + ".join(method.level_names)),
         "method": name,
+        "transductive": method.transductive,
         "config": method.config.to_dict(),
         "weights_sha256": weights_hash(method),
         "data": str(data),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych.evaluation.settings import EvaluateSettings
-from triptych.methods import METHODS, MethodConfig
+from triptych.methods import METHODS, MethodConfig, name_and_changes
 from triptych.system.environment import CONFIG, ENVIRONMENT, record_environment
 from triptych.system.files import write_whole
 from triptych.system.kinds import RECORD, Kind
@@ -28,14 +28,22 @@ _OURS = {  # by the rule of triptych.system.outputs
 }
 
 
-def config_text(data: Any, method: str | MethodConfig, command: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
+def config_text(
+    data: Any,
+    method: str | MethodConfig | None,
+    command: str,
+    sections: Mapping[str, Mapping[str, Any]],
+    known: Mapping[str, MethodConfig] = METHODS,
+) -> str:
     """The settings of a run as the YAML file that ``triptych COMMAND --config`` takes.
 
     Args:
         data: what was read.
-        method: a name, or a configuration, which has a name if it is a registered one.
+        method: a name; a configuration, which is written as the nearest known one and what differs from it; or None,
+            where the weights to start from say it.
         command: "train", "pretrain" or "evaluate".
         sections: stage -> its settings.
+        known: configurations by name.
 
     >>> from triptych.evaluation.run_folder import config_text
     >>> print(config_text("photos", "dn4-conv64f", "train", {"train": {"way": 5}}), end="")
@@ -45,12 +53,16 @@ def config_text(data: Any, method: str | MethodConfig, command: str, sections: M
     train:
       way: 5
     """
-    name = method if isinstance(method, str) else next((one for one, it in METHODS.items() if it == method), None)
     remark = f"Run again: triptych {command} --config FILE"
-    if name is None:
-        remark += "\nThe method is no registered one; its configuration is in settings.json or record.json."
+    own: dict[str, Any] = {} if method is None else {"method": method}
+    if isinstance(method, MethodConfig):
+        named = name_and_changes(method, known)
+        if named is None:
+            remark = f"Run again: triptych {command} --config FILE, once METHODS has the method's configuration"
+        name, changes = named or (type(method).__name__, method.to_dict())
+        own = {"method": name, **({"setting": changes} if changes else {})}
     places = list(map(str, data)) if isinstance(data, list | tuple) else str(data)
-    return yaml_text({**({} if name is None else {"method": name}), "data": places, **sections}, remark)
+    return yaml_text({**own, "data": places, **sections}, remark)
 
 
 def check_evaluation_folder(folder: Path, read: Iterable[Path] = (), overwrite: bool = False) -> None:
@@ -72,7 +84,13 @@ def check_evaluation_folder(folder: Path, read: Iterable[Path] = (), overwrite: 
 
 
 def write_evaluation_run(
-    folder: Path, record: Mapping[str, Any], data: Any, settings: EvaluateSettings, table: str | None = None
+    folder: Path,
+    record: Mapping[str, Any],
+    data: Any,
+    settings: EvaluateSettings,
+    table: str | None = None,
+    method: str | None = None,
+    backbone: str | None = None,
 ) -> None:
     """Write the folder of an evaluation: ``record.json``, ``config.yaml`` and ``environment.json``.
 
@@ -82,6 +100,8 @@ def write_evaluation_run(
         data: what was evaluated on.
         settings: which episodes, and how.
         table: written to ``table.md``.
+        method: as it was asked for; by default as the record calls it.
+        backbone: the model of the transformers library that the method was put over.
 
     Raises:
         ValueError: the folder holds something that Triptych did not write.
@@ -97,6 +117,8 @@ def write_evaluation_run(
     asked = {**asdict(settings), "precision": record["precision"]}  # what "auto" became
     if "episodes_file" in record:
         asked["episodes_file"] = record["episodes_file"]["name"]
-    text = config_text(data, str(record["method"]), "evaluate", {"evaluate": asked})
+    if backbone is not None:
+        asked["backbone"] = backbone
+    text = config_text(data, method or str(record["method"]), "evaluate", {"evaluate": asked})
     write_whole(folder / CONFIG, text.encode())
     write_whole(folder / RECORD_FILE, f"{json.dumps(record, indent=2)}\n".encode())

@@ -3,14 +3,14 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
 from triptych import __version__
+from triptych.interop.naming import method_in_words
 from triptych.methods import Method, weights_hash
 from triptych.system.environment import CONFIG, ENVIRONMENT
-from triptych.system.wording import printable, with_interval
+from triptych.system.wording import compared_in_words, listed, printable, with_interval
 from triptych.system.yaml_files import read_yaml, yaml_text
 
 __all__ = ["model_card", "training_of"]
@@ -64,9 +64,9 @@ def model_card(
     parts = [
         f"---\n{yaml_text(front, '')}---\n",
         f"# {printable(name)}\n",
-        "".join(f"{line}\n" for line in cleandoc(type(method).__doc__ or "").splitlines()[:1]),
+        f"Few-shot image recognition that compares {listed([compared_in_words(one) for one in method.level_names])}.\n",
         _what(method, licence),
-        _use(name),
+        _use(name, method.transductive),
         _accuracy(method, list(records)),
         _training(training or {}),
     ]
@@ -117,7 +117,8 @@ def _last_part(place: object) -> str:
 def _what(method: Method, licence: str | None) -> str:
     preprocess = method.config.preprocessing
     rows = {
-        "method": method.name,
+        "method": method_in_words(method.config),
+        **({"queries": "answered together (transductive)"} if method.transductive else {}),
         "network": method.config.backbone,
         "levels": ", ".join(method.level_names),
         "parameters": f"{sum(parameter.numel() for parameter in method.parameters()):,}",
@@ -129,13 +130,15 @@ def _what(method: Method, licence: str | None) -> str:
     return "".join(["| | |\n|---|---|\n", *(f"| {name} | {value} |\n" for name, value in rows.items())])
 
 
-def _use(name: str) -> str:
-    return (
-        "## Use\n\n```python\nfrom triptych import Recognizer, load_method\n\n"
-        f'method = load_method("method.safetensors")  # or "hf:OWNER/{printable(name)}"\n'
-        'recognizer = Recognizer(method=method).fit("PHOTOS_DIR")\n```\n\n'
-        "The file holds numbers and a configuration; loading it runs no code.\n"
-    )
+def _use(name: str, transductive: bool) -> str:
+    loaded = f'method = load_method("method.safetensors")  # or "hf:OWNER/{printable(name)}"'
+    lines = ["from triptych import Recognizer, load_method", "", loaded]
+    lines += ['recognizer = Recognizer(method=method).fit("PHOTOS_DIR")']
+    if transductive:
+        lines = ["from triptych import load_method", "from triptych.evaluation import evaluate", "", loaded]
+        lines += [f'record = evaluate("PHOTOS_DIR", method, "{printable(name)}")']
+    code = "\n".join(lines)
+    return f"## Use\n\n```python\n{code}\n```\n\nThe file holds numbers and a configuration; loading it runs no code.\n"
 
 
 def _accuracy(method: Method, records: list[Mapping[str, Any]]) -> str:

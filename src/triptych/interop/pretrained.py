@@ -20,10 +20,15 @@ from triptych.methods import METHODS, ONE_LAYER, Method, MethodConfig, Preproces
 from triptych.system.hub import hub_or_cache
 from triptych.system.wording import first_line, nearest
 
-__all__ = ["PRETRAINED", "pretrained_method", "pretrained_side"]
+__all__ = ["ALONE", "PRETRAINED", "method_alone", "pretrained_method", "pretrained_side"]
 
 PRETRAINED = SalientConfig(levels=ONE_LAYER)  # the default method's levels, of those that one map is enough for
 _ANY = "-conv64f"  # the network over which every method is registered
+# Methods by their names without a backbone; settings of the smallest network stand for all.
+ALONE: dict[str, MethodConfig] = {
+    **{name.removesuffix(_ANY): config for name, config in METHODS.items() if name.endswith(_ANY)},
+    "mml": PRETRAINED,
+}
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
@@ -60,7 +65,7 @@ def pretrained_method(name: str | PathLike[str], settings: str | MethodConfig = 
     """
     check_backbone(name)
     name = str(name)
-    settings = _of_method(settings)
+    settings = settings if isinstance(settings, MethodConfig) else method_alone(settings)
     require_transformers()
     with hub_or_cache(needed=not isdir(name)):
         return _loaded(name, settings)
@@ -84,16 +89,25 @@ def pretrained_side(name: str | PathLike[str]) -> int:
         return _preprocessing(name, architecture).side
 
 
-def _of_method(settings: str | MethodConfig) -> MethodConfig:
-    """Settings of a method by its name alone; those of the smallest network stand for all."""
-    if isinstance(settings, MethodConfig):
-        return settings
-    if settings == "mml":
-        return PRETRAINED
-    if f"{settings}{_ANY}" not in METHODS:
-        alone = sorted(one.removesuffix(_ANY) for one in METHODS if one.endswith(_ANY))
-        raise ValueError(f"unknown method {settings!r} over a model of transformers; {nearest(settings, alone)}")
-    return METHODS[f"{settings}{_ANY}"]
+def method_alone(name: str) -> MethodConfig:
+    """Settings of a method that is named without a backbone.
+
+    Raises:
+        ValueError: no such method, or its name has a backbone.
+
+    >>> from triptych.interop.pretrained import method_alone
+    >>> method_alone("simpleshot").to_dict()["backbone"]
+    'conv64f'
+    >>> method_alone("simpleshot-resnet12")
+    Traceback (most recent call last):
+    ValueError: method simpleshot-resnet12 has a backbone of its own; over another, name the method alone: simpleshot
+    """
+    if name in ALONE:
+        return ALONE[name]
+    if name in METHODS:
+        alone = name.removesuffix(f"-{METHODS[name].backbone}")
+        raise ValueError(f"method {name} has a backbone of its own; over another, name the method alone: {alone}")
+    raise ValueError(f"unknown method {name!r} over a model of transformers; {nearest(name, sorted(ALONE))}")
 
 
 def _loaded(name: str, settings: MethodConfig) -> Method:

@@ -51,6 +51,10 @@ def import_checkpoint(path: str | Path) -> MML:
     config, fusion = _fusion(state, "conv64f-bias" if bias else "conv64f", str(path))
     method = MML(config)
     load_state(method, {**backbone, **(fusion or _tensors(method, "fusion."))}, str(path))
+    try:
+        method.check()
+    except ValueError as error:
+        raise ValueError(f"{path}: its weights are damaged ({error}); fetch it again") from error
     return method.eval()
 
 

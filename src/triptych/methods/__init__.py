@@ -3,6 +3,7 @@
 from triptych.data import Preprocessing
 from triptych.methods.base import Matching, Method, Summary
 from triptych.methods.baseline_plus_plus import BaselinePlusPlus, BaselinePlusPlusConfig
+from triptych.methods.changes import changed, name_and_changes
 from triptych.methods.config import MethodConfig
 from triptych.methods.covamnet import CovaMNet, CovaMNetConfig
 from triptych.methods.deepbdc import DeepBDC, DeepBDCConfig
@@ -26,7 +27,7 @@ from triptych.methods.logistic import LogisticConfig, LogisticRegression
 from triptych.methods.matching import ContextConfig, ContextualMatchingNetwork, MatchingConfig, MatchingNetwork
 from triptych.methods.meta_baseline import MetaBaseline, MetaBaselineConfig
 from triptych.methods.mml import LEVELS, MML, MMLConfig
-from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method
+from triptych.methods.registry import METHODS, WEIGHTS, Weights, build_method, packaged_method, registered_config
 from triptych.methods.relation import RelationConfig, RelationNetwork
 from triptych.methods.renet import RENet, RENetConfig
 from triptych.methods.salience import ONE_LAYER
@@ -84,13 +85,16 @@ __all__ = [
     "Summary",
     "Weights",
     "build_method",
+    "changed",
     "encode_images",
     "load_state",
     "method_from_bytes",
     "method_to_bytes",
     "method_type",
+    "name_and_changes",
     "packaged_method",
     "read_method",
+    "registered_config",
     "renamed_settings",
     "save_method",
     "weights_hash",

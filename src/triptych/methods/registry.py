@@ -28,10 +28,10 @@ from triptych.methods.salience import ONE_LAYER
 from triptych.methods.salient_config import SalientConfig
 from triptych.methods.simpleshot import SimpleShotConfig
 from triptych.methods.types import method_type
-from triptych.system.wording import nearest
+from triptych.system.wording import did_you_mean
 from triptych.weights.packages import WEIGHT_PACKAGES
 
-__all__ = ["METHODS", "WEIGHTS", "Weights", "build_method", "packaged_method"]
+__all__ = ["METHODS", "WEIGHTS", "Weights", "build_method", "packaged_method", "registered_config"]
 
 _LITE = Preprocessing(256, interpolation="bicubic", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
@@ -176,11 +176,25 @@ def build_method(method: str | MethodConfig, backbone: Backbone | None = None) -
     >>> build_method("dn4-conv64f").level_names
     ('pixel',)
     """
-    if isinstance(method, str):
-        if method not in METHODS:
-            raise ValueError(f"unknown method {method!r}; {nearest(method, list(METHODS))}")
-        method = METHODS[method]
-    return method_type(method)(method, backbone=backbone)  # type: ignore[call-arg, arg-type]
+    config = registered_config(method) if isinstance(method, str) else method
+    return method_type(config)(config, backbone=backbone)  # type: ignore[call-arg, arg-type]
+
+
+def registered_config(name: str) -> MethodConfig:
+    """The configuration that ``METHODS`` has under this name.
+
+    Raises:
+        ValueError: no such method.
+
+    >>> from triptych.methods import registered_config
+    >>> registered_config("dn4")
+    Traceback (most recent call last):
+    ValueError: unknown method 'dn4'; did you mean 'dn4-conv64f'?
+    """
+    if name not in METHODS:
+        expected = did_you_mean(name, list(METHODS)) or "triptych methods lists those that there are"
+        raise ValueError(f"unknown method {name!r}; {expected}")
+    return METHODS[name]
 
 
 def packaged_method(name: str) -> Method:

@@ -39,15 +39,15 @@ class Recognizer(ClassifierMixin, Answering, BaseEstimator):
 
     Args:
         method: a name that ``triptych methods`` lists with weights, a method file, a published checkpoint (see
-            ``load_method``), or a method.
+            ``load_method``), or a method; with a backbone, a method alone that needs no training, such as "frn".
         device: where it computes.
         views: how many views of each photo it learns from, 1 to 64: 1 the photo, 2 also its mirror image, more also
             crops of it. For classes of very few photos; time and memory grow with it.
         calibrate: leave each photo out in turn, to learn how much each level counts, how far the probabilities can be
             trusted, and what is none of the classes. Without it nothing is left out, and the weights of training count.
         thumbnails: keep a small JPEG of each photo, so that evidence can be drawn.
-        backbone: a vision model of the transformers library to recognise by, in place of ``method``: its name on
-            the hub or its folder; see ``pretrained_method``.
+        backbone: a vision model of the transformers library to recognise by: its name on the hub or its folder; see
+            ``pretrained_method``.
         components: reduce descriptors to so many principal components, those of the photos given to ``fit``.
             ``add`` and ``remove`` keep them, so that their result is no longer that of ``fit`` on all photos, but
             that of ``Recognizer(fitted.method_).fit`` on all photos.

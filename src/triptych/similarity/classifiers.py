@@ -43,11 +43,13 @@ def fit_logistic_regression(
 ) -> LinearScores:
     r"""Multinomial logistic regression, by scikit-learn, in float64.
 
-    .. math:: \min_{W, b} \; \tfrac12 \|W\|_F^2 - \lambda \sum_i \log \mathrm{softmax}(W x_i + b)_{y_i}
+    .. math:: \min_{W, b} \; \tfrac12 \|W\|_F^2
+        - \lambda \sum_i \frac{S}{N S_{y_i}} \log \mathrm{softmax}(W x_i + b)_{y_i}
 
-    with :math:`\lambda` the ``strength``, scikit-learn's C; the biases sum to zero. The classifier of Tian, Wang,
-    Krishnan, Tenenbaum and Isola, ECCV 2020, who give it vectors of unit length. No gradient flows
-    through the fit.
+    with :math:`\lambda` the ``strength``, scikit-learn's C, and :math:`S_n` the vectors of class n of all S; the biases
+    sum to zero. The classifier of Tian, Wang, Krishnan, Tenenbaum and Isola, ECCV 2020, who give it vectors of unit
+    length, of each class as many: the factor is then one. Else it keeps a class of few vectors in the answers. No
+    gradient flows through the fit.
 
     >>> import torch
     >>> from triptych.similarity import fit_logistic_regression
@@ -59,7 +61,9 @@ def fit_logistic_regression(
 
     two = int(labels.max()) == 1
     # Of two classes scikit-learn fits the difference of their weights, whose square counts twice as much.
-    model = LogisticRegression(C=strength * (2 if two else 1), tol=_TOLERANCE, max_iter=_MOST_STEPS)
+    model = LogisticRegression(
+        C=strength * (2 if two else 1), class_weight="balanced", tol=_TOLERANCE, max_iter=_MOST_STEPS
+    )
     # What is ignored: that a step of the line search gains nothing any more.
     with one_blas_thread(), warnings.catch_warnings(action="ignore"):
         model.fit(vectors.double().cpu().numpy(), labels.cpu().numpy())

@@ -10,6 +10,7 @@ __all__ = [
     "compared_in_words",
     "composed",
     "counted",
+    "did_you_mean",
     "first_few",
     "first_line",
     "in_lines",
@@ -149,8 +150,17 @@ def nearest(name: str, known: list[str]) -> str:
     >>> nearest("learning-rat", ["learning-rate", "way"]), nearest("xyz", ["way", "shot"])
     ("did you mean 'learning-rate'?", 'expected some of shot, way')
     """
-    close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"expected some of {', '.join(sorted(known))}"
+    return did_you_mean(name, known) or f"expected some of {', '.join(sorted(known))}"
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str | None:
+    """The known name that is most like another, or else the first that it begins, for a message; None without one.
+
+    >>> did_you_mean("faet-conv64f", ["mml-conv64f", "feat-conv64f"]), did_you_mean("mml", ["feat", "mml-conv64f"])
+    ("did you mean 'feat-conv64f'?", "did you mean 'mml-conv64f'?")
+    """
+    close = get_close_matches(name, known, n=1) or [one for one in known if one.startswith(f"{name}-")]
+    return f"did you mean {close[0]!r}?" if close else None
 
 
 def with_interval(mean: float, ci95: float, digits: int = 2) -> str:

@@ -99,7 +99,7 @@ def yaml_text(values: Mapping[str, Any], remark: str) -> str:
 def _lines(values: Mapping[str, Any], indent: str) -> list[str]:
     lines = []
     for name, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             lines += [f"{indent}{name}:\n", *_lines(value, f"{indent}  ")]
         else:
             plain = list(value) if isinstance(value, tuple) else value

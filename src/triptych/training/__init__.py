@@ -10,7 +10,6 @@ from triptych.training.settings import (
     PretrainSettings,
     RunSettings,
     TrainSettings,
-    method_to_train,
 )
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from triptych.training.pretraining import pretrain
     from triptych.training.ranks import LostProcessError, is_first_process
     from triptych.training.run import TrainingError
-    from triptych.training.starting import chosen_preset, side_of
+    from triptych.training.starting import chosen_preset, config_to_train, side_of
 
 __all__ = [
     "LOGGERS",
@@ -38,9 +37,9 @@ __all__ = [
     "TrainingError",
     "balance_levels",
     "chosen_preset",
+    "config_to_train",
     "is_first_process",
     "learn_closed_form",
-    "method_to_train",
     "pretrain",
     "side_of",
     "train",
@@ -56,6 +55,7 @@ __getattr__ = imported_when_used(
         "TrainingError": "triptych.training.run",
         "balance_levels": "triptych.training.balance",
         "chosen_preset": "triptych.training.starting",
+        "config_to_train": "triptych.training.starting",
         "is_first_process": "triptych.training.ranks",
         "learn_closed_form": "triptych.training.closed_form",
         "pretrain": "triptych.training.pretraining",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from triptych.data import ImageStore, colour_jitter, random_crop_flip, resize
 from triptych.evaluation import Episode, config_text
 from triptych.fusion import Levels
-from triptych.interop import BEST
+from triptych.interop import ALONE, BEST, pretrained_method
 from triptych.methods import METHODS, Encoded, EncodedEpisode, Method, MethodConfig, build_method
 from triptych.similarity import search_dtype, searching
 from triptych.training.checkpoint import begun_in
@@ -23,9 +23,9 @@ from triptych.training.loggers import check_loggers
 from triptych.training.pretraining import pretrain
 from triptych.training.run import Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at, step_halving
-from triptych.training.settings import Preset, TrainSettings, method_to_train
+from triptych.training.settings import Preset, TrainSettings
 from triptych.training.stages import EpisodicStage, start_episodes
-from triptych.training.starting import chosen_preset, over_pretrained, side_of
+from triptych.training.starting import chosen_preset, config_to_train, side_of
 from triptych.training.streams import Stream, stream
 
 __all__ = ["train"]
@@ -49,7 +49,7 @@ def train(
         data: a data set with the splits train and val.
         out: the run's folder; ``best.safetensors`` in it is the result, ``pretrain/`` the first stage.
         method: a registry name, or a configuration; with a backbone, a method alone, such as "feat"; by default MML,
-            over Conv-64F or the backbone.
+            over Conv-64F or the backbone, and with ``init`` the method of its weights.
         preset: the recipe, or the name of one, which then suits the side of the method's images.
         init: what to start from, in place of the preset's pre-training: a method file, or a name of ``WEIGHTS``.
         resume: continue the run in ``out``, if there is one.
@@ -68,8 +68,8 @@ def train(
     """
     if backbone is not None and init is not None:
         raise ValueError("init and backbone are both given; give one, as each says what the weights start from")
-    method = method_to_train(method, backbone)
-    side = side_of(method, backbone)
+    config = config_to_train(method, init, backbone)
+    side = side_of(config, backbone)
     preset = chosen_preset(preset, side)
     settings = preset.train
     first = preset.pretrain if init is None and backbone is None else None
@@ -79,25 +79,22 @@ def train(
         check_crops(first, side)
     check_crops(settings, side)
     check_loggers(settings.loggers)
-    check_train_data(data, settings, _only_way(method))
+    check_train_data(data, settings, build_method(config).fusion.way)
     settings = replace(settings, precision=begun_in(Path(out), settings.precision, resume))
     start: str | Path | Method | None = init
     if backbone is not None:
-        start = over_pretrained(backbone, method)
+        start = pretrained_method(backbone, config)
     elif first is not None:
         folder = Path(out) / "pretrain"
-        start = pretrain(data, folder, method, first, resume)
+        start = pretrain(data, folder, config, first, resume)
         first = replace(first, precision=begun_in(folder, first.precision, resume=True))
-    stage = start_episodes(data, start.config if isinstance(start, Method) else method, settings, start, keep_fusion)
+    stage = start_episodes(data, start.config if isinstance(start, Method) else config, settings, start, keep_fusion)
     settings = replace(settings, precision=stage.precision)
-    config = config_text(data, method, "train", _sections(Preset(first, settings), init, keep_fusion, backbone))
-    _train_on_episodes(stage, Path(out), settings, resume, config)
+    sections = _sections(Preset(first, settings), init, keep_fusion, backbone)
+    own = None if method is None and init is not None else config
+    text = config_text(data, own, "train", sections, METHODS if backbone is None else ALONE)
+    _train_on_episodes(stage, Path(out), settings, resume, text)
     return Path(out) / BEST
-
-
-def _only_way(method: str | MethodConfig) -> int | None:
-    """The one way of a published fusion; a method alone, over a backbone to be named, has none."""
-    return None if isinstance(method, str) and method not in METHODS else build_method(method).fusion.way
 
 
 def _sections(

@@ -18,7 +18,7 @@ from triptych.training.run import Run
 from triptych.training.schedule import cosine, set_learning_rate, side_at
 from triptych.training.settings import METHOD, PretrainSettings
 from triptych.training.stages import PretrainStage, start_pretraining
-from triptych.training.starting import side_of
+from triptych.training.starting import config_to_train, side_of
 from triptych.training.streams import Stream, stream
 from triptych.training.validation import observe_levels, validate_class_means
 
@@ -52,17 +52,18 @@ def pretrain(
     """
     check_shared("batch", settings.batch, launched().count)
     check_loggers(settings.loggers)
-    check_crops(settings, side_of(method))
+    config = config_to_train(method)
+    check_crops(settings, side_of(config))
     check_pretrain_data(data, settings)
     settings = replace(settings, precision=begun_in(Path(out), settings.precision, resume))
-    stage = start_pretraining(data, method, settings)
+    stage = start_pretraining(data, config, settings)
     model, optimizer, ranks = stage.model, stage.optimizer, stage.ranks
     trained = [*model.backbone.parameters(), *stage.heads.parameters()]
     epoch_steps = len(stage.train) // settings.batch
     total = settings.epochs * epoch_steps
     settings = replace(settings, precision=stage.precision)
-    config = config_text(data, method, "pretrain", {"pretrain": asdict(settings)})
-    with Run(Path(out), settings, stage.context, total, stage.modules, optimizer, resume, config, ranks) as run:
+    text = config_text(data, config, "pretrain", {"pretrain": asdict(settings)})
+    with Run(Path(out), settings, stage.context, total, stage.modules, optimizer, resume, text, ranks) as run:
         if run.owes_validation:
             _validate(run, stage, settings)
         while run.step < total:

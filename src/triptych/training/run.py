@@ -128,9 +128,10 @@ class Run:
     def advance(self, loss: float, accuracy: float, learning_rate: float) -> None:
         """Count a step; refuse a diverged one."""
         if not math.isfinite(loss):
+            kept = f"; the last checkpoint in {self.folder} is sound" if self._checkpoint.exists() else ""
             raise TrainingError(
-                f"the loss became {loss} at step {self.step + 1}; the last checkpoint in {self.folder} is sound: "
-                "lower --learning-rate and start anew, or use --precision 32"
+                f"the loss became {loss} at step {self.step + 1}{kept}: lower --learning-rate and start anew, or use "
+                "--precision 32"
             )
         self.step += 1
         # Smoothed for the eye alone.

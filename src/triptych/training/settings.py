@@ -19,9 +19,9 @@ from triptych.system.settings import (
 )
 from triptych.training.loggers import LOGGERS
 
-__all__ = ["METHOD", "PRESETS", "Preset", "PretrainSettings", "RunSettings", "TrainSettings", "method_to_train"]
+__all__ = ["METHOD", "PRESETS", "Preset", "PretrainSettings", "RunSettings", "TrainSettings"]
 
-METHOD, _ALONE = "mml-conv64f", "mml"  # what is trained unless told otherwise
+METHOD = "mml-conv64f"  # what is trained unless told otherwise
 
 _SIDE_OF_PRESETS = 84  # pixels of the images that the presets are made for
 _LARGEST_SIDE = 1024
@@ -29,7 +29,6 @@ _SIDE = whole(16, _LARGEST_SIDE)
 _LOGGER = Check(one_of(*LOGGERS, "none").expected, lambda value: value in [*LOGGERS, "none"])  # others may be added
 _SHOTS = each(whole(1), fewest=1)
 
-M = TypeVar("M")
 S = TypeVar("S", "PretrainSettings", "TrainSettings")
 
 
@@ -267,15 +266,3 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
 }
-
-
-def method_to_train(method: M | str | None, backbone: object) -> M | str:
-    """What is trained; unless told otherwise MML, over Conv-64F or over the backbone.
-
-    >>> from triptych.training.settings import method_to_train
-    >>> method_to_train(None, None), method_to_train(None, "facebook/dinov2-small"), method_to_train("feat", None)
-    ('mml-conv64f', 'mml', 'feat')
-    """
-    if method is not None:
-        return method
-    return METHOD if backbone is None else _ALONE

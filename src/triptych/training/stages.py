@@ -112,11 +112,11 @@ def _identity(method: Method) -> dict[str, Any]:
     return {"name": method.name, **method.config.to_dict()}
 
 
-def start_pretraining(data: str | Path, method: str | MethodConfig, settings: PretrainSettings) -> PretrainStage:
+def start_pretraining(data: str | Path, config: MethodConfig, settings: PretrainSettings) -> PretrainStage:
     """A freshly initialised method and its classifiers, on the device of the settings."""
     fabric, ranks, precision = start_fabric(settings.precision, settings.device)
     torch.manual_seed(settings.seed)
-    model = build_method(method)
+    model = build_method(config)
     if ranks.count > 1:
         share_norms(model.backbone)
     train, val = _stores(data, model, settings.store_side, fabric, ranks)
@@ -134,7 +134,7 @@ def start_pretraining(data: str | Path, method: str | MethodConfig, settings: Pr
 
 def start_episodes(
     data: str | Path,
-    method: str | MethodConfig,
+    config: MethodConfig,
     settings: TrainSettings,
     init: str | Path | Method | None,
     keep_fusion: bool,
@@ -142,7 +142,7 @@ def start_episodes(
     """A method with the weights of ``init``, as far as both have them, on the device of the settings."""
     fabric, ranks, precision = start_fabric(settings.precision, settings.device)
     torch.manual_seed(settings.seed)
-    model = initialised(build_method(method), init, keep_fusion)
+    model = initialised(build_method(config), init, keep_fusion)
     train, val = _stores(data, model, settings.store_side, fabric, ranks)
     # Now, as too few images are no news for the end.
     validation = Validation(model, train, val, settings, precision, ranks)

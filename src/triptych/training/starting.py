@@ -5,35 +5,49 @@ from pathlib import Path
 from typing import cast
 
 from triptych.fusion import LevelFusion
-from triptych.interop import load_method, pretrained_method, pretrained_side
-from triptych.methods import METHODS, Method, MethodConfig, build_method
-from triptych.training.settings import PRESETS, Preset
+from triptych.interop import load_method, method_alone, pretrained_side
+from triptych.methods import MML, Method, MethodConfig, registered_config
+from triptych.training.settings import METHOD, PRESETS, Preset
 
-__all__ = ["chosen_preset", "initialised", "over_pretrained", "side_of"]
-
-
-def side_of(method: str | MethodConfig, backbone: str | PathLike[str] | None = None) -> int:
-    """The side of the images of a method, or of the model of the transformers library that it is put over.
-
-    >>> from triptych.training.starting import side_of
-    >>> side_of("feat-conv64f"), side_of("feat-efficientnet-lite0")
-    (84, 256)
-    """
-    if backbone is not None:
-        return pretrained_side(backbone)
-    return build_method(method).preprocess.side if isinstance(method, str) else method.preprocessing.side
+__all__ = ["chosen_preset", "config_to_train", "initialised", "side_of"]
 
 
-def over_pretrained(backbone: str | PathLike[str], method: str | MethodConfig) -> Method:
-    """The method over a model of the transformers library, with its weights.
+def config_to_train(
+    method: str | MethodConfig | None = None,
+    init: str | Path | None = None,
+    backbone: str | PathLike[str] | None = None,
+) -> MethodConfig:
+    """The configuration of what is trained: by its name, as that of the weights to start from, or by default MML.
+
+    Of weights that have the level "plda" it is the one without: training learns that level at its end.
 
     Raises:
-        ValueError: a method with a backbone in its name, no such method, or a model that cannot be used.
+        ValueError: no such method or weights, or beside a backbone a method that has one in its name.
+
+    >>> from triptych.training import config_to_train
+    >>> config_to_train(init="mml-conv64f") == config_to_train()
+    True
+    >>> config_to_train("simpleshot", backbone="facebook/dinov2-small") == config_to_train("simpleshot-conv64f")
+    True
     """
-    if isinstance(method, str) and method in METHODS:
-        alone = method.removesuffix(f"-{METHODS[method].backbone}")
-        raise ValueError(f"method {method} has a backbone of its own; over {backbone}, name the method alone: {alone}")
-    return pretrained_method(backbone, method)
+    if isinstance(method, MethodConfig):
+        return method
+    if backbone is not None:
+        return method_alone(method or "mml")
+    if method is None and init is not None:
+        initial = load_method(init)
+        return (initial.without_plda() if isinstance(initial, MML) else initial).config
+    return registered_config(method or METHOD)
+
+
+def side_of(config: MethodConfig, backbone: str | PathLike[str] | None = None) -> int:
+    """The side of the images of a method, or of the model of the transformers library that it is put over.
+
+    >>> from triptych.training import config_to_train, side_of
+    >>> side_of(config_to_train("feat-conv64f")), side_of(config_to_train("feat-efficientnet-lite0"))
+    (84, 256)
+    """
+    return config.preprocessing.side if backbone is None else pretrained_side(backbone)
 
 
 def chosen_preset(preset: str | Preset, side: int) -> Preset:
