@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that tests are spread over; each computes with one thread.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test test-all test-slow test-web docs lint check format clean
@@ -11,10 +14,10 @@ demo: $(INSTALLED)
 
 # The whole contract with small sizes; `test-all` adds what takes long.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow and not web"
+	$(PYTEST) -m "not slow and not web"
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m "slow and not web"
+	$(PYTEST) -m "slow and not web"
 
 test-all: test test-slow
 

@@ -165,6 +165,13 @@ def test_tables_without_their_images_are_told(tmp_path: Path) -> None:
         list_folder(tmp_path)
 
 
+def test_the_folder_above_a_data_set_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "above/cifar/apple/1.jpg", "above/cifar/bear/1.jpg")
+    with pytest.warns(UserWarning, match="cifar is one class; name it if its sub-folders are the classes"):
+        assert list_folder(tmp_path / "above").classes == ("cifar",)
+    assert list_folder(tmp_path / "above" / "cifar").classes == ("apple", "bear")
+
+
 def test_a_folder_is_named_by_a_text_too(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg", "b/1.jpg")
     assert list_folder(str(tmp_path)).classes == ("a", "b")

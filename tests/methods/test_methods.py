@@ -295,7 +295,7 @@ def test_each_method_names_its_paper_and_gives_its_equation(kind: type[Method]) 
 
 
 def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown method 'vgg'; expected some of adm-conv64f"):
+    with pytest.raises(ValueError, match="unknown method 'vgg'; triptych methods lists those that there are"):
         build_method("vgg")
 
 

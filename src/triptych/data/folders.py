@@ -167,6 +167,8 @@ def list_folder(root: str | PathLike[str], to_learn: bool = False) -> Listing:
         names = ", ".join(printable(folder.name) for folder in locked)
         raise ValueError(f"{printable(root)}: class folders that cannot be read: {names} ({reasons})")
     _warn_of_photos_beside(root, beside)
+    if len(folders) == 1 and any(map(is_class_folder, folders[0].iterdir())):  # the folder above a data set
+        warnings.warn(f"{printable(folders[0])} is one class; name it if its sub-folders are the classes", stacklevel=2)
     if hidden:
         warnings.warn(f"{printable(root)}: left out {hidden}; rename what is a class", stacklevel=2)
     if without := [printable(folder.name) for folder in folders if not found[folder].files]:
