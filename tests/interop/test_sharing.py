@@ -103,7 +103,7 @@ def test_the_card_names_the_method_and_its_levels(name: str, levels: str) -> Non
     assert f"| method | {name} |" in card
     assert f"Few-shot image recognition that compares {levels}.\n" in card
     other = model_card(build_method(replace(METHODS["dn4-conv64f"], pixel_k=5)), "mine")
-    assert "| method | dn4-conv64f with another pixel_k |" in other
+    assert "| method | dn4-conv64f with other values of pixel_k |" in other
 
 
 def test_the_card_of_a_transductive_method_says_so() -> None:
