@@ -90,7 +90,8 @@ def test_the_command_says_of_a_method_s_settings_what_its_config_gives_back(
     ("typed", "told"),
     [
         ("pixel_k", "expected NAME=VALUE, such as pixel_k=5"),
-        ("k=3", "unknown settings ['k']; expected some of ['architecture', 'backbone'"),
+        ("k=3", "unknown setting 'k'; expected some of architecture, backbone"),
+        ("pixel=3", "unknown setting 'pixel'; did you mean 'pixel_k'?"),
         ("pixel_k=no", "pixel_k is 'no'; expected int"),
         ("pixel_k=0", "pixel_k must be a whole number"),
     ],
@@ -112,7 +113,11 @@ def test_weights_to_start_from_say_what_is_trained(command: Command, data: Path,
     ended = command("train", data, "--init", tmp_path / "frn.safetensors", *STEP, "--out", one)
     assert ended.code == 0, ended.err
     assert load_method(one).config == start
-    assert "method" not in read_yaml(one / "config.yaml")
+    told = read_yaml(one / "config.yaml")
+    assert told["method"] == "frn-conv64f"
+    assert told["setting"] == {
+        "preprocessing": start.to_dict()["preprocessing"] | {"mean": [0.5] * 3, "std": [0.5] * 3}
+    }
     ended = command("train", "--config", one / "config.yaml", "--out", other)
     assert ended.code == 0, ended.err
     assert weights_hash(load_method(other)) == weights_hash(load_method(one))
@@ -144,3 +149,18 @@ def test_a_killed_and_resumed_run_has_the_figures_of_a_whole_one(
     assert killed.replace("1,loss,9.0\n", "") == whole
     ends = [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("whole", "killed")]
     torch.testing.assert_close(ends[1]["modules"], ends[0]["modules"], rtol=0, atol=0)
+
+
+def test_settings_of_a_file_add_up_and_are_what_json_can_hold(command: Command, data: Path, tmp_path: Path) -> None:
+    file, out = tmp_path / "x.yaml", tmp_path / "run"
+    file.write_text(
+        "method: frn-conv64f\nsetting: {orthogonality: 0}\ntrain:\n  setting: {scale: 2, preprocessing: {side: 32}}\n"
+    )
+    ended = command("train", data, "--config", file, *STEP, "--out", out)
+    assert ended.code == 0, ended.err
+    expected = replace(METHODS["frn-conv64f"], orthogonality=0.0, scale=2.0, preprocessing=Preprocessing(side=32))
+    assert load_method(out).config == expected
+    file.write_text("setting: {scale: 2020-01-01}\n")
+    ended = command("train", data, "--config", file, "--out", tmp_path / "other")
+    assert ended.code == 2
+    assert "x.yaml: setting: expected numbers, texts, lists and sections" in ended.err

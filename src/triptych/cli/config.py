@@ -71,7 +71,7 @@ def read_config(
             if not isinstance(value, dict | NoneType):
                 raise ValueError(f"{file}: {key} must be a section of settings by name, got {value!r:.80}")
         elif name in own:
-            found.own[name] = _own(f"{file}: {key}", value, own[name])
+            _take(found, name, _own(f"{file}: {key}", value, own[name]), own[name])
         elif name in known:
             for stage in known[name].stages:
                 found.changes[stage][known[name].field.name] = _checked(f"{file}: {key}", value, known[name])
@@ -128,7 +128,7 @@ def _read_section(
         if name in known:
             found.changes[stage][known[name].field.name] = _checked(called, value, known[name])
         elif name in own:
-            found.own[name] = _own(called, value, own[name])
+            _take(found, name, _own(called, value, own[name]), own[name])
         else:
             raise ValueError(f"{file}: unknown key {key!r} in {stage}; {nearest(str(key), _typed([*known, *own]))}")
 
@@ -170,7 +170,10 @@ def _own(called: str, value: Any, kind: type | None) -> Any:
     if kind is dict:
         if not isinstance(value, dict) or not all(isinstance(one, str) for one in value):
             raise ValueError(f"{called} must be a section of settings by name, got {value!r:.80}")
-        return written_settings(value)
+        try:
+            return written_settings(value)
+        except ValueError as error:
+            raise ValueError(f"{called}: {error}") from error
     if kind is list:
         value = value if isinstance(value, list) else [value]
         if not all(isinstance(one, str) for one in value):
@@ -180,6 +183,11 @@ def _own(called: str, value: Any, kind: type | None) -> Any:
     if value == "" or (isinstance(value, list) and "" in value):  # a path of no letters would be the folder at hand
         raise ValueError(f"{called} is empty; give a value, or leave it out")
     return value
+
+
+def _take(found: Config, name: str, value: Any, kind: type | None) -> None:
+    """Settings of the method in a section add to those outside."""
+    found.own[name] = [*found.own.get(name, []), *value] if kind is dict and value else value
 
 
 def _kind(annotation: Any) -> type | None:

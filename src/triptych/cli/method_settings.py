@@ -20,7 +20,7 @@ MethodSettings = Annotated[
     list[str] | None,
     typer.Option(
         "--setting",
-        help="Another value of a setting of the method, such as pixel_k=5; for each setting once.",
+        help="Another value of a setting of the method, as JSON: pixel_k=5, scale=null; once for each setting.",
         metavar=NAMED_VALUE,
         callback=_with_file,
     ),
@@ -49,11 +49,17 @@ def read_method_settings(given: Sequence[str] | None) -> dict[str, Any]:
 def written_settings(values: Mapping[str, Any]) -> list[str]:
     """The texts of settings by name.
 
+    Raises:
+        ValueError: a value that JSON cannot hold, such as a date of YAML.
+
     >>> from triptych.cli.method_settings import written_settings
     >>> written_settings({"pixel_k": 5, "distance": "kl"})
     ['pixel_k=5', 'distance="kl"']
     """
-    return [f"{name}={json.dumps(value)}" for name, value in values.items()]
+    try:
+        return [f"{name}={json.dumps(value)}" for name, value in values.items()]
+    except TypeError as error:
+        raise ValueError(f"expected numbers, texts, lists and sections as settings of a method ({error})") from error
 
 
 def _read(value: str) -> Any:

@@ -47,7 +47,7 @@ Init = Annotated[
     str | None,
     typer.Option(
         help="Start from this method file, or from weights that triptych methods lists, such as "
-        "mml-efficientnet-lite0; no pre-training."
+        "mml-efficientnet-lite0; no pre-training. Its level plda is not kept: --plda-images learns it anew."
     ),
 ]
 KeepFusion = Annotated[

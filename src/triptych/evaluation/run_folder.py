@@ -30,7 +30,7 @@ _OURS = {  # by the rule of triptych.system.outputs
 
 def config_text(
     data: Any,
-    method: str | MethodConfig | None,
+    method: str | MethodConfig,
     command: str,
     sections: Mapping[str, Mapping[str, Any]],
     known: Mapping[str, MethodConfig] = METHODS,
@@ -39,8 +39,7 @@ def config_text(
 
     Args:
         data: what was read.
-        method: a name; a configuration, which is written as the nearest known one and what differs from it; or None,
-            where the weights to start from say it.
+        method: a name, or a configuration, which is written as the nearest known one and what differs from it.
         command: "train", "pretrain" or "evaluate".
         sections: stage -> its settings.
         known: configurations by name.
@@ -54,7 +53,7 @@ def config_text(
       way: 5
     """
     remark = f"Run again: triptych {command} --config FILE"
-    own: dict[str, Any] = {} if method is None else {"method": method}
+    own: dict[str, Any] = {"method": method}
     if isinstance(method, MethodConfig):
         named = name_and_changes(method, known)
         if named is None:

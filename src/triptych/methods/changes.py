@@ -9,17 +9,22 @@ __all__ = ["changed", "name_and_changes"]
 
 
 def changed(config: MethodConfig, changes: Mapping[str, Any]) -> MethodConfig:
-    """The configuration with other values of some settings, as JSON has them.
+    """The configuration with other values of some settings, as JSON has them; of nested ones the others stay.
 
     Raises:
         ValueError: an unknown setting, or a value that it cannot have.
 
     >>> from triptych.methods import METHODS
     >>> from triptych.methods.changes import changed
-    >>> changed(METHODS["dn4-conv64f"], {"pixel_k": 5}).pixel_k
-    5
+    >>> new = changed(METHODS["dn4-conv64f"], {"pixel_k": 5, "preprocessing": {"side": 96}})
+    >>> new.pixel_k, new.preprocessing.side, new.preprocessing.fit
+    (5, 96, 'squash')
     """
-    return type(config).from_dict({**config.to_dict(), **changes})
+    own = config.to_dict()
+    for name, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(own.get(name), Mapping)
+        own[name] = {**own[name], **value} if both else value
+    return type(config).from_dict(own)
 
 
 def name_and_changes(config: MethodConfig, known: Mapping[str, MethodConfig]) -> tuple[str, dict[str, Any]] | None:

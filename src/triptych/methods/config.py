@@ -7,6 +7,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from triptych.data import Preprocessing
 from triptych.system.settings import NAME, Check, optional, whole
+from triptych.system.wording import nearest
 
 __all__ = ["MethodConfig"]
 
@@ -101,7 +102,7 @@ def _read_dataclass(kind: Any, values: Any, name: str) -> Any:
     if not isinstance(values, Mapping):
         raise ValueError(f"{name} is {values!r:.80}; expected settings by name")
     known = {one.name for one in fields(kind)}
-    if unknown := sorted(set(values) - known):
-        raise ValueError(f"unknown settings {unknown}; expected some of {sorted(known)}")
+    if unknown := sorted(set(values) - known, key=str):
+        raise ValueError(f"unknown setting {unknown[0]!r:.80}; {nearest(str(unknown[0]), sorted(known))}")
     hints = get_type_hints(kind)
     return kind(**{key: _read(hints[key], value, key) for key, value in values.items()})

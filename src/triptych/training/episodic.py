@@ -91,8 +91,7 @@ def train(
     stage = start_episodes(data, start.config if isinstance(start, Method) else config, settings, start, keep_fusion)
     settings = replace(settings, precision=stage.precision)
     sections = _sections(Preset(first, settings), init, keep_fusion, backbone)
-    own = None if method is None and init is not None else config
-    text = config_text(data, own, "train", sections, METHODS if backbone is None else ALONE)
+    text = config_text(data, config, "train", sections, METHODS if backbone is None else ALONE)
     _train_on_episodes(stage, Path(out), settings, resume, text)
     return Path(out) / BEST
 
