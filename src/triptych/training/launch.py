@@ -29,7 +29,8 @@ __all__ = ["Launch", "ended_well", "launched", "start_fabric"]
 # The others wait so long for a process, such as one whose machine must decode the photos first.
 _PATIENCE = timedelta(hours=2)
 _PLUGIN: dict[str, Literal["32-true", "bf16-mixed"]] = {"32": "32-true", "bf16-search": "32-true", "bf16": "bf16-mixed"}
-_GRACE = 5  # seconds that a process has to end by itself once it must
+_GRACE = 5  # seconds that a process has to say why it ends once it is told to
+_FAREWELL = 20  # seconds that it then has to end: the connections to a lost process may hang
 
 
 @dataclass(frozen=True)
@@ -198,4 +199,4 @@ def _leave() -> None:
 
 def _alarm() -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(_GRACE)
+    signal.alarm(_FAREWELL)
